@@ -1,50 +1,27 @@
 """Sources of spoken words, mixed, labelled and split into arrays.
 
 Silence, unknown words and splits follow TensorFlow's speech_commands/input_data.py, source by
-source, so that the accuracy on one source can be compared with upstream's whatever it is mixed with.
+source, so that the accuracy on one can be compared with upstream's whatever it is mixed with.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from .clip import SAMPLES, Clip, Progress, Source
 from .errors import DataError
-from .split import SPLITS
+from .folder import FolderSource, Summary, check_folder
+from .split import SPLITS, TRAINING
 from .words import check_words
-
-SAMPLES = 16_000  # one second, the length of every clip
 
 SILENCE_LABEL = "_silence_"
 UNKNOWN_LABEL = "_unknown_"
 SILENCE, UNKNOWN, FIRST_WORD = 0, 1, 2
-
-Progress = Callable[[str, int, int], None]  # what, done, total
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One spoken word that can be read when it is needed."""
-
-    word: str
-    speaker: str  # a speaker is in one split only
-    source: str  # "folder", "archive" or "synthetic"
-    split: str  # "training", "validation" or "testing"
-    name: str  # unique within its source, e.g. "yes/00076d54_nohash_0.wav"
-    read: Callable[[], np.ndarray] = field(repr=False, compare=False)  # int16 [16000]
-
-
-class Source(Protocol):
-    """Where clips come from."""
-
-    def clips(self) -> list[Clip]:
-        """Every clip, in the same order every time."""
-
-    def background(self) -> list[np.ndarray]:
-        """Noises without speech, float32 in [-1, 1], of any length; [] where there are none."""
 
 
 @dataclass
@@ -89,7 +66,24 @@ def load(
     progress("Reading clips", done, total), at most twice a second. Raises DataError where a word
     cannot be used or has no clip in a split.
     """
-    raise NotImplementedError
+    check_words(wanted_words)
+    labels = {word: FIRST_WORD + i for i, word in enumerate(wanted_words)}
+    clips = [source.clips() for source in sources]
+    _check_splits([clip for some in clips for clip in some], wanted_words)
+    plan = {
+        split: [
+            entry
+            for some in clips
+            for entry in _compose(some, split, labels, silence_percentage, unknown_percentage, seed)
+        ]
+        for split in SPLITS
+    }
+    reading = _Reading(progress, plan)
+    return Dataset(
+        labels=[SILENCE_LABEL, UNKNOWN_LABEL, *wanted_words],
+        splits={split: _read(entries, reading) for split, entries in plan.items()},
+        background=[noise for source in sources for noise in source.background()],
+    )
 
 
 def open_sources(
@@ -109,4 +103,112 @@ def open_sources(
 
     Raises DataError where a source cannot be used or none is named.
     """
-    raise NotImplementedError
+    flags = {
+        "validation_percentage": validation_percentage,
+        "testing_percentage": testing_percentage,
+    }
+    _check_percentages(**flags)
+    check_words(wanted_words)
+    sources: list[Source] = []
+    if data_dir:
+        _describe(check_folder(data_dir, wanted_words), data_dir)
+        sources.append(FolderSource(data_dir, **flags))
+    if not sources:
+        raise DataError(
+            "no data is named: give one or more of --data_dir, --data_url and --synthetic_clips."
+        )
+    return sources
+
+
+def _compose(
+    clips: list[Clip],
+    split: str,
+    labels: dict[str, int],
+    silence_percentage: float,
+    unknown_percentage: float,
+    seed: int,
+) -> list[tuple[int, Clip | None, str]]:
+    """What one source puts into one split: label, clip (None for silence) and source of each."""
+    here = [clip for clip in clips if clip.split == split]
+    wanted = [(labels[clip.word], clip, clip.source) for clip in here if clip.word in labels]
+    unknown = [(UNKNOWN, clip, clip.source) for clip in here if clip.word not in labels]
+    if split == TRAINING:
+        return wanted + unknown
+    order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(unknown))
+    picked = sorted(order[: math.ceil(len(wanted) * unknown_percentage / 100)])
+    silences = math.ceil(len(wanted) * silence_percentage / 100)
+    silence = [(SILENCE, None, clips[0].source)] * silences if clips else []
+    return wanted + [unknown[i] for i in picked] + silence
+
+
+def _read(entries: list[tuple[int, Clip | None, str]], reading: "_Reading") -> Split:
+    audio = np.zeros((len(entries), SAMPLES), np.int16)
+    for row, (_, clip, _) in zip(audio, entries, strict=True):
+        if clip:
+            row[:] = clip.read()
+            reading.done(clip)
+    return Split(
+        audio=audio,
+        label=np.array([label for label, _, _ in entries], np.int32),
+        source=np.array([source for _, _, source in entries], str),
+        name=np.array([clip.name if clip else "" for _, clip, _ in entries], str),
+    )
+
+
+class _Reading:
+    """Tells `progress` how many clips are read and how many spoken, at most twice a second."""
+
+    def __init__(self, progress: Progress | None, plan: dict[str, list]):
+        self._progress = progress
+        self._total = Counter(
+            self._what(clip) for entries in plan.values() for _, clip, _ in entries if clip
+        )
+        self._done: Counter[str] = Counter()
+        self._last = time.monotonic()
+
+    def done(self, clip: Clip) -> None:
+        what = self._what(clip)
+        self._done[what] += 1
+        done, total, now = self._done[what], self._total[what], time.monotonic()
+        if self._progress and (done == total or now - self._last >= 0.5):
+            self._last = now
+            self._progress(what, done, total)
+
+    @staticmethod
+    def _what(clip: Clip) -> str:
+        return "Speaking words" if clip.source == "synthetic" else "Reading clips"
+
+
+def _check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
+    """A word that no validation or test speaker says would be judged by nothing."""
+    speakers: dict[str, dict[str, set[str]]] = {
+        word: {split: set() for split in SPLITS} for word in wanted_words
+    }
+    for clip in clips:
+        if clip.word in speakers:
+            speakers[clip.word][clip.split].add(f"{clip.source}:{clip.speaker}")
+    for word, by_split in speakers.items():
+        for split in SPLITS:
+            if not by_split[split]:
+                count = sum(map(len, by_split.values()))
+                raise DataError(
+                    f"the word {word!r} has no clip for {split}: its {count} speaker"
+                    f"{'s' if count != 1 else ''} (the part of a file name before _nohash_) all "
+                    "fall into other splits; about 30 speakers are needed, or synthetic clips too."
+                )
+
+
+def _check_percentages(validation_percentage: float, testing_percentage: float) -> None:
+    both = validation_percentage, testing_percentage
+    if min(both) <= 0 or sum(both) >= 100:
+        raise DataError(
+            f"--validation_percentage {both[0]:g} and --testing_percentage {both[1]:g} leave a "
+            "split empty: each must be above 0 and both together below 100."
+        )
+
+
+def _describe(found: Summary, folder: Path | str) -> None:
+    line = f"{folder}: {sum(found.words.values()):,} clips of {len(found.words)} words"
+    if found.converted:
+        line += f"; {found.converted:,} recordings are converted to 16-bit 16 kHz"
+    print(line, flush=True)

@@ -2,4 +2,4 @@
 
 
 class DataError(ValueError):
-    """Something in the data or the flags is wrong: one sentence with what, where and what would be right."""
+    """Data or flags are wrong; one sentence says what, where, and what would be right."""

@@ -1,4 +1,4 @@
-"""Which split a recording belongs to: TensorFlow's which_set rule, so official splits stay official."""
+"""Which split a recording belongs to: TensorFlow's rule keeps official splits official."""
 
 import hashlib
 import re

@@ -21,13 +21,12 @@ def check_words(wanted: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for word in wanted:
         _check_word(word)
-        other = seen.setdefault(fold(word), word)
-        if other is not word:
-            raise DataError(
-                f"the words {other!r} and {word!r} are the same but for case: keep one of them."
-                if other != word
-                else f"the word {word!r} is wanted twice: name it once."
-            )
+        other = seen.get(fold(word))
+        if other == word:
+            raise DataError(f"the word {word!r} is wanted twice: name it once.")
+        if other:
+            raise DataError(f"the words {other!r} and {word!r} differ only by case: keep one.")
+        seen[fold(word)] = word
 
 
 def fold(word: str) -> str:

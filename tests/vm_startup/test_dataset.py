@@ -1,0 +1,127 @@
+"""Mixing sources into labelled splits as TensorFlow's trainer does."""
+
+import numpy as np
+import pytest
+
+from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.clip import Clip
+from vm_startup.speech_commands.dataset import load, open_sources
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.split import which_set
+
+
+class Made:
+    """A source of constant clips: `counts` clips of each word in every split."""
+
+    def __init__(self, counts, name="folder", base=0):
+        self.counts, self.name, self.base = counts, name, base
+
+    def clips(self):
+        return [
+            Clip(word, f"s{i}", self.name, split, f"{word}/{split}{i}", self.reader(i))
+            for word, count in self.counts.items()
+            for split in ("training", "validation", "testing")
+            for i in range(count)
+        ]
+
+    def reader(self, i):
+        return lambda: np.full(16_000, self.base + i, np.int16)
+
+    def background(self):
+        return [np.zeros(5, np.float32)]
+
+
+def test_splits_hold_upstreams_shares():
+    """Unknown and silence are percentages of the wanted clips; training keeps all unknown ones."""
+    data = load([Made({"cat": 50, "yes": 20, "no": 20})], ["yes", "no"], silence_percentage=25)
+    assert data.labels == ["_silence_", "_unknown_", "yes", "no"]
+    assert np.bincount(data.splits["training"].label).tolist() == [0, 50, 20, 20]
+    for split in ("validation", "testing"):
+        assert np.bincount(data.splits[split].label).tolist() == [10, 4, 20, 20]
+        assert len(data.splits[split]) == 54
+
+
+def test_every_field_speaks_of_the_same_clip():
+    """Audio, label and name stand at the same index; silence is all zero and has no name."""
+    data = load([Made({"cat": 9, "yes": 9}, base=1)], ["yes"], unknown_percentage=50)
+    for split, part in data.splits.items():
+        assert part.audio.dtype == np.int16
+        assert part.label.dtype == np.int32
+        for audio, label, name in zip(part.audio, part.label, part.name, strict=True):
+            if label == 0:
+                assert name == ""
+                assert not audio.any()
+            else:
+                word, rest = name.split("/")
+                assert label == (2 if word == "yes" else 1)
+                assert set(audio) == {1 + int(rest.removeprefix(split))}
+
+
+def test_shares_are_counted_source_by_source():
+    """Each source brings its own unknown words and silence, so its accuracy stands alone."""
+    sources = [Made({"yes": 10, "cat": 30}), Made({"yes": 20, "dog": 30}, "synthetic")]
+    data = load(sources, ["yes"], silence_percentage=10, unknown_percentage=20)
+    test = data.splits["testing"]
+    for source, counts in (("folder", [1, 2, 10]), ("synthetic", [2, 4, 20])):
+        assert np.bincount(test.label[test.source == source]).tolist() == counts
+    assert len(data.background) == 2
+
+
+def test_the_seed_decides_which_unknown_words_are_heard():
+    """The same seed picks the same clips, another seed others."""
+    sources = [Made({"yes": 30, "cat": 300})]
+    picks = [load(sources, ["yes"], seed=s).splits["testing"].name.tolist() for s in (1, 1, 2)]
+    assert picks[0] == picks[1]
+    assert picks[0] != picks[2]
+
+
+def test_a_word_that_a_split_lacks_is_refused():
+    """The message says how many speakers there are and what would help."""
+    one = Made({})
+    one.clips = lambda: [
+        Clip("yes", "me", "folder", "training", f"yes/{i}", one.reader(i)) for i in range(9)
+    ]
+    with pytest.raises(DataError, match="'yes' has no clip for validation: its 1 speaker .*30"):
+        load([one], ["yes"])
+    load([one, Made({"yes": 1}, "synthetic")], ["yes"])
+
+
+def test_progress_ends_at_the_total():
+    """The last report of each kind is complete."""
+    calls = []
+    sources = [Made({"yes": 3}), Made({"yes": 4}, "synthetic")]
+    load(sources, ["yes"], progress=lambda *call: calls.append(call))
+    assert ("Reading clips", 9, 9) in calls
+    assert ("Speaking words", 12, 12) in calls
+
+
+def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
+    """The trainer's flags lead from a folder of recordings to arrays."""
+    for word in ("yes", "cat"):
+        (tmp_path / word).mkdir()
+        for i in range(60):
+            wav.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i))
+    flags = {"validation_percentage": 20, "testing_percentage": 20}
+    sources = open_sources(["yes"], data_dir=str(tmp_path), cache_dir=tmp_path, **flags)
+    assert "120 clips of 2 words" in capsys.readouterr().out
+    data = load(sources, ["yes"], unknown_percentage=100)
+    test = data.splits["testing"]
+    expected = sum(which_set(f"{i}_nohash_0.wav", 20, 20) == "testing" for i in range(60))
+    assert (test.label == 2).sum() == (test.label == 1).sum() == expected
+    assert [int(name[4:].split("_")[0]) for name in test.name[test.label == 2]] == [
+        audio[0] for audio in test.audio[test.label == 2]
+    ]
+
+
+def test_no_source_at_all_is_refused(tmp_path):
+    """Without data the flags that name some are listed."""
+    with pytest.raises(DataError, match="--data_dir, --data_url and --synthetic_clips"):
+        open_sources(["yes"], cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("percentages", [(0, 10), (10, 0), (60, 40), (-1, 10)])
+def test_percentages_that_leave_a_split_empty_are_refused(tmp_path, percentages):
+    """Each split needs its share."""
+    flags = dict(zip(("validation_percentage", "testing_percentage"), percentages, strict=True))
+    with pytest.raises(DataError, match="leave a split empty"):
+        open_sources(["yes"], data_dir=str(tmp_path), cache_dir=tmp_path, **flags)

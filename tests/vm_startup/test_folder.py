@@ -1,0 +1,131 @@
+"""Folders of recordings: what is read from a good one, and how a bad one is refused."""
+
+import os
+
+import numpy as np
+import pytest
+
+from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.folder import FolderSource, check_folder
+from vm_startup.speech_commands.split import which_set
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two words of three speakers each and one background noise."""
+    for word in ("no", "yes"):
+        (tmp_path / word).mkdir()
+        for speaker in ("c3", "a1", "b2"):
+            wav.write(tmp_path / word / f"{speaker}_nohash_0.wav", np.full(8000, ord(speaker[0])))
+    (tmp_path / "_background_noise_").mkdir()
+    wav.write(tmp_path / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
+    (tmp_path / "README.md").write_text("about")
+    return tmp_path
+
+
+def test_clips_are_sorted_and_named_by_word_and_file(data):
+    """The order is that of the names, whatever order the file system lists them in."""
+    (data / "yes" / ".hidden.wav").write_bytes(b"junk that macOS leaves behind")
+    (data / "yes" / "notes.txt").write_text("not a clip")
+    clips = FolderSource(data).clips()
+    names = [f"{word}/{who}_nohash_0.wav" for word in ("no", "yes") for who in ("a1", "b2", "c3")]
+    assert [clip.name for clip in clips] == names
+    assert [clip.speaker for clip in clips] == ["a1", "b2", "c3"] * 2
+    assert all(clip.source == "folder" for clip in clips)
+
+
+def test_clips_carry_the_split_of_their_file_name(data):
+    """The percentages and the name decide the split."""
+    clips = FolderSource(data, validation_percentage=40, testing_percentage=30).clips()
+    assert [clip.split for clip in clips] == [
+        which_set(clip.name.split("/")[1], 40, 30) for clip in clips
+    ]
+
+
+def test_a_clip_is_one_second_and_a_noise_is_whole(data):
+    """Words are padded to 16,000 samples, background keeps its length and becomes float."""
+    source = FolderSource(data)
+    audio = source.clips()[0].read()
+    assert audio.dtype == np.int16
+    assert audio.shape == (16_000,)
+    assert audio[:8000].tolist() == [ord("a")] * 8000
+    assert not audio[8000:].any()
+    (noise,) = source.background()
+    assert noise.dtype == np.float32
+    assert noise.shape == (40_000,)
+    assert set(noise) == {-0.5}
+
+
+def test_a_good_folder_is_counted(data):
+    """The summary says how many clips each word has."""
+    found = check_folder(data, ["yes", "no"])
+    assert found.words == {"no": 3, "yes": 3}
+    assert (found.converted, found.noises) == (0, 1)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    """A path that is no folder is named."""
+    with pytest.raises(DataError, match="no folder .*nowhere"):
+        check_folder(tmp_path / "nowhere", ["yes"])
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"), [("yess", "'yes'"), ("Yes", "'yes'"), ("nope", "'no'")]
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(data, word, nearest):
+    """A word without a folder is refused, and the name that was meant is offered."""
+    with pytest.raises(DataError, match=f"no folder for the word '{word}'.*nearest.*{nearest}"):
+        check_folder(data, [word])
+
+
+def test_folders_that_differ_by_case_are_refused(data):
+    """Two spellings of one word would be two classes."""
+    (data / "Yes").mkdir()
+    with pytest.raises(DataError, match="'Yes' and 'yes', which differ only by case"):
+        check_folder(data, ["yes"])
+
+
+def test_a_word_without_clips_is_refused(data):
+    """A wanted word's folder has to hold a WAV."""
+    (data / "maybe").mkdir()
+    check_folder(data, ["yes"])
+    with pytest.raises(DataError, match="maybe holds no WAV"):
+        check_folder(data, ["maybe"])
+
+
+def test_the_first_bad_recording_is_named_and_the_others_counted(data):
+    """One sentence however many recordings are bad, those of unknown words included."""
+    (data / "no" / "a1_nohash_0.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no/a1_nohash_0.wav is empty: [^()]*$"):
+        check_folder(data, ["yes"])
+    (data / "yes" / "b2_nohash_0.wav").write_bytes(b"RIFF")
+    (data / "_background_noise_" / "hum.wav").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"no/a1_nohash_0.wav is empty.* \(2 more recordings"):
+        check_folder(data, ["yes"])
+
+
+def test_a_link_out_of_the_folder_is_refused(data, tmp_path_factory):
+    """Links within the folder are followed; one that leaves it would lead nowhere elsewhere."""
+    (data / "yes" / "d4_nohash_0.wav").symlink_to("a1_nohash_0.wav")
+    assert check_folder(data, ["yes"]).words["yes"] == 4
+    outside = tmp_path_factory.mktemp("outside") / "clip.wav"
+    wav.write(outside, np.ones(10))
+    (data / "yes" / "e5_nohash_0.wav").symlink_to(outside)
+    with pytest.raises(DataError, match="e5_nohash_0.wav is a link to .*outside"):
+        check_folder(data, ["yes"])
+
+
+def test_a_linked_data_folder_is_fine(data, tmp_path_factory):
+    """The folder itself may be reached through a link."""
+    link = tmp_path_factory.mktemp("links") / "data"
+    link.symlink_to(data)
+    assert check_folder(link, ["yes"]).words["yes"] == 3
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_an_unreadable_recording_is_refused(data):
+    """A file without read permission is named."""
+    (data / "yes" / "a1_nohash_0.wav").chmod(0)
+    with pytest.raises(DataError, match="a1_nohash_0.wav cannot be read: Permission denied"):
+        check_folder(data, ["yes"])

@@ -1,0 +1,180 @@
+"""Reading WAV files of every kind that people have, and refusing those that cannot be used."""
+
+import contextlib
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.errors import DataError
+
+TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 kHz
+
+
+def riff(data, *, codec=1, channels=1, rate=16_000, bits=16, extensible=False, before=b""):
+    """A WAV file's bytes, built here apart from the code under test."""
+    block = channels * bits // 8
+    tag = 0xFFFE if extensible else codec
+    fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * block, block, bits)
+    if extensible:
+        guid = struct.pack("<H", codec) + bytes.fromhex("000000001000800000aa00389b71")
+        fmt += struct.pack("<HHI", 22, bits, 4) + guid
+    chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt + before
+    chunks += b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+def saved(tmp_path, data):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(data)
+    return path
+
+
+def packed(samples, bits):
+    """Samples in [-1, 1) as little-endian PCM of so many bits."""
+    if bits == 8:
+        return (np.rint(samples * 128) + 128).astype("u1").tobytes()
+    whole = np.rint(samples * 2.0 ** (bits - 1)).astype("<i4")
+    return b"".join(int(s).to_bytes(bits // 8, "little", signed=True) for s in whole)
+
+
+def test_sixteen_bit_samples_come_back_unchanged(tmp_path):
+    """16-bit 16 kHz audio is copied, its extremes included."""
+    samples = np.array([0, 1, -1, 32767, -32768, 1234], np.int16)
+    path = saved(tmp_path, riff(samples.tobytes()))
+    assert wav.read(path).tolist() == samples.tolist()
+    assert not wav.check(path).converted
+
+
+@pytest.mark.parametrize(("bits", "error"), [(8, 128), (16, 1), (24, 1), (32, 1)])
+def test_pcm_of_every_width_is_the_same_sound(tmp_path, bits, error):
+    """PCM of 8, 16, 24 and 32 bits reads as the same samples to within its own precision."""
+    path = saved(tmp_path, riff(packed(TONE * 0.5, bits), bits=bits))
+    assert np.abs(wav.read(path) - TONE * 16384).max() <= error
+
+
+@pytest.mark.parametrize("extensible", [False, True])
+def test_float_is_read_and_clamped_where_it_is_too_loud(tmp_path, extensible):
+    """Float samples beyond full scale are clamped to it rather than wrapped around."""
+    samples = np.array([0.5, -0.5, 1.0, -1.0, 2.5, -2.5], "<f4")
+    data = riff(samples.tobytes(), codec=3, bits=32, extensible=extensible)
+    expected = [16384, -16384, 32767, -32768, 32767, -32768]
+    assert wav.read(saved(tmp_path, data)).tolist() == expected
+
+
+def test_a_loud_24_bit_clip_does_not_wrap(tmp_path):
+    """The largest 24-bit sample rounds up to full scale and stays positive."""
+    data = riff(bytes.fromhex("ffff7f000080"), bits=24, extensible=True)
+    assert wav.read(saved(tmp_path, data)).tolist() == [32767, -32768]
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000, 96_000])
+def test_any_rate_becomes_16_khz(tmp_path, rate):
+    """A tone of 440 Hz is a tone of 440 Hz whatever rate it was recorded at."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate) * 10_000
+    path = saved(tmp_path, riff(tone.astype("<i2").tobytes(), rate=rate))
+    audio = wav.read(path)
+    assert len(audio) == 16_000
+    assert np.abs(audio[500:-500] - TONE[500:-500] * 10_000).max() < 20
+    assert wav.check(path).converted == (rate != 16_000)
+    assert (wav.read(path) == audio).all()
+
+
+def test_the_resampler_clamps_its_overshoot(tmp_path):
+    """A full-scale square wave overshoots when resampled and must not turn over."""
+    square = np.where(np.arange(48_000) // 60 % 2, 32767, -32768).astype("<i2")
+    audio = wav.read(saved(tmp_path, riff(square.tobytes(), rate=48_000)))
+    expected = np.where(np.arange(16_000) // 20 % 2, 32767, -32768)
+    middle = np.arange(16_000) % 20 // 5 == 2  # away from the edges
+    assert (np.sign(audio[middle]) == np.sign(expected[middle])).all()
+
+
+def test_length_is_padded_or_cut(tmp_path):
+    """A clip shorter than asked for ends in zeros, a longer one is cut, None leaves it whole."""
+    path = saved(tmp_path, riff(np.arange(100, dtype="<i2").tobytes()))
+    assert wav.read(path, 3).tolist() == [0, 1, 2]
+    assert wav.read(path, 102).tolist() == [*range(100), 0, 0]
+    assert len(wav.read(path)) == 100
+
+
+def test_a_cut_of_a_resampled_clip_equals_the_whole_one(tmp_path):
+    """Reading one second of a long 44.1 kHz recording gives the same samples as reading it all."""
+    noise = np.random.default_rng(1).integers(-9000, 9000, 5 * 44_100)
+    path = saved(tmp_path, riff(noise.astype("<i2").tobytes(), rate=44_100))
+    assert np.abs(wav.read(path, 16_000) - wav.read(path)[:16_000].astype(int)).max() <= 1
+
+
+def test_chunks_that_are_not_sound_are_skipped(tmp_path):
+    """Metadata between the headers, of odd length too, is passed over."""
+    extra = b"LIST" + struct.pack("<I", 5) + b"hello\0"
+    samples = np.array([7, 8, 9], "<i2")
+    assert wav.read(saved(tmp_path, riff(samples.tobytes(), before=extra))).tolist() == [7, 8, 9]
+
+
+def test_written_files_read_back(tmp_path):
+    """What write() writes, read() and the standard library read."""
+    import wave
+
+    samples = np.array([1, -2, 32767, -32768], np.int16)
+    path = tmp_path / "clip.wav"
+    wav.write(path, samples)
+    assert wav.read(path).tolist() == samples.tolist()
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (16_000, 4, 2)
+
+
+GOOD = riff(np.arange(100, dtype="<i2").tobytes())
+BAD = {
+    "empty file": (b"", "is empty"),
+    "no samples": (riff(b""), "no sample follows"),
+    "truncated samples": (GOOD[:-50], "promises 200 bytes of 'data' and 150 are there"),
+    "truncated header": (GOOD[:30], "truncated"),
+    "header alone": (GOOD[:36], "holds no data chunk"),
+    "text": (b"this is not audio at all", "is not a WAV file"),
+    "stereo": (riff(bytes(8), channels=2), "two (stereo) channels"),
+    "six channels": (riff(bytes(24), channels=6), "6 channels"),
+    "low rate": (riff(bytes(8), rate=8_000), "8,000 Hz: 16,000 Hz or more"),
+    "zero rate": (riff(bytes(8), rate=0), "0 Hz"),
+    "mu-law": (riff(bytes(8), codec=7, bits=8), "8-bit mu-law"),
+    "12 bits": (riff(bytes(8), bits=12), "12-bit PCM"),
+    "double": (riff(bytes(8), codec=3, bits=64), "64-bit float"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_is_refused_in_one_sentence(tmp_path, case):
+    """What cannot be used is refused by name, by check() and by read() alike."""
+    data, reason = BAD[case]
+    path = saved(tmp_path, data)
+    for function in (wav.check, wav.read):
+        with pytest.raises(DataError, match=re.escape(reason)) as caught:
+            function(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    """A file that is not there is a DataError as well."""
+    with pytest.raises(DataError, match="No such file"):
+        wav.check(tmp_path / "none.wav")
+
+
+def test_float_that_is_no_number_is_refused(tmp_path):
+    """NaN is no sound."""
+    data = riff(np.array([0.5, np.nan], "<f4").tobytes(), codec=3, bits=32)
+    with pytest.raises(DataError, match="no numbers"):
+        wav.read(saved(tmp_path, data))
+
+
+def test_any_mangled_header_is_read_or_refused(tmp_path):
+    """Random damage never raises anything but DataError."""
+    random = np.random.default_rng(2)
+    for _ in range(300):
+        data = bytearray(GOOD)
+        for place in random.integers(0, 44, 3):
+            data[place] = random.integers(0, 256)
+        path = saved(tmp_path, bytes(data[: random.integers(1, len(data) + 1)]))
+        with contextlib.suppress(DataError):
+            assert wav.read(path, 50).dtype == np.int16
