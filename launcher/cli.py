@@ -1,2 +1,212 @@
-"""placeholder"""
-def main(): ...
+"""The command line: parse, call one function, print."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from launcher import __version__
+from launcher.errors import LauncherError
+
+CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+JOB = click.argument("job")
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, such as train.seed=7; may be repeated.",
+)
+BACKEND = click.option(
+    "--backend",
+    type=click.Choice(["local"]),
+    help="Where the machine comes from, instead of what the config says.",
+)
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Every step for real on this computer: no cloud, no cost."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """Turn spoken words into firmware that fits a bluepill and is proved in an emulator.
+
+    \b
+    launcher train configs/quickstart.toml     from words to firmware, on this computer
+    launcher status                            every job here, and what is still paid for
+
+    Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong; 3 the cloud refused;
+    4 the firmware does not fit or does not match; 130 interrupted.
+    """
+
+
+@cli.command()
+@CONFIG
+@BACKEND
+@DRY_RUN
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The job's folder, which must not exist; default runs/JOB.",
+)
+@SET
+@JSON
+def train(config, backend, dry_run, out, overrides, as_json) -> None:
+    """Train the words of CONFIG and build their firmware.
+
+    Results stand in runs/JOB/: the graph, the quantised model, its C array, bluepill.bin, and a
+    report. The machine that trained is given back whatever happens.
+    """
+    from launcher import control
+
+    settings = _settings(config, backend, dry_run, overrides)
+    _finish(control.begin(settings, out), as_json)
+
+
+@cli.command()
+@CONFIG
+@BACKEND
+@DRY_RUN
+@SET
+@JSON
+def plan(config, backend, dry_run, overrides, as_json) -> None:
+    """Show what would be created, run and paid for CONFIG; creates nothing."""
+    from launcher import control, preflight
+    from launcher.plan import text
+
+    settings = _settings(config, backend, dry_run, overrides)
+    preflight.check(settings, control.RUNS)
+    made = control.make_plan(settings, f"{settings.name}-N")
+    click.echo(_json(made.to_json()) if as_json else text(made))
+
+
+@cli.command()
+@click.argument("job", required=False)
+@JSON
+def status(job, as_json) -> None:
+    """Show JOB, or every job in runs/ and every machine that exists."""
+    from launcher import control
+    from launcher import status as view
+
+    shown = view.one(control.find(job)) if job else view.everything()
+    click.echo(_json(shown) if as_json else view.text(shown))
+
+
+@cli.command()
+@JOB
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+def logs(job, follow) -> None:
+    """Print the training log of JOB."""
+    from launcher import control
+    from launcher import status as view
+
+    for chunk in view.log(control.find(job), follow):
+        click.get_binary_stream("stdout").write(chunk)
+        click.get_binary_stream("stdout").flush()
+
+
+@cli.command()
+@JOB
+@JSON
+def resume(job, as_json) -> None:
+    """Go on with JOB where it stopped; what was trained and pulled is not trained again."""
+    from launcher import control
+
+    _finish(control.take_up(control.find(job)), as_json)
+
+
+@cli.command()
+@JOB
+def cancel(job) -> None:
+    """End JOB and give its machine back."""
+    from launcher import control, report
+
+    ended = control.cancel(control.find(job))
+    click.echo(f"{ended.name} is cancelled. {report.paying(ended)}")
+
+
+@cli.command()
+@JSON
+def reap(as_json) -> None:
+    """Give back every machine that no living job owns."""
+    from launcher import control, machine
+
+    reaped, failures = machine.reap(control.backend_for("local"))
+    names = [rental.name for rental in reaped]
+    if as_json:
+        click.echo(_json({"reaped": names, "failures": failures}))
+    else:
+        click.echo("\n".join([f"gave back {name}" for name in names] or ["nothing to give back"]))
+    if failures:
+        raise LauncherError("; ".join(failures), "launcher status shows what is left")
+
+
+@cli.command()
+@JSON
+@click.pass_context
+def doctor(ctx, as_json) -> None:
+    """Say what is missing on this computer, and how to get it."""
+    from launcher import doctor as checks
+
+    found = checks.examine()
+    click.echo(_json(found) if as_json else checks.text(found))
+    ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
+
+
+def main() -> None:
+    """The command `launcher`: the one place where errors become words and exit codes."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except LauncherError as error:
+        code = _explain(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        code = 0
+    sys.exit(code)
+
+
+def _settings(path, backend, dry_run, overrides):
+    from launcher import config
+
+    if dry_run or backend:
+        overrides = (*overrides, f"backend={'local' if dry_run else backend}")
+    return config.load(path, overrides)
+
+
+def _finish(ledger, as_json) -> None:
+    from launcher import control, job, report
+    from launcher.console import screen
+
+    try:
+        with ledger:
+            done = control.finish(ledger, screen(quiet=as_json))
+    except LauncherError as error:
+        if as_json:
+            click.echo(
+                _json({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+            )
+        code = _explain(error)
+        click.echo(report.paying(job.fold(ledger.records)), err=True)
+        sys.exit(code)
+    click.echo(_json(done) if as_json else report.summary(done))
+    click.echo(report.paying(job.fold(ledger.records)), err=as_json)
+
+
+def _explain(error: LauncherError) -> int:
+    click.echo(f"error: {error}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    return error.exit_code
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

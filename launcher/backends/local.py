@@ -1,0 +1,145 @@
+"""Machines that are folders on this computer: every step for real, no cloud, no cost."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from launcher.backends.base import Completed, Rental
+
+# Every process of a machine carries the machine's folder in its environment, so that all of them
+# can be found and ended, also those that left their parent's process group.
+BELONGS_TO = "MICRO_SPEECH_MACHINE"
+LABELS = "machine.json"
+
+
+class LocalMachine:
+    """A folder, and the processes that were started in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self.folder = folder
+        self.work = folder / "work"
+
+    def run(self, command: str, *, timeout: float) -> Completed:
+        """See base.Machine."""
+        environment = {**os.environ, BELONGS_TO: str(self.folder), "PYTHON": sys.executable}
+        # Its own session: a Ctrl-C in the terminal is for the launcher to answer, not for a job.
+        process = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.work,
+            env=environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"`{command}` took longer than {timeout:g} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return Completed(process.returncode, out, err)
+
+    def put(self, source: Path, target: str) -> None:
+        """See base.Machine."""
+        place = self.work / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, place)
+
+    def get(self, source: str, target: Path, limit: int) -> None:
+        """See base.Machine."""
+        handle = os.open(self.work / source, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(handle, "rb") as file:
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+                raise ValueError(f"{source} is no plain file of at most {limit} bytes")
+            data = file.read(limit)
+        target.write_bytes(data)
+
+
+class LocalBackend:
+    """Machines below one folder of the user's."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        self.root = root or Path(state) / "micro-speech-launcher" / "machines"
+
+    def create(self, name: str, labels: dict[str, str], max_run_seconds: float) -> LocalMachine:
+        """See base.Backend. A folder costs nothing, so `max_run_seconds` bounds only its
+        commands, which the job's start does."""
+        folder = self.root / name
+        (folder / "work").mkdir(parents=True, exist_ok=True)
+        facts = {"labels": labels, "created": time.time()}
+        (folder / LABELS).write_text(json.dumps(facts), encoding="utf-8")
+        return LocalMachine(folder)
+
+    def attach(self, name: str) -> LocalMachine | None:
+        """See base.Backend."""
+        folder = self.root / name
+        return LocalMachine(folder) if (folder / "work").is_dir() else None
+
+    def delete(self, name: str) -> None:
+        """See base.Backend."""
+        folder = self.root / name
+        _end_processes(folder)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def rentals(self) -> list[Rental]:
+        """See base.Backend."""
+        found = []
+        for folder in sorted(self.root.glob("*")):
+            facts = _facts(folder)
+            found.append(Rental(folder.name, facts["labels"], facts["created"]))
+        return found
+
+
+def _facts(folder: Path) -> dict:
+    try:
+        return json.loads((folder / LABELS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # killed between making the folder and labelling it
+        return {"labels": {}, "created": folder.stat().st_mtime}
+
+
+def _end_processes(folder: Path) -> None:
+    """TERM, five seconds of grace, then KILL, until no process of the machine is left."""
+    import psutil
+
+    asked = time.monotonic()
+    while processes := [p for p in psutil.process_iter() if _belongs(p, folder)]:
+        waited = time.monotonic() - asked
+        if waited > 30:
+            pids = ", ".join(str(p.pid) for p in processes)
+            raise TimeoutError(f"processes {pids} of {folder.name} outlive SIGKILL")
+        late = waited > 5
+        for process in processes:
+            try:
+                process.kill() if late else process.terminate()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=1)
+
+
+def _belongs(process: object, folder: Path) -> bool:
+    import psutil
+
+    try:
+        return (
+            process.environ().get(BELONGS_TO) == str(folder)
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:  # gone meanwhile, or another user's
+        return False

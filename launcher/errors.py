@@ -1,0 +1,71 @@
+"""Every way a command can end badly, with its exit code and what to do next.
+
+LauncherError            1
+├── UsageError           2   the command line is wrong
+│   └── ConfigError      2   the config file or its data are wrong
+├── JobFailed            1   a job could not finish
+│   ├── StepFailed       1   a command on the machine failed
+│   └── PullFailed       1   a result is missing, too large or not what was sent
+├── MachineOwed          1   a machine could not be given back
+├── CloudRefused         3   credentials, quota, no room anywhere
+├── FirmwareRefused      4   the firmware does not fit or does not match
+└── Interrupted        130   Ctrl-C or SIGTERM
+"""
+
+
+class LauncherError(Exception):
+    """An error meant for the user: one sentence, a hint what to do next, an exit code."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(LauncherError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting, or the data it points at, cannot be used."""
+
+
+class JobFailed(LauncherError):
+    """A job came to an end without its firmware."""
+
+
+class StepFailed(JobFailed):
+    """A command on the machine ended with a non-zero code, or not at all."""
+
+    def __init__(self, command: str, code: int | None, tail: str, hint: str = "") -> None:
+        how = "was cut off" if code is None else f"failed with exit code {code}"
+        super().__init__(f"`{command}` {how}; its last lines:\n{tail}", hint)
+
+
+class PullFailed(JobFailed):
+    """A result on the machine is missing, over its bound, or changed on its way here."""
+
+
+class MachineOwed(LauncherError):
+    """A machine could not be given back."""
+
+
+class CloudRefused(LauncherError):
+    """The cloud said no."""
+
+    exit_code = 3
+
+
+class FirmwareRefused(LauncherError):
+    """The firmware does not fit the chip, or does not answer as the model did."""
+
+    exit_code = 4
+
+
+class Interrupted(LauncherError):
+    """The user, or the system, asked the launcher to stop."""
+
+    exit_code = 130

@@ -1,0 +1,125 @@
+"""What a job's ledger says: a fold over its records. Pure."""
+
+from dataclasses import dataclass, field, replace
+
+OPEN = ("rented", "renting", "returning")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The state of one job. `phase` is what it does; `rental` is what is still paid for."""
+
+    name: str = ""
+    plan: dict = field(default_factory=dict)
+    uid: str = ""  # random; tells two jobs of one name apart
+    phase: str = "created"
+    done: frozenset[str] = frozenset()
+    outcome: str = "unfinished"  # unfinished, done, failed, interrupted, cancelled
+    error: str = ""
+    rental: str = "none"  # none, renting, rented, returning, returned
+    machine: str = ""
+    proof: str = ""
+    attempt: int = 0  # how often the job's script was started, on whichever machine
+    script: str = ""  # the script on the present machine: "", started, lost
+    log_base: int = 0  # bytes of training.log that earlier attempts wrote
+    pid: int = 0  # of the launcher that last worked on it
+    rented_seconds: float = 0.0
+    rented_at: float = 0.0
+    created: float = 0.0
+    updated: float = 0.0
+    phase_seconds: dict = field(default_factory=dict)
+    phase_began: float = 0.0
+
+    @property
+    def owes(self) -> bool:
+        """Whether a machine may still exist for this job."""
+        return self.rental in OPEN
+
+    def seconds_rented(self, now: float) -> float:
+        """Seconds of machine time used so far, over all its machines."""
+        running = now - self.rented_at if self.owes and self.rented_at else 0.0
+        return self.rented_seconds + running
+
+
+def fold(records: list[dict]) -> Job:
+    """The job that `records` tell of."""
+    job = Job()
+    for record in records:
+        change = _CHANGES.get(record["event"], lambda *_: {})(job, record)
+        job = replace(job, updated=record["time"], **change)
+    return job
+
+
+def _created(_: Job, r: dict) -> dict:
+    return {
+        "name": r["plan"]["job"],
+        "plan": r["plan"],
+        "uid": r["uid"],
+        "created": r["time"],
+        "pid": r["pid"],
+    }
+
+
+def _attached(_: Job, r: dict) -> dict:
+    return {"pid": r["pid"], "outcome": "unfinished", "error": ""}
+
+
+def _phase(job: Job, r: dict) -> dict:
+    return {"phase": r["phase"], "phase_began": r["time"], "phase_seconds": _timed(job, r["time"])}
+
+
+def _phase_done(job: Job, r: dict) -> dict:
+    return {
+        "done": job.done | {r["phase"]},
+        "phase_began": 0.0,
+        "phase_seconds": _timed(job, r["time"]),
+    }
+
+
+def _timed(job: Job, now: float) -> dict:
+    if not job.phase_began:
+        return job.phase_seconds
+    spent = job.phase_seconds.get(job.phase, 0.0) + now - job.phase_began
+    return {**job.phase_seconds, job.phase: spent}
+
+
+def _renting(_: Job, r: dict) -> dict:
+    return {
+        "rental": "renting",
+        "machine": r["machine"],
+        "rented_at": r["time"],
+        "proof": "",
+        "script": "",
+    }
+
+
+def _returned(job: Job, r: dict) -> dict:
+    return {
+        "rental": "returned",
+        "proof": r["proof"],
+        "rented_seconds": job.seconds_rented(r["time"]),
+        "rented_at": 0.0,
+    }
+
+
+def _started(_: Job, r: dict) -> dict:
+    return {"attempt": r["attempt"], "log_base": r["log_base"], "script": "started"}
+
+
+def _ended(_: Job, r: dict) -> dict:
+    return {"outcome": r["outcome"], "error": r.get("error", ""), "phase_began": 0.0}
+
+
+_CHANGES = {
+    "created": _created,
+    "attached": _attached,
+    "phase": _phase,
+    "phase done": _phase_done,
+    "renting": _renting,
+    "rented": lambda *_: {"rental": "rented"},
+    "returning": lambda *_: {"rental": "returning"},
+    "returned": _returned,
+    "started": _started,
+    "lost": lambda *_: {"script": "lost"},
+    "ended": _ended,
+}

@@ -1,0 +1,115 @@
+"""The append-only, fsynced record of a job: its only writer, its lock, its reader."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from launcher.errors import UsageError
+
+FILE = "ledger.jsonl"
+
+
+class Ledger:
+    """A job's record, held open and locked for as long as this launcher acts on the job.
+
+    The lock is the kernel's, so it ends with the process however that dies: a job is alive exactly
+    while its ledger is locked.
+    """
+
+    def __init__(self, folder: Path, handle: int) -> None:
+        self.folder = folder
+        self._handle = handle
+        self.records = list(_parse(folder / FILE))
+
+    @classmethod
+    def create(cls, folder: Path, **first: object) -> Self:
+        """Begin the record of a new job in `folder`, which must not exist yet.
+
+        Raises FileExistsError where it does: of two launchers that start at once, one wins.
+        """
+        folder.mkdir(parents=True)
+        ledger = cls.open(folder, new=True)
+        ledger.append("created", **first)
+        _sync_folder(folder)
+        return ledger
+
+    @classmethod
+    def open(cls, folder: Path, new: bool = False) -> Self:
+        """Take up the record of a job. Raises UsageError while another launcher holds it."""
+        flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT | os.O_EXCL if new else 0)
+        handle = os.open(folder / FILE, flags, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise UsageError(
+                f"job {folder.name} is being worked on by another launcher",
+                f"launcher logs {folder.name} -f follows it; launcher cancel {folder.name} ends it",
+            ) from None
+        _cut_torn_tail(handle)
+        return cls(folder, handle)
+
+    def append(self, event: str, **facts: object) -> None:
+        """Add one record; when this returns, it is on the disk."""
+        record = {"time": time.time(), "event": event, **facts}
+        os.write(self._handle, json.dumps(record).encode() + b"\n")
+        os.fsync(self._handle)
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Let go of the job; what was written stays."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read(folder: Path) -> list[dict]:
+    """The records of a job, without locking it: [] where there are none."""
+    return list(_parse(folder / FILE))
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether some launcher is at work on the job in `folder` at this moment."""
+    try:
+        handle = os.open(folder / FILE, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _parse(path: Path) -> Iterator[dict]:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    for line in lines:
+        if line.endswith(b"\n"):  # a record cut off by a power loss was never acted on
+            yield json.loads(line)
+
+
+def _cut_torn_tail(handle: int) -> None:
+    size = os.fstat(handle).st_size
+    text = os.pread(handle, size, 0)
+    os.ftruncate(handle, text.rfind(b"\n") + 1)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,127 @@
+"""A job as its user wants to see it: report.json, report.md and the last screen. Pure views."""
+
+import json
+import time
+from pathlib import Path
+
+from launcher import cost
+from launcher.job import Job
+from launcher.package import write_atomically
+
+FLASH, RAM = 64 << 10, 20 << 10  # bytes on an STM32F103x8
+
+
+def write(job: Job, folder: Path) -> None:
+    """Write report.json and report.md into the job's folder."""
+    report = build(job, folder)
+    write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    write_atomically(folder / "report.md", markdown(report))
+
+
+def read(folder: Path) -> dict:
+    """The report of a finished job."""
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def build(job: Job, folder: Path) -> dict:
+    """The report as plain JSON values."""
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
+    seconds = job.seconds_rented(time.time())
+    return {
+        "job": job.name,
+        "folder": str(folder),
+        "labels": metrics["labels"],
+        "accuracy": _accuracy(metrics, proof),
+        "firmware": {
+            "flash": proof["flash"],
+            "flash_limit": FLASH,
+            "ram": proof["ram"],
+            "ram_limit": RAM,
+            "instructions": proof["instructions"],
+            "clips": proof["clips"],
+            "differing": proof["differing"],
+            "transcript": proof["transcript"],
+        },
+        "cost": {
+            "usd": job.plan["usd_per_hour"] * seconds / 3600,
+            "machine_seconds": round(seconds, 1),
+            "cap_usd": job.plan["cap_usd"],
+            "price": job.plan["price_source"],
+        },
+        "rental": {"state": job.rental, "machine": job.machine, "proof": job.proof},
+        "seconds": {phase: round(spent, 1) for phase, spent in job.phase_seconds.items()},
+        "manifest": json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+    }
+
+
+def _accuracy(metrics: dict, proof: dict) -> dict:
+    return {
+        "float": metrics["float_testing"]["accuracy"],
+        "quantised": proof["accuracy_quantised"],
+        "firmware": proof["accuracy_firmware"],
+        "clips": metrics["testing"]["count"],
+        "by_source": metrics["testing"].get("by_source", {}),
+    }
+
+
+def summary(report: dict) -> str:
+    """The last screen of a job."""
+    accuracy, firmware = report["accuracy"], report["firmware"]
+    lines = [
+        f"{report['job']}: {', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
+        "",
+        f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']} clips nobody trained on)",
+        f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
+        f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
+        f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
+        f"  proof         {firmware['clips']} clips through the emulated chip, "
+        f"{firmware['differing']} answered otherwise than TensorFlow Lite",
+        f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
+        "",
+        "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
+    ]
+    return "\n".join(lines)
+
+
+def passed(report: dict) -> bool:
+    """Whether the firmware itself said that it passed, and no clip differed."""
+    firmware = report["firmware"]
+    return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["differing"] == 0
+
+
+def paying(job: Job) -> str:
+    """The last line of every command about a job: what is still being paid for."""
+    if job.owes:
+        return (
+            f"Machine {job.machine} is still there: launcher resume goes on with it, "
+            "launcher cancel or launcher reap gives it back."
+        )
+    return "Nothing is still being paid for."
+
+
+def markdown(report: dict) -> str:
+    """The report as a page."""
+    rows = "\n".join(
+        f"| `{name}` | {facts['size']:,} | `{facts['sha256']}` |"
+        for name, facts in report["manifest"]["artefacts"].items()
+    )
+    sources = "".join(
+        f"- {name}: {facts['accuracy']:.1%} of {facts['count']} clips\n"
+        for name, facts in report["accuracy"]["by_source"].items()
+    )
+    seconds = "".join(f"| {phase} | {spent} |\n" for phase, spent in report["seconds"].items())
+    return (
+        f"# {report['job']}\n\n```\n{summary(report)}\n```\n\n"
+        f"Labels: {', '.join(report['labels'])}\n\n"
+        f"## Accuracy by source\n\n{sources}\n"
+        f"## Artefacts\n\n| file | bytes | SHA-256 |\n|---|---:|---|\n{rows}\n\n"
+        f"## What the firmware said\n\n```\n{report['firmware']['transcript'].strip()}\n```\n\n"
+        f"## Machine\n\n{report['rental']['proof']}\n\n"
+        f"## Seconds\n\n| phase | seconds |\n|---|---:|\n{seconds}"
+    )
+
+
+def _part(used: int, limit: int) -> str:
+    return f"{used:,} bytes of {limit >> 10} KiB ({used / limit:.0%})"

@@ -1,0 +1,60 @@
+"""The story of one job, on one screen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher import export_steps, job, package, report, training
+from launcher.backends.base import Backend
+from launcher.console import Screen
+from launcher.ledger import Ledger
+from launcher.machine import give_back, rent
+
+
+def run(work: "Work") -> dict:
+    """From a plan to proven firmware: the report. What the ledger says is done is not done again,
+    so the same call begins a job and resumes one."""
+    if "pull" not in work.job.done:
+        with rent(work.ledger, work.backend) as machine:
+            training.follow(work, machine)  # set up → train → freeze
+            work.step("pull", lambda: training.pull(work, machine))
+    work.step("give back", lambda: give_back(work.ledger, work.backend))
+    work.step("convert", lambda: export_steps.convert(work))
+    work.step("C model", lambda: export_steps.c_model(work))
+    work.step("firmware", lambda: export_steps.firmware(work))
+    work.step("emulate", lambda: export_steps.emulate(work))
+    work.step("package", lambda: package.write_manifest(work.folder))
+    work.step("report", lambda: report.write(work.job, work.folder))
+    return report.read(work.folder)
+
+
+@dataclass
+class Work:
+    """A job in the hands of this launcher."""
+
+    ledger: Ledger
+    backend: Backend
+    screen: Screen
+
+    @property
+    def job(self) -> job.Job:
+        """What the ledger says now."""
+        return job.fold(self.ledger.records)
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return self.ledger.folder
+
+    def begin(self, phase: str) -> None:
+        """Say, in the ledger and on the screen, that a phase begins."""
+        self.ledger.append("phase", phase=phase)
+        self.screen.phase(phase)
+
+    def step(self, phase: str, action: Callable[[], object]) -> None:
+        """Do a phase unless it was done before, and write down that it is."""
+        if phase in self.job.done:
+            return
+        self.begin(phase)
+        action()
+        self.ledger.append("phase done", phase=phase)

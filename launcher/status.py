@@ -1,0 +1,90 @@
+"""Looking at jobs without touching them: no lock is taken, nothing is written."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from launcher import control, cost, ledger, report
+from launcher import job as jobs
+from launcher.job import Job
+from launcher.training import LOG
+
+POLL_SECONDS = 0.3
+
+
+def one(folder: Path) -> dict:
+    """The state of one job as plain JSON values."""
+    job = jobs.fold(ledger.read(folder))
+    shown = asdict(job) | {"done": sorted(job.done), "alive": ledger.is_alive(folder)}
+    seconds = job.seconds_rented(time.time())
+    usd = job.plan.get("usd_per_hour", 0.0) * seconds / 3600
+    return {"folder": str(folder), **shown, "owes": job.owes, "cost_usd": usd}
+
+
+def everything() -> dict:
+    """Every job below runs/ and every machine of this user."""
+    machines = [
+        {
+            "name": rental.name,
+            "job": rental.labels.get("folder", "unknown"),
+            "age_seconds": round(time.time() - rental.created),
+        }
+        for rental in control.backend_for("local").rentals()
+    ]
+    return {"jobs": [one(folder) for folder in control.all_jobs()], "machines": machines}
+
+
+def text(shown: dict) -> str:
+    """Either of the above for people."""
+    if "jobs" not in shown:
+        return _detail(shown)
+    lines = [_line(job) for job in shown["jobs"]] or ["no jobs in runs/"]
+    for machine in shown["machines"]:
+        lines.append(
+            f"machine {machine['name']}, {machine['age_seconds']} s old, of {machine['job']}"
+        )
+    if not shown["machines"]:
+        lines.append("Nothing is still being paid for.")
+    return "\n".join(lines)
+
+
+def log(folder: Path, follow: bool) -> Iterator[bytes]:
+    """The bytes of a job's log; with `follow`, until no launcher is at work on the job."""
+    offset = 0
+    while True:
+        alive = follow and ledger.is_alive(folder)  # asked first: what it wrote last is read too
+        path = folder / LOG
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(offset)
+                chunk = file.read()
+            offset += len(chunk)
+            yield chunk
+        if not alive:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _line(shown: dict) -> str:
+    owed = f", machine {shown['machine']} still there" if shown["owes"] else ""
+    return f"{shown['name']:24} {_state(shown):12} {shown['phase']}{owed}"
+
+
+def _detail(shown: dict) -> str:
+    job = Job(**{key: shown[key] for key in Job.__dataclass_fields__})
+    lines = [
+        f"{shown['name']} ({', '.join(shown['plan'].get('wanted_words', []))}): {_state(shown)}",
+        f"  phase   {shown['phase']}",
+        f"  folder  {shown['folder']}",
+        f"  cost    {cost.dollars(shown['cost_usd'])} so far",
+    ]
+    lines += [f"  {phase:9} {spent:.1f} s" for phase, spent in shown["phase_seconds"].items()]
+    lines += [f"  error   {shown['error']}"] if shown["error"] else []
+    return "\n".join([*lines, report.paying(job)])
+
+
+def _state(shown: dict) -> str:
+    if shown["outcome"] != "unfinished":
+        return shown["outcome"]
+    return "running" if shown["alive"] else "stopped"
