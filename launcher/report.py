@@ -69,7 +69,7 @@ def summary(report: dict) -> str:
     """The last screen of a job."""
     accuracy, firmware = report["accuracy"], report["firmware"]
     lines = [
-        f"{report['job']}: {', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
+        f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
         "",
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
         f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']} clips nobody trained on)",

@@ -101,7 +101,7 @@ class LocalBackend:
     def rentals(self) -> list[Rental]:
         """See base.Backend."""
         found = []
-        for folder in sorted(self.root.glob("*")):
+        for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
             facts = _facts(folder)
             found.append(Rental(folder.name, facts["labels"], facts["created"]))
         return found

@@ -1,0 +1,53 @@
+import pytest
+
+from launcher.job import fold
+
+
+def records(*events):
+    """Records one second apart, each an event name or (name, facts)."""
+    made = []
+    for second, event in enumerate(events):
+        name, facts = (event, {}) if isinstance(event, str) else event
+        made.append({"time": float(second), "event": name, **facts})
+    return made
+
+
+CREATED = ("created", {"plan": {"job": "words-1"}, "uid": "ab", "pid": 1})
+RENTING = ("renting", {"machine": "words-1-ab"})
+
+
+@pytest.mark.parametrize(
+    ("events", "rental", "owes"),
+    [
+        ([CREATED], "none", False),
+        ([CREATED, RENTING], "renting", True),
+        ([CREATED, RENTING, "rented"], "rented", True),
+        ([CREATED, RENTING, "rented", "returning"], "returning", True),
+        ([CREATED, RENTING, "rented", "returning", ("returned", {"proof": "404"})], "returned", 0),
+        ([CREATED, RENTING, ("ended", {"outcome": "failed"})], "renting", True),
+    ],
+)
+def test_what_is_owed_follows_from_the_records(events, rental, owes):
+    """A machine is owed from before its request is sent until its absence is proved."""
+    job = fold(records(*events))
+    assert (job.rental, job.owes) == (rental, bool(owes))
+
+
+def test_machine_time_adds_up_over_rentals():
+    """Time on two machines in turn is counted, and a running one up to now."""
+    back = ("returned", {"proof": "gone"})
+    job = fold(records(CREATED, RENTING, "rented", back, RENTING, "rented"))
+    assert job.rented_seconds == 2.0
+    assert job.seconds_rented(now=10.0) == 2.0 + (10.0 - 4.0)
+
+
+def test_phases_are_timed_and_remembered():
+    """A finished phase is done, and its seconds are kept."""
+    job = fold(records(CREATED, ("phase", {"phase": "pull"}), ("phase done", {"phase": "pull"})))
+    assert job.done == {"pull"}
+    assert job.phase_seconds == {"pull": 1.0}
+
+
+def test_an_unknown_record_is_passed_over():
+    """A ledger of a newer launcher can still be read."""
+    assert fold(records(CREATED, "telepathy")).name == "words-1"

@@ -1,0 +1,76 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from launcher import ledger
+from launcher.errors import UsageError
+from launcher.ledger import Ledger
+
+HOLD = """
+import sys
+from pathlib import Path
+from launcher.ledger import Ledger
+with Ledger.open(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_was_appended_is_read_back(tmp_path):
+    """Records come back in order, with their time."""
+    with Ledger.create(tmp_path / "job", uid="1") as opened:
+        opened.append("phase", phase="train")
+    events = ledger.read(tmp_path / "job")
+    assert [record["event"] for record in events] == ["created", "phase"]
+    assert events[0]["time"] <= events[1]["time"]
+
+
+def test_a_folder_that_exists_is_not_taken(tmp_path):
+    """Of two launchers that want one folder, only the first gets it."""
+    Ledger.create(tmp_path / "job").close()
+    with pytest.raises(FileExistsError):
+        Ledger.create(tmp_path / "job")
+
+
+def test_a_living_process_keeps_others_out(tmp_path):
+    """A job is alive and locked exactly while some process holds its ledger, however that dies."""
+    folder = tmp_path / "job"
+    Ledger.create(folder).close()
+    assert not ledger.is_alive(folder)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    assert ledger.is_alive(folder)
+    with pytest.raises(UsageError, match="another launcher"):
+        Ledger.open(folder)
+    holder.kill()
+    holder.communicate()
+    assert not ledger.is_alive(folder)
+
+
+def test_a_record_cut_off_by_a_power_loss_is_dropped(tmp_path):
+    """Half a record at the end is neither read nor glued to the next one."""
+    folder = tmp_path / "job"
+    Ledger.create(folder).close()
+    with (folder / ledger.FILE).open("ab") as file:
+        file.write(b'{"event": "ren')
+    assert [record["event"] for record in ledger.read(folder)] == ["created"]
+    with Ledger.open(folder) as opened:
+        opened.append("phase", phase="train")
+    lines = (folder / ledger.FILE).read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["created", "phase"]
+
+
+def test_records_are_on_the_disk_before_append_returns(tmp_path, monkeypatch):
+    """Every append is followed by an fsync of the ledger's own file."""
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle)), real(handle)))
+    with Ledger.create(tmp_path / "job") as opened:
+        opened.append("phase", phase="train")
+    size = (tmp_path / "job" / ledger.FILE).stat().st_size
+    assert size in [facts.st_size for facts in synced]
