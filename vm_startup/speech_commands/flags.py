@@ -1,0 +1,161 @@
+"""The trainer's and the freezer's command lines: upstream's flags, and a few more.
+
+Names may be cut short as long as they stay unmistakable: `--window_stride=20` is common.
+"""
+
+import argparse
+
+from . import optimizers
+from .errors import DataError
+from .models import ARCHITECTURES
+from .settings import RANGES, AudioSettings
+
+WORDS = "yes,no,up,down,left,right,on,off,stop,go"
+
+
+def boolean(text: str) -> bool:
+    """`1`, `true`, `yes` or their opposites; upstream's bool("0") would be True."""
+    value = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        return value[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0") from None
+
+
+def number(kind: type, least: float, most: float = float("inf")):
+    """A number of that kind within bounds."""
+
+    def parse(text: str):
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not within {least} to {most}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+def numbers(kind: type):
+    """A comma-separated list of positive numbers."""
+
+    def parse(text: str):
+        values = [kind(part) for part in text.split(",")]
+        if not all(0 < value < float("inf") for value in values):
+            raise argparse.ArgumentTypeError(f"{text!r} holds a number that is not positive")
+        return values
+
+    parse.__name__ = f"list of {kind.__name__}"
+    return parse
+
+
+def add_audio(parser: argparse.ArgumentParser) -> None:
+    """The flags that decide how a clip becomes features."""
+    flag = parser.add_argument
+    flag("--sample_rate", type=int, default=16000, help="Hz of the clips")
+    flag("--clip_duration_ms", type=int, default=1000, help="length of a clip")
+    flag("--window_size_ms", type=float, default=30.0, help="length of a spectrogram's slice")
+    flag("--window_stride_ms", type=float, default=10.0, help="from one slice to the next")
+    flag("--feature_bin_count", type=int, default=40, help="features per slice")
+    flag("--preprocess", default="mfcc", choices=RANGES, help="how a slice becomes features")
+    flag("--quantize", type=boolean, default=False, metavar="0|1", help="for eight-bit deployment")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The flags that decide what is trained."""
+    flag = parser.add_argument
+    flag("--wanted_words", default=WORDS, help="comma-separated; others count as unknown")
+    flag("--model_architecture", default="tiny_conv", choices=ARCHITECTURES)
+    flag("--start_checkpoint", default="", help="checkpoint to begin with, e.g. tiny_conv.ckpt-100")
+
+
+def trainer() -> argparse.ArgumentParser:
+    """The parser of train.py."""
+    parser = argparse.ArgumentParser("train", description="Train a model that spots spoken words.")
+    add_audio(parser)
+    add_model(parser)
+    _add_data(parser)
+    _add_training(parser)
+    return parser
+
+
+def freezer() -> argparse.ArgumentParser:
+    """The parser of freeze.py."""
+    parser = argparse.ArgumentParser("freeze", description="Turn a checkpoint into one graph.")
+    add_audio(parser)
+    add_model(parser)
+    flag = parser.add_argument
+    flag("--clip_stride_ms", type=int, default=30, help="taken as upstream's; tiny_conv has no use")
+    flag("--output_file", required=True, help="where to write the frozen graph")
+    flag("--save_format", default="graph_def", choices=["graph_def"])
+    return parser
+
+
+def audio_settings(flags: argparse.Namespace) -> AudioSettings:
+    """The audio flags as settings; raises DataError where they cannot be had."""
+    return AudioSettings(
+        flags.sample_rate,
+        flags.clip_duration_ms,
+        flags.window_size_ms,
+        flags.window_stride_ms,
+        flags.feature_bin_count,
+        flags.preprocess,
+    )
+
+
+def check_training(flags: argparse.Namespace) -> None:
+    """Raise DataError where training flags contradict one another."""
+    steps, rates = flags.how_many_training_steps, flags.learning_rate
+    if len(steps) != len(rates):
+        raise DataError(
+            "--how_many_training_steps and --learning_rate are lists of one length, "
+            f"but have {len(steps)} and {len(rates)} numbers."
+        )
+    if flags.validation_percentage + flags.testing_percentage >= 100:
+        raise DataError("--validation_percentage and --testing_percentage leave no clip to train.")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    percentage = number(float, 0, 1000)
+    flag = parser.add_argument
+    flag("--data_dir", default="", help="folder with one sub-folder of WAVs per word")
+    flag(
+        "--data_url",
+        help='archive of such a folder; "" for none; upstream\'s if no other source is named',
+    )
+    flag("--data_sha256", default="", help="digest of an archive that is not upstream's")
+    flag(
+        "--synthetic_clips",
+        type=number(int, 0),
+        default=0,
+        help="clips of synthetic speech per wanted word",
+    )
+    flag("--cache_dir", default="", help="where archives and features are kept; in train_dir")
+    flag("--silence_percentage", type=percentage, default=10.0, help="of the wanted clips")
+    flag("--unknown_percentage", type=percentage, default=10.0, help="of the wanted clips")
+    flag("--testing_percentage", type=number(int, 0, 100), default=10)
+    flag("--validation_percentage", type=number(int, 0, 100), default=10)
+    flag("--time_shift_ms", type=number(float, 0, 1000), default=100.0, help="either way")
+    flag("--background_volume", type=number(float, 0, 1), default=0.1, help="at most")
+    flag("--background_frequency", type=number(float, 0, 1), default=0.8, help="share of clips")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--how_many_training_steps", type=numbers(int), default=[15000, 3000], metavar="N,N")
+    flag("--learning_rate", type=numbers(float), default=[0.001, 0.0001], metavar="R,R")
+    flag("--batch_size", type=number(int, 1, 10000), default=100)
+    flag("--optimizer", default="gradient_descent", choices=optimizers.MEMORIES)
+    flag("--seed", type=number(int, 0, 2**31 - 1), default=0, help="decides every random choice")
+    flag(
+        "--echo",
+        type=number(int, 1, 100),
+        default=1,
+        help="how often each augmented clip is used before it is drawn anew",
+    )
+    flag("--eval_step_interval", type=number(int, 1), default=400)
+    flag("--save_step_interval", type=number(int, 1), default=100)
+    flag("--train_dir", default="/tmp/speech_commands_train", help="checkpoints and results")
+    flag("--summaries_dir", default="/tmp/retrain_logs", help="for TensorBoard")
+    flag("--check_nans", type=boolean, default=False, help="taken as upstream's; always checked")
+    levels = ["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+    flag("--verbosity", type=str.upper, default="INFO", choices=levels)

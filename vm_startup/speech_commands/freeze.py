@@ -1,0 +1,98 @@
+"""Turn a training's checkpoint into one graph that holds everything: WAV in, probabilities out.
+
+    python -m speech_commands.freeze --start_checkpoint=DIR/tiny_conv.ckpt-1200 \\
+        --wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 --output_file=tiny_conv.pb
+
+Give it the audio flags and words that the training was given. The graph's nodes bear upstream's
+names: `wav_data` (a WAV file's bytes), `decoded_sample_data` (its samples), `Reshape_1` (the
+picture, where a converter cuts), `labels_softmax` (one probability per label).
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from . import checkpoint, models, results, runtime
+from . import flags as command_line
+from .errors import DataError
+from .features import micro, spectral, to_int16
+from .settings import AudioSettings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    flags = command_line.freezer().parse_args(argv)
+    settings = command_line.audio_settings(flags)
+    runtime.configure()
+    values = checkpoint.load(flags.start_checkpoint)
+    check(values, flags, settings)
+    graph = inference_graph(values, settings, flags.quantize)
+    output = Path(flags.output_file)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    results.write_bytes(output, graph.SerializeToString(deterministic=True))
+    runtime.log.info("Saved frozen graph to %s", output)
+
+
+def check(values: Mapping[str, np.ndarray], flags, settings: AudioSettings) -> None:
+    """Raise DataError unless the checkpoint was trained for these flags."""
+    trained = checkpoint.identity(values)
+    for name in ("wanted_words", "model_architecture", "preprocess", "window_stride_ms"):
+        if name in trained and trained[name] != getattr(flags, name):
+            raise DataError(
+                f"the checkpoint {flags.start_checkpoint} was trained with "
+                f"--{name}={trained[name]}, not {getattr(flags, name)}."
+            )
+    words = flags.wanted_words.split(",")
+    expected = models.initial(settings, label_count=2 + len(words), seed=0)
+    names = models.WEIGHTS + (models.RANGES if flags.quantize else ())
+    for name in names:
+        if name not in values:
+            raise DataError(f"the checkpoint {flags.start_checkpoint} holds no {name}.")
+        if values[name].shape != expected[name].shape:
+            raise DataError(
+                f"the checkpoint {flags.start_checkpoint} holds {name} of shape "
+                f"{values[name].shape}, but these flags need {expected[name].shape}."
+            )
+
+
+def inference_graph(
+    values: Mapping[str, np.ndarray], settings: AudioSettings, quantize: bool
+) -> tf.compat.v1.GraphDef:
+    """The graph with a checkpoint's values as constants; the same bytes for the same values."""
+    with tf.Graph().as_default() as graph:
+        features = tf.reshape(front_end(settings), [-1, settings.size], name="Reshape")
+        constants = {
+            name: tf.constant(values[name], name=name)
+            for name in models.WEIGHTS + (models.RANGES if quantize else ())
+        }
+        numbers = Frozen(settings, constants) if quantize else models.Exact()
+        logits = models.logits(features, constants, settings, numbers)
+        tf.nn.softmax(logits, name="labels_softmax")
+    return graph.as_graph_def()
+
+
+class Frozen(models.Quantized):
+    """The eight-bit network with every range a constant, as a converter wants it."""
+
+    def largest(self, weights: tf.Tensor) -> np.float32:
+        return np.abs(tf.get_static_value(weights)).max()
+
+
+def front_end(settings: AudioSettings) -> tf.Tensor:
+    """From a WAV file's bytes to the features of its first second."""
+    wav_data = tf.compat.v1.placeholder(tf.string, [], name="wav_data")
+    audio, _ = tf.raw_ops.DecodeWav(
+        contents=wav_data,
+        desired_channels=1,
+        desired_samples=settings.samples,
+        name="decoded_sample_data",
+    )
+    if settings.preprocess == "micro":
+        return micro(to_int16(tf.squeeze(audio, -1)), settings)
+    return spectral(audio, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(runtime.exit_code(main))

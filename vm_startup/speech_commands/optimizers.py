@@ -1,0 +1,46 @@
+"""How a gradient moves a weight: three classic rules."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+MOMENTUM = 0.9
+ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.999, 1e-7
+
+# What each rule remembers about a weight, besides the weight.
+MEMORIES = {"gradient_descent": (), "momentum": ("momentum",), "adam": ("mean", "square")}
+
+
+def initial(optimizer: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Empty memories for these weights, named WEIGHT/MEMORY."""
+    return {
+        f"{name}/{memory}": np.zeros_like(value)
+        for name, value in weights.items()
+        for memory in MEMORIES[optimizer]
+    }
+
+
+def move(
+    optimizer: str,
+    state: Mapping[str, tf.Variable],
+    gradients: Mapping[str, tf.Tensor],
+    rate: tf.Tensor,
+    step: tf.Tensor,
+) -> None:
+    """Move each weight in `state` against its gradient; `step` counts from 1."""
+    for name, gradient in gradients.items():
+        if optimizer == "gradient_descent":
+            state[name].assign_sub(rate * gradient)
+        elif optimizer == "momentum":
+            speed = state[f"{name}/momentum"]
+            speed.assign(MOMENTUM * speed + gradient)
+            state[name].assign_sub(rate * speed)
+        else:
+            mean, square = state[f"{name}/mean"], state[f"{name}/square"]
+            mean.assign(ADAM_MEAN * mean + (1 - ADAM_MEAN) * gradient)
+            square.assign(ADAM_SQUARE * square + (1 - ADAM_SQUARE) * gradient**2)
+            count = tf.cast(step, tf.float32)
+            unbiased = mean / (1 - ADAM_MEAN**count)
+            spread = tf.sqrt(square / (1 - ADAM_SQUARE**count))
+            state[name].assign_sub(rate * unbiased / (spread + ADAM_EPSILON))

@@ -1,0 +1,57 @@
+"""What makes a TensorFlow process repeatable and quiet, and what it says while it works."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from .errors import DataError
+
+log = logging.getLogger("speech_commands")
+
+THREADS = 2
+
+
+def configure(verbosity: str = "INFO") -> None:
+    """Set up this process; to be called before TensorFlow computes anything."""
+    log.handlers = [logging.StreamHandler(sys.stdout)]
+    log.setLevel(verbosity)
+    log.propagate = False
+    # A fixed number, whatever the machine has: sums are split by thread, and the split decides
+    # their last bits.
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    tf.config.experimental.enable_op_determinism()
+
+
+def progress(what: str, done: int, total: int) -> None:
+    """One line that people and the launcher's progress bar can read."""
+    log.info("%s: %d/%d", what, done, total)
+
+
+class Pace:
+    """True at most twice a second, so that a log stays readable."""
+
+    def __init__(self) -> None:
+        self._last = -1.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < 0.5:
+            return False
+        self._last = now
+        return True
+
+
+def exit_code(main: Callable[[], None]) -> int:
+    """Run an entry point: 0, or 2 and one sentence where the data or the flags are wrong."""
+    try:
+        main()
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -1,0 +1,320 @@
+"""Train a model that spots spoken words: TensorFlow's speech_commands/train.py for today.
+
+    python -m speech_commands.train --wanted_words=yes,no --model_architecture=tiny_conv \\
+        --preprocess=micro --window_stride=20 --quantize=1 --data_dir=my_recordings
+
+A training that was cut short goes on from the last checkpoint in --train_dir, and ends in the same
+weights as if it had not been: every random choice follows from the seed and the step.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from . import batches, checkpoint, dataset, models, optimizers, results, runtime
+from . import flags as command_line
+from .augment import Background, augment
+from .errors import DataError
+from .features import extract_cached
+from .runtime import log, progress
+from .settings import AudioSettings
+from .summaries import Curves
+
+EVALUATION_BATCH = 500
+
+# What a checkpoint may differ in from the training that goes on with it: where things lie, how long
+# and how fast to train, and what is said on the way.
+FREE_FLAGS = {
+    *("data_dir", "data_url", "data_sha256", "cache_dir", "train_dir", "summaries_dir"),
+    *("how_many_training_steps", "learning_rate", "start_checkpoint"),
+    *("eval_step_interval", "save_step_interval", "check_nans", "verbosity"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    flags = command_line.trainer().parse_args(argv)
+    command_line.check_training(flags)
+    settings = command_line.audio_settings(flags)
+    runtime.configure(flags.verbosity)
+    train_dir = Path(flags.train_dir)
+    train_dir.mkdir(parents=True, exist_ok=True)
+
+    data = load_data(flags)
+    trainer = Trainer(flags, settings, data)
+    trainer.resume(train_dir)
+    write_labels(train_dir, flags.model_architecture, data.labels)
+    trainer.train(train_dir)
+    trainer.finish(train_dir)
+
+
+def load_data(flags: argparse.Namespace) -> dataset.Dataset:
+    """Every clip that the flags name, in memory."""
+    words = flags.wanted_words.split(",")
+    cache = Path(flags.cache_dir or Path(flags.train_dir) / "cache")
+    sources = dataset.open_sources(
+        words,
+        data_dir=flags.data_dir,
+        data_url=archive_url(flags),
+        data_sha256=flags.data_sha256,
+        synthetic_clips=flags.synthetic_clips,
+        seed=flags.seed,
+        validation_percentage=flags.validation_percentage,
+        testing_percentage=flags.testing_percentage,
+        cache_dir=cache,
+        progress=progress,
+    )
+    return dataset.load(
+        sources,
+        words,
+        silence_percentage=flags.silence_percentage,
+        unknown_percentage=flags.unknown_percentage,
+        seed=flags.seed,
+        progress=progress,
+    )
+
+
+def archive_url(flags: argparse.Namespace) -> str:
+    """The archive asked for; upstream's if no source is."""
+    if flags.data_url is not None:
+        return flags.data_url
+    return "" if flags.data_dir or flags.synthetic_clips else command_line.ARCHIVE
+
+
+class Trainer:
+    """One model in training."""
+
+    def __init__(
+        self, flags: argparse.Namespace, settings: AudioSettings, data: dataset.Dataset
+    ) -> None:
+        self.flags, self.settings, self.data = flags, settings, data
+        self.step = 0
+        values = models.initial(settings, len(data.labels), flags.seed)
+        values |= optimizers.initial(flags.optimizer, {n: values[n] for n in models.WEIGHTS})
+        self.state = {name: tf.Variable(value, name=name) for name, value in values.items()}
+        self.learn = tf.function(self._learn, reduce_retracing=True)
+        self.answer = tf.function(self._answer, reduce_retracing=True)
+        self.held_out = {split: self._held_out(split) for split in ("validation", "testing")}
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return sum(self.flags.how_many_training_steps)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 1."""
+        ends = np.cumsum(self.flags.how_many_training_steps)
+        return self.flags.learning_rate[int(np.searchsorted(ends, step))]
+
+    # -- going on ---------------------------------------------------------------------------------
+
+    def resume(self, train_dir: Path) -> None:
+        """Take up the newest checkpoint of this training, or the one to start from."""
+        found = checkpoint.latest(train_dir, self.flags.model_architecture)
+        if found is None and self.flags.start_checkpoint:
+            start = self.flags.start_checkpoint
+            found = start, checkpoint.load(start)
+        if found is None:
+            return
+        prefix, values = found
+        self._check_identity(prefix, checkpoint.identity(values))
+        for name, variable in self.state.items():
+            if name in values and values[name].shape != variable.shape:
+                raise DataError(
+                    f"the checkpoint {prefix} holds {name} of shape {values[name].shape}, not "
+                    f"{tuple(variable.shape)}: it was trained for other words or features."
+                )
+            variable.assign(values.get(name, variable))
+        self.step = int(values[checkpoint.STEP])
+        log.info("Training from step: %d", self.step + 1)
+
+    def identity(self) -> dict:
+        """The flags that make this training what it is."""
+        return {k: v for k, v in vars(self.flags).items() if k not in FREE_FLAGS}
+
+    def _check_identity(self, prefix: Path | str, theirs: dict) -> None:
+        for name, ours in self.identity().items():
+            if name in theirs and theirs[name] != ours:
+                raise DataError(
+                    f"the checkpoint {prefix} was trained with --{name}={theirs[name]}, not "
+                    f"{ours}: train in another --train_dir, or with the same flags."
+                )
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def train(self, train_dir: Path) -> None:
+        """All steps that are still to be done."""
+        summaries = Path(self.flags.summaries_dir)
+        training, validation = Curves(summaries / "train"), Curves(summaries / "validation")
+        stream = self._batches().from_step(self.step + 1)
+        pace = runtime.Pace()
+        while self.step < self.steps:
+            self.step += 1
+            loss, accuracy = self.learn_one(*next(stream))
+            training.add(self.step, cross_entropy=loss, accuracy=accuracy)
+            last = self.step == self.steps
+            if last or pace():
+                self._say_step(loss, accuracy)
+            if last or self.step % self.flags.eval_step_interval == 0:
+                self.validate(validation)
+            if last or self.step % self.flags.save_step_interval == 0:
+                self.save(train_dir)
+        training.flush()
+
+    def learn_one(self, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        """One step: its loss and its accuracy; raises DataError where the loss is no number."""
+        rate = self.rate(self.step)
+        loss, accuracy = self.learn(
+            features, labels, self._dropout(), tf.constant(rate), tf.constant(self.step)
+        )
+        if not np.isfinite(loss):
+            raise DataError(
+                f"the loss is {float(loss)} at step {self.step}: training has diverged; "
+                f"a --learning_rate below {rate:g} would keep it stable."
+            )
+        return float(loss), float(accuracy)
+
+    def save(self, train_dir: Path) -> None:
+        name = self.flags.model_architecture
+        prefix = checkpoint.save(train_dir, name, self.step, self.state, self.identity())
+        log.info('Saving to "%s"', prefix)
+
+    def _say_step(self, loss: float, accuracy: float) -> None:
+        rate = self.rate(self.step)
+        log.info(
+            "Step #%d/%d: rate %f, accuracy %.1f%%, cross entropy %f",
+            *(self.step, self.steps, rate, accuracy * 100, loss),
+        )
+
+    def _batches(self) -> batches.Batches:
+        flags = self.flags
+        recipe = batches.Recipe(
+            seed=flags.seed,
+            batch_size=flags.batch_size,
+            echo=flags.echo,
+            silence_percentage=flags.silence_percentage,
+            unknown_percentage=flags.unknown_percentage,
+            time_shift=int(flags.time_shift_ms * flags.sample_rate / 1000),
+            background_volume=flags.background_volume,
+            background_frequency=flags.background_frequency,
+        )
+        return batches.Batches(self.data, self.settings, recipe)
+
+    def _dropout(self) -> np.ndarray:
+        """Which half of the hidden numbers this step keeps: uint8 [batch, hidden], 0 or 1."""
+        shape = (self.flags.batch_size, models.hidden_size(self.settings))
+        rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
+        bits = np.frombuffer(rng.bytes(-(-shape[0] * shape[1] // 8)), np.uint8)
+        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+
+    def _learn(self, features, labels, kept, rate, step):
+        numbers = models.Exact()
+        if self.flags.quantize:
+            numbers = models.Observing(self.settings, self.state, step)
+        weights = {name: self.state[name] for name in models.WEIGHTS}
+        with tf.GradientTape() as tape:
+            scaled = tf.cast(kept, tf.float32) * 2.0
+            logits = models.logits(features, weights, self.settings, numbers, scaled)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
+        optimizers.move(self.flags.optimizer, self.state, gradients, rate, step)
+        right = tf.argmax(logits, 1, tf.int32) == labels
+        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+    # -- judging ----------------------------------------------------------------------------------
+
+    def validate(self, curves: Curves) -> None:
+        """Score the validation clips, for people and for TensorBoard."""
+        score, cross_entropy = self.score("validation")
+        curves.add(self.step, cross_entropy=cross_entropy, accuracy=score.accuracy)
+        curves.flush()
+        log.info("Confusion Matrix:\n %s", score.confusion)
+        log.info(
+            "Step %d: Validation accuracy = %.1f%% (N=%d)",
+            *(self.step, score.accuracy * 100, score.count),
+        )
+
+    def finish(self, train_dir: Path) -> None:
+        """The last judgement: metrics.json and test_features.npz."""
+        features, split = self.held_out["testing"]
+        answers, _ = self.answers(features, split.label)
+        labels = len(self.data.labels)
+        testing = results.Score.of(split.label, answers, labels)
+        log.warning("Confusion Matrix:\n %s", testing.confusion)
+        log.warning("Final test accuracy = %.1f%% (N=%d)", testing.accuracy * 100, testing.count)
+        exact, _ = self.answers(features, split.label, exact=True)
+        sources = results.by_source(split.label, answers, split.source, labels)
+        metrics = {
+            "labels": self.data.labels,
+            "steps": self.step,
+            "validation": self.score("validation")[0].as_json(),
+            "testing": testing.as_json() | {"by_source": sources},
+            "float_testing": results.Score.of(split.label, exact, labels).as_json(),
+        }
+        results.write_test_features(
+            train_dir / "test_features.npz", features, split.label, split.source, split.name
+        )
+        results.write_json(train_dir / "metrics.json", metrics)
+
+    def score(self, name: str) -> tuple[results.Score, float]:
+        """The score of one held-out split and its mean cross entropy."""
+        features, split = self.held_out[name]
+        answers, cross_entropy = self.answers(features, split.label)
+        return results.Score.of(split.label, answers, len(self.data.labels)), cross_entropy
+
+    def answers(
+        self, features: np.ndarray, labels: np.ndarray, exact: bool = False
+    ) -> tuple[np.ndarray, float]:
+        """The label given to each picture (int64 [n]), and the mean cross entropy.
+
+        With `exact` the weights and activations stay unrounded, whatever was trained.
+        """
+        answers, losses = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+        for start in range(0, len(labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            answer, loss = self.answer(features[part], labels[part], exact)
+            answers.append(answer.numpy())
+            losses.append(loss.numpy())
+        return np.concatenate(answers), float(np.concatenate(losses).sum() / max(1, len(labels)))
+
+    def _answer(self, features, labels, exact: bool):
+        numbers = models.Exact()
+        if self.flags.quantize and not exact:
+            numbers = models.Quantized(self.settings, self.state)
+        logits = models.logits(features, self.state, self.settings, numbers)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.argmax(logits, 1), losses
+
+    def _held_out(self, name: str) -> tuple[np.ndarray, dataset.Split]:
+        """A split's features, its silence filled with background as upstream fills it."""
+        split = self.data.splits[name]
+        silent = split.label == dataset.SILENCE
+        audio = split.audio.copy()
+        audio[silent] = augment(
+            audio[silent],
+            silent[silent],
+            Background(self.data.background, self.settings.samples),
+            batches.stream(self.flags.seed, batches.SILENCE),
+            time_shift=0,
+            volume=0,
+            frequency=0,
+        )
+        cache = Path(self.flags.cache_dir) if self.flags.cache_dir else None
+        what = f"Features of {name} clips"
+        say = lambda done, total: progress(what, done, total)  # noqa: E731
+        return extract_cached(audio, self.settings, cache, say), split
+
+
+def write_labels(train_dir: Path, architecture: str, labels: Sequence[str]) -> None:
+    """One label a line, under upstream's name and a plain one."""
+    text = "".join(f"{label}\n" for label in labels).encode()
+    results.write_bytes(train_dir / f"{architecture}_labels.txt", text)
+    results.write_bytes(train_dir / "labels.txt", text)
+
+
+if __name__ == "__main__":
+    sys.exit(runtime.exit_code(main))
