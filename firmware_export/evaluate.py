@@ -1,0 +1,68 @@
+"""What a model answers in TensorFlow: the frozen graph, and the .tflite with reference kernels."""
+
+from __future__ import annotations
+
+from firmware_export import graph as graphs
+from firmware_export import quiet
+from firmware_export.errors import BadModel
+
+
+def run_graph(graph: bytes, features):
+    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels]."""
+    import numpy as np
+
+    tf = quiet.tensorflow()
+    checked = graphs.load(graph)
+    rows = _rows(features, checked.shape)
+    scratch = tf.Graph()
+    with scratch.as_default():
+        tf.compat.v1.import_graph_def(checked.graph_def, name="")
+    with tf.compat.v1.Session(graph=scratch) as session:
+        answer = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
+        scores = [answer(row) for row in rows]
+    return np.concatenate(scores) if scores else np.zeros((0, checked.labels), np.float32)
+
+
+def run_model(model: bytes, features):
+    """The .tflite's scores as it gives them: float32 [n, inputs] → int8 or uint8 [n, labels]."""
+    import numpy as np
+
+    loaded = quiet.interpreter(model)
+    source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    scores = np.zeros((len(features), *answer["shape"][1:]), answer["dtype"])
+    for index, row in enumerate(quantise(_rows(features, source["shape"]), source)):
+        loaded.set_tensor(source["index"], row)
+        loaded.invoke()
+        scores[index] = loaded.get_tensor(answer["index"])[0]
+    return scores
+
+
+def quantise(features, tensor: dict):
+    """Features on the grid of an interpreter's input tensor, rounded half up as fake-quant does."""
+    import numpy as np
+
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    steps = np.floor(np.asarray(features, np.float64) / scale + 0.5) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(tensor["dtype"])
+
+
+def accuracy(scores, labels) -> float | None:
+    """The share of clips whose label scores highest; a label below 0 is none, None if all are."""
+    import numpy as np
+
+    labelled = np.asarray(labels) >= 0
+    if not labelled.any():
+        return None
+    return float((scores.argmax(axis=1) == labels)[labelled].mean())
+
+
+def _rows(features, shape):
+    """One row per clip in the shape the input takes. Raises BadModel where the sizes differ."""
+    import numpy as np
+
+    features = np.asarray(features, np.float32)
+    inputs = int(np.prod(shape))
+    if features.ndim != 2 or features.shape[1] != inputs:
+        raise BadModel(f"The features are {features.shape}; this model takes {inputs} a clip.")
+    return features.reshape(-1, *shape)

@@ -1,0 +1,132 @@
+"""Frozen graph → .tflite with TensorFlow's own converter."""
+
+import numpy as np
+import pytest
+
+from firmware_export import evaluate, quiet
+from firmware_export.convert import convert
+from firmware_export.errors import BadModel
+
+GRAPHS = {
+    "ours": {},
+    "depthwise": {"depthwise": True},
+    "input without fake-quant": {"input_fake_quant": False},
+    "flat Reshape_1": {"flat_input": True},
+    "uneven weight ranges": {"weight_range": (-1.0, 1.4), "narrow": False},
+    "average": {"preprocess": "average"},
+    "six words": {"labels": 8},
+}
+
+
+def ends(model):
+    loaded = quiet.interpreter(model)
+    return loaded.get_input_details()[0], loaded.get_output_details()[0]
+
+
+@pytest.mark.parametrize("inference", ["int8", "uint8"])
+@pytest.mark.parametrize("choices", GRAPHS.values(), ids=GRAPHS)
+def test_agrees_with_the_fake_quant_graph(keyword_graph, features, choices, inference):
+    """At least 99 % of the clips get the label that the frozen graph itself gives them."""
+    if choices.get("preprocess") == "average":
+        features = np.tile(features, 2)[:, :2107] * 4
+    graph = keyword_graph(**choices)
+    model = convert(graph, inference)
+    expected = evaluate.run_graph(graph, features).argmax(axis=1)
+    assert len(set(expected)) > 1
+    assert (evaluate.run_model(model, features).argmax(axis=1) == expected).mean() >= 0.99
+
+
+@pytest.mark.parametrize("inference, zero_point", [("int8", -128), ("uint8", 0)])
+@pytest.mark.parametrize("input_fake_quant", [True, False])
+@pytest.mark.parametrize(
+    "preprocess, shape, scale",
+    [("micro", [1, 49, 40, 1], np.float32(26 / 255)), ("average", [1, 49, 43, 1], 0.5)],
+)
+def test_ends_are_on_the_grid_of_training(
+    keyword_graph, preprocess, shape, scale, input_fake_quant, inference, zero_point
+):
+    """Input and output have the recipe's shape, type, scale and zero point, to the last bit."""
+    graph = keyword_graph(preprocess=preprocess, input_fake_quant=input_fake_quant)
+    source, answer = ends(convert(graph, inference))
+    assert source["shape"].tolist() == shape
+    assert source["dtype"] == answer["dtype"] == np.dtype(inference)
+    assert source["quantization"] == (scale, zero_point)
+    assert answer["quantization"] == (1 / 256, zero_point)
+
+
+def test_uint8_gives_the_integers_of_int8(keyword_graph, features):
+    """The uint8 model answers 128 more than the int8 model, on every score."""
+    graph = keyword_graph()
+    signed = evaluate.run_model(convert(graph, "int8"), features).astype(int)
+    assert np.array_equal(signed + 128, evaluate.run_model(convert(graph, "uint8"), features))
+
+
+def test_int8_weights_have_zero_point_0(keyword_graph):
+    """Uneven weight ranges become even ones, which are all that int8 kernels take."""
+    model = convert(keyword_graph(weight_range=(-1.0, 1.4), narrow=False))
+    weights = [
+        t for t in quiet.interpreter(model).get_tensor_details() if np.prod(t["shape"]) > 500
+    ]
+    inner = [t for t in weights if t["shape"][0] > 1]
+    assert inner and all(tensor["quantization"][1] == 0 for tensor in inner)
+
+
+def test_same_graph_gives_the_same_bytes(keyword_graph):
+    """Conversion is repeatable, within a process and whatever the order of the graph's nodes."""
+
+    def reverse(graph_def):
+        nodes = list(graph_def.node)[::-1]
+        del graph_def.node[:]
+        graph_def.node.extend(nodes)
+
+    first = convert(keyword_graph())
+    assert first == convert(keyword_graph()) == convert(keyword_graph(mutate=reverse))
+
+
+@pytest.mark.parametrize("inference, zero_point", [("int8", -128), ("uint8", 0)])
+def test_float_graph_is_calibrated_on_features(keyword_graph, features, inference, zero_point):
+    """A graph trained without fake-quant is quantised from features, on the same input grid."""
+    graph = keyword_graph(fake_quant=False)
+    model = convert(graph, inference, features[:100])
+    source, answer = ends(model)
+    assert source["quantization"] == (np.float32(26 / 255), zero_point)
+    assert source["dtype"] == answer["dtype"] == np.dtype(inference)
+    expected = evaluate.run_graph(graph, features).argmax(axis=1)
+    assert (evaluate.run_model(model, features).argmax(axis=1) == expected).mean() >= 0.99
+
+
+def test_float_graph_without_features_is_refused(keyword_graph):
+    """A graph without fake-quant nodes is not quantised blindly: the refusal asks for features."""
+    with pytest.raises(BadModel, match="no fake-quant nodes.*--features"):
+        convert(keyword_graph(fake_quant=False))
+
+
+def test_partly_float_model_is_refused(keyword_graph):
+    """A graph whose last layers lack fake-quant nodes is refused rather than left half float."""
+
+    def bypass(graph_def):
+        softmax = next(node for node in graph_def.node if node.name == "labels_softmax")
+        last = next(node for node in graph_def.node if node.name == softmax.input[0])
+        softmax.input[0] = last.input[0]
+
+    with pytest.raises(BadModel, match="stayed float.*--quantize=1"):
+        convert(keyword_graph(mutate=bypass))
+
+
+def test_unknown_inference_type_is_refused(keyword_graph):
+    """Only int8 and uint8 exist."""
+    with pytest.raises(BadModel, match="'float16' is unknown"):
+        convert(keyword_graph(), "float16")
+
+
+def test_accuracy_counts_labelled_clips_only():
+    """Clips with a label below 0 do not count, and no labelled clip means no accuracy."""
+    scores = np.array([[0, 9], [9, 0], [0, 9], [0, 9]])
+    assert evaluate.accuracy(scores, [1, 1, -1, 1]) == pytest.approx(2 / 3)
+    assert evaluate.accuracy(scores, [-1] * 4) is None
+
+
+def test_features_of_another_size_are_refused(keyword_graph):
+    """Features that do not fit the model's input are refused with both sizes."""
+    with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
+        evaluate.run_graph(keyword_graph(), np.zeros((3, 100), np.float32))
