@@ -14,8 +14,6 @@ from firmware_export import quiet
 from firmware_export.errors import BadModel
 
 LOWEST = {"int8": -128, "uint8": 0}
-MICRO_RANGE, AVERAGE_RANGE = (0.0, 26.0), (0.0, 127.5)
-AVERAGE_WIDTH, FRAMES = 43, 49
 
 
 def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
@@ -27,7 +25,7 @@ def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
     if inference not in LOWEST:
         raise BadModel(f"Inference type {inference!r} is unknown: int8 or uint8.")
     checked = graphs.load(graph)
-    low, high = checked.range or _default_range(checked.shape)
+    low, high = checked.range
     if checked.quantised:
         converter = _converter(
             _symmetric(checked.graph_def) if inference == "int8" else checked.graph_def
@@ -39,16 +37,6 @@ def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
     model = _run(converter)
     _verify(model, inference, checked, (high - low) / 255)
     return model
-
-
-def is_tflite(data: bytes) -> bool:
-    """Whether the bytes carry a .tflite's file identifier."""
-    return data[4:8] == b"TFL3"
-
-
-def _default_range(shape: tuple[int, ...]) -> tuple[float, float]:
-    average = shape[2:3] == (AVERAGE_WIDTH,) or shape[1:] == (FRAMES * AVERAGE_WIDTH,)
-    return AVERAGE_RANGE if average else MICRO_RANGE
 
 
 def _converter(graph_def):

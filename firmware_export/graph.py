@@ -17,9 +17,14 @@ INPUT, OUTPUT = "Reshape_1", "labels_softmax"
 # A model that fits 64 KiB of flash holds at most 256 KiB of float weights. This leaves room for
 # sixteen times as many, and bounds what parsing costs: a protobuf can unfold to 60 times its size.
 MAX_BYTES = 4 * 2**20
+MAX_NODES = 1000
 # No tensor may be larger, whatever a shape claims: a few bytes of GraphDef can describe petabytes.
 MAX_ELEMENTS = 2**22
 MAX_INPUT, MAX_LABELS = 2**16, 256
+
+# What a feature can be, and what is clamped; 26 is 255 / 9.8077.
+RANGES = {"micro": (0.0, 26.0), "average": (0.0, 127.5), "mfcc": (-247.0, 30.0)}
+AVERAGE_WIDTH, FRAMES = 43, 49
 
 FAKE_QUANT = {
     "FakeQuantWithMinMaxVars",
@@ -38,7 +43,7 @@ MODEL_OPS = (
 # What upstream's and our own freeze put between wav_data and Reshape_1.
 AUDIO_OPS = {
     "DecodeWav", "AudioMicrofrontend", "AudioSpectrogram", "Mfcc",
-    "Mul", "Cast", "ClipByValue", "Minimum", "Maximum", "Round", "PlaceholderWithDefault",
+    "Mul", "Cast", "Minimum", "Maximum", "ClipByValue", "StridedSlice", "PlaceholderWithDefault",
 }  # fmt: skip
 
 
@@ -46,13 +51,13 @@ AUDIO_OPS = {
 class KeywordGraph:
     """`Reshape_1` (a placeholder of batch 1) → `labels_softmax`, safe to import.
 
-    shape: of the input, (1, n) or (1, rows, columns, 1). range: what the graph's own fake-quant
-    node says of the input, or None. quantised: whether training simulated eight bits beyond it.
+    shape: of the input, (1, n) or (1, rows, columns, 1). range: of its values, from the graph's own
+    fake-quant node or else upstream's. quantised: whether training simulated eight bits beyond it.
     """
 
     graph_def: object
     shape: tuple[int, ...]
-    range: tuple[float, float] | None
+    range: tuple[float, float]
     quantised: bool
     labels: int
 
@@ -72,9 +77,10 @@ def load(graph: bytes) -> KeywordGraph:
     inside = _between(nodes)
     graph_def = _extract(inside, shape)
     labels = _check_shapes(graph_def)
-    range_ = _input_range(inside)
-    fake_quants = sum(node.op in FAKE_QUANT for node in inside.values())
-    return KeywordGraph(graph_def, shape, range_, fake_quants > (range_ is not None), labels)
+    grid = _input_fake_quant(nodes, inside)
+    quantised = any(node.op in FAKE_QUANT and node is not grid for node in inside.values())
+    range_ = _usual_range(nodes, shape) if grid is None else fake_quant_range(grid, nodes)
+    return KeywordGraph(graph_def, shape, range_, quantised, labels)
 
 
 def _parse(graph: bytes):
@@ -89,6 +95,8 @@ def _parse(graph: bytes):
         parsed.ParseFromString(graph)
     except DecodeError as problem:
         raise BadModel("The graph is truncated or is no frozen GraphDef (.pb).") from problem
+    if len(parsed.node) > MAX_NODES:
+        raise BadModel(f"The graph has {len(parsed.node):,} nodes; {MAX_NODES:,} are the most.")
     if parsed.library.function or parsed.library.gradient:
         raise BadModel(
             "The graph carries a function library, which a frozen keyword model has no use for."
@@ -253,18 +261,36 @@ def _check_shapes(graph_def) -> int:
     return answer[1]
 
 
-def _input_range(inside) -> tuple[float, float] | None:
-    """(min, max) of the fake-quant node that Reshape_1 runs into, if there is one."""
-    reached = {INPUT}
-    for _ in inside:
-        for node in inside.values():
-            if not node.input or _inputs(node)[0] not in reached:
-                continue
-            if node.op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"):
-                return fake_quant_range(node, inside)
-            if node.op in PASSING | {"Reshape"}:
-                reached.add(node.name)
+def _input_fake_quant(nodes, inside):
+    """The fake-quant node that feeds Reshape_1 (as in ours) or reads it, if there is one."""
+    for node in _around_input(nodes, inside):
+        if node.op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"):
+            return node
     return None
+
+
+def _usual_range(nodes, shape) -> tuple[float, float]:
+    """Upstream's range for the front end that the graph holds or, without one, for its width."""
+    if any(node.op == "Mfcc" for node in nodes.values()):
+        return RANGES["mfcc"]
+    average = shape[2:3] == (AVERAGE_WIDTH,) or shape[1:] == (FRAMES * AVERAGE_WIDTH,)
+    return RANGES["average" if average else "micro"]
+
+
+def _around_input(nodes, inside):
+    """The nodes before and after Reshape_1, as far as nothing but reshaping lies between."""
+    carrying = PASSING | {"Reshape"}
+    node = nodes[INPUT]
+    for _ in nodes:  # bounded, as a stranger's graph may go in circles
+        if node.op not in carrying or not node.input:
+            break
+        node = nodes[_inputs(node)[0]]
+        yield node
+    name = INPUT
+    for _ in inside:
+        readers = [node for node in inside.values() if _inputs(node)[:1] == [name]]
+        yield from readers
+        name = next((node.name for node in readers if node.op in carrying), None)
 
 
 def fake_quant_range(node, nodes) -> tuple[float, float]:

@@ -18,6 +18,23 @@ GRAPHS = {
 }
 
 
+@pytest.fixture(scope="session")
+def our_graph():
+    """our_graph(preprocess, quantize) → a graph from this project's own freeze, weights random."""
+    from vm_startup.speech_commands import freeze, models
+    from vm_startup.speech_commands.settings import AudioSettings
+
+    def build(preprocess, quantize):
+        settings = AudioSettings(preprocess=preprocess, window_stride_ms=20.0)
+        values = models.initial(settings, label_count=4, seed=1)
+        ranges = {"relu_max": 5.0, "logits_min": -2.0, "logits_max": 2.0}
+        values.update({name: np.float32(value) for name, value in ranges.items()})
+        graph_def = freeze.inference_graph(values, settings, quantize)
+        return graph_def.SerializeToString(deterministic=True)
+
+    return build
+
+
 def ends(model):
     loaded = quiet.interpreter(model)
     return loaded.get_input_details()[0], loaded.get_output_details()[0]
@@ -52,6 +69,26 @@ def test_ends_are_on_the_grid_of_training(
     assert source["dtype"] == answer["dtype"] == np.dtype(inference)
     assert source["quantization"] == (scale, zero_point)
     assert answer["quantization"] == (1 / 256, zero_point)
+
+
+@pytest.mark.parametrize("quantize", [True, False])
+@pytest.mark.parametrize(
+    "preprocess, shape, scale, zero_point",
+    [
+        ("micro", (49, 40), 26 / 255, -128),
+        ("average", (49, 43), 0.5, -128),
+        ("mfcc", (49, 40), 277 / 255, 99),
+    ],
+)
+def test_converts_what_our_own_freeze_writes(
+    our_graph, preprocess, shape, scale, zero_point, quantize
+):
+    """The graphs of this project's freeze convert, for each front end, on that front end's grid."""
+    clips = np.random.default_rng(1).random((20, shape[0] * shape[1]), np.float32) * 25
+    model = convert(our_graph(preprocess, quantize), features=None if quantize else clips)
+    source = ends(model)[0]
+    assert tuple(source["shape"]) == (1, *shape, 1)
+    assert source["quantization"] == (np.float32(scale), zero_point)
 
 
 def test_uint8_gives_the_integers_of_int8(keyword_graph, features):
