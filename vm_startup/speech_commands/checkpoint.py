@@ -61,7 +61,7 @@ def load(prefix: str | Path) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+    except (ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
         raise DataError(f"the checkpoint {prefix} cannot be read: {error}") from error
 
 

@@ -1,7 +1,8 @@
 """Turn a training's checkpoint into one graph that holds everything: WAV in, probabilities out.
 
     python -m speech_commands.freeze --start_checkpoint=DIR/tiny_conv.ckpt-1200 \\
-        --wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 --output_file=tiny_conv.pb
+        --wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 \\
+        --output_file=tiny_conv.pb
 
 Give it the audio flags and words that the training was given. The graph's nodes bear upstream's
 names: `wav_data` (a WAV file's bytes), `decoded_sample_data` (its samples), `Reshape_1` (the
@@ -25,7 +26,7 @@ from .settings import AudioSettings
 def main(argv: Sequence[str] | None = None) -> None:
     flags = command_line.freezer().parse_args(argv)
     settings = command_line.audio_settings(flags)
-    runtime.configure()
+    runtime.speak()
     values = checkpoint.load(flags.start_checkpoint)
     check(values, flags, settings)
     graph = inference_graph(values, settings, flags.quantize)

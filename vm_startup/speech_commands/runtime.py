@@ -14,11 +14,15 @@ log = logging.getLogger("speech_commands")
 THREADS = 2
 
 
-def configure(verbosity: str = "INFO") -> None:
-    """Set up this process; to be called before TensorFlow computes anything."""
+def speak(verbosity: str = "INFO") -> None:
+    """Say on standard output what this process does."""
     log.handlers = [logging.StreamHandler(sys.stdout)]
     log.setLevel(verbosity)
     log.propagate = False
+
+
+def be_repeatable() -> None:
+    """Make equal computations give equal bits; to be called before TensorFlow computes anything."""
     # A fixed number, whatever the machine has: sums are split by thread, and the split decides
     # their last bits.
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)

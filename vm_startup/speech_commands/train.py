@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = command_line.trainer().parse_args(argv)
     command_line.check_training(flags)
     settings = command_line.audio_settings(flags)
-    runtime.configure(flags.verbosity)
+    runtime.speak(flags.verbosity)
+    runtime.be_repeatable()
     train_dir = Path(flags.train_dir)
     train_dir.mkdir(parents=True, exist_ok=True)
 

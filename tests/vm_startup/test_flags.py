@@ -1,0 +1,76 @@
+import pytest
+
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands.errors import DataError
+
+CLASSIC = (
+    "--model_architecture=tiny_conv --window_stride=20 --preprocess=micro --wanted_words=yes,no "
+    "--silence_percentage=25 --unknown_percentage=25 --quantize=1"
+)
+
+
+def test_the_classic_recipe_parses():
+    """The flags that people have copied since 2019 mean what they meant."""
+    flags = command_line.trainer().parse_args(CLASSIC.split())
+    settings = command_line.audio_settings(flags)
+    assert (settings.frames, settings.width, settings.preprocess) == (49, 40, "micro")
+    assert flags.quantize is True
+    assert flags.silence_percentage == flags.unknown_percentage == 25
+
+
+def test_defaults_are_upstreams():
+    """What is not said means what it means to TensorFlow's trainer."""
+    flags = command_line.trainer().parse_args([])
+    assert flags.how_many_training_steps == [15000, 3000]
+    assert flags.learning_rate == [0.001, 0.0001]
+    assert (flags.batch_size, flags.eval_step_interval, flags.save_step_interval) == (100, 400, 100)
+    assert (flags.background_volume, flags.background_frequency) == (0.1, 0.8)
+    assert (flags.time_shift_ms, flags.preprocess, flags.quantize) == (100, "mfcc", False)
+    assert (flags.optimizer, flags.echo) == ("gradient_descent", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("True", True), ("0", False), ("false", False)]
+)
+def test_booleans_say_what_they_say(text, value):
+    """--quantize=0 switches quantisation off."""
+    assert command_line.trainer().parse_args([f"--quantize={text}"]).quantize is value
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--quantize=maybe",
+        "--preprocess=fft",
+        "--model_architecture=conv",
+        "--batch_size=0",
+        "--seed=-1",
+        "--learning_rate=0.1,nan",
+        "--learning_rate=0",
+        "--how_many_training_steps=10,-1",
+        "--how_many_training_steps=",
+        "--background_volume=1.5",
+        "--save_format=saved_model",
+        "--no_such_flag=1",
+    ],
+)
+def test_wrong_flags_end_with_code_2(wrong, capsys):
+    """A flag that cannot be is named, and the exit code is 2."""
+    with pytest.raises(SystemExit) as stop:
+        command_line.trainer().parse_args([wrong])
+    assert stop.value.code == 2
+    assert wrong.split("=")[0].split("_")[0] in capsys.readouterr().err
+
+
+def test_lists_of_steps_and_rates_are_equally_long():
+    """Each stage of training has its rate."""
+    flags = command_line.trainer().parse_args(["--how_many_training_steps=1,2,3"])
+    with pytest.raises(DataError, match="3 and 2 numbers"):
+        command_line.check_training(flags)
+
+
+def test_some_clips_are_left_to_train():
+    """Validation and testing cannot take every clip."""
+    flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
+    with pytest.raises(DataError, match="no clip to train"):
+        command_line.check_training(flags)

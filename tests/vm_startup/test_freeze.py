@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vm_startup.speech_commands import checkpoint, features, freeze, models, wav
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.settings import AudioSettings
+
+FLAGS = "--wanted_words=yes,no --model_architecture=tiny_conv --window_stride=20 --quantize=1"
+
+
+def settings_of(preprocess):
+    return AudioSettings(preprocess=preprocess, window_stride_ms=20)
+
+
+def trained(preprocess="micro"):
+    """Values as a training would leave them."""
+    values = models.initial(settings_of(preprocess), 4, seed=3)
+    return values | {
+        "relu_max": np.float32(6),
+        "logits_min": np.float32(-2),
+        "logits_max": np.float32(3),
+    }
+
+
+def save(folder, values=None, identity=None):
+    return checkpoint.save(folder, "tiny_conv", 10, values or trained(), identity or {})
+
+
+def run(graph_def, fetch, feed):
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            return session.run(fetch, feed)
+
+
+def frozen(folder, prefix, *more):
+    output = folder / "out" / "tiny_conv.pb"
+    freeze.main(
+        [*FLAGS.split(), "--preprocess=micro", f"--start_checkpoint={prefix}"]
+        + [f"--output_file={output}", *more]
+    )
+    return output.read_bytes()
+
+
+def test_nodes_bear_upstreams_names(tmp_path):
+    """Whoever cuts at Reshape_1 or reads labels_softmax finds what upstream's freeze.py gives."""
+    graph = tf.compat.v1.GraphDef.FromString(frozen(tmp_path, save(tmp_path)))
+    ops = {node.name: node.op for node in graph.node}
+    assert ops["wav_data"] == "Placeholder"
+    assert ops["decoded_sample_data"] == "DecodeWav"
+    assert ops["AudioMicrofrontend"] == "AudioMicrofrontend"
+    assert ops["Reshape"] == ops["Reshape_1"] == ops["Reshape_2"] == "Reshape"
+    assert ops["Conv2D"] == "Conv2D"
+    assert ops["MatMul"] == "MatMul"
+    assert ops["labels_softmax"] == "Softmax"
+    assert graph.node[-1].name == "labels_softmax"
+    assert {ops[name] for name in models.WEIGHTS} == {"Const"}
+    assert not any("Variable" in op for op in ops.values())
+    assert not graph.library.function
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
+    """Freezing is repeatable."""
+    prefix = save(tmp_path)
+    assert frozen(tmp_path, prefix) == frozen(tmp_path, prefix)
+
+
+@pytest.mark.parametrize("preprocess", ["micro", "average", "mfcc"])
+def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
+    """From WAV bytes, the graph's picture equals features.extract's, full-scale samples included."""
+    settings = settings_of(preprocess)
+    audio = np.random.default_rng(5).integers(-40000, 40000, 16000).clip(-32768, 32767)
+    audio = audio.astype(np.int16)
+    wav.write(tmp_path / "a.wav", audio)
+    graph = freeze.inference_graph(trained(preprocess), settings, quantize=True)
+    feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
+    picture, answer = run(graph, ["Reshape:0", "labels_softmax:0"], feed)
+    expected = features.extract(audio[np.newaxis], settings)
+    assert np.array_equal(picture, expected)
+    values = trained(preprocess)
+    logits = models.logits(expected, values, settings, models.Quantized(settings, values))
+    assert np.allclose(answer, tf.nn.softmax(logits), atol=1e-6)
+
+
+def test_a_float_checkpoint_of_upstream_freezes(tmp_path):
+    """Weights under upstream's names are enough where nothing is quantised."""
+    weights = {name: trained()[name] for name in models.WEIGHTS}
+    graph = tf.compat.v1.GraphDef.FromString(
+        frozen(tmp_path, save(tmp_path, weights), "--quantize=0")
+    )
+    assert not any("FakeQuant" in node.op for node in graph.node)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--wanted_words=yes,no,up"], "final_fc_weights of shape"),
+        (["--preprocess=average"], "of shape"),
+        (["--start_checkpoint=nowhere.ckpt-3"], "nowhere.ckpt-3"),
+    ],
+)
+def test_flags_of_another_training_are_refused(tmp_path, changes, message):
+    """A checkpoint is frozen only under the flags it was trained with."""
+    with pytest.raises(DataError, match=message):
+        frozen(tmp_path, save(tmp_path), *changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_in_another_order_are_refused(tmp_path):
+    """Shapes alone cannot tell yes,no from no,yes: the checkpoint remembers."""
+    prefix = save(tmp_path, identity={"wanted_words": "no,yes"})
+    with pytest.raises(DataError, match="--wanted_words=no,yes, not yes,no"):
+        frozen(tmp_path, prefix)
+
+
+def test_ranges_are_needed_to_quantise(tmp_path):
+    """A float training cannot be frozen as if it had been quantised."""
+    weights = {name: trained()[name] for name in models.WEIGHTS}
+    with pytest.raises(DataError, match="holds no relu_max"):
+        frozen(tmp_path, save(tmp_path, weights))

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vm_startup.speech_commands import models, optimizers
+from vm_startup.speech_commands.settings import AudioSettings
+
+MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 26, (16, 1960)).astype(np.float32)
+
+
+@pytest.fixture
+def state() -> dict[str, tf.Variable]:
+    values = models.initial(MICRO, 4, seed=1)
+    return {name: tf.Variable(value) for name, value in values.items()}
+
+
+def test_tiny_conv_has_its_known_size():
+    """8 filters of 10 × 8 and a dense layer of 4000 × labels, which is what fits the chip."""
+    sizes = {name: value.size for name, value in models.initial(MICRO, 4, seed=0).items()}
+    assert [sizes[name] for name in models.WEIGHTS] == [640, 8, 16000, 4]
+
+
+def test_weights_start_from_the_seed():
+    """Equal seeds start equally; others do not."""
+    first, again, other = (models.initial(MICRO, 4, seed)["first_weights"] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.abs(first).max() <= 2 * models.WEIGHT_DEVIATION
+
+
+def test_quantised_weights_lie_on_a_symmetric_grid(state):
+    """At most 255 values, the same on both sides of zero, the largest weight among them."""
+    numbers = models.Quantized(MICRO, state)
+    weights = state["final_fc_weights"]
+    rounded = numbers.weights(weights).numpy()
+    steps = rounded / (np.abs(weights).max() / 127)
+    assert np.allclose(steps, np.rint(steps), atol=1e-3)
+    assert np.abs(steps).max() == pytest.approx(127)
+
+
+def test_quantised_answers_stay_close_to_exact_ones(features, state):
+    """Once ranges are observed, eight bits change logits by a small part of their span."""
+    observing = models.Observing(MICRO, state, tf.constant(1))
+    models.logits(features, state, MICRO, observing)
+    exact = models.logits(features, state, MICRO, models.Exact()).numpy()
+    quantised = models.logits(features, state, MICRO, models.Quantized(MICRO, state)).numpy()
+    assert np.abs(exact - quantised).max() < 0.03 * (exact.max() - exact.min())
+
+
+def test_ranges_forget_their_beginning(state):
+    """After the first step an activation's range is that step's, and later ones blend in."""
+    for step, seen in ((1, 10.0), (2, 20.0)):
+        observing = models.Observing(MICRO, state, tf.constant(step))
+        observing.relu(tf.constant([0.0, seen]))
+    assert state["relu_max"].numpy() == pytest.approx(15)
+
+
+@pytest.mark.parametrize("optimizer", optimizers.MEMORIES)
+def test_every_optimizer_learns(features, state, optimizer):
+    """A few steps against one batch lower its loss, though weights are rounded."""
+    weights = {name: state[name] for name in models.WEIGHTS}
+    memories = optimizers.initial(optimizer, {name: w.numpy() for name, w in weights.items()})
+    state |= {name: tf.Variable(value) for name, value in memories.items()}
+    labels = np.arange(16) % 4
+    losses = []
+    for step in range(1, 11):
+        with tf.GradientTape() as tape:
+            numbers = models.Observing(MICRO, state, tf.constant(step))
+            logits = models.logits(features, weights, MICRO, numbers)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
+        optimizers.move(optimizer, state, gradients, tf.constant(0.0005), tf.constant(step))
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]

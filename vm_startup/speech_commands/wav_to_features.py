@@ -1,0 +1,119 @@
+"""Turn a WAV into a C array of the features that a model is shown, for tests on a device.
+
+    python -m speech_commands.wav_to_features --input_wav=yes.wav --window_stride=20 \\
+        --preprocess=micro --quantize=1 --output_c_file=yes_features_data.c
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import flags as command_line
+from . import results, runtime, wav
+from .errors import DataError
+from .features import extract
+from .settings import AudioSettings
+
+PER_LINE = 10
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    flags = _parser().parse_args(argv)
+    settings = command_line.audio_settings(flags)
+    runtime.speak()
+    features = _features(flags.input_wav, settings)
+    output = Path(flags.output_c_file)
+    try:
+        results.write_bytes(output, c_source(features, settings, flags).encode())
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error.strerror}.") from error
+    runtime.log.info('Wrote to "%s"', output)
+
+
+def features_of_wav(path: Path | str, preprocess: str, window_stride_ms: float) -> np.ndarray:
+    """The features of a WAV's first second, as a model sees them before quantisation.
+
+    Returns float32 [1960] for `micro` and a stride of 20 ms; raises DataError where the file cannot
+    be used.
+    """
+    return _features(path, AudioSettings(preprocess=preprocess, window_stride_ms=window_stride_ms))
+
+
+def quantize(features: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Features on the 8-bit grid over the settings' range: uint8, of the same shape.
+
+    For `micro` and `average` these are the codes of a uint8 model of mean 0 and std 9.8077 or 2.0;
+    an int8 model's are lower by 128.
+    """
+    least, most = settings.range
+    codes = np.rint(255 * (features.astype(np.float64) - least) / (most - least))
+    return np.clip(codes, 0, 255).astype(np.uint8)
+
+
+def c_source(features: np.ndarray, settings: AudioSettings, flags: argparse.Namespace) -> str:
+    """Features as a C file that says how it was made."""
+    name = re.sub(r"\W", "_", Path(flags.input_wav).stem.lower(), flags=re.ASCII)
+    if flags.quantize:
+        kind, values = "unsigned char", [str(code) for code in quantize(features, settings)]
+    else:
+        kind, values = "float", [f"{value:f}f" for value in features]
+    lines = [
+        "  " + "".join(f"{value}, " for value in values[start : start + PER_LINE])
+        for start in range(0, len(values), PER_LINE)
+    ]
+    return "\n".join(
+        [
+            *_heading(flags),
+            "",
+            f"const int g_{name}_width = {settings.width};",
+            f"const int g_{name}_height = {settings.frames};",
+            f"const {kind} g_{name}_data[] = {{",
+            *lines,
+            "};",
+            "",
+        ]
+    )
+
+
+def _heading(flags: argparse.Namespace) -> list[str]:
+    """A comment with the command line, in upstream's layout."""
+    shown = [
+        f"--sample_rate={flags.sample_rate}",
+        f"--clip_duration_ms={flags.clip_duration_ms}",
+        f"--window_size_ms={flags.window_size_ms:g}",
+        f"--window_stride_ms={flags.window_stride_ms:g}",
+        f"--feature_bin_count={flags.feature_bin_count}",
+        *(["--quantize=1"] if flags.quantize else []),
+        f'--preprocess="{flags.preprocess}"',
+        f'--input_wav="{flags.input_wav}"',
+        f'--output_c_file="{flags.output_c_file}"',
+    ]
+    # A file name may hold what would end the comment, or its line.
+    safe = [re.sub(r"\s", " ", flag).replace("*/", "* /") for flag in shown]
+    return [
+        "/* File automatically created by",
+        " * speech_commands/wav_to_features.py \\",
+        *(f" * {flag} \\" for flag in safe),
+        " */",
+    ]
+
+
+def _features(path: Path | str, settings: AudioSettings) -> np.ndarray:
+    audio = wav.read(path, settings.samples)
+    return extract(audio[np.newaxis], settings)[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("wav_to_features", description="A WAV's features as C.")
+    command_line.add_audio(parser)
+    parser.add_argument("--input_wav", required=True, help="recording to read")
+    parser.add_argument("--output_c_file", required=True, help="C file to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(runtime.exit_code(main))
