@@ -17,6 +17,7 @@ from .clip import SAMPLES, Clip, Progress, Source
 from .errors import DataError
 from .folder import FolderSource, Summary, check_folder
 from .split import SPLITS, TRAINING
+from .synthetic import SyntheticSource
 from .words import check_words
 
 SILENCE_LABEL = "_silence_"
@@ -113,6 +114,10 @@ def open_sources(
     if data_dir:
         _describe(check_folder(data_dir, wanted_words), data_dir)
         sources.append(FolderSource(data_dir, **flags))
+    if synthetic_clips < 0:
+        raise DataError(f"--synthetic_clips is {synthetic_clips}: it counts clips, 0 for none.")
+    if synthetic_clips:
+        sources.append(SyntheticSource(wanted_words, synthetic_clips, seed=seed, **flags))
     if not sources:
         raise DataError(
             "no data is named: give one or more of --data_dir, --data_url and --synthetic_clips."

@@ -1,0 +1,170 @@
+"""Synthetic speech: sane, diverse, repeatable, and honest about who says what."""
+
+import numpy as np
+import pytest
+
+from vm_startup.speech_commands import acoustics, espeak
+from vm_startup.speech_commands.dataset import load
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.espeak import Espeak
+from vm_startup.speech_commands.split import which_set
+from vm_startup.speech_commands.synthetic import SPEAKERS, SyntheticSource
+from vm_startup.speech_commands.vocabulary import COMMON, common_words, near_words
+
+
+@pytest.fixture(scope="module")
+def source():
+    return SyntheticSource(["yes", "lights on"], 140, seed=1)
+
+
+@pytest.fixture(scope="module")
+def clips(source):
+    return source.clips()
+
+
+@pytest.fixture(scope="module")
+def audio(clips):
+    return np.stack([clip.read() for clip in clips])
+
+
+def test_every_wanted_word_gets_its_clips_and_others_besides(clips):
+    """So many of each word, and unknown words, each with a name of its own."""
+    words = [clip.word for clip in clips]
+    assert words.count("yes") == words.count("lights on") == 140
+    assert len(words) == 420
+    assert len(set(words)) > 60
+    assert len({clip.name for clip in clips}) == len(clips)
+
+
+def test_a_speaker_is_in_one_split_by_the_which_set_rule(clips):
+    """Whatever it says, a synthetic speaker stays in the split of its name."""
+    assert len({clip.speaker for clip in clips}) == len(SPEAKERS)
+    for clip in clips:
+        assert clip.split == which_set(clip.speaker, 10, 10)
+
+
+def test_few_clips_reach_every_split():
+    """A dozen clips a word are enough for a training to start."""
+    for percentages in ((10, 10), (20, 15)):
+        names = dict(zip(("validation_percentage", "testing_percentage"), percentages, strict=True))
+        clips = SyntheticSource(["yes"], 12, **names).clips()
+        for word in ("yes", None):
+            splits = {clip.split for clip in clips if word in (None, clip.word)}
+            assert splits == {"training", "validation", "testing"}
+
+
+def test_clips_are_one_second_of_audible_speech(audio):
+    """Every clip rises at least 10 dB above its own background, and none is silent or wrapped."""
+    assert audio.dtype == np.int16
+    assert audio.shape[1] == 16_000
+    frames = audio[:, :15_840].reshape(len(audio), -1, 160).astype(float)
+    level = 10 * np.log10((frames**2).mean(2) + 0.01) - 20 * np.log10(32768)
+    loudest = level.max(1)
+    assert loudest.min() > -35
+    assert loudest.max() < -1
+    assert (loudest - np.percentile(level, 5, axis=1)).min() > 10
+
+
+def test_clips_differ_from_one_another(audio):
+    """No two clips are the same sound."""
+    assert len({clip.tobytes() for clip in audio}) == len(audio)
+
+
+def test_the_seed_decides_everything(clips, audio):
+    """The same seed gives the same samples in any order, another seed others."""
+    again = SyntheticSource(["yes", "lights on"], 140, seed=1).clips()
+    assert [clip.name for clip in again] == [clip.name for clip in clips]
+    for index in (400, 7, 130):
+        assert (again[index].read() == audio[index]).all()
+        assert (again[index].read() == audio[index]).all()
+    other = SyntheticSource(["yes", "lights on"], 140, seed=2).clips()
+    assert (other[0].read() != audio[0]).any()
+
+
+def test_asking_for_more_clips_keeps_the_first_ones(clips, audio):
+    """Clip number i of a word is the same however many are asked for."""
+    by_name = {clip.name: sound for clip, sound in zip(clips, audio, strict=True)}
+    more = SyntheticSource(["yes", "lights on"], 210, seed=1).clips()
+    shared = [clip for clip in more if clip.name in by_name and clip.word == "yes"]
+    assert len(shared) == 140
+    for clip in shared[::10]:
+        assert (clip.read() == by_name[clip.name]).all()
+
+
+def test_every_voice_is_audible_and_its_own():
+    """Each variant in the list exists, speaks a word of plausible length, and is no copy."""
+    spoken = {}
+    for variants in SPEAKERS:
+        for variant in variants:
+            with Espeak() as engine:
+                speech = acoustics.trim(engine.speak("seven", f"en-us+{variant}"), espeak.RATE)
+            assert 0.2 < len(speech) / espeak.RATE < 1.0, variant
+            assert np.abs(speech.astype(int)).max() > 2000, variant
+            spoken[variant] = speech.tobytes()
+    assert len(set(spoken.values())) == len(spoken) > 80
+
+
+def test_trim_keeps_the_speech_and_nothing_else():
+    """Silence before and after goes, to within the hundredth of a second that is looked at."""
+    speech = np.zeros(22_050)
+    speech[4410:8820] = 5000 * np.sin(np.arange(4410))
+    assert 4410 <= len(acoustics.trim(speech, 22_050)) <= 4410 + 2 * 220
+    assert len(acoustics.trim(np.zeros(1000), 22_050)) == 0
+
+
+def test_unknown_words_never_sound_like_a_wanted_one():
+    """Homophones are left out in American and British English."""
+    common = {u.word for u in common_words(["right", "two", "core"])}
+    assert not common & {"right", "write", "two", "too", "to", "core"}
+    assert {"light", "read", "yes"} <= common
+    near = near_words(["no", "lights on"], 40, np.random.default_rng(1))
+    assert {"lights", "on"} <= {u.word for u in near}
+    texts = [u.text for u in near]
+    assert len(set(texts)) == len(texts) == 40
+    assert "[[n|'oU]]" not in texts
+    assert all(u.word in ("lights", "on") or u.word.startswith("_near_") for u in near)
+
+
+def test_there_are_hundreds_of_common_words():
+    """Enough different words that a model cannot learn the unknown class by heart."""
+    assert len(set(COMMON)) == len(COMMON) >= 600
+
+
+def test_noises_without_speech_are_varied_and_repeatable(source):
+    """White, pink, brown, hum and babble: ten seconds of float32 within full scale each."""
+    first, second = source.background(), source.background()
+    assert len(first) == 5
+    for noise, again in zip(first, second, strict=True):
+        assert noise.dtype == np.float32
+        assert noise.shape == (160_000,)
+        assert 0.02 < np.sqrt((noise**2).mean()) < 0.5
+        assert np.abs(noise).max() <= 1
+        assert (noise == again).all()
+
+
+@pytest.mark.parametrize("word", ["да", "好的"])
+def test_words_that_english_voices_cannot_say_are_refused(word):
+    """A word in another script would be spelt out letter by letter."""
+    with pytest.raises(DataError, match=f"cannot say '{word}'"):
+        SyntheticSource([word], 10)
+
+
+def test_a_phrase_longer_than_a_clip_is_refused():
+    """What does not fit into a second even spoken fast cannot be trained."""
+    with pytest.raises(DataError, match="even spoken fast.*shorter"):
+        SyntheticSource(["antidisestablishmentarianism for all"], 10)
+
+
+def test_a_long_word_is_sped_up_until_it_fits():
+    """Slow voices speak faster rather than lose the end of the word."""
+    clips = SyntheticSource(["international hotel"], 20, seed=3).clips()
+    for clip in clips[:20:4]:
+        assert clip.read().any()
+
+
+def test_synthetic_clips_load_into_splits(source):
+    """The whole source passes through load() with upstream's shares."""
+    data = load([source], ["yes", "lights on"], silence_percentage=25, unknown_percentage=25)
+    for split in ("validation", "testing"):
+        silence, unknown, yes, phrase = np.bincount(data.splits[split].label)
+        assert silence == unknown == -(-(yes + phrase) // 4)

@@ -1,0 +1,85 @@
+"""Rooms, microphones and noises, so that synthetic speech meets the models as recordings do.
+
+Signals are float64 with int16's units where a level matters, at 16 kHz; every random choice comes
+from the generator that is passed in.
+"""
+
+import numpy as np
+
+RATE = 16_000  # Hz
+FULL_SCALE = 32768.0
+COLOURS = {"white": 0.0, "pink": -0.5, "brown": -1.0}  # exponent of frequency in the amplitude
+
+_FRAME = 160  # samples in 10 ms, over which a level is taken
+
+
+def trim(speech: np.ndarray, rate: int) -> np.ndarray:
+    """The speech without what is 45 dB below its loudest 10 ms at either end; it may be empty."""
+    frame = rate // 100
+    padded = np.zeros(-(-len(speech) // frame) * frame)
+    padded[: len(speech)] = speech
+    energy = (padded.reshape(-1, frame) ** 2).mean(1)
+    loud = np.flatnonzero(energy > max(energy.max(initial=0) * 10**-4.5, 1.0))
+    return speech[loud[0] * frame : (loud[-1] + 1) * frame] if len(loud) else speech[:0]
+
+
+def through_room_and_microphone(speech: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The speech with short reverberation and an uneven frequency response, as long as it was."""
+    size = len(speech) + RATE // 2  # room for the longest tail, so that none wraps around
+    spectrum = np.fft.rfft(speech, size) * np.fft.rfft(_room(random), size)
+    spectrum *= _microphone(np.fft.rfftfreq(size, 1 / RATE), random)
+    return np.fft.irfft(spectrum, size)[: len(speech)]
+
+
+def at_level(signal: np.ndarray, decibels: float) -> np.ndarray:
+    """The signal scaled so that its loudest 10 ms have this level below full scale."""
+    frames = signal[: len(signal) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    loudest = np.sqrt((frames**2).mean(1).max(initial=0))
+    return signal * (FULL_SCALE * 10 ** (decibels / 20) / max(loudest, 1e-9))
+
+
+def noise(samples: int, random: np.random.Generator, colour: str | None = None) -> np.ndarray:
+    """Noise of one of COLOURS, or of a random slope and mains hum; root mean square 1."""
+    frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / RATE), 20.0)
+    exponent = random.uniform(-1.2, 0.2) if colour is None else COLOURS[colour]
+    white = random.standard_normal((2, len(frequencies)))
+    sound = np.fft.irfft((white[0] + 1j * white[1]) * frequencies**exponent, samples)
+    sound /= np.sqrt((sound**2).mean())
+    if colour is None and random.random() < 0.3:
+        sound += random.uniform(0, 1.5) * hum(samples, random)
+    return sound / np.sqrt((sound**2).mean())
+
+
+def hum(samples: int, random: np.random.Generator) -> np.ndarray:
+    """Mains at 50 or 60 Hz with fading harmonics; root mean square 1."""
+    base = random.choice([50.0, 60.0]) * random.uniform(0.998, 1.002)
+    phase = 2 * np.pi * base / RATE * np.arange(samples)
+    sound = np.zeros(samples)
+    for harmonic in range(1, 6):
+        strength = random.uniform(0.1, 1) / harmonic
+        sound += strength * np.sin(harmonic * phase + random.uniform(0, 2 * np.pi))
+    return sound / np.sqrt((sound**2).mean())
+
+
+def _room(random: np.random.Generator) -> np.ndarray:
+    """An impulse response: the direct sound and an exponentially fading tail."""
+    seconds = random.uniform(0.05, 0.45)  # until the tail is 60 dB down
+    response = random.standard_normal(int(seconds * RATE))
+    response *= 10 ** (-3 * np.arange(len(response)) / len(response))
+    response[: int(random.uniform(0.001, 0.01) * RATE)] = 0  # the way to the nearest wall
+    direct_to_tail = random.uniform(0, 25)  # dB
+    tail = np.sqrt((response**2).sum())
+    response *= 10 ** (-direct_to_tail / 20) / max(tail, 1e-9)
+    response[0] = 1
+    return response
+
+
+def _microphone(frequencies: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Gains over frequency: a wandering curve between a low cut and sometimes a high one."""
+    octaves = np.log2(np.maximum(frequencies, 1.0))
+    knots = np.log2([60, 150, 400, 900, 2000, 4000, 6000, 8000])
+    gains = 10 ** (np.interp(octaves, knots, random.normal(0, 4, len(knots))) / 20)
+    gains *= 1 / np.sqrt(1 + (random.uniform(30, 250) / np.maximum(frequencies, 1.0)) ** 4)
+    if random.random() < 0.3:
+        gains *= 1 / np.sqrt(1 + (frequencies / random.uniform(3500, 7500)) ** 8)
+    return gains
