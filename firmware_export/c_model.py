@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_export.errors import BadModel
+from .errors import BadModel
 
 STEM = "tiny_conv_micro_features_model_data"
 EXPERIMENTAL = "tensorflow/lite/experimental/micro/examples/micro_speech/micro_features"

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from firmware_export import graph as graphs
-from firmware_export import quiet
-from firmware_export.errors import BadModel
+import numpy as np
+
+from . import graph as graphs
+from . import quiet
+from .clips import shaped
+from .errors import BadModel
 
 LOWEST = {"int8": -128, "uint8": 0}
 
@@ -71,12 +74,9 @@ def _calibrate(converter, inference: str, low: float, high: float, shape, featur
 
 def _spanning(features, low: float, high: float, shape) -> Iterable[list]:
     """The features, clamped to the input's range; two corners span it, so its scale is exact."""
-    import numpy as np
-
-    for row in features:
-        clip = np.clip(row, low, high).astype(np.float32)
-        clip[0], clip[-1] = low, high
-        yield [clip.reshape(shape)]
+    for clip in np.clip(shaped(features, shape), low, high):
+        clip.flat[0], clip.flat[-1] = low, high
+        yield [clip]
 
 
 def _run(converter) -> bytes:
@@ -94,8 +94,6 @@ def _symmetric(graph_def):
     TensorFlow 1's rewriter trained uneven ranges. Such weights are first rounded to the grid that
     they were trained on, then given ±max as their range.
     """
-    import numpy as np
-
     edited = type(graph_def)()
     edited.CopyFrom(graph_def)
     nodes = {node.name: node for node in edited.node}

@@ -1,7 +1,8 @@
 """What can go wrong between a frozen graph and a proven firmware.
 
 ExportError
-├── BadModel      the input cannot be used: a graph, a model, features, a folder (exit 2)
+├── BadModel      the input cannot be used: a graph, a model, labels, features (exit 2)
+├── BadOutput     the output folder exists already, or its disk is full (exit 2)
 ├── DoesNotFit    more flash or RAM than the chip has (exit 4)
 ├── Mismatch      the firmware answers otherwise than the interpreter (exit 4)
 └── ToolMissing   a compiler or a package is not installed (exit 1)
@@ -17,6 +18,10 @@ class ExportError(Exception):
 
 
 class BadModel(ExportError):
+    exit_code = 2
+
+
+class BadOutput(ExportError):
     exit_code = 2
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from firmware_export import graph as graphs
-from firmware_export import quiet
-from firmware_export.errors import BadModel
+import numpy as np
+
+from . import graph as graphs
+from . import quiet
+from .clips import shaped
 
 
 def run_graph(graph: bytes, features):
     """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels]."""
-    import numpy as np
-
     tf = quiet.tensorflow()
     checked = graphs.load(graph)
-    rows = _rows(features, checked.shape)
+    rows = shaped(features, checked.shape)
     scratch = tf.Graph()
     with scratch.as_default():
         tf.compat.v1.import_graph_def(checked.graph_def, name="")
@@ -25,12 +25,10 @@ def run_graph(graph: bytes, features):
 
 def run_model(model: bytes, features):
     """The .tflite's scores as it gives them: float32 [n, inputs] → int8 or uint8 [n, labels]."""
-    import numpy as np
-
     loaded = quiet.interpreter(model)
     source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
     scores = np.zeros((len(features), *answer["shape"][1:]), answer["dtype"])
-    for index, row in enumerate(quantise(_rows(features, source["shape"]), source)):
+    for index, row in enumerate(quantise(shaped(features, source["shape"]), source)):
         loaded.set_tensor(source["index"], row)
         loaded.invoke()
         scores[index] = loaded.get_tensor(answer["index"])[0]
@@ -39,8 +37,8 @@ def run_model(model: bytes, features):
 
 def quantise(features, tensor: dict):
     """Features on the grid of an interpreter's input tensor, rounded half up as fake-quant does."""
-    import numpy as np
-
+    if tensor["dtype"] is np.float32:
+        return features
     scale, zero_point = tensor["quantization"]
     limits = np.iinfo(tensor["dtype"])
     steps = np.floor(np.asarray(features, np.float64) / scale + 0.5) + zero_point
@@ -49,20 +47,7 @@ def quantise(features, tensor: dict):
 
 def accuracy(scores, labels) -> float | None:
     """The share of clips whose label scores highest; a label below 0 is none, None if all are."""
-    import numpy as np
-
     labelled = np.asarray(labels) >= 0
     if not labelled.any():
         return None
     return float((scores.argmax(axis=1) == labels)[labelled].mean())
-
-
-def _rows(features, shape):
-    """One row per clip in the shape the input takes. Raises BadModel where the sizes differ."""
-    import numpy as np
-
-    features = np.asarray(features, np.float32)
-    inputs = int(np.prod(shape))
-    if features.ndim != 2 or features.shape[1] != inputs:
-        raise BadModel(f"The features are {features.shape}; this model takes {inputs} a clip.")
-    return features.reshape(-1, *shape)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from firmware_export.errors import BadModel
-from firmware_export.quiet import reason, tensorflow
+import numpy as np
+
+from .errors import BadModel
+from .quiet import reason, tensorflow
 
 INPUT, OUTPUT = "Reshape_1", "labels_softmax"
 
@@ -60,6 +62,11 @@ class KeywordGraph:
     range: tuple[float, float]
     quantised: bool
     labels: int
+
+    @property
+    def inputs(self) -> int:
+        """How many features a clip has."""
+        return math.prod(self.shape)
 
 
 def load(graph: bytes) -> KeywordGraph:
@@ -145,8 +152,6 @@ def _inputs(node) -> list[str]:
 
 def constant(node):
     """A Const's value as an array, after its size, type and finiteness are checked."""
-    import numpy as np
-
     tf = tensorflow()
     value, where = node.attr["value"].tensor, f"Constant {show(node.name)}"
     if value.dtype not in (tf.float32.as_datatype_enum, tf.int32.as_datatype_enum):

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from firmware_export.errors import BadModel, ToolMissing
+from .errors import BadModel, ToolMissing
 
 
 @contextlib.contextmanager

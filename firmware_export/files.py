@@ -1,0 +1,114 @@
+"""Files and folders that appear whole or not at all, and are on the disk when they do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import BadModel, BadOutput
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Writes `path` atomically; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Writes JSON atomically; equal values give equal bytes."""
+    write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside `folder` outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, limit: int) -> bytes:
+    """A user's file. Raises BadModel where it cannot be read or has more than `limit` bytes."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as problem:
+        raise BadModel(f"{path} cannot be read: {problem.strerror or problem}.") from problem
+    if len(content) > limit:
+        raise BadModel(f"{path} is larger than {limit:,} bytes, which is the most for such a file.")
+    return content
+
+
+@contextlib.contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """A scratch folder that replaces `path` if the block ends well and is removed otherwise."""
+    scratch = _scratch(path)
+    try:
+        yield scratch
+        if path.exists():
+            shutil.rmtree(path)
+        scratch.rename(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A scratch folder that becomes `path` when the block ends well, and is removed otherwise.
+
+    Raises BadOutput where `path` exists already (an empty folder may) or the disk is full.
+    """
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = _scratch(path)
+    except OSError as problem:
+        raise BadOutput(f"{path} cannot be made: {problem.strerror or problem}.") from problem
+    try:
+        yield scratch
+        refuse_existing(path)
+        scratch.rename(path)
+    except OSError as problem:
+        if problem.errno not in FULL:
+            raise
+        raise BadOutput(
+            f"The disk of {path} is full: nothing was kept; make room and repeat."
+        ) from problem
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises BadOutput unless `path` does not exist or is an empty folder."""
+    if path.is_symlink() or path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise BadOutput(f"The output folder {path} exists already: name one that does not.")
+
+
+def _scratch(path: Path) -> Path:
+    """An empty folder beside `path`, on the same disk, with the rights that mkdir would give."""
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    mask = os.umask(0)
+    os.umask(mask)
+    scratch.chmod(0o777 & ~mask)
+    return scratch

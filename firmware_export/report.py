@@ -1,0 +1,94 @@
+"""What an export made, as plain values and as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from . import clips, evaluate, steps
+
+FLASH, RAM = 64 * 2**10, 20 * 2**10  # bytes on an STM32F103C8
+
+
+def build(folder: Path) -> dict:
+    """The report of a finished export folder, ready for JSON.
+
+    labels; accuracy (float, quantised, firmware; None where no clip has a label); clips (given,
+    made_up, labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
+    transcript; artefacts {path: {size, sha256}}.
+    """
+    proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
+    known = steps.test_clips(folder)
+    return {
+        "labels": steps.read_labels(folder),
+        "accuracy": _accuracy(folder, known, proof),
+        "clips": {
+            "given": int(known.given.sum()),
+            "made_up": int((~known.given).sum()),
+            "labelled": int((known.labels >= 0).sum()),
+        },
+        **{name: proof[name] for name in MEASURED},
+        "artefacts": artefacts(folder),
+    }
+
+
+MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript")
+
+
+def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
+    labelled = known.labels >= 0
+    if not labelled.any():
+        return None
+    path, floating = folder / steps.GRAPH, None
+    if path.exists():
+        scores = evaluate.run_graph(path.read_bytes(), known.features[labelled])
+        floating = evaluate.accuracy(scores, known.labels[labelled])
+    return {
+        "float": floating,
+        "quantised": proof["accuracy_quantised"],
+        "firmware": proof["accuracy_firmware"],
+    }
+
+
+def artefacts(folder: Path) -> dict[str, dict]:
+    """Every file below `folder` with its size in bytes and its SHA-256, by path."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        found[path.relative_to(folder).as_posix()] = {"size": len(content), "sha256": digest}
+    return found
+
+
+def text(report: dict) -> str:
+    """The report for a person."""
+    counts = report["clips"]
+    tested = f"{counts['given']} given and {counts['made_up']} made-up clips"
+    return "\n".join(
+        [
+            f"{', '.join(report['labels'])} → {report['folder']}/firmware/bluepill.bin",
+            f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
+            f"  flash         {_share(report['flash'], FLASH)}",
+            f"  RAM           {_share(report['ram'], RAM)}, stack included",
+            f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
+            f"  proof         {tested} through the emulated chip, "
+            f"{report['differing']} answered otherwise than TensorFlow Lite",
+            _last_line(report["transcript"]),
+        ]
+    )
+
+
+def _accuracy_text(accuracy: dict | None, count: int) -> str:
+    if accuracy is None:
+        return "unknown, as no test clip has a label (--features, or --clip WORD/SOME.wav)"
+    named = [f"{name} {value:.1%}" for name, value in accuracy.items() if value is not None]
+    return f"{', '.join(named)} on {count} labelled clips"
+
+
+def _share(used: int, limit: int) -> str:
+    return f"{used:,} bytes of {limit // 1024} KiB ({used / limit:.0%})"
+
+
+def _last_line(transcript: str) -> str:
+    return transcript.strip().splitlines()[-1] if transcript.strip() else ""

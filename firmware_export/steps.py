@@ -1,0 +1,117 @@
+"""From a frozen graph to proven firmware, one step at a time, in a job's folder.
+
+    tiny_conv.pb ─▶ tiny_conv.tflite ─▶ model/*.{h,cc}
+                          ├──────────▶ firmware/bluepill.{elf,bin} ─▶ firmware.json
+    labels.txt, test_features.npz ─────┘
+
+Each step reads only what those before it left, gives the same bytes for the same input, and writes
+atomically: a job that was killed between any two, or within one, goes on with the next unfinished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from . import c_model, clips, convert, evaluate, files, graph, labels, quiet, tflite
+
+GRAPH, MODEL, LABELS = "tiny_conv.pb", "tiny_conv.tflite", "labels.txt"
+FEATURES, PROOF = "test_features.npz", "firmware.json"
+CALIBRATION = 100  # clips; a range measured on more hardly differs
+
+FLASH = 64 * 2**10
+CODE = 12 * 2**10  # what start-up, kernels and test code take of the flash, rounded up
+
+Progress = Callable[[str, int, int], None]
+
+
+def nothing(what: str, done: int, total: int) -> None:
+    """A progress callback for those who do not look."""
+
+
+def convert_step(folder: Path, inference: str = "int8") -> None:
+    """tiny_conv.pb → tiny_conv.tflite; test clips calibrate a graph without fake-quant nodes."""
+    data = files.read(folder / GRAPH, graph.MAX_BYTES)
+    known = clips.load(folder / FEATURES) if (folder / FEATURES).exists() else None
+    features = None if known is None else known.features[known.given][:CALIBRATION]
+    files.write(folder / MODEL, convert.convert(data, inference, features))
+
+
+def c_model_step(folder: Path, convention: str = "2019") -> None:
+    """tiny_conv.tflite → model/tiny_conv_micro_features_model_data.{h,cc}."""
+    header, source = c_model.render(read_model(folder), convention)
+    files.write(folder / "model" / f"{c_model.STEM}.h", header)
+    files.write(folder / "model" / f"{c_model.STEM}.cc", source)
+
+
+def firmware_step(folder: Path, compiler: str = "clang") -> None:
+    """tiny_conv.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit."""
+    from . import build, firmware
+
+    model, names = read_model(folder), read_labels(folder)
+    with files.replaced_folder(folder / "firmware") as scratch:
+        chosen = embedded(model, test_clips(folder), names)
+        firmware.write(scratch, model, chosen, names)
+        build.build(scratch, compiler)
+
+
+def emulate_step(folder: Path, progress: Progress = nothing) -> None:
+    """Every test clip through the emulated chip → firmware.json. Raises Mismatch."""
+    from . import prove
+
+    model, known = read_model(folder), test_clips(folder)
+    labelled = known.labels if (known.labels >= 0).any() else None
+    proof = prove.prove(model, folder / "firmware", known.features, labelled, progress)
+    files.write_json(folder / PROOF, dataclasses.asdict(proof))
+
+
+def read_model(folder: Path) -> bytes:
+    """The folder's .tflite."""
+    return files.read(folder / MODEL, tflite.MAX_BYTES)
+
+
+def read_labels(folder: Path) -> list[str]:
+    """The folder's labels."""
+    return labels.parse(files.read(folder / LABELS, 2**16).decode("utf-8", "replace"))
+
+
+def test_clips(folder: Path) -> clips.Clips:
+    """The folder's clips, with made-up ones after them where they are too few for a proof."""
+    path, model = folder / FEATURES, read_model(folder)
+    known = clips.load(path) if path.exists() else None
+    missing = clips.ENOUGH - (0 if known is None else len(known))
+    if known is not None and missing <= 0:
+        return known
+    quiet.tensorflow()
+    source = tflite.load(model).input
+    low, high = (float(source.scale[0]) * (code - source.zero_point) for code in (-128, 127))
+    return clips.join(known, clips.made_up(missing, source.size, low, high))
+
+
+def embedded(model: bytes, known: clips.Clips, names: list[str]) -> list:
+    """The clips that the firmware carries and checks when it starts, as many as the flash leaves.
+
+    A user's own; else the first of each wanted word that the model gets right; else any one.
+    """
+    from .firmware import Clip
+
+    room = max(1, (FLASH - CODE - len(model)) // known.features.shape[1])
+    own = np.flatnonzero(known.sources == clips.OWN)
+    firsts = (_first_right(model, known, label) for label in wanted(names)[:room])
+    chosen = own if len(own) else [first for first in firsts if first is not None] or [0]
+    return [Clip(str(known.names[index]), known.features[index]) for index in chosen[:room]]
+
+
+def _first_right(model: bytes, known: clips.Clips, label: int) -> int | None:
+    for index in np.flatnonzero(known.labels == label):
+        if evaluate.run_model(model, known.features[index : index + 1]).argmax() == label:
+            return index
+    return None
+
+
+def wanted(names: list[str]) -> range:
+    """Which labels are words: all but silence and unknown."""
+    return range(2 if names[0] == labels.SILENCE else 0, len(names))
