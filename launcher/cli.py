@@ -1,11 +1,13 @@
 """The command line: parse, call one function, print."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
 import click
 
+from firmware_export.__main__ import main as exporter
 from launcher import __version__
 from launcher.errors import LauncherError
 
@@ -145,6 +147,15 @@ def reap(as_json) -> None:
         raise LauncherError("; ".join(failures), "launcher status shows what is left")
 
 
+@cli.command(params=exporter.params, help=exporter.help)
+def export(**choices) -> None:
+    """The exporter's own command, with the launcher's errors."""
+    from launcher.export_steps import translated
+
+    with translated():
+        exporter.callback(**choices)
+
+
 @cli.command()
 @JSON
 @click.pass_context
@@ -159,6 +170,7 @@ def doctor(ctx, as_json) -> None:
 
 def main() -> None:
     """The command `launcher`: the one place where errors become words and exit codes."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:
@@ -172,6 +184,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
         code = 0
     sys.exit(code)
+
+
+def _interrupt(*_) -> None:
+    """SIGTERM gives machines back just as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _settings(path, backend, dry_run, overrides):

@@ -50,8 +50,8 @@ class Data:
     synthetic_clips: int = setting(
         0, "clips of synthetic speech per wanted word; 0 = no synthetic speech", low=0, high=100_000
     )
-    validation_percentage: float = setting(10.0, "speakers kept for validation", low=1, high=50)
-    testing_percentage: float = setting(10.0, "speakers kept for the test", low=1, high=50)
+    validation_percentage: int = setting(10, "speakers kept for validation", low=1, high=50)
+    testing_percentage: int = setting(10, "speakers kept for the test", low=1, high=50)
     time_shift_ms: float = setting(
         100.0, "largest random shift of a clip; 0 = none", low=0, high=500
     )

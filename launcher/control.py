@@ -87,7 +87,7 @@ def finish(opened: Ledger, screen: Screen) -> dict:
     from launcher.run import Work, run
 
     work = Work(opened, backend_for(jobs.fold(opened.records).plan["backend"]), screen)
-    with _ending(opened), _sigterm_as_interrupt():
+    with _ending(opened):
         try:
             return run(work)
         finally:
@@ -163,17 +163,3 @@ def _ending(opened: Ledger) -> Iterator[None]:
 def _describe(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM gives the machine back just as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -62,7 +62,9 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the job; what was written stays."""
-        os.close(self._handle)
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
 
     def __enter__(self) -> Self:
         return self
