@@ -61,7 +61,9 @@ def read(path: Path, limit: int) -> bytes:
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """A scratch folder that replaces `path` if the block ends well and is removed otherwise."""
-    scratch = _scratch(path)
+    scratch = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    scratch.mkdir(parents=True)
     try:
         yield scratch
         if path.exists():

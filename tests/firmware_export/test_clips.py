@@ -1,0 +1,160 @@
+"""Features of test clips: a training's, a user's own, or made up; and their labels."""
+
+import struct
+import wave
+import zipfile
+
+import numpy as np
+import pytest
+
+from firmware_export import clips, labels
+from firmware_export.errors import BadModel
+
+YES_NO = ["_silence_", "_unknown_", "yes", "no"]
+
+
+def write_wav(path, rate=16000, seconds=1.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        tone = 9000 * np.sin(np.arange(int(rate * seconds)) * 0.2)
+        file.writeframes(tone.astype("<i2").tobytes())
+    return path
+
+
+def test_saved_clips_load_again(tmp_path):
+    """Clips survive a file, and equal clips give equal bytes."""
+    made = clips.made_up(30, 1960, 0.0, 26.0)
+    for name in ("a.npz", "b.npz"):
+        clips.save(made, tmp_path / name)
+    loaded = clips.load(tmp_path / "a.npz")
+    assert all(np.array_equal(getattr(made, name), getattr(loaded, name)) for name in clips.KINDS)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_features_alone_are_enough(tmp_path):
+    """Without labels, sources or names, clips have no label and count as given."""
+    np.savez(tmp_path / "x.npz", features=np.ones((3, 49, 40, 1)))
+    loaded = clips.load(tmp_path / "x.npz")
+    assert loaded.features.shape == (3, 1960) and loaded.features.dtype == np.float32
+    assert loaded.labels.tolist() == [-1] * 3 and loaded.given.all()
+
+
+@pytest.mark.parametrize(
+    "arrays, reason",
+    [
+        ({"labels": np.zeros(3, int)}, "no array named features"),
+        ({"features": np.zeros((0, 1960))}, "holds 0 clips"),
+        ({"features": np.float32(1)}, "holds 0 clips"),
+        ({"features": np.full((2, 8), np.nan)}, "NaN or infinite"),
+        ({"features": np.full((2, 8), "loud")}, "array features is <U4"),
+        ({"features": np.zeros((2, 8)), "labels": np.zeros(3, int)}, r"labels is int64 of shape"),
+        ({"features": np.array([{}], object)}, "plain arrays"),
+    ],
+)
+def test_unusable_features_are_refused(tmp_path, arrays, reason):
+    """Arrays that are missing, empty, misshapen, not finite or pickled are refused by name."""
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(BadModel, match=reason):
+        clips.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut"])
+def test_files_of_another_kind_are_refused(tmp_path, content):
+    """What is no .npz is refused without a traceback."""
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(BadModel, match="x.npz is no .npz"):
+        clips.load(tmp_path / "x.npz")
+
+
+def test_zip_bomb_is_refused(tmp_path):
+    """A small file that unpacks to gigabytes is refused before unpacking."""
+    header = b"\x93NUMPY\x01\x00"
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 1960), }"
+    with (
+        zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("features.npy", "w") as file,
+    ):
+        file.write(header + struct.pack("<H", len(text)) + text)
+        for _ in range(300):
+            file.write(bytes(2**20))
+    with pytest.raises(BadModel, match="unpacks to more than"):
+        clips.load(tmp_path / "x.npz")
+
+
+def test_wavs_are_labelled_by_their_folder(tmp_path):
+    """A recording in a folder named like a label has that label; others have none."""
+    paths = [write_wav(tmp_path / name / "a.wav") for name in ("no", "elsewhere")]
+    own = clips.from_wavs(paths, YES_NO, 1960)
+    assert own.features.shape == (2, 1960) and own.features.max() > 1
+    assert own.labels.tolist() == [3, -1] and own.names.tolist() == ["a.wav", "a.wav"]
+
+
+def test_wav_that_cannot_be_used_is_refused(tmp_path):
+    """A damaged recording is refused by name."""
+    path = tmp_path / "bad.wav"
+    path.write_bytes(b"RIFF")
+    with pytest.raises(BadModel, match="bad.wav"):
+        clips.from_wavs([path], YES_NO, 1960)
+
+
+@pytest.mark.parametrize(
+    "inputs, expected",
+    [
+        (1960, ("micro", 20)),
+        (2107, ("average", 20)),
+        (3920, ("micro", 10)),
+        (4214, ("average", 10)),
+    ],
+)
+def test_front_end_follows_from_the_models_input(inputs, expected):
+    """The number of features tells how a WAV becomes them."""
+    assert clips.front_end(inputs) == expected
+
+
+def test_unknown_front_end_is_refused():
+    """A model whose input no front end makes takes features, not WAVs."""
+    with pytest.raises(BadModel, match="1001 features.*--features"):
+        clips.front_end(1001)
+
+
+def test_made_up_clips_reach_every_corner():
+    """Made-up clips are repeatable and hold both ends of the range and values beyond it."""
+    made = clips.made_up(200, 1960, 0.0, 26.0)
+    assert np.array_equal(made.features, clips.made_up(200, 1960, 0.0, 26.0).features)
+    assert {0.0, 26.0} <= set(made.features.max(axis=1)) and made.features.max() > 26
+    assert len(np.unique(made.features, axis=0)) == 200 and not made.given.any()
+
+
+def test_clips_of_different_models_do_not_join():
+    """Clips with different numbers of features are refused together."""
+    with pytest.raises(BadModel, match="fit different models"):
+        clips.join(clips.made_up(2, 10, 0, 1), clips.made_up(2, 11, 0, 1))
+
+
+def test_words_alone_get_silence_and_unknown():
+    """Words given without silence and unknown get both before them."""
+    assert labels.check(["yes", "no"], 4) == labels.check(YES_NO, 4) == YES_NO
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        (["yes"], "4 scores, but there are 1 labels"),
+        (["a", "b", "c", "a"], "occurs twice"),
+        (["a", "b", "c", ""], "empty"),
+        (["a", "b", "c", "x" * 65], "longer than 64"),
+        (["a", "b", "c", "\x1b[2J"], "not printable"),
+    ],
+)
+def test_unusable_labels_are_refused(given, reason):
+    """Labels that are too few, repeated, empty, too long or unprintable are refused."""
+    with pytest.raises(BadModel, match=reason):
+        labels.check(given, 4)
+
+
+def test_labels_survive_their_file():
+    """labels.txt holds one label a line, and reads back as it was."""
+    assert labels.parse(labels.render(YES_NO)) == YES_NO
