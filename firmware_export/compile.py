@@ -1,5 +1,6 @@
 """The model compiler: a .tflite becomes plain freestanding C11, no interpreter, no heap, no floats."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
@@ -44,12 +45,33 @@ class Memory:
     sums: int  # accumulators of the widest dense layer
 
 
-def compile_model(model: bytes, labels: list[str] | None = None) -> dict[str, str]:
-    """Everything that computes `model`: {file name: C text}, model.c, model.h and the kernels they use.
+@dataclass(frozen=True)
+class Use:
+    """What one layer takes of the chip."""
 
-    `void model_invoke(const MODEL_INPUT *input, MODEL_OUTPUT *output)` takes and gives the model's own
-    integers. Raises BadModel where the model cannot be compiled.
+    layer: str
+    flash: int  # bytes of constants
+    ram: int  # bytes of its input and output that lie in memory while it runs
+
+
+@dataclass(frozen=True)
+class Compiled:
+    files: dict[str, str]  # file name: C text
+    layers: tuple[Use, ...]
+    outputs: int  # scores that model_invoke() gives
+
+
+def compile_model(model: bytes) -> dict[str, str]:
+    """Everything that computes `model`, {file name: C text}: model.c, model.h, the kernels they use.
+
+    `void model_invoke(const model_input *input, model_output *output)` takes and gives the model's
+    own integers. Raises BadModel where the model cannot be compiled.
     """
+    return compile_layers(model).files
+
+
+def compile_layers(model: bytes) -> Compiled:
+    """As `compile_model`, with what each layer needs."""
     parsed = tflite.load(model)
     chain = lowering.lower(parsed)
     stages = fuse(chain)
@@ -57,9 +79,19 @@ def compile_model(model: bytes, labels: list[str] | None = None) -> dict[str, st
     used = {"quantised.h", "window.h", *(KERNELS[layer.kernel] for layer in chain)}
     kernels = resources.files(__package__) / "kernels"
     files = {name: (kernels / name).read_text("utf-8") for name in sorted(used)}
-    files["model.h"] = _header(parsed, labels)
+    files["model.h"] = _header(parsed)
     files["model.c"] = _source(chain, stages, memory)
-    return files
+    return Compiled(files, tuple(_uses(stages)), parsed.output.size)
+
+
+def _uses(stages: list[Stage]) -> Iterator[Use]:
+    """The first input and last output are the caller's."""
+    for i, stage in enumerate(stages):
+        for layer in stage.layers:
+            before = 0 if i == 0 or layer is not stage.layers[0] else layer.input
+            after = 0 if i == len(stages) - 1 or layer is not stage.layers[-1] else layer.output
+            kept = stage.row + 4 * layer.output * (layer.kernel == "dense")
+            yield Use(layer.name, layer.flash, before + after + kept)
 
 
 def fuse(chain: list[Layer]) -> list[Stage]:
@@ -100,7 +132,7 @@ def place(stages: list[Stage]) -> Memory:
     )
 
 
-def _header(model: tflite.Model, labels: list[str] | None) -> str:
+def _header(model: tflite.Model) -> str:
     def end(what: str, tensor: tflite.Tensor) -> list[str]:
         zero_point = tensor.zero_point + 128 * tensor.unsigned
         return [
@@ -114,9 +146,6 @@ def _header(model: tflite.Model, labels: list[str] | None) -> str:
 
     lines = ["#ifndef MODEL_H", "#define MODEL_H", "", "#include <stdint.h>", ""]
     lines += end("input", model.input) + end("output", model.output)
-    if labels:
-        names = ", ".join(_quoted(label) for label in labels)
-        lines += [f"#define MODEL_LABELS {{{names}}}", ""]
     lines += [
         "void model_invoke(const model_input *input, model_output *output);",
         "",
@@ -126,7 +155,7 @@ def _header(model: tflite.Model, labels: list[str] | None) -> str:
     return "\n".join(lines)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A C string: everything but plain letters as octal escapes of its UTF-8 bytes."""
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ -")
     return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'

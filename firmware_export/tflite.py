@@ -1,25 +1,35 @@
-"""Reads a .tflite file into a chain of operations whose every index, size and type has been checked.
+"""Reads a .tflite file into a chain of operations, every index, size and type of it checked.
 
-The file may come from a stranger: TensorFlow Lite's own verifier looks at the bytes first, and what is
-taken over here is bounded. Models may be int8 throughout, int8 with uint8 or float input and output,
-or uint8 throughout as in 2019; unsigned tensors come out as signed ones, their codes lowered by 128.
+The file may come from a stranger: TensorFlow Lite's own verifier looks at the bytes first, and what
+is taken over here is bounded. Models may be int8 throughout, int8 with uint8 or float input and
+output, or uint8 throughout as in 2019; unsigned tensors come out as signed ones, their codes lower
+by 128.
 """
 
+import warnings
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from . import quiet
 from .errors import BadModel
 
 MAX_BYTES = 64 << 20  # a model a thousand times larger than the chip still gets a clear answer
 MAX_ELEMENTS = 1 << 24
 MAX_OPS = 1000
 TYPES = {0: "float32", 2: "int32", 3: "uint8", 9: "int8"}
-KINDS = frozenset(
-    "RESHAPE CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D SOFTMAX "
-    "QUANTIZE DEQUANTIZE".split()
+KINDS = (
+    "RESHAPE",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "AVERAGE_POOL_2D",
+    "MAX_POOL_2D",
+    "SOFTMAX",
+    "QUANTIZE",
+    "DEQUANTIZE",
 )
 
 
@@ -89,18 +99,19 @@ def load(model: bytes) -> Model:
 def _parse(model: bytes) -> tuple[Any, list[str]]:
     if len(model) > MAX_BYTES:
         raise BadModel(f"The model is {len(model)} bytes; more than {MAX_BYTES} are not looked at.")
-    import tensorflow as tf
+    lite = quiet.tensorflow().lite
     from tensorflow.lite.python import schema_py_generated as schema
 
     try:
-        tf.lite.Interpreter(
-            model_content=bytes(model),
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it announces its move to another package
+            lite.Interpreter(
+                model_content=bytes(model),
+                experimental_op_resolver_type=lite.experimental.OpResolverType.BUILTIN_REF,
+            )
         graph = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
-    except Exception as error:  # the verifier raises ValueError, the parser whatever it stumbled on
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "damaged"
-        raise BadModel(f"This is no usable .tflite file: {reason}") from error
+    except Exception as error:  # the verifier raises ValueError, the parser whatever it met
+        raise BadModel(f"This is no usable .tflite file: {quiet.reason(error)}.") from error
     if len(graph.subgraphs or []) != 1:
         raise BadModel(f"The model has {len(graph.subgraphs or [])} subgraphs; one is supported.")
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
@@ -174,7 +185,7 @@ def _data(index: int, name: str, dtype: str, shape, raw) -> np.ndarray | None:
 def _op(index: int, raw, kinds, tensors) -> Op:
     kind = _at(kinds, raw.opcodeIndex, "operator code")
     if kind not in KINDS:
-        known = ", ".join(sorted(KINDS))
+        known = ", ".join(KINDS)
         raise BadModel(
             f"The model's operation #{index}, {kind}, is not supported; these are: {known}."
         )

@@ -1,0 +1,76 @@
+"""What a model should answer: TensorFlow Lite's own interpreter, fed with the model's own integers."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import evaluate, quiet, tflite
+from .errors import BadModel
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`input` and `output` are the firmware's ends of the model; see `load`."""
+
+    interpreter: Any
+    input: tflite.Tensor
+    output: tflite.Tensor
+
+    def codes(self, features: np.ndarray) -> np.ndarray:
+        """Features, float [clips, ...], as the model's integers [clips, input size]."""
+        features = np.asarray(features)
+        flat = features.reshape(len(features), -1)
+        if flat.shape[1] != self.input.size or not np.all(np.isfinite(flat)):
+            raise BadModel(
+                f"The features are {flat.shape[1]} numbers a clip; "
+                f"the model takes {self.input.size} finite ones."
+            )
+        grid = (float(self.input.scale[0]), _zero_point(self.input))
+        return evaluate.quantise(flat, {"dtype": _type(self.input), "quantization": grid})
+
+    def answers(self, codes: np.ndarray) -> np.ndarray:
+        """The scores, as integers [clips, output size], of clips given as integers."""
+        given = self.interpreter.get_input_details()[0]
+        scores = np.empty((len(codes), self.output.size), _type(self.output))
+        for clip, row in zip(codes, scores, strict=True):
+            self.interpreter.set_tensor(given["index"], self._given(clip, given))
+            self.interpreter.invoke()
+            row[:] = self.interpreter.get_tensor(self.output.index).reshape(-1)
+        return scores
+
+    def _given(self, clip: np.ndarray, given: dict) -> np.ndarray:
+        if given["dtype"] != np.float32:
+            return clip.reshape(given["shape"])
+        real = (clip - np.float32(_zero_point(self.input))) * self.input.scale[0]
+        return real.reshape(given["shape"])
+
+
+def _type(tensor: tflite.Tensor):
+    return np.uint8 if tensor.unsigned else np.int8
+
+
+def _zero_point(tensor: tflite.Tensor) -> int:
+    return tensor.zero_point + 128 * tensor.unsigned
+
+
+def load(model: bytes, *, optimised: bool = False) -> Reference:
+    """The interpreter with its reference kernels, or with those that it uses by default.
+
+    Where a model takes or gives floats, the firmware's ends are the integers just inside them.
+    """
+    lite, parsed = quiet.tensorflow().lite, tflite.load(model)
+    kinds = lite.experimental.OpResolverType
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it announces its move to another package
+        interpreter = lite.Interpreter(
+            model_content=bytes(model),
+            experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+        )
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        raise BadModel(f"TensorFlow Lite cannot run this model: {quiet.reason(error)}.") from error
+    return Reference(interpreter, parsed.input, parsed.output)
