@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import archive
 from .clip import SAMPLES, Clip, Progress, Source
 from .errors import DataError
 from .folder import FolderSource, Summary, check_folder
@@ -114,6 +115,10 @@ def open_sources(
     if data_dir:
         _describe(check_folder(data_dir, wanted_words), data_dir)
         sources.append(FolderSource(data_dir, **flags))
+    if data_url:
+        folder = archive.fetch(data_url, data_sha256, cache_dir, progress)
+        _describe(check_folder(folder, wanted_words), data_url)
+        sources.append(FolderSource(folder, source="archive", **flags))
     if synthetic_clips < 0:
         raise DataError(f"--synthetic_clips is {synthetic_clips}: it counts clips, 0 for none.")
     if synthetic_clips:
