@@ -44,7 +44,7 @@ def export(
     files.refuse_existing(out)
     found = inspect(files.read(source, tflite.MAX_BYTES))
     with files.new_folder(out) as folder:
-        names = _labels(labels, source, found.scores)
+        names = find_labels(labels, source, found.scores)
         files.write(folder / steps.LABELS, label_names.render(names))
         files.write(folder / (steps.GRAPH if found.is_graph else steps.MODEL), found.data)
         _write_clips(folder, found, names, clips, features)
@@ -70,7 +70,7 @@ def inspect(data: bytes) -> Source:
     return Source(data, True, checked.inputs, checked.labels)
 
 
-def _labels(given: Sequence[str] | None, source: Path, count: int) -> list[str]:
+def find_labels(given: Sequence[str] | None, source: Path, count: int) -> list[str]:
     """The labels as given, or from a file beside the model if it fits, or numbers."""
     if given is not None:
         return label_names.check(given, count)

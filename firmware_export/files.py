@@ -17,7 +17,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Writes `path` atomically; its folder is made if need be."""
+    """Writes `path` atomically; its folder is made if need be. Raises BadOutput on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
@@ -26,9 +26,11 @@ def write(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError:
+    except OSError as problem:
         unfinished.unlink(missing_ok=True)
-        raise
+        if problem.errno not in FULL:
+            raise
+        raise BadOutput(f"The disk is full: {path} cannot be written; make room.") from problem
     sync_folder(path.parent)
 
 
@@ -78,7 +80,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """A scratch folder that becomes `path` when the block ends well, and is removed otherwise.
 
-    Raises BadOutput where `path` exists already (an empty folder may) or the disk is full.
+    Raises BadOutput where `path` exists already (an empty folder may).
     """
     refuse_existing(path)
     try:
@@ -90,12 +92,6 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield scratch
         refuse_existing(path)
         scratch.rename(path)
-    except OSError as problem:
-        if problem.errno not in FULL:
-            raise
-        raise BadOutput(
-            f"The disk of {path} is full: nothing was kept; make room and repeat."
-        ) from problem
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     sync_folder(path.parent)

@@ -1,0 +1,190 @@
+"""From anybody's graph or model to a new folder with proven firmware, as API and as command."""
+
+import hashlib
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from firmware_export import evaluate, report
+from firmware_export.convert import convert
+from firmware_export.errors import BadModel, BadOutput, DoesNotFit
+from firmware_export.export import export
+
+COMMAND = [sys.executable, "-m", "firmware_export"]
+
+
+def inside(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, keyword_graph, features):
+    """What a stranger brings: graph.pb, the same as model.tflite, and features.npz with labels."""
+    folder, graph = tmp_path_factory.mktemp("given"), keyword_graph()
+    (folder / "graph.pb").write_bytes(graph)
+    (folder / "model.tflite").write_bytes(convert(graph))
+    expected = evaluate.run_graph(graph, features).argmax(axis=1)
+    np.savez(folder / "features.npz", features=features[:40], labels=expected[:40])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(given):
+    """(folder, report) of graph.pb."""
+    out = given / "exported"
+    features = given / "features.npz"
+    return out, export(given / "graph.pb", out, labels=["yes", "no"], features=features)
+
+
+def test_export_makes_everything(exported):
+    """The folder holds graph, model, labels, C array, sources and images, as the report lists."""
+    out, made = exported
+    for name in (
+        "tiny_conv.pb", "tiny_conv.tflite", "labels.txt", "test_features.npz", "firmware.json",
+        "model/tiny_conv_micro_features_model_data.h",
+        "model/tiny_conv_micro_features_model_data.cc",
+        "firmware/bluepill.elf", "firmware/bluepill.bin", "firmware/Makefile", "firmware/model.c",
+    ):  # fmt: skip
+        content = (out / name).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        assert made["artefacts"][name] == {"size": len(content), "sha256": digest}
+    assert (out / "labels.txt").read_text() == "_silence_\n_unknown_\nyes\nno\n"
+    assert json.loads((out / "export.json").read_text()) == {
+        name: value for name, value in made.items() if name != "folder"
+    }
+
+
+def test_export_reports_what_was_measured(exported):
+    """Accuracy, flash, RAM, instructions and the proof stand in the report, as data and as text."""
+    made = exported[1]
+    assert made["clips"] == {"given": 40, "made_up": 160, "labelled": 40}
+    assert made["accuracy"]["float"] == 1.0 and made["accuracy"]["firmware"] >= 0.97
+    assert made["accuracy"]["quantised"] == made["accuracy"]["firmware"]
+    assert made["differing"] == 0
+    assert made["flash"] <= 26 * 1024 and made["ram"] <= 6 * 1024
+    assert made["instructions"] <= 2_000_000
+    text = report.text(made)
+    assert "_silence_, _unknown_, yes, no → " in text and "float 100.0%" in text
+    assert "40 given and 160 made-up clips" in text and "bytes of 64 KiB" in text
+    assert text.endswith("~~~ALL TESTS PASSED~~~")
+
+
+def test_model_of_anybody_is_taken_as_it_is(given, exported, tmp_path):
+    """A .tflite passes through unchanged and gives the firmware that its graph gives."""
+    features = given / "features.npz"
+    made = export(given / "model.tflite", tmp_path / "out", labels=["yes", "no"], features=features)
+    assert made["accuracy"]["float"] is None
+    for name in ("tiny_conv.tflite", "firmware/bluepill.bin", "firmware/bluepill.elf"):
+        assert made["artefacts"][name] == exported[1]["artefacts"][name]
+    assert "tiny_conv.pb" not in made["artefacts"]
+
+
+def test_command_with_clips_and_json(given, tmp_path):
+    """The command takes WAVs, prints JSON alone on standard output, and ends with 0."""
+    wav = tmp_path / "yes" / "mine.wav"
+    wav.parent.mkdir()
+    with wave.open(str(wav), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        noise = np.random.default_rng(1).normal(0, 3000, 16000)
+        file.writeframes(noise.astype("<i2").tobytes())
+    arguments = ["graph.pb", "--out", tmp_path / "out", "--labels", "yes,no", "--clip", wav]
+    options = ["--inference", "uint8", "--convention", "current", "--json"]
+    done = subprocess.run([*COMMAND, *arguments, *options], cwd=given, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    made = json.loads(done.stdout)
+    assert made["clips"] == {"given": 1, "made_up": 199, "labelled": 1}
+    assert "mine.wav" in made["transcript"]
+    assert "alignas(16)" in next((tmp_path / "out" / "model").glob("*.cc")).read_text()
+
+
+def test_existing_output_is_refused_at_once(given, tmp_path):
+    """An output folder that exists is refused before the source is even read."""
+    (tmp_path / "precious").write_text("data")
+    with pytest.raises(BadOutput, match="exists already"):
+        export(given / "no such graph", tmp_path)
+    assert inside(tmp_path) == ["precious"]
+
+
+def test_nothing_is_left_of_a_failed_export(given, keyword_graph, tmp_path):
+    """A model that does not fit the chip is refused in one sentence, and its folder is gone."""
+    (tmp_path / "big.pb").write_bytes(keyword_graph(labels=20))
+    with pytest.raises(DoesNotFit, match=r"\d+ bytes"):
+        export(tmp_path / "big.pb", tmp_path / "out")
+    assert inside(tmp_path) == ["big.pb"]
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "no node Reshape_1"),
+        (b"not a graph", "no frozen GraphDef"),
+        (b"\x1c\0\0\0TFL3 and no more", "no usable .tflite"),
+    ],
+)
+def test_unusable_files_are_refused(tmp_path, content, reason):
+    """A source that is neither graph nor model is refused and leaves nothing."""
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(BadModel, match=reason):
+        export(tmp_path / "x", tmp_path / "out")
+    assert inside(tmp_path) == ["x"]
+
+
+def test_labels_beside_the_model_are_used(given, tmp_path):
+    """Without labels given, a labels.txt beside the source names the scores if it fits."""
+    from firmware_export.export import find_labels
+
+    source = tmp_path / "model.tflite"
+    assert find_labels(None, source, 2) == ["label 0", "label 1"]
+    (tmp_path / "labels.txt").write_text("on\noff\n")
+    assert find_labels(None, source, 2) == ["on", "off"]
+    assert find_labels(None, source, 3) == ["label 0", "label 1", "label 2"]
+    assert find_labels(["a", "b"], source, 2) == ["a", "b"]
+
+
+def test_features_of_another_model_are_refused(given, tmp_path):
+    """Features that do not fit the model's input are refused with both sizes."""
+    np.savez(tmp_path / "x.npz", features=np.zeros((3, 100)))
+    with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
+        export(given / "graph.pb", tmp_path / "out", features=tmp_path / "x.npz")
+    assert inside(tmp_path) == ["x.npz"]
+
+
+def limited():
+    """No file may grow beyond 30,000 bytes, as if the disk were full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+
+def test_full_disk_is_one_sentence(given, tmp_path):
+    """Where the disk is full, the command ends with 2 and one sentence, and leaves nothing."""
+    arguments = [*COMMAND, given / "graph.pb", "--out", tmp_path / "out"]
+    done = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=limited)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: The disk is full: ") and done.stderr.count("\n") == 1
+    assert inside(tmp_path) == []
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), (signal.SIGINT, 130)])
+def test_interrupted_command_leaves_nothing(given, tmp_path, number, code):
+    """Ctrl-C or SIGTERM in the middle ends with 130 and leaves nothing half-made."""
+    arguments = [*COMMAND, given / "graph.pb", "--out", tmp_path / "out"]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as command:
+        deadline = time.monotonic() + 120
+        while not inside(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        command.send_signal(number)
+        assert command.wait(120) == code
+    assert inside(tmp_path) == []
+
+
+def test_wrong_command_line_ends_with_2(tmp_path):
+    """A choice that does not exist is a usage error."""
+    arguments = [*COMMAND, "x.pb", "--out", tmp_path / "out", "--inference", "int4"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 2 and "int4" in done.stderr
