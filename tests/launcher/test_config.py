@@ -1,3 +1,4 @@
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def test_overrides_are_read_as_toml_or_text(tmp_path):
     assert changed.words.wanted == ("a", "b")
     assert changed.train.preprocess == "average"
     assert changed.name == "my-words"
+
+
+def test_the_settings_page_is_true():
+    """docs/settings.md says what the settings themselves say."""
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "settings.py"))["page"]()
+    assert (docs / "settings.md").read_text(encoding="utf-8") == page

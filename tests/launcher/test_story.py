@@ -1,0 +1,268 @@
+"""A job from command to firmware, with the real trainer, compiler and emulator; killed anywhere."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launcher import job as jobs
+from launcher import ledger
+from launcher.backends.local import BELONGS_TO
+from launcher.package import ARTEFACTS
+
+CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.toml"
+SMALL = (
+    "--set=data.synthetic_clips=60",
+    "--set=train.how_many_training_steps=40",
+    "--set=train.eval_step_interval=20",
+)
+# What two jobs of one config must have in common, to the last byte.
+EQUAL = [name for name in ARTEFACTS if name != "training.log"]
+MACHINE_PHASES = ["upload", "set up", "train", "freeze", "pull"]
+PHASES = [
+    *MACHINE_PHASES,
+    *("give back", "convert", "C model", "firmware", "emulate", "package", "report"),
+]
+PATIENCE = 240  # seconds for anything here; reached only where something hangs
+
+
+class Desk:
+    """A folder to work in, with machines of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+
+    def start(self, *arguments):
+        """The launcher as a user starts it, in the background."""
+        return subprocess.Popen(
+            [sys.executable, "-c", "from launcher.cli import main; main()", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments):
+        """The launcher to its end: exit code, standard output, standard error."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err
+
+    def job(self, name):
+        """What a job's ledger says."""
+        return jobs.fold(ledger.read(self.folder / "runs" / name))
+
+    def wait_for(self, name, phase):
+        """Return as soon as the job's ledger says that `phase` began."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(r.get("phase") == phase for r in ledger.read(self.folder / "runs" / name)):
+            assert time.monotonic() < deadline, f"{name} never came to {phase}"
+            time.sleep(0.005)
+
+    def machines(self):
+        """Names of the machines that exist."""
+        return [path.name for path in (self.folder / "state").glob("*/machines/*")]
+
+    def processes(self):
+        """Processes of this desk's machines."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(BELONGS_TO, "").startswith(str(self.folder)):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def digests(folder):
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in EQUAL}
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """A desk; whatever a failed test left running there is ended."""
+    made = Desk(tmp_path)
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small job that ran to its end undisturbed: (its folder, its last screen)."""
+    desk = Desk(tmp_path_factory.mktemp("finished"))
+    code, out, err = desk.run("train", str(CONFIG), *SMALL)
+    assert code == 0, err
+    assert desk.machines() == []
+    return desk.folder / "runs" / "quickstart-1", out
+
+
+@pytest.fixture
+def trained(desk, finished):
+    """A job named words-1 whose machine steps take a second and leave what a training left.
+
+    It begins as a launcher that was killed right after its first record leaves it.
+    """
+    shutil.copytree(finished[0], desk.folder / "past")
+    (created, *_) = ledger.read(finished[0])
+    plan = created["plan"] | {"job": "words-1", "upload": {"past": str(desk.folder / "past")}}
+    plan["steps"] = {
+        "set up": "echo ready",
+        "train": "mkdir -p train; sleep 1; for i in labels.txt metrics.json test_features.npz; "
+        "do cp past/$i train/; done; echo 'Step #40/40: rate 0.001'",
+        "freeze": "cp past/tiny_conv.pb results/",
+    }
+    folder = desk.folder / "runs" / "words-1"
+    ledger.Ledger.create(folder, plan=plan, uid="abcd", pid=0).close()
+    return folder
+
+
+def test_a_job_leaves_everything_it_promised(finished):
+    """A finished job's folder holds every artefact, with its size and checksum in the manifest."""
+    folder, _ = finished
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ARTEFACTS:
+        data = (folder / name).read_bytes()
+        assert data
+        assert manifest["artefacts"][name] == {
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+    assert (folder / "report.md").read_text().startswith("# quickstart-1\n")
+
+
+def test_the_last_screen_says_what_counts(finished):
+    """The last screen has accuracies, sizes, instructions, proof, cost, and what is owed."""
+    _, screen = finished
+    for part in ("float ", "quantised ", "firmware ", "of 64 KiB", "of 20 KiB", "per inference"):
+        assert part in screen
+    assert "0 answered otherwise" in screen
+    assert "~~~ALL TESTS PASSED~~~" in screen
+    assert screen.splitlines()[-1] == "Nothing is still being paid for."
+
+
+def test_the_report_is_measured_not_promised(finished):
+    """The report's figures are those of the proof and of the files beside it."""
+    folder, _ = finished
+    report = json.loads((folder / "report.json").read_text())
+    proof = json.loads((folder / "firmware.json").read_text())
+    assert report["firmware"]["clips"] == proof["clips"] >= 200
+    assert report["firmware"]["differing"] == 0
+    assert (folder / "firmware" / "bluepill.bin").stat().st_size == report["firmware"]["flash"]
+    assert report["firmware"]["ram"] <= 6 << 10
+    assert report["rental"]["state"] == "returned"
+
+
+def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
+    """A launcher killed while the machine trains loses nothing: the machine trains on, the job
+    resumes without training again, and every artefact equals that of an undisturbed run."""
+    launcher = desk.start("train", str(CONFIG), *SMALL)
+    desk.wait_for("quickstart-1", "train")
+    launcher.kill()
+    launcher.communicate()
+    assert desk.job("quickstart-1").owes
+    assert desk.machines()
+    code, out, err = desk.run("resume", "quickstart-1")
+    assert code == 0, err
+    folder = desk.folder / "runs" / "quickstart-1"
+    assert desk.job("quickstart-1").attempt == 1
+    assert (folder / "training.log").read_text().count("== train ==") == 1
+    assert digests(folder) == digests(finished[0])
+    assert desk.machines() == []
+    assert desk.processes() == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finished, phase):
+    """SIGKILL as a phase begins, then `resume`: the same artefacts, no machine, one training."""
+    launcher = desk.start("resume", "words-1")
+    desk.wait_for("words-1", phase)
+    launcher.kill()
+    launcher.communicate()
+    code, out, err = desk.run("resume", "words-1")
+    assert code == 0, err
+    assert digests(trained) == digests(finished[0])
+    assert "~~~ALL TESTS PASSED~~~" in out
+    assert (trained / "training.log").read_text().count("== train ==") == 1
+    assert (desk.machines(), desk.processes()) == ([], [])
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
+    """Ctrl-C or SIGTERM in a real training: exit code 130, no process, no machine, and a hint."""
+    launcher = desk.start("train", str(CONFIG), *SMALL)
+    desk.wait_for("quickstart-1", "train")
+    while not any("speech_commands.train" in " ".join(p.cmdline()) for p in desk.processes()):
+        time.sleep(0.05)
+    launcher.send_signal(signal_number)
+    _, err = launcher.communicate(timeout=PATIENCE)
+    assert launcher.returncode == 130
+    assert "launcher resume quickstart-1" in err
+    assert err.splitlines()[-1] == "Nothing is still being paid for."
+    assert (desk.machines(), desk.processes()) == ([], [])
+    assert desk.job("quickstart-1").outcome == "interrupted"
+
+
+def test_cancel_ends_a_job_of_another_launcher(desk, trained):
+    """Cancelling from another terminal ends the launcher, its machine and all its processes."""
+    plan_steps_forever(trained)
+    launcher = desk.start("resume", "words-1")
+    desk.wait_for("words-1", "train")
+    code, out, _ = desk.run("cancel", "words-1")
+    assert code == 0
+    assert "Nothing is still being paid for." in out
+    launcher.communicate(timeout=PATIENCE)
+    assert launcher.returncode == 130
+    assert desk.job("words-1").outcome == "cancelled"
+    assert (desk.machines(), desk.processes()) == ([], [])
+
+
+def plan_steps_forever(folder):
+    """Make the job's training one that does not end by itself."""
+    path = folder / ledger.FILE
+    created = json.loads(path.read_text())
+    created["plan"]["steps"]["train"] = "setsid sleep 300 & sleep 300"
+    path.write_text(json.dumps(created) + "\n")
+
+
+def test_reap_after_a_kill_leaves_nothing(desk, trained):
+    """What a killed launcher left running is found and ended by `reap`, from any folder."""
+    plan_steps_forever(trained)
+    launcher = desk.start("resume", "words-1")
+    desk.wait_for("words-1", "train")
+    elsewhere = Desk(desk.folder)
+    elsewhere.folder = desk.folder.parent
+    elsewhere.environment = desk.environment
+    assert "nothing to give back" in elsewhere.run("reap")[1]  # its job is alive
+    launcher.kill()
+    launcher.communicate()
+    assert desk.processes()
+    assert "gave back words-1-abcd" in elsewhere.run("reap")[1]
+    assert (desk.machines(), desk.processes()) == ([], [])
+    assert desk.job("words-1").rental == "returned"
+
+
+def test_a_failed_step_says_what_and_where(desk, trained):
+    """A step that fails ends the job with its command, code, last lines, and exit code 1."""
+    path = trained / ledger.FILE
+    created = json.loads(path.read_text())
+    created["plan"]["steps"]["train"] = "echo out of luck; exit 9"
+    path.write_text(json.dumps(created) + "\n")
+    code, _, err = desk.run("resume", "words-1")
+    assert code == 1
+    assert "`echo out of luck; exit 9` failed with exit code 9" in err
+    assert "\nout of luck\n" in err
+    assert desk.machines() == []
+    assert json.loads(desk.run("status", "words-1", "--json")[1])["outcome"] == "failed"
