@@ -8,6 +8,11 @@ from launcher.config import Config
 
 RECIPES = {"python": "vm_startup/python.sh"}
 
+ARCHIVES = {
+    version: f"https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_{version}.tar.gz"
+    for version in ("v0.01", "v0.02")
+}
+
 # What a machine may send back, and how large it may be in bytes: what comes from there is data
 # from a stranger. tiny_conv.pb is about 70 kB; 1,000 test clips are 8 MB of features.
 RESULTS = {
@@ -102,6 +107,11 @@ def marker(phase: str) -> str:
     return f"== {phase} =="
 
 
+def archive_url(archive: str) -> str:
+    """Where an archive is fetched from: "v0.02" is Speech Commands, anything else is a URL."""
+    return ARCHIVES.get(archive, archive)
+
+
 def _steps(config: Config) -> dict[str, str]:
     recipe = RECIPES[config.machine.recipe]
     model = _flags(_model_flags(config))
@@ -131,7 +141,7 @@ def _training_flags(config: Config) -> dict:
     data, train, words = config.data, config.train, config.words
     return {
         "data_dir": "data" if data.folder else "",
-        "data_url": data.archive,
+        "data_url": archive_url(data.archive),
         "data_sha256": data.archive_sha256,
         "synthetic_clips": data.synthetic_clips,
         "validation_percentage": data.validation_percentage,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from launcher.config import Config
 from launcher.errors import ConfigError
+from launcher.plan import archive_url
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
@@ -12,16 +13,19 @@ FREE_BYTES = 500 << 20
 
 def check(config: Config, out: Path) -> None:
     """Raise ConfigError for words that cannot be trained, data that cannot be read, or no room."""
+    from vm_startup.speech_commands.archive import check_url
     from vm_startup.speech_commands.errors import DataError
     from vm_startup.speech_commands.folder import check_folder
     from vm_startup.speech_commands.words import check_words
 
     try:
         check_words(config.words.wanted)
+        if config.data.archive:
+            check_url(archive_url(config.data.archive), config.data.archive_sha256)
         if config.data.folder:
             check_folder(config.data.folder, config.words.wanted)
     except DataError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(_as_settings(str(error))) from None
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -29,3 +33,16 @@ def check(config: Config, out: Path) -> None:
             f"{there}: {free >> 20} MB are free, a job needs {FREE_BYTES >> 20} MB",
             "make room, or name another folder with --out",
         )
+
+
+def _as_settings(sentence: str) -> str:
+    """The trainer speaks of its flags; here they are settings."""
+    flags = {
+        "--data_sha256": "data.archive_sha256",
+        "--data_url": "data.archive",
+        "--data_dir": "data.folder",
+        "--wanted_words": "words.wanted",
+    }
+    for flag, key in flags.items():
+        sentence = sentence.replace(flag, key)
+    return sentence
