@@ -38,27 +38,20 @@ def at_level(signal: np.ndarray, decibels: float) -> np.ndarray:
     return signal * (FULL_SCALE * 10 ** (decibels / 20) / max(loudest, 1e-9))
 
 
-def noise(samples: int, random: np.random.Generator, colour: str | None = None) -> np.ndarray:
-    """Noise of one of COLOURS, or of a random slope and mains hum; root mean square 1."""
+def noise(
+    samples: int, random: np.random.Generator, colour: str | None = None, hum: float = 0.0
+) -> np.ndarray:
+    """Noise of one of COLOURS or of a random slope; `hum` is mains hum, as strong as that is 1."""
     frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / RATE), 20.0)
     exponent = random.uniform(-1.2, 0.2) if colour is None else COLOURS[colour]
     white = random.standard_normal((2, len(frequencies)))
-    sound = np.fft.irfft((white[0] + 1j * white[1]) * frequencies**exponent, samples)
-    sound /= np.sqrt((sound**2).mean())
-    if colour is None and random.random() < 0.3:
-        sound += random.uniform(0, 1.5) * hum(samples, random)
-    return sound / np.sqrt((sound**2).mean())
-
-
-def hum(samples: int, random: np.random.Generator) -> np.ndarray:
-    """Mains at 50 or 60 Hz with fading harmonics; root mean square 1."""
-    base = random.choice([50.0, 60.0]) * random.uniform(0.998, 1.002)
-    phase = 2 * np.pi * base / RATE * np.arange(samples)
-    sound = np.zeros(samples)
-    for harmonic in range(1, 6):
-        strength = random.uniform(0.1, 1) / harmonic
-        sound += strength * np.sin(harmonic * phase + random.uniform(0, 2 * np.pi))
-    return sound / np.sqrt((sound**2).mean())
+    spectrum = (white[0] + 1j * white[1]) * frequencies**exponent
+    if hum:
+        mains = random.choice([50, 60]) * np.arange(1, 7)  # Hz: the wave and its harmonics
+        lines = random.uniform(0.1, 1, 6) / np.arange(1, 7) * np.exp(2j * np.pi * random.random(6))
+        strength = hum * np.linalg.norm(spectrum) / np.linalg.norm(lines)
+        spectrum[mains * samples // RATE] += strength * lines
+    return np.fft.irfft(spectrum, samples)
 
 
 def _room(random: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Words that nobody has recorded, spoken by espeak-ng.
 
-Sixty-seven speakers, each in one split only whatever accent, speed and pitch it speaks with. What
+Sixty-three speakers, each in one split only whatever accent, speed and pitch it speaks with. What
 varies from clip to clip is drawn from (seed, word, number of the clip), so asking for more clips
 leaves the first ones as they were.
 """
@@ -20,7 +20,7 @@ from .clip import SAMPLES, Clip
 from .errors import DataError
 from .espeak import Espeak
 from .split import SPLITS, TRAINING, which_set
-from .vocabulary import Utterance, common_words, near_words, spoken
+from .vocabulary import Utterance, common_words, near_misses, parts_of, spoken
 from .wav import to_int16
 
 SPEAKERS = [
@@ -39,7 +39,7 @@ ACCENTS = {  # share of the clips
     "en-029": 0.03,
 }
 UNKNOWN = "_unknown_"  # the stream of words that nobody wants
-NEAR_MISSES = 0.3  # share of the unknown clips that sound nearly like a wanted word
+PARTS, NEAR_MISSES = 0.2, 0.05  # shares of the unknown clips: a phrase's words, and near misses
 LONGEST = 0.95  # seconds of speech in a clip
 
 
@@ -73,7 +73,8 @@ class SyntheticSource:
         self._speakers = _interleaved(validation_percentage, testing_percentage)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
         self._common = common_words(wanted_words)
-        self._near = near_words(wanted_words, 40 * len(wanted_words), self._random("near misses"))
+        self._parts = parts_of(wanted_words)
+        self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
         self._counts = dict.fromkeys(wanted_words, clips_per_word)
         self._counts[UNKNOWN] = clips_per_word * max(1, len(wanted_words) // 2)
         # One call of read() speaks all clips of its stream and speaker; its neighbours are next.
@@ -93,8 +94,7 @@ class SyntheticSource:
         random = self._random("background")
         samples = 10 * SAMPLES
         sounds = [acoustics.noise(samples, random, colour) for colour in acoustics.COLOURS]
-        mains = acoustics.hum(samples, random) + 0.1 * acoustics.noise(samples, random)
-        sounds += [mains, self._babble(samples, random)]
+        sounds += [acoustics.noise(samples, random, hum=5), self._babble(samples, random)]
         return [
             (to_int16(acoustics.at_level(s, -12)) / acoustics.FULL_SCALE).astype(np.float32)
             for s in sounds
@@ -121,13 +121,18 @@ class SyntheticSource:
             rate=int(random.uniform(110, 240)),
             pitch=int(random.uniform(15, 85)),
             span=int(random.uniform(10, 99)),
-            size=float(random.uniform(0.88, 1.14)),
+            size=float(random.uniform(0.9, 1.12)),
             utterance=self._utterance(stream, random),
         )
 
     def _utterance(self, stream: str, random: np.random.Generator) -> Utterance:
-        near = self._near and random.random() < NEAR_MISSES
-        texts = self._texts.get(stream) or (self._near if near else self._common)
+        texts = self._texts.get(stream) or self._common
+        if stream == UNKNOWN:
+            kind = random.random()
+            if kind < NEAR_MISSES:
+                texts = self._near or texts
+            elif kind < NEAR_MISSES + PARTS:
+                texts = self._parts or texts
         chosen = texts[random.integers(len(texts))]
         ending = random.choice(["", ".", "?", "!", ","])  # each has its own melody
         return Utterance(chosen.word, chosen.text + ending)
@@ -221,5 +226,6 @@ def _recorded(speech: np.ndarray, random: np.random.Generator) -> np.ndarray:
     loudness = random.uniform(-30, -4)
     heard = acoustics.through_room_and_microphone(second, random)
     heard = acoustics.at_level(heard, loudness)
-    hiss = acoustics.at_level(acoustics.noise(SAMPLES, random), loudness - random.uniform(12, 60))
-    return to_int16(heard + hiss)
+    hum = random.uniform(0, 1.5) if random.random() < 0.3 else 0.0
+    noise = acoustics.noise(SAMPLES, random, hum=hum)
+    return to_int16(heard + acoustics.at_level(noise, loudness - random.uniform(18, 60)))

@@ -1,6 +1,6 @@
 """Words for the unknown class: common ones, and near misses of those that are wanted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,32 +27,29 @@ class Utterance:
     text: str
 
 
-def near_words(wanted: Sequence[str], count: int, random: np.random.Generator) -> list[Utterance]:
-    """Up to `count` things that sound nearly like a wanted word, and like none of them.
+def parts_of(wanted: Sequence[str]) -> list[Utterance]:
+    """The words of wanted phrases, which do not mean the phrase."""
+    parts = sorted({part for word in wanted for part in spoken(word).split()})
+    return [Utterance(part, part) for part in _unlike(wanted, parts)]
 
-    Parts of phrases first, then wanted words with one sound changed or dropped. Their words begin
-    with an underscore, so that they never meet a wanted one.
+
+def near_misses(wanted: Sequence[str], count: int, random: np.random.Generator) -> list[Utterance]:
+    """Up to `count` wanted words with one sound changed or dropped.
+
+    Their words begin with an underscore, so that they never meet a wanted one.
     """
     with Espeak() as espeak:
-        taken = _Sounds(espeak, wanted)
-        parts = {part for word in wanted for part in spoken(word).split()}
-        texts = {part: part for part in sorted(parts) if taken.is_new(part)}
-        said = {word: espeak.phonemes(spoken(word)) for word in wanted}
-        for attempt in range(20 * count):
-            if len(texts) >= count:
-                break
-            word = wanted[attempt % len(wanted)]
-            text = f"[[{'|'.join(_changed(said[word], random))}]]"
-            if text not in texts and taken.is_new(text):
-                texts[text] = f"_near_{word}"
-    return [Utterance(word, text) for text, word in texts.items()]
+        said = [espeak.phonemes(spoken(word)) for word in wanted]
+    texts = {}
+    for attempt in range(2 * count):
+        at = attempt % len(wanted)
+        texts[f"[[{'|'.join(_changed(said[at], random))}]]"] = f"_near_{wanted[at]}"
+    return [Utterance(texts[text], text) for text in _unlike(wanted, texts)][:count]
 
 
 def common_words(wanted: Sequence[str]) -> list[Utterance]:
     """The common words, but for those that sound like a wanted one."""
-    with Espeak() as espeak:
-        taken = _Sounds(espeak, wanted)
-        return [Utterance(word, word) for word in COMMON if taken.is_new(word)]
+    return [Utterance(word, word) for word in _unlike(wanted, COMMON)]
 
 
 def spoken(word: str) -> str:
@@ -60,18 +57,16 @@ def spoken(word: str) -> str:
     return word.replace("_", " ").replace("-", " ")
 
 
-class _Sounds:
-    """What the wanted words sound like, homophones and accents included."""
+def _unlike(wanted: Sequence[str], texts: Iterable[str]) -> list[str]:
+    """The texts that sound like no wanted word in any accent."""
+    with Espeak() as espeak:
 
-    def __init__(self, espeak: Espeak, wanted: Sequence[str]):
-        self._espeak = espeak
-        self._wanted = {self._of(spoken(word), accent) for word in wanted for accent in _ACCENTS}
+        def sounds(text: str) -> set[str]:
+            said = (espeak.phonemes(text, accent) for accent in _ACCENTS)
+            return {"".join(map(_bare, phonemes)) for phonemes in said}
 
-    def is_new(self, text: str) -> bool:
-        return all(self._of(text, accent) not in self._wanted for accent in _ACCENTS)
-
-    def _of(self, text: str, accent: str) -> str:
-        return "".join(_bare(phoneme) for phoneme in self._espeak.phonemes(text, accent))
+        taken = {sound for word in wanted for sound in sounds(spoken(word))}
+        return [text for text in texts if not sounds(text) & taken]
 
 
 def _bare(phoneme: str) -> str:
