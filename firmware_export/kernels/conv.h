@@ -15,20 +15,62 @@ struct conv {
     const struct channel *channels;
 };
 
-INLINE void conv_block(const struct conv *p, const int8_t *in, int top, int left, struct span rows,
-                       struct span columns, int filter, int width, int8_t *out) {
-    int row_of_taps = p->window.width * p->in.channels;
-    const int8_t *block = p->weights + filter * p->window.height * row_of_taps;
-    int step = p->window.dilation_x == 1 ? columns.last - columns.first : 1;
-    int32_t sums[4] = {0, 0, 0, 0};
-    for (int y = rows.first; y < rows.last; y++) {
-        const int8_t *in_row = in + (top + y * p->window.dilation_y) * p->in.width * p->in.channels;
-        const int8_t *weights = block + y * row_of_taps * width;
-        for (int x = columns.first; x < columns.last; x += step)
-            dot(sums, in_row + (left + x * p->window.dilation_x) * p->in.channels,
-                weights + x * p->in.channels * width, step * p->in.channels, p->zero_point, width);
+/* Adjacent input bytes in each of several rows, and their weights: part of a window, inside the input. */
+struct patch {
+    const int8_t *in, *weights;
+    int rows, length;
+    int in_step, weights_step; /* from one row to the next */
+};
+
+INLINE void conv_sums(const struct patch *patch, int32_t zero_point, int32_t *out, int width) {
+    const int8_t *in = patch->in, *weights = patch->weights;
+    int32_t sums[4] = {out[0], out[1], out[2], out[3]};
+    for (int rows = patch->rows; rows > 0; rows--) {
+        dot(sums, in, weights, patch->length, zero_point, width);
+        in += patch->in_step, weights += patch->weights_step;
     }
-    for (int j = 0; j < width; j++) out[j] = requantise(sums[j], &p->channels[filter + j], &p->range);
+    for (int j = 0; j < width; j++) out[j] = sums[j];
+}
+
+/* Functions of their own, so that the innermost loop has all registers to itself. */
+static NOINLINE void conv_sums_4(const struct patch *patch, int32_t zero_point, int32_t *sums) {
+    conv_sums(patch, zero_point, sums, 4);
+}
+
+static NOINLINE void conv_sums_3(const struct patch *patch, int32_t zero_point, int32_t *sums) {
+    conv_sums(patch, zero_point, sums, 3);
+}
+
+static NOINLINE void conv_sums_2(const struct patch *patch, int32_t zero_point, int32_t *sums) {
+    conv_sums(patch, zero_point, sums, 2);
+}
+
+static NOINLINE void conv_sums_1(const struct patch *patch, int32_t zero_point, int32_t *sums) {
+    conv_sums(patch, zero_point, sums, 1);
+}
+
+/* The `width` filters from number `filter` on, at one place of the input. */
+static inline void conv_block(const struct conv *p, const int8_t *in, int top, int left, struct span rows,
+                              struct span columns, int filter, int width, int32_t *sums) {
+    int channels = p->in.channels, row_taps = p->window.width * channels;
+    /* Neighbouring taps are adjacent in memory, unless they are spread out; then each is on its own. */
+    int together = p->window.dilation_x == 1 ? columns.last - columns.first : 1;
+    int y = top + rows.first * p->window.dilation_y;
+    for (int x = columns.first; x < columns.last; x += together) {
+        struct patch patch = {
+            .in = in + (y * p->in.width + left + x * p->window.dilation_x) * channels,
+            .weights = p->weights + filter * p->window.height * row_taps +
+                       (rows.first * row_taps + x * channels) * width,
+            .rows = rows.last - rows.first,
+            .length = together * channels,
+            .in_step = p->window.dilation_y * p->in.width * channels,
+            .weights_step = row_taps * width,
+        };
+        if (width == 4) conv_sums_4(&patch, p->zero_point, sums);
+        if (width == 3) conv_sums_3(&patch, p->zero_point, sums);
+        if (width == 2) conv_sums_2(&patch, p->zero_point, sums);
+        if (width == 1) conv_sums_1(&patch, p->zero_point, sums);
+    }
 }
 
 static void conv_row(const struct conv *p, const int8_t *in, int y, int8_t *out) {
@@ -37,13 +79,12 @@ static void conv_row(const struct conv *p, const int8_t *in, int y, int8_t *out)
     for (int x = 0; x < p->out.width; x++) {
         int left = x * p->window.stride_x - p->window.pad_left;
         struct span columns = inside(left, p->in.width, p->window.width, p->window.dilation_x);
-        for (int filter = 0; filter < p->out.channels; filter += 4, out += 4)
-            switch (p->out.channels - filter) {
-            default: conv_block(p, in, top, left, rows, columns, filter, 4, out); break;
-            case 3: conv_block(p, in, top, left, rows, columns, filter, 3, out); out -= 1; break;
-            case 2: conv_block(p, in, top, left, rows, columns, filter, 2, out); out -= 2; break;
-            case 1: conv_block(p, in, top, left, rows, columns, filter, 1, out); out -= 3; break;
-            }
+        for (int filter = 0; filter < p->out.channels; filter += 4) {
+            int width = p->out.channels - filter < 4 ? p->out.channels - filter : 4;
+            int32_t sums[4] = {0, 0, 0, 0};
+            conv_block(p, in, top, left, rows, columns, filter, width, sums);
+            for (int j = 0; j < width; j++) *out++ = requantise(sums[j], &p->channels[filter + j], &p->range);
+        }
     }
 }
 

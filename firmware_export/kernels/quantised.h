@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#define UNROLL 4 /* taps between two looks at the end; more is larger and hardly faster */
 
 /* How one output channel's 32-bit sum becomes its scale: (sum + bias) * multiplier / 2^31 * 2^shift.
    The multiplier is in [2^30, 2^31), or 0; a negative shift is to the right. */
@@ -24,11 +26,11 @@ INLINE int8_t clamp(int32_t value, const struct range *range) {
 
 /* Rounds twice, like the reference: to nearest in the product, to nearest away from zero in the shift. */
 INLINE int32_t scale(int32_t value, int32_t multiplier, int32_t shift) {
-    if (shift > 0) return (int32_t)(((int64_t)(int32_t)((uint32_t)value << shift) * multiplier + (1 << 30)) >> 31);
-    int32_t high = (int32_t)(((int64_t)value * multiplier + (1 << 30)) >> 31);
-    int32_t mask = (int32_t)((1u << -shift) - 1);
-    int32_t threshold = (mask >> 1) + (high < 0);
-    return (high >> -shift) + ((high & mask) > threshold);
+    int32_t left = shift > 0 ? shift : 0, right = left - shift;
+    int32_t shifted = (int32_t)((uint32_t)value << left);
+    int32_t high = (int32_t)(((int64_t)shifted * multiplier + (1 << 30)) >> 31);
+    int32_t mask = (int32_t)((1u << right) - 1);
+    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));
 }
 
 /* Rounds once, half away from zero: what TensorFlow Lite's fully connected layer does. */
@@ -42,14 +44,24 @@ INLINE int8_t requantise(int32_t sum, const struct channel *channel, const struc
     return clamp(scale(sum + channel->bias, channel->multiplier, channel->shift) + range->zero_point, range);
 }
 
-/* sums[j] += sum over i of (in[i] - zero_point) * weights[i][j]. One input byte is loaded for `width`
-   filters at once; `width` must be a constant of 1 to 4 for the sums to live in registers. */
-INLINE void dot(int32_t *sums, const int8_t *in, const int8_t *weights, int count, int32_t zero_point, int width) {
+/* sums[j] += (in - zero_point) * weights[j]; `width` is a constant, so that the sums stay in registers. */
+INLINE void tap(int32_t *sums, int32_t in, const int8_t *weights, int32_t zero_point, int width) {
 #pragma GCC unroll 4
-    for (int i = 0; i < count; i++) {
-        int32_t value = in[i] - zero_point;
-        for (int j = 0; j < width; j++) sums[j] += value * weights[i * width + j];
+    for (int j = 0; j < width; j++) sums[j] += (in - zero_point) * weights[j];
+}
+
+/* `count` taps, whose weights for the 1 to 4 filters of the block lie side by side: each input is
+   loaded once for all of them. */
+INLINE void dot(int32_t *sums, const int8_t *in, const int8_t *weights, int count, int32_t zero_point, int width) {
+    const int8_t *end = in + count;
+#pragma GCC unroll 1
+    while (end - in >= UNROLL) {
+#pragma GCC unroll 8
+        for (int i = 0; i < UNROLL; i++) tap(sums, in[i], weights + i * width, zero_point, width);
+        in += UNROLL, weights += UNROLL * width;
     }
+#pragma GCC unroll 1
+    for (; in < end; in++, weights += width) tap(sums, *in, weights, zero_point, width);
 }
 
 #endif

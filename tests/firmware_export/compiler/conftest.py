@@ -1,0 +1,154 @@
+"""Small models of many shapes, converted by TensorFlow Lite itself; weights are random."""
+
+import warnings
+
+import flatbuffers
+import numpy as np
+import pytest
+
+from firmware_export import quiet
+
+SEED = 20260401
+
+
+def _layers():
+    return quiet.tensorflow().keras.layers
+
+
+def _tiny_conv(layers):
+    return (1960,), [
+        layers.Reshape((49, 40, 1)),
+        layers.Conv2D(8, (10, 8), strides=2, padding="same", activation="relu"),
+        layers.Flatten(),
+        layers.Dense(4, activation="softmax"),
+    ]
+
+
+def _tiny_depthwise(layers):
+    shape, chain = _tiny_conv(layers)
+    chain[1] = layers.DepthwiseConv2D(
+        (10, 8), strides=2, padding="same", activation="relu", depth_multiplier=8
+    )
+    return shape, chain
+
+
+def _separable(layers):
+    return (24, 10, 1), [
+        layers.Conv2D(16, (5, 4), strides=(2, 1), padding="same", activation="relu"),
+        layers.DepthwiseConv2D(3, padding="same", activation="relu6"),
+        layers.Conv2D(13, 1, activation="relu"),
+        layers.AveragePooling2D(2, padding="same"),
+        layers.DepthwiseConv2D((3, 2), strides=2, depth_multiplier=2),
+        layers.AveragePooling2D((2, 2)),
+        layers.Flatten(),
+        layers.Dense(7),
+    ]
+
+
+def _pools(layers):
+    return (17, 13, 3), [
+        layers.Conv2D(6, 3, dilation_rate=(2, 3), activation="relu"),
+        layers.MaxPooling2D((3, 2), strides=(2, 1), padding="same"),
+        layers.Conv2D(5, (2, 3), strides=(1, 2), padding="valid"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(10, activation="relu"),
+        layers.Dense(3, activation="softmax"),
+    ]
+
+
+def _image(layers):
+    return (12, 9, 2), [
+        layers.DepthwiseConv2D(3, dilation_rate=2, padding="same"),
+        layers.Conv2D(3, 1, activation="relu6"),
+        layers.AveragePooling2D((3, 3), strides=2, padding="same"),
+    ]
+
+
+NETWORKS = {
+    "tiny_conv": _tiny_conv,
+    "tiny_depthwise": _tiny_depthwise,
+    "separable": _separable,
+    "pools": _pools,
+    "image": _image,
+}
+
+
+class Models:
+    """Converts each model once a session."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, network="tiny_conv", ends="int8", per_channel=True):
+        """A .tflite; `ends` is the type of its input and output, `None` makes a float model."""
+        key = (network, ends, per_channel)
+        if key not in self.known:
+            self.known[key] = self._convert(*key)
+        return self.known[key]
+
+    def _convert(self, network, ends, per_channel):
+        tf = quiet.tensorflow()
+        tf.keras.utils.set_random_seed(SEED)
+        shape, chain = NETWORKS[network](_layers())
+        net = tf.keras.Sequential([tf.keras.Input(shape, batch_size=1), *chain])
+        random = np.random.default_rng(SEED)
+        for layer in net.layers:  # converters drop biases that are zero
+            if len(layer.get_weights()) == 2:
+                weights, bias = layer.get_weights()
+                layer.set_weights([weights, random.normal(0, 0.2, bias.shape)])
+        low = 0.0 if network.startswith("tiny") else -4.0
+
+        def clips():
+            for _ in range(10):
+                yield [random.uniform(low, 26, (1, *shape)).astype(np.float32)]
+
+        converter = tf.lite.TFLiteConverter.from_keras_model(net)
+        if ends is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = clips
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = getattr(tf, ends)
+            converter.inference_output_type = getattr(tf, ends)
+            converter._experimental_disable_per_channel = not per_channel
+        with warnings.catch_warnings(), quiet.silenced_stderr():
+            warnings.simplefilter("ignore")
+            return converter.convert()
+
+
+@pytest.fixture(scope="session")
+def models():
+    """`models(network, ends, per_channel)` gives a .tflite."""
+    return Models()
+
+
+@pytest.fixture(scope="session")
+def edit():
+    """`edit(model, change)`: the model after `change(flatbuffer object)`."""
+
+    def apply(model, change):
+        quiet.tensorflow()
+        from tensorflow.lite.python import schema_py_generated as schema
+
+        graph = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
+        change(graph)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(graph.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    return apply
+
+
+@pytest.fixture(scope="session")
+def clips():
+    """`clips(reference, count)`: integers that fill the model's input, extremes among them."""
+
+    def make(reference, count):
+        random = np.random.default_rng(SEED)
+        low, high = (0, 256) if reference.input.unsigned else (-128, 128)
+        codes = random.integers(low, high, (count, reference.input.size))
+        codes[::3] = low + (codes[::3] - low) // 8  # quiet clips, as speech is
+        codes[1], codes[2] = low, high - 1
+        return codes.astype(np.uint8 if low == 0 else np.int8)
+
+    return make
