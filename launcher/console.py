@@ -12,7 +12,10 @@ class Screen(Protocol):
     """Where a job shows how far it is."""
 
     def phase(self, name: str) -> None:
-        """A phase begins; the one before it is over."""
+        """A phase begins; the one before it, if any, is over."""
+
+    def over(self) -> None:
+        """The phase is over."""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` steps of something inside the phase are over."""
@@ -37,6 +40,9 @@ class Silent:
     def phase(self, name: str) -> None:
         """See Screen."""
 
+    def over(self) -> None:
+        """See Screen."""
+
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
         """See Screen."""
 
@@ -59,6 +65,9 @@ class Lines:
         self._last = 0.0
         self.say(f"{name} …")
 
+    def over(self) -> None:
+        """See Screen."""
+
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
         """See Screen."""
         if done >= total or time.monotonic() - self._last > self._every:
@@ -80,7 +89,6 @@ class Bars:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
             SpinnerColumn,
             TextColumn,
@@ -92,7 +100,7 @@ class Bars:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=self._console,
@@ -103,9 +111,16 @@ class Bars:
 
     def phase(self, name: str) -> None:
         """See Screen."""
-        self._tick()
+        self.over()
         self._phase, self._began = name, time.monotonic()
         self._show(name)
+
+    def over(self) -> None:
+        """See Screen."""
+        if self._phase:
+            seconds = time.monotonic() - self._began
+            self._console.print(f"[green]✓[/] {self._phase} [dim]{seconds:.1f} s")
+        self._phase = ""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
         """See Screen."""
@@ -113,7 +128,12 @@ class Bars:
             self._show(what)
         label = what if what == self._phase else f"{self._phase}: {what}"
         self._live.update(
-            self._task, description=label, completed=done, total=total, note=note.strip(" :")[:60]
+            self._task,
+            description=label,
+            completed=done,
+            total=total,
+            count=f"{done:,}/{total:,}",
+            note=note.strip(" :")[:60],
         )
 
     def say(self, text: str) -> None:
@@ -128,9 +148,4 @@ class Bars:
         if self._task is not None:
             self._live.remove_task(self._task)
         self._what = what
-        self._task = self._live.add_task(what, total=None, note="")
-
-    def _tick(self) -> None:
-        if self._phase:
-            seconds = time.monotonic() - self._began
-            self._console.print(f"[green]✓[/] {self._phase} [dim]{seconds:.1f} s")
+        self._task = self._live.add_task(what, total=None, count="", note="")

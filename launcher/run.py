@@ -58,3 +58,4 @@ class Work:
         self.begin(phase)
         action()
         self.ledger.append("phase done", phase=phase)
+        self.screen.over()
