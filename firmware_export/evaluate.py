@@ -9,14 +9,19 @@ from . import quiet
 from .clips import shaped
 
 
-def run_graph(graph: bytes, features):
-    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels]."""
+def run_graph(graph: bytes, features, *, exact: bool = False):
+    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels].
+
+    exact: without its fake-quant nodes, as if it had been trained to stay float.
+    """
     tf = quiet.tensorflow()
     checked = graphs.load(graph)
     rows = shaped(features, checked.shape)
     scratch = tf.Graph()
     with scratch.as_default():
-        tf.compat.v1.import_graph_def(checked.graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def, name=""
+        )
     with tf.compat.v1.Session(graph=scratch) as session:
         answer = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
         scores = [answer(row) for row in rows]

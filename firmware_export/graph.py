@@ -298,6 +298,19 @@ def _around_input(nodes, inside):
         name = next((node.name for node in readers if node.op in carrying), None)
 
 
+def without_fake_quant(graph_def):
+    """The same graph in plain float arithmetic: each fake-quant node passes its input on."""
+    plain = type(graph_def)()
+    plain.CopyFrom(graph_def)
+    for node in plain.node:
+        if node.op in FAKE_QUANT:
+            node.op = "Identity"
+            del node.input[1:]
+            node.attr.clear()
+            node.attr["T"].type = tensorflow().float32.as_datatype_enum
+    return plain
+
+
 def fake_quant_range(node, nodes) -> tuple[float, float]:
     """(min, max) that a fake-quant node was trained to. Raises BadModel unless both are fixed."""
     if node.op == "FakeQuantWithMinMaxArgs":

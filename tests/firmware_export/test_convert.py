@@ -156,6 +156,13 @@ def test_unknown_inference_type_is_refused(keyword_graph):
         convert(keyword_graph(), "float16")
 
 
+def test_exact_run_is_that_of_the_graph_without_fake_quant(keyword_graph, features):
+    """Run exactly, a graph answers as the same weights do that never saw a fake-quant node."""
+    exact = evaluate.run_graph(keyword_graph(), features[:20], exact=True)
+    assert np.array_equal(exact, evaluate.run_graph(keyword_graph(fake_quant=False), features[:20]))
+    assert not np.array_equal(exact, evaluate.run_graph(keyword_graph(), features[:20]))
+
+
 def test_accuracy_counts_labelled_clips_only():
     """Clips with a label below 0 do not count, and no labelled clip means no accuracy."""
     scores = np.array([[0, 9], [9, 0], [0, 9], [0, 9]])

@@ -1,6 +1,9 @@
 """One step at a time in a job's folder, each fed by the files that those before it left."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +85,15 @@ def test_proof_counts_the_labelled_clips(finished):
     assert built["accuracy"]["quantised"] == built["accuracy"]["firmware"] == 1.0
     assert built["accuracy"]["float"] >= 0.99 and built["differing"] == 0
     assert "~~~ALL TESTS PASSED~~~" in built["transcript"]
+
+
+@pytest.mark.parametrize("script, line", [("quantisation", "lost"), ("firmware", "differing")])
+def test_benchmarks_print_their_numbers(finished, script, line):
+    """The benchmarks run on a finished job's folder, and end with 0 as its bounds are kept."""
+    path = Path(__file__).parents[2] / "benchmarks" / f"{script}.py"
+    done = subprocess.run([sys.executable, path, finished], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"\n  {line}" in done.stdout and "allowed" in done.stdout
 
 
 def test_float_graph_is_calibrated_on_the_test_clips(job, keyword_graph):

@@ -1,0 +1,38 @@
+"""What eight bits cost: accuracy of the float graph and of its .tflite on a job's test clips.
+
+    python benchmarks/quantisation.py runs/JOB
+
+Ends with 1 where the .tflite is more than one point worse than the graph without fake-quant nodes.
+"""
+
+import sys
+from pathlib import Path
+
+from firmware_export import clips, evaluate, steps
+
+MOST_LOST = 0.01
+
+
+def main(folder: Path) -> int:
+    known = clips.load(folder / steps.FEATURES)
+    labelled = known.labels >= 0
+    features, labels = known.features[labelled], known.labels[labelled]
+    graph, model = (folder / steps.GRAPH).read_bytes(), steps.read_model(folder)
+    scores = {
+        "float graph": evaluate.run_graph(graph, features, exact=True),
+        "with fake-quant": evaluate.run_graph(graph, features),
+        ".tflite": evaluate.run_model(model, features),
+    }
+    found = {name: evaluate.accuracy(answers, labels) for name, answers in scores.items()}
+    print(f"{folder}: {len(labels)} labelled clips")
+    for name, accuracy in found.items():
+        print(f"  {name:16} {accuracy:7.2%}")
+    same = (scores["float graph"].argmax(axis=1) == scores[".tflite"].argmax(axis=1)).mean()
+    lost = found["float graph"] - found[".tflite"]
+    print(f"  {'same answer':16} {same:7.2%}")
+    print(f"  {'lost':16} {lost * 100:+.2f} points, at most {MOST_LOST * 100:.0f} allowed")
+    return int(lost > MOST_LOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
