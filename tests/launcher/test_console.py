@@ -7,11 +7,13 @@ import sys
 import pytest
 
 SHOW = """
+import time
 from launcher.console import screen
 shown = screen(quiet={quiet})
 shown.phase("train")
 shown.progress("Step", 1, 20, ": accuracy 50 %")
 shown.progress("Step", 20, 20, ": accuracy 90 %")
+time.sleep(0.3)  # the bars are drawn ten times a second
 shown.phase("report")
 shown.over()
 shown.close()
