@@ -60,7 +60,7 @@ def _room(random: np.random.Generator) -> np.ndarray:
     response = random.standard_normal(int(seconds * RATE))
     response *= 10 ** (-3 * np.arange(len(response)) / len(response))
     response[: int(random.uniform(0.001, 0.01) * RATE)] = 0  # the way to the nearest wall
-    direct_to_tail = random.uniform(0, 25)  # dB
+    direct_to_tail = random.uniform(3, 30)  # dB
     tail = np.sqrt((response**2).sum())
     response *= 10 ** (-direct_to_tail / 20) / max(tail, 1e-9)
     response[0] = 1

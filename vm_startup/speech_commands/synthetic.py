@@ -39,7 +39,7 @@ ACCENTS = {  # share of the clips
     "en-029": 0.03,
 }
 UNKNOWN = "_unknown_"  # the stream of words that nobody wants
-PARTS, NEAR_MISSES = 0.2, 0.05  # shares of the unknown clips: a phrase's words, and near misses
+PARTS, NEAR_MISSES = 0.2, 0.03  # shares of the unknown clips: a phrase's words, and near misses
 LONGEST = 0.95  # seconds of speech in a clip
 
 
@@ -118,7 +118,7 @@ class SyntheticSource:
         accent = random.choice(list(ACCENTS), p=list(ACCENTS.values()))
         return Take(
             voice=f"{accent}+{random.choice(variants)}",
-            rate=int(random.uniform(110, 240)),
+            rate=int(random.uniform(120, 220)),
             pitch=int(random.uniform(15, 85)),
             span=int(random.uniform(10, 99)),
             size=float(random.uniform(0.9, 1.12)),
@@ -228,4 +228,4 @@ def _recorded(speech: np.ndarray, random: np.random.Generator) -> np.ndarray:
     heard = acoustics.at_level(heard, loudness)
     hum = random.uniform(0, 1.5) if random.random() < 0.3 else 0.0
     noise = acoustics.noise(SAMPLES, random, hum=hum)
-    return to_int16(heard + acoustics.at_level(noise, loudness - random.uniform(18, 60)))
+    return to_int16(heard + acoustics.at_level(noise, loudness - random.uniform(20, 60)))
