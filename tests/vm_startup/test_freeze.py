@@ -68,7 +68,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("preprocess", ["micro", "average", "mfcc"])
 def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
-    """From WAV bytes, the graph's picture equals features.extract's, full-scale samples included."""
+    """From WAV bytes, the graph's picture equals features.extract's, loudest samples included."""
     settings = settings_of(preprocess)
     audio = np.random.default_rng(5).integers(-40000, 40000, 16000).clip(-32768, 32767)
     audio = audio.astype(np.int16)

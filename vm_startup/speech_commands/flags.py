@@ -10,6 +10,7 @@ from .errors import DataError
 from .models import ARCHITECTURES
 from .settings import RANGES, AudioSettings
 
+ARCHIVE = "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 WORDS = "yes,no,up,down,left,right,on,off,stop,go"
 
 
@@ -120,7 +121,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     flag("--data_dir", default="", help="folder with one sub-folder of WAVs per word")
     flag(
         "--data_url",
-        help='archive of such a folder; "" for none; upstream\'s if no other source is named',
+        help='archive of such a folder, "" for none; if no source is named, Speech Commands v0.02',
     )
     flag("--data_sha256", default="", help="digest of an archive that is not upstream's")
     flag(
@@ -129,7 +130,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="clips of synthetic speech per wanted word",
     )
-    flag("--cache_dir", default="", help="where archives and features are kept; in train_dir")
+    flag(
+        "--cache_dir", default="", help="for archives and features; else in --train_dir"
+    )
     flag("--silence_percentage", type=percentage, default=10.0, help="of the wanted clips")
     flag("--unknown_percentage", type=percentage, default=10.0, help="of the wanted clips")
     flag("--testing_percentage", type=number(int, 0, 100), default=10)

@@ -99,6 +99,7 @@ class Trainer:
         self.learn = tf.function(self._learn, reduce_retracing=True)
         self.answer = tf.function(self._answer, reduce_retracing=True)
         self.held_out = {split: self._held_out(split) for split in ("validation", "testing")}
+        self.mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
 
     @property
     def steps(self) -> int:
@@ -222,9 +223,21 @@ class Trainer:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
-        optimizers.move(self.flags.optimizer, self.state, gradients, rate, step)
+        self._move(gradients, rate, step)
         right = tf.argmax(logits, 1, tf.int32) == labels
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+    def _move(self, gradients, rate, step):
+        """Move the weights as if features were centred on their mean.
+
+        All features are positive, so filters and biases would pull against each other. A filter's
+        bias is therefore moved as that of a network that is shown `feature - mean`.
+        """
+        filters, bias = self.state["first_weights"], self.state["first_bias"]
+        before = tf.identity(filters)
+        gradients["first_weights"] -= self.mean * gradients["first_bias"]
+        optimizers.move(self.flags.optimizer, self.state, gradients, rate, step)
+        bias.assign_sub(self.mean * tf.reduce_sum(filters - before, [0, 1, 2]))
 
     # -- judging ----------------------------------------------------------------------------------
 
