@@ -75,6 +75,16 @@ def test_echo_uses_each_clip_again(data):
     assert len(np.unique(pictures, axis=0)) == 16
 
 
+def test_sources_are_drawn_equally_often(data):
+    """Four recordings of a word stand up to eight synthetic clips."""
+    split = data.splits["training"]
+    mixed = Split(split.audio, split.label, np.repeat(["folder", "synthetic"], [4, 8]), split.name)
+    mixed.label = np.array([2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], np.int32)
+    both = Dataset(data.labels, [], {"training": mixed})
+    labels = np.concatenate([labels for _, labels in take(both, 1, 100)])
+    assert (labels == 2).sum() / (labels >= 2).sum() == pytest.approx(0.5, abs=0.05)
+
+
 def test_no_unknown_words_are_needed(data):
     """A data set of wanted words alone trains without any unknown."""
     split = data.splits["training"]

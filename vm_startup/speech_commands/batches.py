@@ -42,8 +42,8 @@ class Batches:
     def __init__(self, data: dataset.Dataset, settings: AudioSettings, recipe: Recipe) -> None:
         split = data.splits["training"]
         self._audio, self._label = split.audio, split.label
-        self._wanted = np.flatnonzero(split.label >= dataset.FIRST_WORD)
-        self._unknown = np.flatnonzero(split.label == dataset.UNKNOWN)
+        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD)
+        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN)
         self._background = Background(data.background, settings.samples)
         self._settings, self._recipe = settings, recipe
 
@@ -77,12 +77,12 @@ class Batches:
         recipe = self._recipe
         rng = stream(recipe.seed, CLIPS, index)
         shares = np.array([recipe.silence_percentage, recipe.unknown_percentage, 100.0])
-        if not len(self._unknown):
+        if not self._unknown:
             shares[dataset.UNKNOWN] = 0
         kind = rng.choice(3, size=recipe.batch_size, p=shares / shares.sum())
-        clip = rng.choice(self._wanted, size=recipe.batch_size)
-        if len(self._unknown):
-            unknown = rng.choice(self._unknown, size=recipe.batch_size)
+        clip = self._wanted.draw(recipe.batch_size, rng)
+        if self._unknown:
+            unknown = self._unknown.draw(recipe.batch_size, rng)
             clip = np.where(kind == dataset.UNKNOWN, unknown, clip)
         audio = augment(
             self._audio[clip],
@@ -95,3 +95,24 @@ class Batches:
         )
         labels = np.where(kind == dataset.SILENCE, dataset.SILENCE, self._label[clip])
         return features.extract(audio, self._settings), labels.astype(np.int32)
+
+
+class _Choice:
+    """The clips of one kind, each source drawn as often as another.
+
+    A few hundred recordings would otherwise drown in thousands of synthetic clips.
+    """
+
+    def __init__(self, source: np.ndarray, chosen: np.ndarray) -> None:
+        self._by_source = [np.flatnonzero(chosen & (source == one)) for one in np.unique(source)]
+        self._by_source = [clips for clips in self._by_source if len(clips)]
+
+    def __bool__(self) -> bool:
+        return bool(self._by_source)
+
+    def draw(self, how_many: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices of clips, with replacement: int64 [how_many]."""
+        source = rng.integers(len(self._by_source), size=how_many)
+        counts = np.array([len(clips) for clips in self._by_source])
+        offset = np.cumsum(counts) - counts
+        return np.concatenate(self._by_source)[offset[source] + rng.integers(counts[source])]

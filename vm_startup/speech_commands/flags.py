@@ -130,9 +130,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="clips of synthetic speech per wanted word",
     )
-    flag(
-        "--cache_dir", default="", help="for archives and features; else in --train_dir"
-    )
+    flag("--cache_dir", default="", help="for archives and features; else in --train_dir")
     flag("--silence_percentage", type=percentage, default=10.0, help="of the wanted clips")
     flag("--unknown_percentage", type=percentage, default=10.0, help="of the wanted clips")
     flag("--testing_percentage", type=number(int, 0, 100), default=10)
