@@ -1,5 +1,6 @@
 """The append-only, fsynced record of a job: its only writer, its lock, its reader."""
 
+import errno
 import fcntl
 import json
 import os
@@ -54,9 +55,13 @@ class Ledger:
         return cls(folder, handle)
 
     def append(self, event: str, **facts: object) -> None:
-        """Add one record; when this returns, it is on the disk."""
+        """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
+        and then no part of the record is left."""
         record = {"time": time.time(), "event": event, **facts}
-        os.write(self._handle, json.dumps(record).encode() + b"\n")
+        line = json.dumps(record).encode() + b"\n"
+        if os.write(self._handle, line) < len(line):  # the disk filled up within the record
+            _cut_torn_tail(self._handle)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / FILE))
         os.fsync(self._handle)
         self.records.append(record)
 

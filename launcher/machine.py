@@ -1,7 +1,7 @@
 """rent() and reap(): no machine outlives its job."""
 
+import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from launcher import job as jobs
@@ -10,7 +10,7 @@ from launcher.errors import LauncherError, MachineOwed
 from launcher.ledger import Ledger, is_alive
 
 
-@contextmanager
+@contextlib.contextmanager
 def rent(ledger: Ledger, backend: Backend) -> Iterator[Machine]:
     """The job's machine, given back on every way out of the block.
 
@@ -38,7 +38,8 @@ def give_back(ledger: Ledger, backend: Backend) -> None:
     job = jobs.fold(ledger.records)
     if not job.owes:
         return
-    ledger.append("returning")
+    with contextlib.suppress(OSError):  # a full disk must not keep the machine
+        ledger.append("returning")
     try:
         backend.delete(job.machine)
         left = [rental.name for rental in backend.rentals() if rental.name == job.machine]

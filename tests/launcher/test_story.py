@@ -266,3 +266,28 @@ def test_a_failed_step_says_what_and_where(desk, trained):
     assert "\nout of luck\n" in err
     assert desk.machines() == []
     assert json.loads(desk.run("status", "words-1", "--json")[1])["outcome"] == "failed"
+
+
+@pytest.fixture
+def small_disk(desk):
+    """A disk of 200 kB where the desk's results go; a function that makes it roomy."""
+    runs = desk.folder / "runs"
+    runs.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(runs)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    yield lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(runs)], check=True)
+    subprocess.run(["umount", str(runs)], check=True)
+
+
+def test_a_disk_that_fills_up_costs_no_training(small_disk, desk, trained, finished):
+    """A full disk ends the job with one sentence and no machine left; with room it resumes."""
+    code, _, err = desk.run("resume", "words-1")
+    assert code == 1
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert desk.machines() == []
+    small_disk()
+    code, _, err = desk.run("resume", "words-1")
+    assert code == 0, err
+    assert digests(trained) == digests(finished[0])
