@@ -32,7 +32,11 @@ setup() {
   elif has_requirements "$venv/bin/python"; then
     echo "Python has everything: $venv/bin/python"
   else
-    "$python" -m venv "$venv"
+    "$python" -m venv "$venv" || {
+      echo "error: $python makes no virtual environment: name one that does in PYTHON, or let" \
+        "an administrator install python3-venv" >&2
+      exit 1
+    }
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
       --requirement "$here/requirements.txt"
   fi

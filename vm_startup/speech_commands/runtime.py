@@ -1,6 +1,7 @@
 """What makes a TensorFlow process repeatable and quiet, and what it says while it works."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -50,11 +51,15 @@ class Pace:
 
 
 def exit_code(main: Callable[[], None]) -> int:
-    """Run an entry point: 0, or 2 and one sentence where the data or the flags are wrong."""
+    """Run an entry point: 0, or 2 and one sentence where data, flags or the disk are at fault."""
     try:
         main()
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        reason = re.sub(r"{{.*?}} | \[Op:.*", "", str(error))  # TensorFlow's inner names
+        print(f"error: a file cannot be read or written: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -34,6 +34,9 @@ FREE_FLAGS = {
     *("eval_step_interval", "save_step_interval", "check_nans", "verbosity"),
 }
 
+# What even a training that only starts from another's checkpoint shares with it.
+MODEL_FLAGS = ("wanted_words", "model_architecture", "preprocess", "window_stride_ms")
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     flags = command_line.trainer().parse_args(argv)
@@ -115,14 +118,15 @@ class Trainer:
 
     def resume(self, train_dir: Path) -> None:
         """Take up the newest checkpoint of this training, or the one to start from."""
+        start, same = self.flags.start_checkpoint, self.identity()
         found = checkpoint.latest(train_dir, self.flags.model_architecture)
-        if found is None and self.flags.start_checkpoint:
-            start = self.flags.start_checkpoint
-            found = start, checkpoint.load(start)
+        if found is None and start:
+            found = Path(start), checkpoint.load(start)
+            same = {name: same[name] for name in MODEL_FLAGS}
         if found is None:
             return
         prefix, values = found
-        self._check_identity(prefix, checkpoint.identity(values))
+        check_identity(prefix, checkpoint.identity(values), same)
         for name, variable in self.state.items():
             if name in values and values[name].shape != variable.shape:
                 raise DataError(
@@ -130,20 +134,12 @@ class Trainer:
                     f"{tuple(variable.shape)}: it was trained for other words or features."
                 )
             variable.assign(values.get(name, variable))
-        self.step = int(values[checkpoint.STEP])
+        self.step = int(values.get(checkpoint.STEP, 0))
         log.info("Training from step: %d", self.step + 1)
 
     def identity(self) -> dict:
         """The flags that make this training what it is."""
         return {k: v for k, v in vars(self.flags).items() if k not in FREE_FLAGS}
-
-    def _check_identity(self, prefix: Path | str, theirs: dict) -> None:
-        for name, ours in self.identity().items():
-            if name in theirs and theirs[name] != ours:
-                raise DataError(
-                    f"the checkpoint {prefix} was trained with --{name}={theirs[name]}, not "
-                    f"{ours}: train in another --train_dir, or with the same flags."
-                )
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -321,6 +317,16 @@ class Trainer:
         what = f"Features of {name} clips"
         say = lambda done, total: progress(what, done, total)  # noqa: E731
         return extract_cached(audio, self.settings, cache, say), split
+
+
+def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
+    """Raise DataError where a checkpoint's flags are not ours."""
+    for name, value in ours.items():
+        if name in theirs and theirs[name] != value:
+            raise DataError(
+                f"the checkpoint {prefix} was trained with --{name}={theirs[name]}, not "
+                f"{value}: train in another --train_dir, or with the same flags."
+            )
 
 
 def write_labels(train_dir: Path, architecture: str, labels: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from . import flags as command_line
 from . import results, runtime, wav
-from .errors import DataError
 from .features import extract
 from .settings import AudioSettings
 
@@ -27,10 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runtime.speak()
     features = _features(flags.input_wav, settings)
     output = Path(flags.output_c_file)
-    try:
-        results.write_bytes(output, c_source(features, settings, flags).encode())
-    except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror}.") from error
+    results.write_bytes(output, c_source(features, settings, flags).encode())
     runtime.log.info('Wrote to "%s"', output)
 
 
