@@ -34,13 +34,15 @@ def _build(
     flat_input=False,
     weight_range=(-1.0, 1.0),
     narrow=True,
+    read_nodes=False,
     labels=4,
     mutate=None,
 ):
     """wav_data → … → Reshape_1 → … → labels_softmax.
 
     flat_input: Reshape_1 is [-1, 1960], as where the front end's wrapper flattens the audio.
-    weight_range: of the fake-quant nodes on weights, relative to the largest weight.
+    weight_range: how far weights, and the ranges of their fake-quant nodes, reach.
+    read_nodes: constants are read through Identity, as variables frozen by TensorFlow 1 are.
     mutate: called with the GraphDef before it is serialised.
     """
     import tensorflow as tf
@@ -49,15 +51,21 @@ def _build(
     columns, ceiling = (43, 127.5) if preprocess == "average" else (40, 26.0)
     filters, cells = 8, math.ceil(49 / 2) * math.ceil(columns / 2)
 
+    def constant(value):
+        value = tf.constant(value, tf.float32)
+        return tf.identity(value) if read_nodes else value
+
     def quantised(value, low, high, **options):
         if not fake_quant:
             return value
-        return tf.quantization.fake_quant_with_min_max_vars(value, low, high, **options)
+        ends = constant(low), constant(high)
+        return tf.quantization.fake_quant_with_min_max_vars(value, *ends, **options)
 
     def weights(shape, spread):
-        value = (rng.normal(0, spread, shape)).astype("float32")
+        value = rng.normal(0, spread, shape).astype("float32")
         low, high = (end * float(abs(value).max()) for end in weight_range)
-        return quantised(tf.constant(value), low, high, narrow_range=narrow)
+        value = np.where(value < 0, -value * weight_range[0], value * weight_range[1])
+        return quantised(constant(value), low, high, narrow_range=narrow)
 
     graph = tf.Graph()
     with graph.as_default():
@@ -67,10 +75,10 @@ def _build(
             x = quantised(x, 0.0, ceiling)
         convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
         x = convolve(x, weights((10, 8, 1, filters), 0.1), [1, 2, 2, 1], "SAME")
-        x = tf.nn.relu(tf.nn.bias_add(x, rng.normal(0, 1, filters).astype("float32")))
+        x = tf.nn.relu(tf.nn.bias_add(x, constant(rng.normal(0, 1, filters))))
         x = tf.reshape(quantised(x, 0.0, ceiling), [-1, cells * filters])
         x = tf.matmul(x, weights((cells * filters, labels), 0.01 * 26 / ceiling))
-        x = x + tf.constant(rng.normal(0, 0.1, labels).astype("float32"))
+        x = x + constant(rng.normal(0, 0.1, labels))
         tf.nn.softmax(quantised(x, -12.0, 12.0), name="labels_softmax")
     graph_def = tf1.GraphDef()
     graph_def.CopyFrom(graph.as_graph_def())
@@ -83,6 +91,8 @@ def _front_end(tf, preprocess, flat_input):
     from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
     from tensorflow.python.ops import gen_audio_ops
 
+    if preprocess == "none":
+        return tf.compat.v1.placeholder(tf.float32, [None, 1960], name="fingerprint_input")
     wav = tf.compat.v1.placeholder(tf.string, [], name="wav_data")
     audio = gen_audio_ops.decode_wav(
         wav, desired_channels=1, desired_samples=16000, name="decoded_sample_data"

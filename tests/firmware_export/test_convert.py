@@ -13,7 +13,9 @@ GRAPHS = {
     "input without fake-quant": {"input_fake_quant": False},
     "flat Reshape_1": {"flat_input": True},
     "uneven weight ranges": {"weight_range": (-1.0, 1.4), "narrow": False},
+    "frozen by TensorFlow 1": {"read_nodes": True, "weight_range": (-1.4, 1.0), "flat_input": True},
     "average": {"preprocess": "average"},
+    "fed with features": {"preprocess": "none"},
     "six words": {"labels": 8},
 }
 
