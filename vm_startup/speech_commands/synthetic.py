@@ -56,7 +56,7 @@ class Take:
 
 
 class SyntheticSource:
-    """So many clips of every wanted word, and half as many again of other words, or more."""
+    """So many clips of every wanted word, and at least half as many of other words in all."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class SyntheticSource:
         self._parts = parts_of(wanted_words)
         self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
         self._counts = dict.fromkeys(wanted_words, clips_per_word)
-        self._counts[UNKNOWN] = clips_per_word * max(1, len(wanted_words) // 2)
+        self._counts[UNKNOWN] = clips_per_word * -(-len(wanted_words) // 2)
         # One call of read() speaks all clips of its stream and speaker; its neighbours are next.
         self._spoken = lru_cache(maxsize=2)(self._speak_all)
 
