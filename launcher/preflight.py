@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from launcher.config import Config
+from launcher.config import Config, Data
 from launcher.errors import ConfigError
 from launcher.plan import archive_url
 
@@ -13,17 +13,10 @@ FREE_BYTES = 500 << 20
 
 def check(config: Config, out: Path) -> None:
     """Raise ConfigError for words that cannot be trained, data that cannot be read, or no room."""
-    from vm_startup.speech_commands.archive import check_url
     from vm_startup.speech_commands.errors import DataError
-    from vm_startup.speech_commands.folder import check_folder
-    from vm_startup.speech_commands.words import check_words
 
     try:
-        check_words(config.words.wanted)
-        if config.data.archive:
-            check_url(archive_url(config.data.archive), config.data.archive_sha256)
-        if config.data.folder:
-            check_folder(config.data.folder, config.words.wanted)
+        _check_data(config.words.wanted, config.data)
     except DataError as error:
         raise ConfigError(_as_settings(str(error))) from None
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
@@ -33,6 +26,21 @@ def check(config: Config, out: Path) -> None:
             f"{there}: {free >> 20} MB are free, a job needs {FREE_BYTES >> 20} MB",
             "make room, or name another folder with --out",
         )
+
+
+def _check_data(wanted: tuple[str, ...], data: Data) -> None:
+    from vm_startup.speech_commands import archive, dataset, folder, synthetic, words
+
+    words.check_words(wanted)
+    if data.archive:
+        archive.check_url(archive_url(data.archive), data.archive_sha256)
+    if data.synthetic_clips:
+        synthetic.check_speakable(wanted)
+    if data.folder:
+        folder.check_folder(data.folder, wanted)
+    if data.folder and not data.archive and not data.synthetic_clips:
+        shares = (data.validation_percentage, data.testing_percentage)
+        dataset.check_splits(folder.FolderSource(data.folder, *shares).clips(), wanted)
 
 
 def _as_settings(sentence: str) -> str:

@@ -107,6 +107,15 @@ def test_a_folder_without_the_word_names_the_nearest(tmp_path, clips):
     assert "yess" in done.stderr
 
 
+def test_too_few_speakers_are_noticed_before_the_job(tmp_path, clips):
+    """Recordings that leave no speaker to test on are refused before anything is made."""
+    arguments = (f"--set=data.folder={clips}", "--set=data.synthetic_clips=0")
+    done = launcher(tmp_path, "train", QUICKSTART, *arguments)
+    assert done.returncode == 2
+    assert "4 speakers" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

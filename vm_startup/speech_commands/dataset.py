@@ -71,7 +71,7 @@ def load(
     check_words(wanted_words)
     labels = {word: FIRST_WORD + i for i, word in enumerate(wanted_words)}
     clips = [source.clips() for source in sources]
-    _check_splits([clip for some in clips for clip in some], wanted_words)
+    check_splits([clip for some in clips for clip in some], wanted_words)
     plan = {
         split: [
             entry
@@ -189,8 +189,8 @@ class _Reading:
         return "Speaking words" if clip.source == "synthetic" else "Reading clips"
 
 
-def _check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
-    """A word that no validation or test speaker says would be judged by nothing."""
+def check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
+    """Raise DataError for a word without a clip in some split: nothing would judge it."""
     speakers: dict[str, dict[str, set[str]]] = {
         word: {split: set() for split in SPLITS} for word in wanted_words
     }
