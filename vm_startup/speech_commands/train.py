@@ -8,6 +8,7 @@ weights as if it had not been: every random choice follows from the seed and the
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from .settings import AudioSettings
 from .summaries import Curves
 
 EVALUATION_BATCH = 500
+DROPOUT = 0.5  # share of the hidden layer that each step ignores, as upstream
 
 # What a checkpoint may differ in from the training that goes on with it: where things lie, how long
 # and how fast to train, and what is said on the way.
@@ -202,11 +204,10 @@ class Trainer:
         return batches.Batches(self.data, self.settings, recipe)
 
     def _dropout(self) -> np.ndarray:
-        """Which half of the hidden numbers this step keeps: uint8 [batch, hidden], 0 or 1."""
+        """Which hidden numbers this step keeps: bool [batch, hidden]."""
         shape = (self.flags.batch_size, models.hidden_size(self.settings))
         rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
-        bits = np.frombuffer(rng.bytes(-(-shape[0] * shape[1] // 8)), np.uint8)
-        return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape)
+        return rng.integers(256, size=shape, dtype=np.uint8) >= 256 * DROPOUT
 
     def _learn(self, features, labels, kept, rate, step):
         numbers = models.Exact()
@@ -214,7 +215,7 @@ class Trainer:
             numbers = models.Observing(self.settings, self.state, step)
         weights = {name: self.state[name] for name in models.WEIGHTS}
         with tf.GradientTape() as tape:
-            scaled = tf.cast(kept, tf.float32) * 2.0
+            scaled = tf.cast(kept, tf.float32) / (1 - DROPOUT)
             logits = models.logits(features, weights, self.settings, numbers, scaled)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
@@ -314,8 +315,7 @@ class Trainer:
             frequency=0,
         )
         cache = Path(self.flags.cache_dir) if self.flags.cache_dir else None
-        what = f"Features of {name} clips"
-        say = lambda done, total: progress(what, done, total)  # noqa: E731
+        say = functools.partial(progress, f"Features of {name} clips")
         return extract_cached(audio, self.settings, cache, say), split
 
 
