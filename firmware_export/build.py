@@ -20,8 +20,8 @@ RAM_START, RAM_SIZE = 0x20000000, 20 << 10
 STACK_AT_LEAST = 1 << 10
 
 SOURCES = ("startup.c", "main.c", "model.c")
-# Each compiler's own best: clang's -Os is smaller than its -O2 and runs fewer instructions.
 _COMMON = ("-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wall")
+# Each compiler's own best: clang's -Os is smaller than its -O2 and runs fewer instructions.
 COMPILE_FLAGS = {
     "clang": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m3", "-Os", *_COMMON),
     "arm-none-eabi-gcc": ("-mcpu=cortex-m3", "-mthumb", "-O2", *_COMMON),
