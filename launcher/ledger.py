@@ -1,5 +1,6 @@
 """The append-only, fsynced record of a job: its only writer, its lock, its reader."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -43,14 +44,12 @@ class Ledger:
         """Take up the record of a job. Raises UsageError while another launcher holds it."""
         flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT | os.O_EXCL if new else 0)
         handle = os.open(folder / FILE, flags, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(handle):
             os.close(handle)
             raise UsageError(
                 f"job {folder.name} is being worked on by another launcher",
                 f"launcher logs {folder.name} -f follows it; launcher cancel {folder.name} ends it",
-            ) from None
+            )
         _cut_torn_tail(handle)
         return cls(folder, handle)
 
@@ -95,6 +94,17 @@ def is_alive(folder: Path) -> bool:
         return True
     finally:
         os.close(handle)
+    return False
+
+
+def _lock(handle: int) -> bool:
+    """Take the lock; False if somebody keeps it. `is_alive` holds it for some microseconds, which
+    must not look like a launcher at work."""
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
     return False
 
 

@@ -39,8 +39,12 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
     if data.folder:
         folder.check_folder(data.folder, wanted)
     if data.folder and not data.archive and not data.synthetic_clips:
-        shares = (data.validation_percentage, data.testing_percentage)
-        dataset.check_splits(folder.FolderSource(data.folder, *shares).clips(), wanted)
+        clips = folder.FolderSource(
+            data.folder,
+            validation_percentage=data.validation_percentage,
+            testing_percentage=data.testing_percentage,
+        ).clips()
+        dataset.check_splits(clips, wanted)
 
 
 def _as_settings(sentence: str) -> str:

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -74,3 +75,25 @@ def test_records_are_on_the_disk_before_append_returns(tmp_path, monkeypatch):
         opened.append("phase", phase="train")
     size = (tmp_path / "job" / ledger.FILE).stat().st_size
     assert size in [facts.st_size for facts in synced]
+
+
+def test_being_looked_at_is_not_being_worked_on(tmp_path):
+    """A job can be taken up while somebody asks, over and over, whether it is alive."""
+    folder = tmp_path / "job"
+    Ledger.create(folder).close()
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            ledger.is_alive(folder)
+
+    watchers = [threading.Thread(target=look) for _ in range(3)]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        for _ in range(50):
+            Ledger.open(folder).close()
+    finally:
+        stop.set()
+        for watcher in watchers:
+            watcher.join()
