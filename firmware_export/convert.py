@@ -99,7 +99,9 @@ def _symmetric(graph_def):
     edited.CopyFrom(graph_def)
     nodes = {node.name: node for node in edited.node}
     uneven = [node for node in _weight_quants(nodes) if not _is_symmetric(node, nodes)]
-    for node, value in zip(uneven, _values(graph_def, uneven), strict=True):
+    with graphs.session(graph_def) as session:
+        values = session.run([f"{node.name}:0" for node in uneven])
+    for node, value in zip(uneven, values, strict=True):
         low, high = graphs.fake_quant_range(node, nodes)
         step = (high - low) / (254 if node.attr["narrow_range"].b else 255)
         bound = max(127 * step, float(np.abs(value).max()))
@@ -122,15 +124,6 @@ def _weight_quants(nodes) -> list:
 def _is_symmetric(node, nodes) -> bool:
     low, high = graphs.fake_quant_range(node, nodes)
     return low == -high and node.attr["narrow_range"].b
-
-
-def _values(graph_def, wanted) -> list:
-    tf = quiet.tensorflow()
-    scratch = tf.Graph()
-    with scratch.as_default():
-        tf.compat.v1.import_graph_def(graph_def, name="")
-    with tf.compat.v1.Session(graph=scratch) as session:
-        return session.run([f"{node.name}:0" for node in wanted])
 
 
 def _add_constant(graph_def, name: str, array) -> str:

@@ -14,15 +14,10 @@ def run_graph(graph: bytes, features, *, exact: bool = False):
 
     exact: without its fake-quant nodes, as if it had been trained to stay float.
     """
-    tf = quiet.tensorflow()
     checked = graphs.load(graph)
     rows = shaped(features, checked.shape)
-    scratch = tf.Graph()
-    with scratch.as_default():
-        tf.compat.v1.import_graph_def(
-            graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def, name=""
-        )
-    with tf.compat.v1.Session(graph=scratch) as session:
+    graph_def = graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def
+    with graphs.session(graph_def) as session:
         answer = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
         scores = [answer(row) for row in rows]
     return np.concatenate(scores) if scores else np.zeros((0, checked.labels), np.float32)

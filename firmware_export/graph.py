@@ -6,7 +6,9 @@ checked for foreign ops and then dropped, because firmware gets features, not WA
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -296,6 +298,21 @@ def _around_input(nodes, inside):
         readers = [node for node in inside.values() if _inputs(node)[:1] == [name]]
         yield from readers
         name = next((node.name for node in readers if node.op in carrying), None)
+
+
+@contextlib.contextmanager
+def session(graph_def) -> Iterator:
+    """A TensorFlow session on the graph. What it cannot compute is raised as BadModel."""
+    tf = tensorflow()
+    scratch = tf.Graph()
+    with scratch.as_default():
+        tf.compat.v1.import_graph_def(graph_def, name="")
+    try:
+        with tf.compat.v1.Session(graph=scratch) as opened:
+            yield opened
+    except tf.errors.OpError as problem:
+        node = show(problem.op.name if problem.op is not None else OUTPUT)
+        raise BadModel(f"TensorFlow cannot run the graph: it failed at node {node}.") from problem
 
 
 def without_fake_quant(graph_def):

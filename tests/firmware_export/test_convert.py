@@ -165,6 +165,17 @@ def test_exact_run_is_that_of_the_graph_without_fake_quant(keyword_graph, featur
     assert not np.array_equal(exact, evaluate.run_graph(keyword_graph(), features[:20]))
 
 
+def test_graph_that_cannot_run_is_refused(keyword_graph, features):
+    """What TensorFlow finds wrong only when it computes is refused with the node's name."""
+
+    def dilate(graph_def):
+        layer = next(node for node in graph_def.node if node.op == "Conv2D")
+        layer.attr["dilations"].list.i[:] = [2, 1, 1, 1]
+
+    with pytest.raises(BadModel, match="cannot run the graph: it failed at node"):
+        evaluate.run_graph(keyword_graph(mutate=dilate), features[:1])
+
+
 def test_accuracy_counts_labelled_clips_only():
     """Clips with a label below 0 do not count, and no labelled clip means no accuracy."""
     scores = np.array([[0, 9], [9, 0], [0, 9], [0, 9]])
