@@ -16,7 +16,11 @@ INTERRUPTED = 130
 @click.argument("graph", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option(
-    "--inference", type=click.Choice(["int8", "uint8"]), default="int8", show_default=True
+    "--inference",
+    type=click.Choice(["int8", "uint8"]),
+    default="int8",
+    show_default=True,
+    help="Input and output of the .tflite that is made of a graph.",
 )
 @click.option(
     "--convention",
@@ -30,6 +34,7 @@ INTERRUPTED = 130
     type=click.Choice(["clang", "arm-none-eabi-gcc"]),
     default="clang",
     show_default=True,
+    help="clang comes along from PyPI; gcc must be on the PATH.",
 )
 @click.option(
     "--labels", metavar="A,B,C", help="What the scores mean; else labels.txt beside GRAPH."
