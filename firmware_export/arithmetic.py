@@ -1,4 +1,4 @@
-"""Scales as the integers that TensorFlow Lite's kernels use; the same doubles and floats, in the same order."""
+"""Scales as the integers that TensorFlow Lite's kernels use; the same floats, in the same order."""
 
 import math
 
@@ -8,7 +8,7 @@ INT8 = (-128, 127)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """`real` as (multiplier, shift): multiplier / 2^31 * 2^shift, multiplier in [2^30, 2^31) or 0."""
+    """(multiplier, shift), real = multiplier / 2^31 * 2^shift; multiplier in [2^30, 2^31) or 0."""
     if real == 0:
         return 0, 0
     significand, shift = math.frexp(real)
@@ -25,9 +25,9 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 def exact_multiplier(real: float) -> tuple[int, int] | None:
     """(multiplier, shift) that round |sum| * real, once and half away from zero, as binary64 would.
 
-    TensorFlow Lite's fully connected layer scales its sum in floating point. Its answers are steps, at
-    most 256 of them before the clamp; an integer that puts each step at the same sum gives the same
-    answers. None where no 31-bit integer does, which needs a scale far below any trained model's.
+    TensorFlow Lite's fully connected layer scales its sum in floating point. Its answers are steps,
+    at most 256 of them before the clamp; an integer that puts each step at the same sum gives the
+    """(multiplier, shift) that round |sum| * real once, half away from zero, as binary64 would.
     """
     start, shift = quantize_multiplier(real)
     bits = 31 - shift
@@ -58,7 +58,7 @@ def _first_sum(real: float, step: int) -> int:
 
 
 def activation_range(activation: int, scale: np.float32, zero_point: int) -> tuple[int, int] | None:
-    """The codes that a fused activation lets through; None where it is not one of the piecewise ones."""
+    """The codes that a fused activation lets through; None where it is no clamp."""
 
     def code(real: float) -> int:
         ratio = float(np.float32(real) / np.float32(scale))

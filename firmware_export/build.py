@@ -1,4 +1,4 @@
-"""Builds a firmware folder into bluepill.elf and bluepill.bin, the same bytes wherever it stands."""
+"""Builds a firmware folder into bluepill.elf and .bin, the same bytes wherever it stands."""
 
 import json
 import os
@@ -26,7 +26,14 @@ COMPILE_FLAGS = {
     "clang": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m3", "-Os", *_COMMON),
     "arm-none-eabi-gcc": ("-mcpu=cortex-m3", "-mthumb", "-O2", *_COMMON),
 }
-LINK_FLAGS = ("-nostdlib", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-T", "bluepill.ld")
+LINK_FLAGS = (
+    "-nostdlib",
+    "-static",
+    "-Wl,--gc-sections",
+    "-Wl,--build-id=none",
+    "-T",
+    "bluepill.ld",
+)
 # zig adds these by itself unless told otherwise: checks that trap, debug information with paths.
 _CLANG_ONLY = ("-fno-sanitize=all", "-g0", "-fno-unwind-tables", "-fno-stack-protector", "-s")
 
@@ -59,7 +66,9 @@ def build(folder: Path, compiler: str = "clang") -> Size:
 def build_host(folder: Path, library: Path) -> None:
     """Compile model.c of `folder` for this computer, as a shared library."""
     with tempfile.TemporaryDirectory(prefix="bluepill-") as scratch:
+        # Without a C library, which ziglang would first build from its sources, for ten seconds.
         command = [*_compiler("clang"), "-std=c11", "-O2", "-fno-sanitize=all", "-shared", "-fPIC"]
+        command += ["-ffreestanding", "-nostdlib"]
         done = _run([*command, "-o", str(Path(library).resolve()), "model.c"], folder, scratch)
     if done.returncode != 0:
         raise _failure(folder, done.stderr)
@@ -92,16 +101,17 @@ def _run(command: list[str], folder: Path, scratch: str) -> subprocess.Completed
 
 
 def _failure(folder: Path, complaint: str) -> ExportError:
-    """The linker's complaint as one sentence; what it says of regions is the same in GNU's and LLVM's."""
+    """The linker's complaint as one sentence; GNU's and LLVM's say the same of regions."""
     layers = json.loads((folder / "layers.json").read_text("utf-8"))
     for region, kind, total in (("RAM", "ram", RAM_SIZE), ("FLASH", "flash", FLASH_SIZE)):
         found = re.findall(rf"region [`']{region}'[^\n]*overflowed by (\d+) bytes", complaint)
         if found:
             largest = max(layers, key=lambda layer: layer[kind])
+            memory = "RAM" if region == "RAM" else "flash"
             return DoesNotFit(
-                f"The firmware needs {max(map(int, found))} bytes more {region.replace('F', 'f')} than "
-                f"the chip's {total // 1024} KiB; the largest layer is {largest['layer']} "
-                f"with {largest[kind]} bytes."
+                f"The firmware needs {max(map(int, found))} bytes more {memory} than the chip's "
+                f"{total // 1024} KiB; the largest layer is {largest['layer']} with "
+                f"{largest[kind]} bytes."
             )
     last = [line for line in complaint.splitlines() if "error" in line] or ["no reason given"]
     return ExportError(f"The compiler failed in {folder}: {last[0][:300]}")

@@ -1,4 +1,4 @@
-"""The model compiler: a .tflite becomes plain freestanding C11, no interpreter, no heap, no floats."""
+"""The model compiler: a .tflite becomes plain C11 that needs no library, heap or floats."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers that run together: a layer of rows that feeds a dense one never keeps its whole output."""
+    """Layers that run together: one of rows that feeds a dense one never keeps its whole output."""
 
     layers: tuple[Layer, ...]
 
@@ -62,7 +62,7 @@ class Compiled:
 
 
 def compile_model(model: bytes) -> dict[str, str]:
-    """Everything that computes `model`, {file name: C text}: model.c, model.h, the kernels they use.
+    """All that computes `model`, {file name: C text}: model.c, model.h, the kernels they use.
 
     `void model_invoke(const model_input *input, model_output *output)` takes and gives the model's
     own integers. Raises BadModel where the model cannot be compiled.

@@ -21,7 +21,7 @@ class Chip:
     """One Cortex-M3 with an image in its flash; `run` once, then read what it left behind."""
 
     def __init__(self, image: bytes, data: bytes = b"", clip_bytes: int = 0) -> None:
-        """`data` is what the host sends: clips of `clip_bytes` each. Raises Mismatch, ToolMissing."""
+        """`data` is what the host sends: clips of `clip_bytes`. Raises Mismatch, ToolMissing."""
         if not 64 <= len(image) <= FLASH_SIZE:
             raise Mismatch(f"The image is {len(image)} bytes; the chip's flash has {FLASH_SIZE}.")
         self.image, self.data, self.clip_bytes = image, data, clip_bytes
@@ -72,12 +72,15 @@ class Chip:
         return self
 
     def stack(self, variables: int) -> int:
-        """The most bytes of stack ever in use; `variables` is the RAM below it that is not stack."""
+        """The most bytes of stack ever in use, above `variables` bytes of RAM that are not stack."""
         above = bytes(self.cpu.mem_read(RAM_START + variables, RAM_SIZE - variables))
         return len(above.lstrip(bytes([PAINT])))
 
     def bad_access(self, cpu, kind, address, size, value, _) -> bool:
-        what = {self.unicorn.UC_MEM_WRITE_PROT: "wrote to flash", self.unicorn.UC_MEM_FETCH_PROT: "ran RAM"}
+        what = {
+            self.unicorn.UC_MEM_WRITE_PROT: "wrote to flash",
+            self.unicorn.UC_MEM_FETCH_PROT: "ran RAM",
+        }
         self._fault = f"{what.get(kind, 'touched what the chip has not')}, 0x{address:08x},"
         return False
 
@@ -86,7 +89,8 @@ class Chip:
         pc = self.cpu.reg_read(self.registers.UC_ARM_REG_PC)
         if bytes(self.cpu.mem_read(pc, 2)) != b"\xab\xbe":
             self._fault = "met an exception that is no semihosting call"
-            return self.cpu.emu_stop()
+            self.cpu.emu_stop()
+            return
         operation = self.cpu.reg_read(self.registers.UC_ARM_REG_R0)
         argument = self.cpu.reg_read(self.registers.UC_ARM_REG_R1)
         self.cpu.reg_write(self.registers.UC_ARM_REG_R0, self._serve(operation, argument))
@@ -124,7 +128,7 @@ class Chip:
         return text.decode("utf-8", "replace")
 
     def _pause_if(self, wanted: bool) -> None:
-        """Leave the emulator, so that `run` can start or stop the counting: it costs a lot of time."""
+        """Leave the emulator, so that `run` can start or stop the counting, which is slow."""
         if wanted:
             self._resume = True
             self.cpu.emu_stop()

@@ -73,4 +73,3 @@ def _makefile(template: str) -> str:
 
 def _layers(compiled: Compiled) -> str:
     return json.dumps([vars(use) for use in compiled.layers], indent=1) + "\n"
-

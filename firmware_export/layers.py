@@ -1,4 +1,4 @@
-"""Turns checked operations into layers: kernel parameters worked out, weights laid out for the kernels."""
+"""Turns checked operations into layers: parameters worked out, weights laid out for the kernels."""
 
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -38,7 +38,7 @@ class Layer:
 
 
 def lower(model: Model) -> list[Layer]:
-    """The layers that compute `model`, in order; reshapes and steps that change nothing are gone."""
+    """The layers that compute `model`, in order, without those that change nothing."""
     makers = {
         "CONV_2D": _conv,
         "DEPTHWISE_CONV_2D": _depthwise,

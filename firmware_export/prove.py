@@ -1,4 +1,4 @@
-"""Proves a firmware: the very image that one would flash answers every clip as the interpreter does."""
+"""Proves that the very image that one would flash answers every clip as the interpreter does."""
 
 import ctypes
 import tempfile

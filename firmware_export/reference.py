@@ -1,4 +1,4 @@
-"""What a model should answer: TensorFlow Lite's own interpreter, fed with the model's own integers."""
+"""What a model should answer: TensorFlow Lite's interpreter, fed with the model's own integers."""
 
 import warnings
 from dataclasses import dataclass

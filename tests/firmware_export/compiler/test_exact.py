@@ -9,7 +9,9 @@ import pytest
 from firmware_export import arithmetic, build, compile, convert, reference
 
 VARIANTS = [
-    *itertools.product(("tiny_conv", "tiny_depthwise", "separable", "pools", "image"), ["int8"], [True]),
+    *itertools.product(
+        ("tiny_conv", "tiny_depthwise", "separable", "pools", "image"), ["int8"], [True]
+    ),
     ("separable", "int8", False),
     ("pools", "int8", False),
     ("tiny_conv", "uint8", True),
@@ -33,7 +35,7 @@ def on_host(model, codes, answers, folder):
 
 @pytest.mark.parametrize(("network", "ends", "per_channel"), VARIANTS)
 def test_every_answer_is_the_interpreters(models, clips, tmp_path, network, ends, per_channel):
-    """Every kind of layer, padding, stride, dilation and input type gives the interpreter's bits."""
+    """Every layer, padding, stride, dilation and input type gives the interpreter's bits."""
     model = models(network, ends, per_channel)
     interpreter = reference.load(model)
     codes = clips(interpreter, 200)
@@ -83,7 +85,7 @@ def test_ties_round_as_in_the_interpreter(keyword_graph, edit, clips, tmp_path, 
 
 
 def test_a_multiplier_is_exact_at_every_step():
-    """The integer that stands for a real scale puts each of 256 steps at the sum that binary64 does."""
+    """The integer for a real scale puts each of 256 steps at the sum that binary64 does."""
     random = np.random.default_rng(7)
     for real in [1 / 6, 0.1, 0.25, 3.0, *2.0 ** random.uniform(-13, 1, 50)]:
         multiplier, shift = arithmetic.exact_multiplier(real)

@@ -61,14 +61,16 @@ def test_a_custom_operation_is_refused_with_a_printable_name(models, edit):
 
 CHANGES = {
     "refers to tensor 999": lambda g: g.subgraphs[0].operators[SOFTMAX].inputs.__setitem__(0, 999),
-    "batch of 2": lambda g: g.subgraphs[0].tensors[g.subgraphs[0].inputs[0]].shape.__setitem__(0, 2),
+    "batch of 2": lambda g: (
+        g.subgraphs[0].tensors[g.subgraphs[0].inputs[0]].shape.__setitem__(0, 2)
+    ),
     "exactly one is supported": lambda g: setattr(
         g.subgraphs[0], "outputs", np.array([*g.subgraphs[0].outputs, 7], np.int32)
     ),
     "only chains are supported": lambda g: g.subgraphs[0].operators.pop(2),
-    "would 25x20": lambda g: g.subgraphs[0]
-    .tensors[g.subgraphs[0].operators[CONV].outputs[0]]
-    .shape.__setitem__(1, 26),
+    "would 25x20": lambda g: (
+        g.subgraphs[0].tensors[g.subgraphs[0].operators[CONV].outputs[0]].shape.__setitem__(1, 26)
+    ),
     "impossible stride": lambda g: setattr(
         g.subgraphs[0].operators[CONV].builtinOptions, "strideH", 0
     ),
@@ -80,15 +82,17 @@ CHANGES = {
         "zeroPoint",
         np.full(4, 3),
     ),
-    "scale that is not positive": lambda g: g.subgraphs[0]
-    .tensors[g.subgraphs[0].operators[CONV].outputs[0]]
-    .quantization.scale.__setitem__(0, np.float32("nan")),
+    "scale that is not positive": lambda g: (
+        g.subgraphs[0]
+        .tensors[g.subgraphs[0].operators[CONV].outputs[0]]
+        .quantization.scale.__setitem__(0, np.float32("nan"))
+    ),
 }
 
 
 @pytest.mark.parametrize("reason", CHANGES)
 def test_a_tampered_model_is_refused(models, edit, reason):
-    """Indices, shapes, scales and options that do not hold together are found before they are used."""
+    """Indices, shapes, scales and options that do not hold together are found before use."""
     assert reason in refusal(edit(models("tiny_conv"), CHANGES[reason]))
 
 
