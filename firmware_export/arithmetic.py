@@ -27,7 +27,7 @@ def exact_multiplier(real: float) -> tuple[int, int] | None:
 
     TensorFlow Lite's fully connected layer scales its sum in floating point. Its answers are steps,
     at most 256 of them before the clamp; an integer that puts each step at the same sum gives the
-    """(multiplier, shift) that round |sum| * real once, half away from zero, as binary64 would.
+    same answers. None where no 31-bit integer does: a scale far below any trained model's.
     """
     start, shift = quantize_multiplier(real)
     bits = 31 - shift

@@ -72,7 +72,7 @@ class Chip:
         return self
 
     def stack(self, variables: int) -> int:
-        """The most bytes of stack ever in use, above `variables` bytes of RAM that are not stack."""
+        """The most bytes of stack ever used, above `variables` bytes of RAM that are no stack."""
         above = bytes(self.cpu.mem_read(RAM_START + variables, RAM_SIZE - variables))
         return len(above.lstrip(bytes([PAINT])))
 
