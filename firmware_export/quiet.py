@@ -46,18 +46,21 @@ def reason(problem: Exception) -> str:
     return "".join(c if c.isprintable() else "?" for c in line)[:200].rstrip(".")
 
 
-def interpreter(model: bytes):
-    """TensorFlow Lite's interpreter with the reference kernels, tensors allocated.
+def interpreter(model: bytes, *, optimised: bool = False):
+    """TensorFlow Lite's interpreter, tensors allocated, none of them ever overwritten by another.
 
-    Raises BadModel where the interpreter refuses the flatbuffer.
+    With the reference kernels, or with those that it uses by default. Raises BadModel where the
+    interpreter refuses the flatbuffer.
     """
     lite = tensorflow().lite
-    with warnings.catch_warnings():
+    kinds = lite.experimental.OpResolverType
+    with warnings.catch_warnings(), silenced_stderr():
         warnings.simplefilter("ignore")  # it announces its move to another package on every use
         try:
             loaded = lite.Interpreter(
-                model_content=model,
-                experimental_op_resolver_type=lite.experimental.OpResolverType.BUILTIN_REF,
+                model_content=bytes(model),
+                experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
+                experimental_preserve_all_tensors=True,
             )
             loaded.allocate_tensors()
         except (ValueError, RuntimeError) as problem:

@@ -1,6 +1,5 @@
 """What a model should answer: TensorFlow Lite's interpreter, fed with the model's own integers."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +59,5 @@ def load(model: bytes, *, optimised: bool = False) -> Reference:
 
     Where a model takes or gives floats, the firmware's ends are the integers just inside them.
     """
-    lite, parsed = quiet.tensorflow().lite, tflite.load(model)
-    kinds = lite.experimental.OpResolverType
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it announces its move to another package
-        interpreter = lite.Interpreter(
-            model_content=bytes(model),
-            experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
-            experimental_preserve_all_tensors=True,
-        )
-    try:
-        interpreter.allocate_tensors()
-    except RuntimeError as error:
-        raise BadModel(f"TensorFlow Lite cannot run this model: {quiet.reason(error)}.") from error
-    return Reference(interpreter, parsed.input, parsed.output)
+    parsed = tflite.load(model)
+    return Reference(quiet.interpreter(model, optimised=optimised), parsed.input, parsed.output)
