@@ -9,17 +9,18 @@ INT8 = (-128, 127)
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """(multiplier, shift), real = multiplier / 2^31 * 2^shift; multiplier in [2^30, 2^31) or 0."""
-    if real == 0:
-        return 0, 0
-    significand, shift = math.frexp(real)
-    multiplier = math.floor(significand * (1 << 31) + 0.5)
-    if multiplier == 1 << 31:
-        multiplier, shift = multiplier // 2, shift + 1
-    if shift < -31:
+    multiplier, shift = _normalised(real)
+    if real == 0 or shift < -31:
         return 0, 0
     if shift > 30:  # the kernels shift no further; no trained model comes near
         return (1 << 31) - 1, 30
     return multiplier, shift
+
+
+def _normalised(real: float) -> tuple[int, int]:
+    significand, shift = math.frexp(real)
+    multiplier = math.floor(significand * (1 << 31) + 0.5)
+    return (1 << 30, shift + 1) if multiplier == 1 << 31 else (multiplier, shift)
 
 
 def exact_multiplier(real: float) -> tuple[int, int] | None:
@@ -86,13 +87,13 @@ def padding(size: int, taps: int, stride: int, dilation: int, same: bool) -> tup
     return out, max(0, (out - 1) * stride + reach - size) // 2
 
 
-def exponentials(scale: np.float32, beta: float) -> np.ndarray:
-    """e^(-difference * scale * beta) for differences 0 to 255, as the bits of binary32 numbers.
+def softmax_scaling(scale: float, beta: float) -> tuple[int, int, int] | None:
+    """(multiplier, shift, lowest difference) that bring a difference of codes to Q5.26.
 
-    Those below 2^-60 are zero: added to a sum that holds the largest, 1, they cannot change it.
+    None where `scale` is so small that the reference kernel itself refuses it.
     """
-    step = np.float32(-np.float32(scale) * np.float32(beta))
-    powers = [float(step * np.float32(i)) for i in range(256)]
-    table = np.array([math.exp(max(p, -100.0)) for p in powers], np.float32)
-    table[table < 2.0**-60] = 0
-    return table.view(np.uint32)
+    real = min(float(beta) * float(scale) * (1 << 26), (1 << 31) - 1.0)
+    if real <= 1:
+        return None
+    multiplier, shift = _normalised(real)
+    return multiplier, shift, -math.floor(31 * (1 << 26) / (1 << shift))

@@ -197,17 +197,13 @@ def _array(symbol: str, member: str, values: np.ndarray) -> list[str]:
         rows = [f"    {{{bias}, {multiplier}, {shift}}}," for bias, multiplier, shift in values]
         return [f"static const struct channel {symbol}[{len(values)}] = {{", *rows, "};"]
     flat = values.reshape(-1)
-    if values.dtype == np.uint32:
-        kind, texts = "uint32_t", [f"0x{v:08x}" for v in flat]
-    else:
-        kind, texts = "int8_t", [str(v) for v in flat]
     lines, line = [], "   "
-    for text in texts:
+    for text in map(str, flat):
         if len(line) + len(text) > 110:
             lines.append(line)
             line = "   "
         line += f" {text},"
-    return [f"static const {kind} {symbol}[{len(flat)}] = {{", *lines, line, "};"]
+    return [f"static const int8_t {symbol}[{len(flat)}] = {{", *lines, line, "};"]
 
 
 def _invoke(stages: list[Stage], memory: Memory) -> str:

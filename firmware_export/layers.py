@@ -102,9 +102,13 @@ def _softmax(op: Op) -> Layer:
     before, after = op.inputs[0], op.output
     if before.shape != after.shape or op.options is None:
         raise op.fail("changes the shape of its input or lacks its options")
+    if (float(after.scale[0]), after.zero_point) != (1 / 256, -128):
+        raise op.fail("has scores that are not steps of 1/256 from 0")
+    scaling = arithmetic.softmax_scaling(before.scale[0], op.options.beta)
+    if scaling is None:
+        raise op.fail(f"has an input scale of {before.scale[0]:g}, which is too small")
     depth = after.shape[-1]
-    table = arithmetic.exponentials(before.scale[0], op.options.beta)
-    scale = int(after.scale.view("<u4")[0])
+    multiplier, shift, lowest = (str(value) for value in scaling)
     return Layer(
         "softmax",
         "softmax",
@@ -115,10 +119,10 @@ def _softmax(op: Op) -> Layer:
         {
             "rows": str(after.size // depth),
             "depth": str(depth),
-            "range": _range(after, arithmetic.INT8),
-            "scale": f"0x{scale:08x}",
+            "multiplier": multiplier,
+            "shift": shift,
+            "lowest": lowest,
         },
-        arrays={"exponentials": table},
     )
 
 

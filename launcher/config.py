@@ -75,6 +75,9 @@ class Train:
     learning_rate: tuple[float, ...] = setting((0.001,), "one for each stage", low=1e-7, high=10)
     optimizer: Literal["adam", "momentum", "gradient_descent"] = setting("adam", "the optimiser")
     batch_size: int = setting(100, "clips a step", low=1, high=10_000)
+    echo: int = setting(
+        1, "uses of each augmented clip before it is drawn anew; more is quicker", low=1, high=100
+    )
     eval_step_interval: int = setting(250, "steps between validations", low=1, high=1_000_000)
     seed: int = setting(59185, "the same seed gives the same firmware", low=0, high=2**31 - 1)
 

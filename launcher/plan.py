@@ -155,6 +155,7 @@ def _training_flags(config: Config) -> dict:
         "learning_rate": train.learning_rate,
         "optimizer": train.optimizer,
         "batch_size": train.batch_size,
+        "echo": train.echo,
         "eval_step_interval": train.eval_step_interval,
         "seed": train.seed,
         "train_dir": "train",

@@ -24,13 +24,22 @@ INLINE int8_t clamp(int32_t value, const struct range *range) {
     return (int8_t)(value > range->max ? range->max : value);
 }
 
-/* Rounds twice, like the reference: to nearest in the product, to nearest away from zero in the shift. */
+/* a * b / 2^31, to nearest. */
+INLINE int32_t multiply_high(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* value / 2^shift, to nearest, a tie away from zero. */
+INLINE int32_t divide_by_power(int32_t value, int32_t shift) {
+    int32_t mask = (int32_t)((1u << shift) - 1);
+    return (value >> shift) + ((value & mask) > (mask >> 1) + (value < 0));
+}
+
+/* Rounds twice, like the reference. */
 INLINE int32_t scale(int32_t value, int32_t multiplier, int32_t shift) {
-    int32_t left = shift > 0 ? shift : 0, right = left - shift;
+    int32_t left = shift > 0 ? shift : 0;
     int32_t shifted = (int32_t)((uint32_t)value << left);
-    int32_t high = (int32_t)(((int64_t)shifted * multiplier + (1 << 30)) >> 31);
-    int32_t mask = (int32_t)((1u << right) - 1);
-    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0));
+    return divide_by_power(multiply_high(shifted, multiplier), left - shift);
 }
 
 /* Rounds once, half away from zero: what TensorFlow Lite's fully connected layer does. */

@@ -1,5 +1,5 @@
-/* SOFTMAX. TensorFlow Lite's interpreter does this one in binary32 over a table of exponentials, so the
-   same roundings are made here in integers: a chip without a floating-point unit gets the same bits. */
+/* SOFTMAX in fixed point, as TensorFlow Lite's reference kernel computes it with gemmlowp's functions.
+   Q5.26 is a 32-bit number with 26 bits after the point. */
 #ifndef SOFTMAX_H
 #define SOFTMAX_H
 
@@ -7,84 +7,51 @@
 
 struct softmax {
     int rows, depth;
-    struct range range;
-    uint32_t scale; /* of the output; a binary32 number's bits, as are the exponentials */
-    const uint32_t *exponentials; /* 256, e^(-difference * scale * beta) */
+    int32_t multiplier, shift; /* difference * 2^shift * multiplier / 2^31 is the exponent in Q5.26 */
+    int32_t lowest;            /* differences below it count as e^-infinity */
 };
 
-/* A positive binary32 number, mantissa * 2^exponent: the mantissa is in [2^23, 2^24), or 0. */
-struct real {
-    uint32_t mantissa;
-    int32_t exponent;
-};
-
-INLINE struct real real_of_bits(uint32_t bits) {
-    struct real real = {0, 0};
-    if (bits == 0) return real;
-    real.mantissa = (bits & 0x7fffff) | 0x800000;
-    real.exponent = (int32_t)(bits >> 23) - 150;
-    return real;
+/* e^a in Q0.31 for a in Q5.26, at most 0: a polynomial around -1/8 for the part in [-1/4, 0), and
+   one factor for each power of two in the rest. */
+static int32_t softmax_exponential(int32_t a) {
+    static const int32_t factors[] = {/* e^-(1/4), e^-(1/2), e^-1, ... e^-16 in Q0.31 */
+                                      1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
+    if (a == 0) return INT32_MAX;
+    int32_t part = (a & ((1 << 24) - 1)) - (1 << 24), steps = part - a;
+    int32_t x = part * 32 + (1 << 28); /* Q0.31 */
+    int32_t x2 = multiply_high(x, x), x3 = multiply_high(x2, x), x4 = multiply_high(x2, x2);
+    int32_t third = multiply_high(divide_by_power(x4, 2) + x3, 715827883);        /* 1/3 */
+    int32_t series = multiply_high(x + divide_by_power(third + x2, 1), 1895147668); /* e^-(1/8) */
+    int32_t result = 1895147668 + series;
+    for (int i = 0; i < 7; i++)
+        if (steps >> (24 + i) & 1) result = multiply_high(result, factors[i]);
+    return result;
 }
 
-/* To the nearest 24-bit mantissa, a tie to the even one; `wide` must not be below 2^23. */
-static struct real real_round(uint64_t wide, int32_t exponent) {
-    uint32_t lost = 0;
-    for (; wide >> 25; wide >>= 1, exponent++) lost |= (uint32_t)wide & 1;
-    uint32_t mantissa = (uint32_t)wide;
-    if (mantissa >> 24) {
-        uint32_t half = mantissa & 1;
-        mantissa = (mantissa >> 1) + (half & (lost | mantissa >> 1));
-        exponent++;
-    }
-    if (mantissa >> 24) mantissa >>= 1, exponent++;
-    return (struct real){mantissa, exponent};
+/* 1 / (1 + a) in Q0.31 for a in Q0.31: three steps of Newton's method in Q2.29. */
+static int32_t softmax_reciprocal(int32_t a) {
+    int32_t half = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2); /* of the denominator */
+    int32_t x = 1515870810 + multiply_high(half, -1010580540);  /* 48/17 - 32/17 * half */
+    for (int i = 0; i < 3; i++) x += multiply_high(x, (1 << 29) - multiply_high(half, x)) * 4;
+    return x >= 1 << 30 ? INT32_MAX : x * 2;
 }
 
-static struct real real_add(struct real a, struct real b) {
-    if (a.mantissa == 0) return b;
-    if (b.mantissa == 0) return a;
-    if (a.exponent < b.exponent) {
-        struct real larger = b;
-        b = a, a = larger;
-    }
-    int32_t apart = a.exponent - b.exponent;
-    if (apart > 39) return a;
-    return real_round(((uint64_t)a.mantissa << 39) + ((uint64_t)b.mantissa << (39 - apart)), a.exponent - 39);
-}
-
-static struct real real_multiply(struct real a, struct real b) {
-    if (a.mantissa == 0) return a;
-    return real_round((uint64_t)a.mantissa * b.mantissa, a.exponent + b.exponent);
-}
-
-/* Long division, 27 bits and whether anything remained: enough to round correctly. */
-static struct real real_reciprocal(struct real a) {
-    uint32_t quotient = 0, remainder = 1u << 22;
-    for (int bit = 0; bit < 27; bit++) {
-        remainder <<= 1;
-        quotient <<= 1;
-        if (remainder >= a.mantissa) remainder -= a.mantissa, quotient |= 1;
-    }
-    return real_round((uint64_t)quotient << 1 | (remainder != 0), -50 - a.exponent);
-}
-
-/* To the nearest integer, half away from zero; 65535 stands for anything larger. */
-static int32_t real_to_integer(struct real a) {
-    if (a.exponent < -25) return 0;
-    if (a.exponent > -8) return 65535;
-    return (int32_t)((a.mantissa + (1u << (-a.exponent - 1))) >> -a.exponent);
+INLINE int32_t softmax_share(const struct softmax *p, int32_t difference) {
+    if (difference < p->lowest) return 0;
+    return softmax_exponential(multiply_high(difference * (int32_t)(1u << p->shift), p->multiplier));
 }
 
 static void softmax(const struct softmax *p, const int8_t *in, int8_t *out) {
     for (int row = 0; row < p->rows; row++, in += p->depth, out += p->depth) {
-        int max = -128;
+        int32_t max = -128, sum = 0; /* the sum is in Q12.19 */
         for (int i = 0; i < p->depth; i++) max = in[i] > max ? in[i] : max;
-        struct real sum = {0, 0};
-        for (int i = 0; i < p->depth; i++) sum = real_add(sum, real_of_bits(p->exponentials[max - in[i]]));
-        struct real factor = real_reciprocal(real_multiply(sum, real_of_bits(p->scale)));
+        for (int i = 0; i < p->depth; i++) sum += divide_by_power(softmax_share(p, in[i] - max), 12);
+        int leading = __builtin_clz((uint32_t)sum);
+        int32_t reciprocal = softmax_reciprocal((int32_t)(((uint32_t)sum << leading) - (1u << 31)));
         for (int i = 0; i < p->depth; i++) {
-            struct real share = real_multiply(real_of_bits(p->exponentials[max - in[i]]), factor);
-            out[i] = clamp(real_to_integer(share) + p->range.zero_point, &p->range);
+            int32_t share = multiply_high(reciprocal, softmax_share(p, in[i] - max));
+            int32_t code = divide_by_power(share, 12 - leading + 31 - 8) - 128;
+            out[i] = (int8_t)(code > 127 ? 127 : code);
         }
     }
 }

@@ -22,6 +22,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.toml"
 SMALL = (
     "--set=data.synthetic_clips=60",
     "--set=train.how_many_training_steps=40",
+    "--set=train.learning_rate=0.001",
     "--set=train.eval_step_interval=20",
 )
 # What two jobs of one config must have in common, to the last byte.

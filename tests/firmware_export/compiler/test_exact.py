@@ -84,6 +84,26 @@ def test_ties_round_as_in_the_interpreter(keyword_graph, edit, clips, tmp_path, 
     np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
 
 
+@pytest.mark.parametrize("scale", [0.003, 0.0625, 0.19604957, 0.7, 4.0, 30.0])
+def test_softmax_is_exact_at_every_scale(keyword_graph, edit, clips, tmp_path, scale):
+    """Scores from all alike to hopelessly far apart, whose exponentials vanish, are the
+    interpreter's."""
+
+    def softmax_only(graph):
+        subgraph = graph.subgraphs[0]
+        softmax = subgraph.operators[-1]
+        subgraph.operators = [softmax]
+        subgraph.inputs = [softmax.inputs[0]]
+        subgraph.tensors[softmax.inputs[0]].quantization.scale = np.array([scale], np.float32)
+
+    model = edit(convert.convert(keyword_graph()), softmax_only)
+    interpreter = reference.load(model)
+    codes = clips(interpreter, 20_000)
+    expected = interpreter.answers(codes)
+    assert len(np.unique(expected)) > 2
+    np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
+
+
 def test_a_multiplier_is_exact_at_every_step():
     """The integer for a real scale puts each of 256 steps at the sum that binary64 does."""
     random = np.random.default_rng(7)
