@@ -87,13 +87,20 @@ def job_script(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def headline(plan: Plan) -> str:
+    """What is made, where, and what it may cost at most: shown before anything is rented."""
+    price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
+    return (
+        f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
+        f"machine  {plan.backend}, {price}\n"
+        f"cap      {plan.max_run_seconds / 60:g} minutes, {cost.dollars(plan.cap_usd)}"
+    )
+
+
 def text(plan: Plan) -> str:
     """The plan for people."""
-    price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
     lines = [
-        f"job      {plan.job}: {', '.join(plan.wanted_words)}",
-        f"machine  {plan.backend}, {price}",
-        f"cap      {plan.max_run_seconds / 60:g} minutes, {cost.dollars(plan.cap_usd)}",
+        headline(plan),
         *(f"send     {source} → {target}/" for target, source in plan.upload.items()),
         *(f"{phase:8} {command}" for phase, command in plan.steps.items()),
         *(f"pull     {name}, at most {limit >> 10:,} KiB" for name, limit in plan.results.items()),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import export_steps, job, package, report, training
+from launcher import export_steps, job, package, plan, report, training
 from launcher.backends.base import Backend
 from launcher.console import Screen
 from launcher.ledger import Ledger
@@ -15,6 +15,7 @@ def run(work: "Work") -> dict:
     """From a plan to proven firmware: the report. What the ledger says is done is not done again,
     so the same call begins a job and resumes one."""
     if "pull" not in work.job.done:
+        work.screen.say(plan.headline(plan.Plan(**work.job.plan)))
         with rent(work.ledger, work.backend) as machine:
             training.follow(work, machine)  # set up → train → freeze
             work.step("pull", lambda: training.pull(work, machine))
