@@ -66,7 +66,7 @@ def find(name: str) -> Path:
 
 def all_jobs() -> list[Path]:
     """The folders of all jobs below runs/, oldest first."""
-    folders = [path.parent for path in RUNS.glob(f"*/{ledger.FILE}")]
+    folders = [path.parent for path in RUNS.glob(f"[!.]*/{ledger.FILE}")]
     return sorted(folders, key=lambda folder: folder.stat().st_ctime)
 
 

@@ -5,6 +5,8 @@ import errno
 import fcntl
 import json
 import os
+import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +33,23 @@ class Ledger:
     def create(cls, folder: Path, **first: object) -> Self:
         """Begin the record of a new job in `folder`, which must not exist yet.
 
-        Raises FileExistsError where it does: of two launchers that start at once, one wins.
+        The folder appears with its first record in it, or not at all. Raises FileExistsError where
+        it exists: of two launchers that start at once, one wins.
         """
-        folder.mkdir(parents=True)
-        ledger = cls.open(folder, new=True)
-        ledger.append("created", **first)
+        if folder.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+        unborn = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        unborn.mkdir(parents=True)
+        try:
+            ledger = cls.open(unborn, new=True)
+            ledger.append("created", **first)
+            unborn.rename(folder)
+        except BaseException as error:
+            shutil.rmtree(unborn, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, error.strerror, str(folder)) from None
+            raise
+        ledger.folder = folder
         _sync_folder(folder)
         return ledger
 

@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -34,6 +36,38 @@ def test_a_folder_that_exists_is_not_taken(tmp_path):
     Ledger.create(tmp_path / "job").close()
     with pytest.raises(FileExistsError):
         Ledger.create(tmp_path / "job")
+
+
+def test_a_job_is_never_half_made(tmp_path, monkeypatch):
+    """A job whose first record cannot be written leaves no folder."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        Ledger.create(tmp_path / "job")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_that_start_at_once_one_wins(tmp_path):
+    """Of launchers that create one folder at the same moment, exactly one gets it."""
+    made, gate = [], threading.Barrier(8)
+
+    def create():
+        gate.wait()
+        with contextlib.suppress(FileExistsError):
+            made.append(Ledger.create(tmp_path / "job", uid=threading.get_ident()))
+
+    rivals = [threading.Thread(target=create) for _ in range(8)]
+    for rival in rivals:
+        rival.start()
+    for rival in rivals:
+        rival.join()
+    (winner,) = made
+    winner.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["job"]
+    assert len(ledger.read(tmp_path / "job")) == 1
 
 
 def test_a_living_process_keeps_others_out(tmp_path):
