@@ -72,17 +72,25 @@ def summary(report: dict) -> str:
         f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
         "",
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
-        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']} clips nobody trained on)",
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
+        *_by_source(accuracy["by_source"]),
         f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
         f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
-        f"  proof         {firmware['clips']} clips through the emulated chip, "
+        f"  proof         {firmware['clips']:,} clips through the emulated chip, "
         f"{firmware['differing']} answered otherwise than TensorFlow Lite",
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
         "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
     ]
     return "\n".join(lines)
+
+
+def _by_source(scores: dict) -> list[str]:
+    if len(scores) < 2:
+        return []
+    parts = (f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in scores.items())
+    return [f"                {'; '.join(parts)}"]
 
 
 def passed(report: dict) -> bool:
