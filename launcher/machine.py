@@ -17,6 +17,8 @@ def rent(ledger: Ledger, backend: Backend) -> Iterator[Machine]:
     The intent is on the disk before the request is made, so that whatever a killed launcher leaves
     behind is found by `resume` and `reap`. A machine that this job already has is taken up again.
     """
+    if jobs.fold(ledger.records).rental == "returning":  # a launcher died amid a deletion
+        give_back(ledger, backend)
     job = jobs.fold(ledger.records)
     name = machine_name(job)
     try:

@@ -42,7 +42,8 @@ def start(machine: Machine, run: str, command: str, limit_seconds: float) -> boo
     bounded = f"timeout -k 10 {limit_seconds:g} bash -c {shlex.quote(command)}"
     place = shlex.quote(run)
     inner = (
-        f"echo $$ >{place}/pid; {bounded} >{place}/out.log 2>&1 </dev/null; "
+        f"echo $$ >{place}/pid; {bounded} >{place}/out.log 2>&1 </dev/null & "
+        f"echo $! >{place}/group; wait $!; "
         f"echo $? >{place}/exit.tmp && mv {place}/exit.tmp {place}/exit"
     )
     done = _run(
@@ -74,6 +75,11 @@ def poll(machine: Machine, run: str, offset: int) -> Poll:
     state, size = match[1], int(match[2])
     code = int(state) if state.isdigit() else None
     return Poll(code, state == b"lost", size, chunk)
+
+
+def stop(machine: Machine, run: str) -> None:
+    """End whatever a run left behind: `timeout` leads the process group of all that it started."""
+    _run(machine, f'kill -KILL -- "-$(cat {shlex.quote(run)}/group)"')
 
 
 def follow(

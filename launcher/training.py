@@ -35,6 +35,7 @@ def follow(work: "Work", machine: Machine) -> None:
         if code is not None:
             raise _failure(log, plan, code, work.job)
         work.screen.say("the machine lost its job; it goes on from its last checkpoint")
+        remote.stop(machine, f"run-{work.job.attempt}")
         work.ledger.append("lost", attempt=work.job.attempt)
     raise JobFailed(f"the machine lost its job {STARTS} times", f"launcher logs {work.job.name}")
 

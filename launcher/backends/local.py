@@ -1,5 +1,6 @@
 """Machines that are folders on this computer: every step for real, no cloud, no cost."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,12 +77,20 @@ class LocalBackend:
 
     def create(self, name: str, labels: dict[str, str], max_run_seconds: float) -> LocalMachine:
         """See base.Backend. A folder costs nothing, so `max_run_seconds` bounds only its
-        commands, which the job's start does."""
-        folder = self.root / name
-        (folder / "work").mkdir(parents=True, exist_ok=True)
+        commands, which the job's start does.
+
+        The folder appears with its labels, so that a machine that is just being made is never
+        taken for one without a job.
+        """
+        existing = self.attach(name)
+        if existing:
+            return existing
+        unborn = self.root / f".{name}"
+        (unborn / "work").mkdir(parents=True, exist_ok=True)
         facts = {"labels": labels, "created": time.time()}
-        (folder / LABELS).write_text(json.dumps(facts), encoding="utf-8")
-        return LocalMachine(folder)
+        (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
+        unborn.rename(self.root / name)
+        return LocalMachine(self.root / name)
 
     def attach(self, name: str) -> LocalMachine | None:
         """See base.Backend."""
@@ -92,23 +101,19 @@ class LocalBackend:
         """See base.Backend."""
         folder = self.root / name
         _end_processes(folder)
-        if folder.exists():
-            shutil.rmtree(folder)
+        for place in (folder, folder.with_name(f".{name}")):
+            if place.exists():
+                shutil.rmtree(place)
 
     def rentals(self) -> list[Rental]:
         """See base.Backend."""
         found = []
-        for folder in sorted(path for path in self.root.glob("*") if path.is_dir()):
-            facts = _facts(folder)
-            found.append(Rental(folder.name, facts["labels"], facts["created"]))
+        for path in sorted(self.root.glob(f"*/{LABELS}")):
+            with contextlib.suppress(ValueError):  # killed within the write; it has no work folder
+                facts = json.loads(path.read_text(encoding="utf-8"))
+                name = path.parent.name.removeprefix(".")
+                found.append(Rental(name, facts["labels"], facts["created"]))
         return found
-
-
-def _facts(folder: Path) -> dict:
-    try:
-        return json.loads((folder / LABELS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # killed between making the folder and labelling it
-        return {"labels": {}, "created": folder.stat().st_mtime}
 
 
 def _end_processes(folder: Path) -> None:

@@ -53,9 +53,21 @@ def test_a_run_that_was_killed_outright_is_lost(machine, tmp_path):
     remote.start(machine, "run-1", "echo begun; sleep 60", 60)
     while b"begun" not in remote.poll(machine, "run-1", 0).chunk:
         time.sleep(0.1)
-    machine.run("kill -KILL -- -$(cat run-1/pid)", timeout=10)
+    machine.run("kill -KILL $(cat run-1/pid)", timeout=10)
     assert follow(machine, "run-1", tmp_path / "log") is None
     assert remote.poll(machine, "run-1", 0).lost
+
+
+def test_what_a_lost_run_left_is_stopped(machine, tmp_path):
+    """A run whose wrapper died may still be at work; it is ended before another one starts."""
+    remote.start(machine, "run-1", "while :; do date +%N >beat; sleep 0.1; done", 60)
+    while machine.run("test -s beat", timeout=10).code:
+        time.sleep(0.1)
+    machine.run("kill -KILL $(cat run-1/pid)", timeout=10)
+    assert follow(machine, "run-1", tmp_path / "log") is None
+    remote.stop(machine, "run-1")
+    beats = machine.run("cat beat; sleep 0.5; cat beat", timeout=10).stdout.split()
+    assert beats[0] == beats[1]
 
 
 def test_a_run_ends_by_itself(machine, tmp_path):

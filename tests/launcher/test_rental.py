@@ -76,6 +76,15 @@ def test_a_machine_that_a_dead_launcher_left_is_taken_up(ledger, backend):
     assert backend.rentals() == []
 
 
+def test_a_deletion_that_was_cut_off_is_finished_first(ledger, backend):
+    """A machine that a dying launcher had begun to delete is not worked on again."""
+    ledger.append("renting", machine="words-1-ab")
+    backend.create("words-1-ab", labels(ledger, state(ledger)), 60).run("touch mark", timeout=10)
+    ledger.append("returning")
+    with rent(ledger, backend) as machine:
+        assert machine.run("test -e mark", timeout=10).code == 1
+
+
 def test_a_deletion_that_fails_is_owed_and_tried_again(ledger, backend):
     """A machine that cannot be given back stays in the ledger until it is."""
     stubborn = Stubborn(backend, times=1)
