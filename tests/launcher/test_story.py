@@ -255,6 +255,27 @@ def test_reap_after_a_kill_leaves_nothing(desk, trained):
     assert desk.job("words-1").rental == "returned"
 
 
+def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):
+    """A script that was cut off, as by a restart, is started again on the same machine."""
+    path = trained / ledger.FILE
+    created = json.loads(path.read_text())
+    steps = created["plan"]["steps"]
+    steps["train"] = f"if mkdir begun 2>/dev/null; then sleep 300; else {steps['train']}; fi"
+    path.write_text(json.dumps(created) + "\n")
+    launcher = desk.start("resume", "words-1")
+    desk.wait_for("words-1", "train")
+    (work,) = (desk.folder / "state").glob("*/machines/*/work")
+    while not (work / "begun").exists():
+        time.sleep(0.05)
+    os.kill(int((work / "run-1" / "pid").read_text()), signal.SIGKILL)
+    _, err = launcher.communicate(timeout=PATIENCE)
+    assert launcher.returncode == 0, err
+    assert "the machine lost its job" in err
+    assert desk.job("words-1").attempt == 2
+    assert digests(trained) == digests(finished[0])
+    assert (desk.machines(), desk.processes()) == ([], [])
+
+
 def test_a_failed_step_says_what_and_where(desk, trained):
     """A step that fails ends the job with its command, code, last lines, and exit code 1."""
     path = trained / ledger.FILE
