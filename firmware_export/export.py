@@ -9,6 +9,7 @@ from pathlib import Path
 from . import clips as clip_sets
 from . import files, graph, quiet, report, steps, tflite
 from . import labels as label_names
+from .errors import BadModel
 
 LABEL_FILES = ("labels.txt", "tiny_conv_labels.txt")
 
@@ -42,7 +43,7 @@ def export(
     """
     source, out = Path(source), Path(out)
     files.refuse_existing(out)
-    found = inspect(files.read(source, tflite.MAX_BYTES))
+    found = _read(source)
     with files.new_folder(out) as folder:
         names = find_labels(labels, source, found.scores)
         files.write(folder / steps.LABELS, label_names.render(names))
@@ -58,6 +59,16 @@ def export(
         result = report.build(folder)
         files.write_json(folder / "export.json", result)
     return {**result, "folder": str(out)}
+
+
+def _read(source: Path) -> Source:
+    data = files.read(source, tflite.MAX_BYTES)
+    if not data:
+        raise BadModel(f"{source} is empty: a frozen graph (.pb) or a .tflite was expected.")
+    try:
+        return inspect(data)
+    except BadModel as problem:
+        raise BadModel(f"{source}: {problem}") from problem
 
 
 def inspect(data: bytes) -> Source:
@@ -91,4 +102,9 @@ def _write_clips(folder: Path, found: Source, names, wavs, features: Path | None
         known = own if known is None else clip_sets.join(own, known)
     if known is not None:
         clip_sets.shaped(known.features, (found.inputs,))
+        if known.labels.max() >= len(names):
+            raise BadModel(
+                f"{features}: the array labels holds {known.labels.max()}; this model's "
+                f"{len(names)} labels are numbered from 0."
+            )
         clip_sets.save(known, folder / steps.FEATURES)

@@ -19,7 +19,7 @@ from .errors import BadModel
 MAX_BYTES = 64 << 20  # a model a thousand times larger than the chip still gets a clear answer
 MAX_ELEMENTS = 1 << 24
 MAX_OPS = 1000
-TYPES = {0: "float32", 2: "int32", 3: "uint8", 9: "int8"}
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8"}
 KINDS = (
     "RESHAPE",
     "CONV_2D",
@@ -31,6 +31,8 @@ KINDS = (
     "QUANTIZE",
     "DEQUANTIZE",
 )
+# Where the batch was left open, converters add these to work out what a RESHAPE makes of it.
+SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Tensor:
     index: int
     name: str
     shape: tuple[int, ...]
-    dtype: str  # float32, int32 or int8
+    dtype: str  # as numpy calls it, but int8 for uint8
     unsigned: bool  # stored as uint8 in the file; codes here are lower by 128
     scale: np.ndarray  # float32 [1] or [channels]; empty where the tensor has none
     zero_point: int
@@ -91,6 +93,7 @@ def load(model: bytes) -> Model:
             f"The model has {len(subgraph.operators)} operations; {MAX_OPS} are the most."
         )
     ops = [_op(i, op, kinds, tensors) for i, op in enumerate(subgraph.operators or [])]
+    ops = [op for op in ops if not _works_on_shapes(op)]
     start = _only(subgraph.inputs, tensors, "input")
     end = _only(subgraph.outputs, tensors, "output")
     return _chain(ops, start, end)
@@ -184,7 +187,7 @@ def _data(index: int, name: str, dtype: str, shape, raw) -> np.ndarray | None:
 
 def _op(index: int, raw, kinds, tensors) -> Op:
     kind = _at(kinds, raw.opcodeIndex, "operator code")
-    if kind not in KINDS:
+    if kind not in KINDS + SHAPE_KINDS:
         known = ", ".join(KINDS)
         raise BadModel(
             f"The model's operation #{index}, {kind}, is not supported; these are: {known}."
@@ -200,6 +203,13 @@ def _op(index: int, raw, kinds, tensors) -> Op:
         _at(tensors, outputs[0], "tensor"),
         raw.builtinOptions,
     )
+
+
+def _works_on_shapes(op: Op) -> bool:
+    """Whether `op` makes nothing but a RESHAPE's new shape, which the file states anyway."""
+    if op.kind in SHAPE_KINDS and op.output.dtype != "int32":
+        raise op.fail("is supported only where it works out a shape")
+    return op.kind in SHAPE_KINDS
 
 
 def _only(indices, tensors, what: str) -> Tensor:

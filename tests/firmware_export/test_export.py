@@ -123,8 +123,8 @@ def test_nothing_is_left_of_a_failed_export(given, keyword_graph, tmp_path):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"", "no node Reshape_1"),
-        (b"not a graph", "no frozen GraphDef"),
+        (b"", "x is empty: a frozen graph"),
+        (b"not a graph", "x: The graph is truncated or is no frozen GraphDef"),
         (b"\x1c\0\0\0TFL3 and no more", "no usable .tflite"),
     ],
 )
@@ -152,6 +152,14 @@ def test_features_of_another_model_are_refused(given, tmp_path):
     """Features that do not fit the model's input are refused with both sizes."""
     np.savez(tmp_path / "x.npz", features=np.zeros((3, 100)))
     with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
+        export(given / "graph.pb", tmp_path / "out", features=tmp_path / "x.npz")
+    assert inside(tmp_path) == ["x.npz"]
+
+
+def test_labels_of_another_model_are_refused(given, tmp_path):
+    """Features labelled with numbers that the model has no label for are refused."""
+    np.savez(tmp_path / "x.npz", features=np.zeros((2, 1960)), labels=[3, 4])
+    with pytest.raises(BadModel, match="labels holds 4; this model's 4 labels"):
         export(given / "graph.pb", tmp_path / "out", features=tmp_path / "x.npz")
     assert inside(tmp_path) == ["x.npz"]
 

@@ -80,18 +80,19 @@ class Models:
     def __init__(self):
         self.known = {}
 
-    def __call__(self, network="tiny_conv", ends="int8", per_channel=True):
-        """A .tflite; `ends` is the type of its input and output, `None` makes a float model."""
-        key = (network, ends, per_channel)
+    def __call__(self, network="tiny_conv", ends="int8", per_channel=True, batch=1):
+        """A .tflite; `ends` is the type of its input and output, `None` makes a float model, as
+        does a `batch` of None one that works out its shapes while it runs."""
+        key = (network, ends, per_channel, batch)
         if key not in self.known:
             self.known[key] = self._convert(*key)
         return self.known[key]
 
-    def _convert(self, network, ends, per_channel):
+    def _convert(self, network, ends, per_channel, batch):
         tf = quiet.tensorflow()
         tf.keras.utils.set_random_seed(SEED)
         shape, chain = NETWORKS[network](_layers())
-        net = tf.keras.Sequential([tf.keras.Input(shape, batch_size=1), *chain])
+        net = tf.keras.Sequential([tf.keras.Input(shape, batch_size=batch), *chain])
         random = np.random.default_rng(SEED)
         for layer in net.layers:  # converters drop biases that are zero
             if len(layer.get_weights()) == 2:
