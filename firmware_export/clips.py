@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +48,27 @@ def load(path: Path) -> Clips:
                 raise BadModel(f"{path} unpacks to more than {MAX_BYTES:,} bytes.")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in KINDS if name in arrays}
-    except (ValueError, KeyError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as problem:
+            if any(isinstance(array, bytes) for array in found.values()):
+                raise ValueError("an entry is no array")
+    except DAMAGES as problem:
         raise BadModel(f"{path} is no .npz file of plain arrays, or is damaged.") from problem
     if "features" not in found:
         raise BadModel(f"{path} holds no array named features.")
     return _checked(found, path)
 
 
+# What numpy and zipfile raise over damaged, encrypted or oddly compressed files.
+DAMAGES = (
+    ValueError, KeyError, EOFError, OSError, MemoryError, RuntimeError, SyntaxError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U"}
+EXPECTED = {
+    "features": "floats",
+    "labels": "a whole number for each clip",
+    "sources": "a string for each clip",
+    "names": "a string for each clip",
+}
 
 
 def _checked(found: dict, path: Path) -> Clips:
@@ -63,9 +78,12 @@ def _checked(found: dict, path: Path) -> Clips:
         raise BadModel(f"{path} holds {count} clips; 1 to {MAX_CLIPS:,} are allowed.")
     for name, array in found.items():
         if array.dtype.kind not in KINDS[name] or (name != "features" and array.shape != (count,)):
-            raise BadModel(f"{path}: the array {name} is {array.dtype} of shape {array.shape}.")
-    if not np.isfinite(features).all():
-        raise BadModel(f"{path} holds features that are NaN or infinite.")
+            raise BadModel(
+                f"{path}: the array {name} is {array.dtype} of shape {array.shape}; "
+                f"expected {EXPECTED[name]}."
+            )
+    if not (np.abs(features) <= np.finfo(np.float32).max).all():
+        raise BadModel(f"{path} holds features that are NaN, infinite or too large.")
     return _clips(
         features.reshape(count, -1),
         found.get("labels", np.full(count, -1)),

@@ -99,8 +99,16 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def refuse_existing(path: Path) -> None:
     """Raises BadOutput unless `path` does not exist or is an empty folder."""
-    if path.is_symlink() or path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    try:
+        taken = path.is_symlink() or path.exists() and not (path.is_dir() and _is_empty(path))
+    except OSError as problem:
+        raise BadOutput(f"{path} cannot be made: {problem.strerror or problem}.") from problem
+    if taken:
         raise BadOutput(f"The output folder {path} exists already: name one that does not.")
+
+
+def _is_empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
 
 
 def _scratch(path: Path) -> Path:

@@ -48,7 +48,9 @@ def test_features_alone_are_enough(tmp_path):
         ({"labels": np.zeros(3, int)}, "no array named features"),
         ({"features": np.zeros((0, 1960))}, "holds 0 clips"),
         ({"features": np.float32(1)}, "holds 0 clips"),
-        ({"features": np.full((2, 8), np.nan)}, "NaN or infinite"),
+        ({"features": np.full((2, 8), np.nan)}, "NaN, infinite"),
+        ({"features": np.full((2, 8), 1e300)}, "too large"),
+        ({"features": np.zeros((2, 8), int)}, "int64 of shape .* expected floats"),
         ({"features": np.full((2, 8), "loud")}, "array features is <U4"),
         ({"features": np.zeros((2, 8)), "labels": np.zeros(3, int)}, r"labels is int64 of shape"),
         ({"features": np.array([{}], object)}, "plain arrays"),
@@ -67,6 +69,20 @@ def test_files_of_another_kind_are_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(BadModel, match="x.npz is no .npz"):
         clips.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_entries_that_are_no_arrays_are_refused(tmp_path, method):
+    """An entry that only is called an array, or whose compressed bytes are damaged, is refused."""
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("features.npy", b"no array" * 99)
+    content = bytearray(path.read_bytes())
+    for _ in range(2):  # whole at first, then damaged within the entry
+        with pytest.raises(BadModel, match="x.npz is no .npz file of plain arrays"):
+            clips.load(path)
+        content[44:54] = b"\xff" * 10
+        path.write_bytes(content)
 
 
 def test_zip_bomb_is_refused(tmp_path):

@@ -105,6 +105,12 @@ def test_output_that_cannot_be_made_is_one_sentence(tmp_path):
         files.new_folder(tmp_path / "file" / "out").__enter__()
 
 
+def test_output_with_an_impossible_name_is_one_sentence(tmp_path):
+    """A name that the file system does not take is refused by name."""
+    with pytest.raises(BadOutput, match="cannot be made"):
+        files.refuse_existing(tmp_path / ("x" * 300))
+
+
 def test_replaced_folder_swaps_whole(tmp_path):
     """A folder is replaced as a whole; after a failure the old one stays."""
     path = tmp_path / "firmware"
