@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
-from launcher.errors import LauncherError
+from launcher.errors import Interrupted, LauncherError, describe
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 JOB = click.argument("job")
@@ -171,18 +172,22 @@ def doctor(ctx, as_json) -> None:
 def main() -> None:
     """The command `launcher`: the one place where errors become words and exit codes."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # closed by whoever started us, else; not every character set has an arrow
+            stream.reconfigure(errors="replace")
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = _explain(error)
     except LauncherError as error:
         code = _explain(error)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        code = 130
+        code = _explain(Interrupted("interrupted"))
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = _explain(LauncherError(describe(error)))
     sys.exit(code)
 
 
@@ -207,10 +212,6 @@ def _finish(ledger, as_json) -> None:
         with ledger:
             done = control.finish(ledger, screen(quiet=as_json))
     except LauncherError as error:
-        if as_json:
-            click.echo(
-                _json({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
-            )
         code = _explain(error)
         click.echo(report.paying(job.fold(ledger.records)), err=True)
         sys.exit(code)
@@ -218,10 +219,15 @@ def _finish(ledger, as_json) -> None:
     click.echo(report.paying(job.fold(ledger.records)), err=as_json)
 
 
-def _explain(error: LauncherError) -> int:
-    click.echo(f"error: {error}", err=True)
-    if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+def _explain(error: LauncherError | click.ClickException) -> int:
+    """Say what went wrong, to a script also as JSON; its exit code."""
+    message, hint = str(error), getattr(error, "hint", "")
+    if isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(f"error: {message}" + (f"\nhint: {hint}" if hint else ""), err=True)
+    if "--json" in sys.argv:
+        click.echo(_json({"error": message, "hint": hint, "exit_code": error.exit_code}))
     return error.exit_code
 
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import secrets
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from launcher import ledger
 from launcher.backends.base import Backend
 from launcher.config import Config
 from launcher.console import Screen
-from launcher.errors import Interrupted, JobFailed, LauncherError, UsageError
+from launcher.errors import Interrupted, JobFailed, LauncherError, UsageError, describe
 from launcher.ledger import Ledger
 
 RUNS = Path("runs")
@@ -58,7 +57,7 @@ def make_plan(config: Config, name: str):
 def find(name: str) -> Path:
     """The folder of a job, by its name below runs/ or by its path. Raises UsageError."""
     for folder in (RUNS / name, Path(name)):
-        if (folder / ledger.FILE).is_file():
+        if ledger.read(folder):
             return folder
     known = ", ".join(folder.name for folder in all_jobs()) or "none"
     raise UsageError(f"no job {name!r} here", f"jobs below {RUNS}/: {known}")
@@ -98,8 +97,7 @@ def cancel(folder: Path) -> jobs.Job:
     """End a job and give its machine back, also when another launcher is at work on it."""
     from launcher.machine import give_back
 
-    if ledger.is_alive(folder):
-        os.kill(jobs.fold(ledger.read(folder)).pid, signal.SIGTERM)
+    request_end(folder)
     deadline = time.monotonic() + CANCEL_SECONDS
     while ledger.is_alive(folder):
         if time.monotonic() > deadline:
@@ -112,6 +110,18 @@ def cancel(folder: Path) -> jobs.Job:
         give_back(opened, backend_for(job.plan["backend"]))
         opened.append("ended", outcome="cancelled")
         return jobs.fold(opened.records)
+
+
+def request_end(folder: Path) -> None:
+    """Ask the launcher at work on a job to end, if there is one. The ledger may name one that is
+    long gone, and whose number another process has now: only who holds the ledger open is meant."""
+    import psutil
+
+    record = (folder / ledger.FILE).resolve()
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(jobs.fold(ledger.read(folder)).pid)
+        if any(Path(file.path) == record for file in process.open_files()):
+            process.terminate()
 
 
 def refer(folder: Path) -> str:
@@ -132,6 +142,10 @@ def _create(config: Config, folder: Path, name: str, retry: bool = False) -> Led
         if retry:
             raise
         raise UsageError(f"{folder}: exists already", "name another folder with --out") from None
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror or error}", "name another folder with --out"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -153,13 +167,8 @@ def _ending(opened: Ledger) -> Iterator[None]:
         raise
     except OSError as error:
         end("failed", str(error))
-        raise JobFailed(_describe(error), f"launcher resume {name} goes on from there") from error
+        raise JobFailed(describe(error), f"launcher resume {name} goes on from there") from error
     except BaseException as error:
         end("failed", repr(error))
         raise
     end("done")
-
-
-def _describe(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"

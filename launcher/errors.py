@@ -13,6 +13,12 @@ LauncherError            1
 """
 
 
+def describe(error: OSError) -> str:
+    """What the system refused, and for which file, as a person would say it."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
 class LauncherError(Exception):
     """An error meant for the user: one sentence, a hint what to do next, an exit code."""
 

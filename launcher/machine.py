@@ -1,6 +1,7 @@
 """rent() and reap(): no machine outlives its job."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,19 +41,42 @@ def give_back(ledger: Ledger, backend: Backend) -> None:
     job = jobs.fold(ledger.records)
     if not job.owes:
         return
-    with contextlib.suppress(OSError):  # a full disk must not keep the machine
-        ledger.append("returning")
+    with _uninterrupted():
+        with contextlib.suppress(OSError):  # a full disk must not keep the machine
+            ledger.append("returning")
+        try:
+            backend.delete(job.machine)
+            left = [rental.name for rental in backend.rentals() if rental.name == job.machine]
+        except OSError as error:
+            left = [str(error)]
+        if left:
+            raise MachineOwed(
+                f"machine {job.machine} could not be given back: {left[0]}",
+                "launcher reap tries again; launcher status shows what is owed",
+            )
+        proof = f"{job.machine} was looked for after its deletion and is gone"
+        ledger.append("returned", proof=proof)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A first Ctrl-C or SIGTERM waits for the end of the block: nobody else would finish it."""
+    asked = []
+
+    def note(*_) -> None:
+        asked.append(True)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
-        backend.delete(job.machine)
-        left = [rental.name for rental in backend.rentals() if rental.name == job.machine]
-    except (OSError, TimeoutError) as error:
-        left = [str(error)]
-    if left:
-        raise MachineOwed(
-            f"machine {job.machine} could not be given back: {left[0]}",
-            "launcher reap tries again; launcher status shows what is owed",
-        )
-    ledger.append("returned", proof=f"{job.machine} was looked for after its deletion and is gone")
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def machine_name(job: jobs.Job) -> str:

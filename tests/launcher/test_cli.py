@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import ledger
+from launcher import control, ledger
 from launcher.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +137,52 @@ def test_what_cannot_be_is_exit_code_2(tmp_path, arguments, says):
     assert done.returncode == 2
     assert says in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "nothing.toml", "--json"],
+        ["plan", QUICKSTART, "--set", "train.sede=3", "--json"],
+        ["resume", "yesterday", "--json"],
+        ["export", "nothing.tflite", "--out", "new", "--json"],
+        ["status", "--sideways", "--json"],
+    ],
+)
+def test_a_script_reads_errors_as_json(tmp_path, arguments):
+    """With --json an error is the one JSON value on standard output, a sentence on the other."""
+    done = launcher(tmp_path, *arguments)
+    told = json.loads(done.stdout)
+    assert told["exit_code"] == done.returncode == 2
+    assert told["error"] in done.stderr
+
+
+def test_a_job_that_cannot_be_written_is_refused(tmp_path):
+    """Where runs/ cannot be made, the command ends with one sentence and exit code 2."""
+    (tmp_path / "runs").write_text("not a folder")
+    done = launcher(tmp_path, "train", QUICKSTART)
+    assert done.returncode == 2
+    assert "runs/quickstart-1 cannot be made: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
+    """Characters that the terminal's character set lacks are replaced."""
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    done = launcher(tmp_path, "plan", QUICKSTART)
+    assert done.returncode == 0
+    assert "? vm_startup/" in done.stdout
+
+
+def test_cancelling_never_harms_a_stranger(tmp_path):
+    """A process that has got the number of a launcher long gone is left alone."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        plan = {"job": "words-1", "backend": "local"}
+        folder = tmp_path / "runs" / "words-1"
+        with ledger.Ledger.create(folder, plan=plan, uid="ab", pid=stranger.pid):
+            control.request_end(folder)
+            assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_an_output_folder_that_exists_is_left_alone(tmp_path):

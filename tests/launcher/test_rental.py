@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from launcher import job as jobs
@@ -47,6 +49,25 @@ def test_the_machine_goes_back_on_every_way_out(ledger, backend, error):
     assert backend.rentals() == []
     assert state(ledger).rental == "returned"
     assert "is gone" in state(ledger).proof
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_giving_back_outlasts_an_interrupt(ledger, backend, number):
+    """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
+
+    class Interrupted(Stubborn):
+        def delete(self, name):
+            signal.raise_signal(number)
+            super().delete(name)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), rent(ledger, Interrupted(backend, 0)):
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert backend.rentals() == []
+    assert state(ledger).rental == "returned"
 
 
 def test_the_intent_is_written_before_the_request(ledger, backend):
