@@ -37,18 +37,20 @@ def start(machine: Machine, run: str, command: str, limit_seconds: float) -> boo
     """Start `command` detached in run folder `run`; False if that run was started before.
 
     It survives this launcher and the loss of its connection, and ends by itself after
-    `limit_seconds`. `mkdir` makes it happen once, however often it is asked for.
+    `limit_seconds`. Its pid file can be made only once, so it happens once, however often it is
+    asked for, and also where an earlier call was cut off halfway.
     """
     bounded = f"timeout -k 10 {limit_seconds:g} bash -c {shlex.quote(command)}"
     place = shlex.quote(run)
     inner = (
-        f"echo $$ >{place}/pid; {bounded} >{place}/out.log 2>&1 </dev/null & "
+        f"set -C; echo $$ >{place}/pid || exit; set +C; "
+        f"{bounded} >{place}/out.log 2>&1 </dev/null & "
         f"echo $! >{place}/group; wait $!; "
         f"echo $? >{place}/exit.tmp && mv {place}/exit.tmp {place}/exit"
     )
     done = _run(
         machine,
-        f"mkdir {place} 2>/dev/null || exit 17; : >{place}/out.log; "
+        f"mkdir -p {place} || exit 1; [ -e {place}/pid ] && exit 17; : >>{place}/out.log; "
         f"setsid -f bash -c {shlex.quote(inner)} >/dev/null 2>&1 </dev/null",
     )
     if done.code not in (0, 17):
@@ -94,17 +96,18 @@ def follow(
     with log.open("ab") as file:
         while True:
             seen = poll(machine, run, file.tell() - base)
+            ended = seen.lost or seen.code is not None
             if seen.chunk:
                 file.write(seen.chunk)
                 file.flush()
                 os.fsync(file.fileno())
                 on_bytes(seen.chunk)
-            elif seen.lost or seen.code is not None:
+            elif ended:
                 return seen.code
-            elif time.time() > deadline:
-                raise TimeoutError(f"no end of the job on {machine.name} within its time")
             else:
                 time.sleep(POLL_SECONDS)
+            if not ended and time.time() > deadline:
+                raise TimeoutError(f"no end of the job on {machine.name} within its time")
 
 
 def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, str]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 LOG = "training.log"
 STARTS = 3  # how often a script that was cut off is started again on one machine
 PULLS = 3
-PROGRESS = re.compile(r"(?P<what>[^:#]*?)(?: #|: )(?P<done>\d+)(?:/(?P<total>\d+))?(?P<note>.*)")
+OUT_OF_TIME = 124  # what `timeout` exits with
+PROGRESS = re.compile(
+    r"(?P<what>[^:#]*?)(?: #|: )(?P<done>\d{1,12})(?:/(?P<total>\d{1,12}))?(?P<note>.*)"
+)
 
 
 def follow(work: "Work", machine: Machine) -> None:
@@ -85,6 +88,11 @@ def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
     # The trainer's own refusals: one sentence, exit code 2.
     if code == 2 and lines and lines[-1].startswith("error: "):
         return ConfigError(lines[-1].removeprefix("error: "))
+    if code == OUT_OF_TIME:
+        return JobFailed(
+            f"the machine's {plan.max_run_seconds / 60:g} minutes were over before the job was",
+            "begin a job with more: --set machine.max_run_minutes=…",
+        )
     command = plan.steps.get(job.phase, "the job's script")
     hint = f"launcher logs {job.name} shows all of it; launcher resume {job.name} tries again"
     return StepFailed(command, code, "\n".join(lines[-15:]), hint)

@@ -27,6 +27,20 @@ def test_a_run_starts_once(machine, tmp_path):
     assert machine.run("cat count", timeout=10).stdout == b"x\n"
 
 
+def test_a_start_that_was_cut_off_is_made_good(machine, tmp_path):
+    """Where a launcher died between a run's folder and its process, the next start runs."""
+    machine.run("mkdir run-1", timeout=10)
+    assert remote.start(machine, "run-1", "echo begun", 30)
+    assert follow(machine, "run-1", tmp_path / "log") == 0
+
+
+def test_a_run_that_never_falls_silent_meets_its_deadline(machine, tmp_path):
+    """Output without end does not keep a follower past the deadline."""
+    remote.start(machine, "run-1", "while :; do echo x; done", 20)
+    with pytest.raises(TimeoutError, match="within its time"):
+        follow(machine, "run-1", tmp_path / "log", seconds=1)
+
+
 def test_the_log_arrives_to_its_last_byte(machine, tmp_path):
     """Output of several polls' size arrives complete, binary bytes included, with the exit code."""
     code = "head -c 3000000 /dev/urandom | tee copy; printf 'end\\0\\377'; exit 3"
