@@ -29,7 +29,12 @@ class LocalMachine:
 
     def run(self, command: str, *, timeout: float) -> Completed:
         """See base.Machine."""
-        environment = {**os.environ, BELONGS_TO: str(self.folder), "PYTHON": sys.executable}
+        environment = {
+            **os.environ,
+            BELONGS_TO: str(self.folder),
+            "PYTHON": sys.executable,
+            "TMPDIR": str(self.folder / "tmp"),  # what a command that is ended leaves goes too
+        }
         # Its own session: a Ctrl-C in the terminal is for the launcher to answer, not for a job.
         process = subprocess.Popen(
             ["bash", "-c", command],
@@ -40,14 +45,16 @@ class LocalMachine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"`{command}` took longer than {timeout:g} s") from None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        with process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException as error:
+                # Its children too, even where it has ended itself: they keep the pipes open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TimeoutError(f"`{command}` took longer than {timeout:g} s") from None
+                raise
         return Completed(process.returncode, out, err)
 
     def put(self, source: Path, target: str) -> None:
@@ -86,7 +93,8 @@ class LocalBackend:
         if existing:
             return existing
         unborn = self.root / f".{name}"
-        (unborn / "work").mkdir(parents=True, exist_ok=True)
+        for name_inside in ("work", "tmp"):
+            (unborn / name_inside).mkdir(parents=True, exist_ok=True)
         facts = {"labels": labels, "created": time.time()}
         (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
         unborn.rename(self.root / name)
@@ -102,8 +110,8 @@ class LocalBackend:
         folder = self.root / name
         _end_processes(folder)
         for place in (folder, folder.with_name(f".{name}")):
-            if place.exists():
-                shutil.rmtree(place)
+            _remove(place / "work")
+            _remove(place)  # the labels go last: a removal that is cut off is still found
 
     def rentals(self) -> list[Rental]:
         """See base.Backend."""
@@ -114,6 +122,14 @@ class LocalBackend:
                 name = path.parent.name.removeprefix(".")
                 found.append(Rental(name, facts["labels"], facts["created"]))
         return found
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also one with read-only folders in it, as copies of a data set may have."""
+    for path, _, _ in os.walk(folder):
+        Path(path).chmod(0o700)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _end_processes(folder: Path) -> None:

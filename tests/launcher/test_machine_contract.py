@@ -1,6 +1,7 @@
 """What every backend's machines must do; run for each backend, with binary data."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,21 @@ def test_a_command_out_of_time_is_ended(machine):
         machine.run("(sleep 3; touch late) & sleep 60", timeout=0.5)
     time.sleep(3)
     assert machine.run("test -e late", timeout=10).code == 1
+
+
+def test_a_command_that_leaves_a_child_behind_is_ended(machine):
+    """A child that outlives its shell and keeps the pipes open ends with the time allowed."""
+    with pytest.raises(TimeoutError):
+        machine.run("(sleep 2; touch late) &", timeout=0.5)
+    time.sleep(2)
+    assert machine.run("test -e late", timeout=10).code == 1
+
+
+def test_what_a_command_leaves_among_temporary_files_goes_too(backend, machine):
+    """Temporary files of an ended command go with its machine."""
+    left = machine.run("mktemp", timeout=10).stdout.decode().strip()
+    backend.delete(machine.name)
+    assert left and not Path(left).exists()
 
 
 def test_a_file_goes_there_and_back(machine, binary, tmp_path):
