@@ -125,11 +125,17 @@ def _lock(handle: int) -> bool:
 def _parse(path: Path) -> Iterator[dict]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         if line.endswith(b"\n"):  # a record cut off by a power loss was never acted on
-            yield json.loads(line)
+            try:
+                record = json.loads(line)
+                yield {"event": record["event"], "time": record["time"], **record}
+            except (ValueError, TypeError, KeyError):
+                raise UsageError(
+                    f"{path}, line {number}: damaged, it is no record of a job"
+                ) from None
 
 
 def _cut_torn_tail(handle: int) -> None:

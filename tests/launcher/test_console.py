@@ -13,6 +13,7 @@ shown = screen(quiet={quiet})
 shown.phase("train")
 shown.progress("Step", 1, 20, ": accuracy 50 %")
 shown.progress("Step", 20, 20, ": accuracy 90 %")
+shown.progress("Copying [/data]", 1, 2, "[/] of a stranger's words")
 time.sleep(0.3)  # the bars are drawn ten times a second
 shown.phase("report")
 shown.over()
@@ -44,7 +45,8 @@ def test_a_terminal_gets_bars_and_ticks():
     """On a terminal a bar moves, and every phase that is over is ticked."""
     written = on_a_terminal({})
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
-    assert "20/20" in plain
+    assert "Copying [/data]" in plain
+    assert "[/] of a stranger's words" in plain
     assert "✓ train" in plain
     assert "✓ report" in plain
 

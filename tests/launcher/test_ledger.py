@@ -100,6 +100,15 @@ def test_a_record_cut_off_by_a_power_loss_is_dropped(tmp_path):
     assert [json.loads(line)["event"] for line in lines] == ["created", "phase"]
 
 
+def test_what_is_no_record_is_named(tmp_path):
+    """A ledger with a line that no launcher wrote is refused with its name and the line."""
+    Ledger.create(tmp_path / "job").close()
+    with (tmp_path / "job" / ledger.FILE).open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(UsageError, match="ledger.jsonl, line 2"):
+        ledger.read(tmp_path / "job")
+
+
 def test_records_are_on_the_disk_before_append_returns(tmp_path, monkeypatch):
     """Every append is followed by an fsync of the ledger's own file."""
     synced = []
