@@ -7,6 +7,7 @@ there. Any other access ends the run with its address.
 
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from .build import FLASH_SIZE, FLASH_START, RAM_SIZE, RAM_START
 from .errors import Mismatch, ToolMissing
@@ -60,7 +61,7 @@ class Chip:
         while self.exit is None:
             self._resume = False
             try:
-                self.cpu.emu_start(pc | 1, 0, count=budget)
+                self._emulate(pc | 1, budget)
             except self.unicorn.UcError as error:
                 self._fault = self._fault or f"stopped ({error})"
             pc = self.cpu.reg_read(self.registers.UC_ARM_REG_PC)
@@ -70,6 +71,17 @@ class Chip:
                 raise Mismatch(f"The firmware {self._fault} at pc 0x{pc:08x}.")
             self._count(self._sent == self.clip_bytes and not self.output)
         return self
+
+    def _emulate(self, pc: int, budget: int) -> None:
+        """In a thread of its own, so that Ctrl-C is heard at once: one that arrived within a
+        callback of the emulator would be lost."""
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(self.cpu.emu_start, pc, 0, count=budget)
+            try:
+                running.result()
+            except BaseException:
+                self.cpu.emu_stop()
+                raise
 
     def stack(self, variables: int) -> int:
         """The most bytes of stack ever used, above `variables` bytes of RAM that are no stack."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -279,3 +280,16 @@ def test_qemu_runs_the_same_image(tiny):
     np.testing.assert_array_equal(
         np.frombuffer(done.stdout, np.int8).reshape(5, 4), interpreter.answers(codes)
     )
+
+
+def test_an_interrupt_ends_the_emulation(tiny):
+    """Ctrl-C is not lost where it comes while the emulator calls back."""
+    model, folder, features = tiny
+    codes = reference.load(model).codes(features)
+    chip = emulate.Chip((folder / "bluepill.bin").read_bytes(), codes.tobytes(), codes.shape[1])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            chip.run(lambda clips: signal.raise_signal(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
