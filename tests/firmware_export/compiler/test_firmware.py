@@ -1,10 +1,12 @@
 """The firmware: its size, its bytes, and its proof in an emulated Cortex-M3."""
 
 import json
+import os
 import shutil
 import signal
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -283,13 +285,15 @@ def test_qemu_runs_the_same_image(tiny):
 
 
 def test_an_interrupt_ends_the_emulation(tiny):
-    """Ctrl-C is not lost where it comes while the emulator calls back."""
+    """Ctrl-C is not lost where the emulator is at work as it comes."""
     model, folder, features = tiny
-    codes = reference.load(model).codes(features)
+    codes = np.tile(reference.load(model).codes(features), (5, 1))
+    interrupt = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
     chip = emulate.Chip((folder / "bluepill.bin").read_bytes(), codes.tobytes(), codes.shape[1])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            chip.run(lambda clips: signal.raise_signal(signal.SIGINT))
+            interrupt.start()
+            chip.run()
     finally:
         signal.signal(signal.SIGINT, before)
