@@ -1,7 +1,7 @@
 """The command line: parse, call one function, print."""
 
+import contextlib
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -183,9 +183,6 @@ def main() -> None:
         code = _explain(error)
     except (KeyboardInterrupt, click.Abort):
         code = _explain(Interrupted("interrupted"))
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except OSError as error:
         code = _explain(LauncherError(describe(error)))
     sys.exit(code)
@@ -227,7 +224,9 @@ def _explain(error: LauncherError | click.ClickException) -> int:
     else:
         click.echo(f"error: {message}" + (f"\nhint: {hint}" if hint else ""), err=True)
     if "--json" in sys.argv:
-        click.echo(_json({"error": message, "hint": hint, "exit_code": error.exit_code}))
+        told = {"error": message, "hint": hint, "exit_code": error.exit_code}
+        with contextlib.suppress(OSError):  # standard output may be what cannot be written
+            click.echo(_json(told))
     return error.exit_code
 
 

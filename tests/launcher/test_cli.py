@@ -174,6 +174,17 @@ def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
     assert "? vm_startup/" in done.stdout
 
 
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path, as_json):
+    """Where standard output is full, the command says so and fails."""
+    command = " ".join(shlex.quote(word) for word in [*LAUNCHER, "status", *as_json])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} >/dev/full"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device\n"
+
+
 def test_cancelling_never_harms_a_stranger(tmp_path):
     """A process that has got the number of a launcher long gone is left alone."""
     with subprocess.Popen(["sleep", "60"]) as stranger:

@@ -290,6 +290,19 @@ def test_a_failed_step_says_what_and_where(desk, trained):
     assert json.loads(desk.run("status", "words-1", "--json")[1])["outcome"] == "failed"
 
 
+def test_a_machine_whose_time_is_over_says_so(desk, trained):
+    """A job that takes longer than its machine may run ends with how long that was."""
+    path = trained / ledger.FILE
+    created = json.loads(path.read_text())
+    created["plan"]["steps"]["train"] = "sleep 60"
+    created["plan"]["max_run_seconds"] = 3
+    path.write_text(json.dumps(created) + "\n")
+    code, _, err = desk.run("resume", "words-1")
+    assert code == 1
+    assert "0.05 minutes were over" in err and "machine.max_run_minutes" in err
+    assert (desk.machines(), desk.processes()) == ([], [])
+
+
 @pytest.fixture
 def small_disk(desk):
     """A disk of 200 kB where the desk's results go; a function that makes it roomy."""
