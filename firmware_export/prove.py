@@ -43,27 +43,21 @@ def prove(
     features: float [n, inputs], n at least 1. labels: int [n], below 0 where unknown. Raises
     Mismatch that names the clip and the score, expected and got.
     """
-    interpreter = reference.load(model)
+    folder, interpreter = Path(folder), reference.load(model)
     codes = interpreter.codes(features)
     expected = interpreter.answers(codes)
-    _compare("this computer's build", expected, _on_host(Path(folder), codes, expected))
-    elf = (Path(folder) / "bluepill.elf").read_bytes()
-    image = (Path(folder) / "bluepill.bin").read_bytes()
-    variables = build.loaded(elf)[1]
-    chip = Chip(image, codes.tobytes(), codes.shape[1])
-    chip.run(lambda clips: progress("Emulating", clips, len(codes)))
-    got = np.frombuffer(bytes(chip.output), expected.dtype)
-    if got.size != expected.size:
-        raise Mismatch(f"The firmware gave {got.size} scores where {expected.size} were expected.")
-    got = got.reshape(expected.shape)
+    _compare("this computer's build", expected, _on_host(folder, codes, expected))
+    image = (folder / "bluepill.bin").read_bytes()
+    chip, got = _on_chip(image, codes, expected, progress)
     _compare("the firmware", expected, got)
     if PASSED not in chip.transcript or chip.exit != ORDERLY:
         raise Mismatch(f"The firmware's own clips failed: {_first_failure(chip.transcript)}.")
+    variables = build.loaded((folder / "bluepill.elf").read_bytes())[1]
     optimised = reference.load(model, optimised=True).answers(codes)
     stack = chip.stack(variables)
     return Proof(
         clips=len(codes),
-        differing=0,
+        differing=int(np.any(got != expected, axis=1).sum()),
         accuracy_quantised=None if labels is None else evaluate.accuracy(expected, labels),
         accuracy_firmware=None if labels is None else evaluate.accuracy(got, labels),
         differing_optimised=int(np.any(optimised != expected, axis=1).sum()),
@@ -89,6 +83,16 @@ def _compare(who: str, expected: np.ndarray, got: np.ndarray) -> None:
 def _first_failure(transcript: str) -> str:
     lines = transcript.splitlines()
     return next((line for line in lines if "expected" in line), "they did not end")
+
+
+def _on_chip(image: bytes, codes: np.ndarray, expected: np.ndarray, progress):
+    """The emulated chip after all clips, and its answers in the shape of `expected`."""
+    chip = Chip(image, codes.tobytes(), codes.shape[1])
+    chip.run(lambda clips: progress("Emulating", clips, len(codes)))
+    got = np.frombuffer(bytes(chip.output), expected.dtype)
+    if got.size != expected.size:
+        raise Mismatch(f"The firmware gave {got.size} scores where {expected.size} were expected.")
+    return chip, got.reshape(expected.shape)
 
 
 def _on_host(folder: Path, codes: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -171,7 +171,9 @@ def doctor(ctx, as_json) -> None:
 
 def main() -> None:
     """The command `launcher`: the one place where errors become words and exit codes."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is honoured
+            signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         if stream:  # closed by whoever started us, else; not every character set has an arrow
             stream.reconfigure(errors="replace")
@@ -189,7 +191,7 @@ def main() -> None:
 
 
 def _interrupt(*_) -> None:
-    """SIGTERM gives machines back just as Ctrl-C does."""
+    """SIGTERM and a closed terminal give machines back just as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

@@ -60,7 +60,8 @@ def give_back(ledger: Ledger, backend: Backend) -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A first Ctrl-C or SIGTERM waits for the end of the block: nobody else would finish it."""
+    """A first Ctrl-C, SIGTERM or SIGHUP waits for the end of the block: nobody else would end
+    it."""
     asked = []
 
     def note(*_) -> None:
@@ -68,7 +69,8 @@ def _uninterrupted() -> Iterator[None]:
         if len(asked) > 1:
             raise KeyboardInterrupt
 
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
+    enders = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in enders if callable(signal.getsignal(number))]
     before = {number: signal.signal(number, note) for number in heard}
     try:
         yield

@@ -90,7 +90,7 @@ def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
         return ConfigError(lines[-1].removeprefix("error: "))
     if code == OUT_OF_TIME:
         return JobFailed(
-            f"the machine's {plan.max_run_seconds / 60:g} minutes were over before the job was",
+            f"the machine's time, {plan.max_run_seconds / 60:g} min, was over before the job was",
             "begin a job with more: --set machine.max_run_minutes=…",
         )
     command = plan.steps.get(job.phase, "the job's script")

@@ -200,9 +200,10 @@ def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finish
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
-    """Ctrl-C or SIGTERM in a real training: exit code 130, no process, no machine, and a hint."""
+    """Ctrl-C, SIGTERM or a closed terminal amid a real training: exit code 130, no process, no
+    machine, and a hint."""
     launcher = desk.start("train", str(CONFIG), *SMALL)
     desk.wait_for("quickstart-1", "train")
     while not any("speech_commands.train" in " ".join(p.cmdline()) for p in desk.processes()):
@@ -299,7 +300,7 @@ def test_a_machine_whose_time_is_over_says_so(desk, trained):
     path.write_text(json.dumps(created) + "\n")
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
-    assert "0.05 minutes were over" in err and "machine.max_run_minutes" in err
+    assert "0.05 min, was over" in err and "machine.max_run_minutes" in err
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
