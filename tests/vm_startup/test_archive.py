@@ -231,7 +231,11 @@ def test_an_archive_that_is_too_large_is_refused(tmp_path, server, monkeypatch):
         archive.fetch(server.url, server.sha256, tmp_path / "c")
 
 
-@pytest.mark.parametrize("data", [b"not a gzip file", packed([("yes/1.wav", bytes(9))])[:-20], b""])
+@pytest.mark.parametrize(
+    "data",
+    [b"not a gzip file", packed([("yes/1.wav", bytes(9))])[:-20], b""],
+    ids=["text", "cut off", "empty"],  # a gzip file holds the time: no name for a test
+)
 def test_a_broken_archive_is_refused(tmp_path, server, data):
     """A file with the right digest that is no tar.gz is one sentence as well."""
     server.data = data
