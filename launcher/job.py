@@ -106,8 +106,16 @@ def _started(_: Job, r: dict) -> dict:
     return {"attempt": r["attempt"], "log_base": r["log_base"], "script": "started"}
 
 
-def _ended(_: Job, r: dict) -> dict:
-    return {"outcome": r["outcome"], "error": r.get("error", ""), "phase_began": 0.0}
+def _ended(job: Job, r: dict) -> dict:
+    # A firmware that failed its proof is built anew by whoever resumes the job.
+    proved = r["outcome"] == "done" or job.phase != "emulate"
+    done = job.done if proved else job.done - {"firmware"}
+    return {
+        "outcome": r["outcome"],
+        "error": r.get("error", ""),
+        "phase_began": 0.0,
+        "done": done,
+    }
 
 
 _CHANGES = {

@@ -51,3 +51,13 @@ def test_phases_are_timed_and_remembered():
 def test_an_unknown_record_is_passed_over():
     """A ledger of a newer launcher can still be read."""
     assert fold(records(CREATED, "telepathy")).name == "words-1"
+
+
+def test_a_firmware_that_failed_its_proof_is_built_anew():
+    """Only a failure of the emulation, not a success or another failure, undoes the build."""
+    built = [CREATED, ("phase done", {"phase": "convert"}), ("phase done", {"phase": "firmware"})]
+    failed = ("ended", {"outcome": "failed"})
+    emulated = [*built, ("phase", {"phase": "emulate"})]
+    assert fold(records(*emulated, failed)).done == {"convert"}
+    assert fold(records(*emulated, ("ended", {"outcome": "done"}))).done == {"convert", "firmware"}
+    assert fold(records(*built, failed)).done == {"convert", "firmware"}
