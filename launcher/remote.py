@@ -51,7 +51,8 @@ def start(machine: Machine, run: str, command: str, limit_seconds: float) -> boo
     done = _run(
         machine,
         f"mkdir -p {place} || exit 1; [ -e {place}/pid ] && exit 17; : >>{place}/out.log; "
-        f"setsid -f bash -c {shlex.quote(inner)} >/dev/null 2>&1 </dev/null",
+        f"setsid -f bash -c {shlex.quote(inner)} >/dev/null 2>&1 </dev/null; "
+        f"for _ in {{1..200}}; do [ -e {place}/pid ] && exit 0; sleep 0.05; done; exit 1",
     )
     if done.code not in (0, 17):
         raise PullFailed(f"the job could not be started on {machine.name}: {_text(done.stderr)}")
