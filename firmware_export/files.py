@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -37,6 +38,12 @@ def write(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, value: dict) -> None:
     """Writes JSON atomically; equal values give equal bytes."""
     write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def describe(path: Path) -> dict:
+    """A file's size in bytes and its SHA-256."""
+    content = path.read_bytes()
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
-from . import clips, evaluate, steps
-
-FLASH, RAM = 64 * 2**10, 20 * 2**10  # bytes on an STM32F103C8
+from . import clips, evaluate, files, steps
+from .build import FLASH_SIZE, RAM_SIZE
 
 
 def build(folder: Path) -> dict:
@@ -53,12 +51,8 @@ def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
 
 def artefacts(folder: Path) -> dict[str, dict]:
     """Every file below `folder` with its size in bytes and its SHA-256, by path."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        found[path.relative_to(folder).as_posix()] = {"size": len(content), "sha256": digest}
-    return found
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): files.describe(path) for path in paths}
 
 
 def text(report: dict) -> str:
@@ -69,8 +63,8 @@ def text(report: dict) -> str:
         [
             f"{', '.join(report['labels'])} → {report['folder']}/firmware/bluepill.bin",
             f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
-            f"  flash         {_share(report['flash'], FLASH)}",
-            f"  RAM           {_share(report['ram'], RAM)}, stack included",
+            f"  flash         {_share(report['flash'], FLASH_SIZE)}",
+            f"  RAM           {_share(report['ram'], RAM_SIZE)}, stack included",
             f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
             f"  proof         {tested} through the emulated chip, "
             f"{report['differing']} answered otherwise than TensorFlow Lite",

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import c_model, clips, convert, evaluate, files, graph, labels, quiet, tflite
+from . import build, c_model, clips, convert, evaluate, files, graph, labels, quiet, tflite
 
 GRAPH, MODEL, LABELS = "tiny_conv.pb", "tiny_conv.tflite", "labels.txt"
 FEATURES, PROOF = "test_features.npz", "firmware.json"
 CALIBRATION = 100  # clips; a range measured on more hardly differs
 
-FLASH = 64 * 2**10
 CODE = 12 * 2**10  # what start-up, kernels and test code take of the flash, rounded up
 
 Progress = Callable[[str, int, int], None]
@@ -49,7 +48,7 @@ def c_model_step(folder: Path, convention: str = "2019") -> None:
 
 def firmware_step(folder: Path, compiler: str = "clang") -> None:
     """tiny_conv.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit."""
-    from . import build, firmware
+    from . import firmware
 
     model, names = read_model(folder), read_labels(folder)
     with files.replaced_folder(folder / "firmware") as scratch:
@@ -98,7 +97,7 @@ def embedded(model: bytes, known: clips.Clips, names: list[str]) -> list:
     """
     from .firmware import Clip
 
-    room = max(1, (FLASH - CODE - len(model)) // known.features.shape[1])
+    room = max(1, (build.FLASH_SIZE - CODE - len(model)) // known.features.shape[1])
     own = np.flatnonzero(known.sources == clips.OWN)
     firsts = (_first_right(model, known, label) for label in wanted(names)[:room])
     chosen = own if len(own) else [first for first in firsts if first is not None] or [0]

@@ -14,9 +14,9 @@ class Price:
 LOCAL = Price(0.0, "this computer: nothing is rented")
 
 
-def usd(price: Price, seconds: float) -> float:
+def usd(usd_per_hour: float, seconds: float) -> float:
     """What `seconds` of a machine cost, in US dollars, unrounded."""
-    return price.usd_per_hour * seconds / 3600
+    return usd_per_hour * seconds / 3600
 
 
 def dollars(amount: float) -> str:

@@ -1,11 +1,11 @@
 """What a job made: every artefact with its size and SHA-256, and the versions that decide them."""
 
-import hashlib
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from firmware_export import files
 
 # What stands in a finished job folder for its user; the ledger and scratch files are not listed.
 ARTEFACTS = (
@@ -27,28 +27,10 @@ def write_manifest(folder: Path) -> None:
     """Write manifest.json; it names no time and no place, so equal jobs have equal manifests
     but for training.log, which tells what happened."""
     manifest = {
-        "artefacts": {name: _describe(folder / name) for name in ARTEFACTS},
+        "artefacts": {name: files.describe(folder / name) for name in ARTEFACTS},
         "versions": {"python": platform.python_version(), **_versions()},
     }
-    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `path` whole or not at all, and onto the disk."""
-    arriving = path.with_name(f".{path.name}.arriving")
-    try:
-        with arriving.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        arriving.replace(path)
-    finally:
-        arriving.unlink(missing_ok=True)
-
-
-def _describe(path: Path) -> dict:
-    data = path.read_bytes()
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    files.write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
 def _versions() -> dict[str, str]:

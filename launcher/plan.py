@@ -62,7 +62,7 @@ def make(config: Config, job: str, source: str) -> Plan:
         max_run_seconds=seconds,
         usd_per_hour=price.usd_per_hour,
         price_source=price.source,
-        cap_usd=cost.usd(price, seconds),
+        cap_usd=cost.usd(price.usd_per_hour, seconds),
         firmware=asdict(config.firmware),
         wanted_words=list(config.words.wanted),
         window_stride_ms=config.train.window_stride_ms,

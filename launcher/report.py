@@ -6,16 +6,15 @@ from pathlib import Path
 
 from launcher import cost
 from launcher.job import Job
-from launcher.package import write_atomically
-
-FLASH, RAM = 64 << 10, 20 << 10  # bytes on an STM32F103x8
 
 
 def write(job: Job, folder: Path) -> None:
     """Write report.json and report.md into the job's folder."""
+    from firmware_export import files
+
     report = build(job, folder)
-    write_atomically(folder / "report.json", json.dumps(report, indent=2) + "\n")
-    write_atomically(folder / "report.md", markdown(report))
+    files.write(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    files.write(folder / "report.md", markdown(report))
 
 
 def read(folder: Path) -> dict:
@@ -25,6 +24,8 @@ def read(folder: Path) -> dict:
 
 def build(job: Job, folder: Path) -> dict:
     """The report as plain JSON values."""
+    from firmware_export.build import FLASH_SIZE, RAM_SIZE
+
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
     seconds = job.seconds_rented(time.time())
@@ -35,16 +36,16 @@ def build(job: Job, folder: Path) -> dict:
         "accuracy": _accuracy(metrics, proof),
         "firmware": {
             "flash": proof["flash"],
-            "flash_limit": FLASH,
+            "flash_limit": FLASH_SIZE,
             "ram": proof["ram"],
-            "ram_limit": RAM,
+            "ram_limit": RAM_SIZE,
             "instructions": proof["instructions"],
             "clips": proof["clips"],
             "differing": proof["differing"],
             "transcript": proof["transcript"],
         },
         "cost": {
-            "usd": job.plan["usd_per_hour"] * seconds / 3600,
+            "usd": cost.usd(job.plan["usd_per_hour"], seconds),
             "machine_seconds": round(seconds, 1),
             "cap_usd": job.plan["cap_usd"],
             "price": job.plan["price_source"],

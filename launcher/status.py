@@ -18,7 +18,7 @@ def one(folder: Path) -> dict:
     job = jobs.fold(ledger.read(folder))
     shown = asdict(job) | {"done": sorted(job.done), "alive": ledger.is_alive(folder)}
     seconds = job.seconds_rented(time.time())
-    usd = job.plan.get("usd_per_hour", 0.0) * seconds / 3600
+    usd = cost.usd(job.plan.get("usd_per_hour", 0.0), seconds)
     return {"folder": str(folder), **shown, "owes": job.owes, "cost_usd": usd}
 
 

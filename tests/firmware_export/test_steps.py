@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import clips, evaluate, files, labels, report, steps
+from firmware_export import build, clips, evaluate, files, labels, report, steps
 from firmware_export.convert import convert
 from firmware_export.errors import BadModel
 
@@ -140,7 +140,7 @@ def test_firmware_carries_no_more_clips_than_fit(job):
     known = clips.load(job / steps.FEATURES)
     own = clips.Clips(known.features, known.labels, np.full(300, clips.OWN), known.names)
     chosen = steps.embedded(steps.read_model(job), own, YES_NO)
-    assert 10 < len(chosen) < steps.FLASH // 1960
+    assert 10 < len(chosen) < build.FLASH_SIZE // 1960
     assert len(steps.embedded(bytes(70_000), own, YES_NO)) == 1
 
 

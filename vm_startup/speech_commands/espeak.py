@@ -15,7 +15,7 @@ import numpy as np
 from .errors import DataError
 
 RATE = 22_050  # Hz, of what speak() returns
-SLOWEST, FASTEST = 80, 450  # words a minute
+FASTEST = 450  # words a minute
 
 _SYNCHRONOUS, _DO_NOT_EXIT = 2, 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
