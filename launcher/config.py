@@ -101,9 +101,64 @@ class Firmware:
 class Machine:
     """The machine that trains."""
 
-    recipe: Literal["python"] = setting("python", "how training is set up and run there")
+    recipe: Literal["bazel", "upstream", "python"] = setting(
+        "bazel",
+        "how training is set up and run there: our trainer through Bazel, TensorFlow's own "
+        "through Bazel, or our trainer without Bazel",
+    )
     max_run_minutes: float = setting(
-        240.0, "the machine ends its work by itself after this long", low=1, high=10_080
+        240.0,
+        "a rented machine deletes itself after this long; replacements share it",
+        low=1,
+        high=10_080,
+    )
+    max_usd: float = setting(
+        5.0, "a job that might cost more US dollars is refused; 0 = no bound", low=0, high=10_000
+    )
+    idle_minutes: float = setting(
+        15.0,
+        "a rented machine powers itself off when its work is over and nobody asked for so long",
+        low=0.05,
+        high=1440,
+    )
+
+
+@dataclass(frozen=True)
+class Gce:
+    """The Compute Engine machine; read where backend = "gce"."""
+
+    project: str = setting("", "who pays; '' = the project of your credentials")
+    zones: tuple[str, ...] = setting(
+        ("us-west1-b", "us-west1", "us-central1"),
+        "zones and regions in the order in which they are tried",
+    )
+    machine_type: str = setting("n1-standard-8", "8 CPUs and 30 GB of memory, by default")
+    min_cpu_platform: str = setting("Intel Skylake", "the oldest CPU allowed; '' = any")
+    disk_gb: int = setting(120, "size of the boot disk", low=10, high=65_536)
+    disk_type: str = setting("pd-balanced", "kind of the boot disk")
+    image_project: str = setting("deeplearning-platform-release", "whose images")
+    image_families: tuple[str, ...] = setting(
+        (
+            "common-cu129-ubuntu-2404-nvidia-580",
+            "common-cu129-ubuntu-2204-nvidia-580",
+            "pytorch-2-9-cu129-ubuntu-2204-nvidia-580",
+        ),
+        "in order of preference; the first that has an image in use wins",
+    )
+    user: str = setting("jupyter", "who logs in")
+    spot: bool = setting(
+        False, "a cheaper machine that may be taken away; training then goes on elsewhere"
+    )
+    external_ip: bool = setting(True, "false = no public address; reached through proxy_command")
+    proxy_command: str = setting(
+        "", "carries SSH to %h where external_ip = false; '' = gcloud's IAP tunnel"
+    )
+    network: str = setting("default", "the VPC network")
+    subnet: str = setting("", "the subnet; '' = the network's own in each region")
+    service_account: str = setting("", "e-mail of who the machine may act as; '' = nobody")
+    impersonate: str = setting("", "e-mail of the service account that rents; '' = yourself")
+    usd_per_hour: float = setting(
+        0.0, "what the machine costs; 0 = as in the table that comes along", low=0, high=1000
     )
 
 
@@ -113,11 +168,12 @@ class Config:
 
     words: Words
     name: str = setting("", "names the job; '' = the file's name")
-    backend: Literal["local"] = setting("local", "where the machine comes from")
+    backend: Literal["gce", "local"] = setting("gce", "where the machine comes from")
     data: Data = Data()
     train: Train = Train()
     firmware: Firmware = Firmware()
     machine: Machine = Machine()
+    gce: Gce = Gce()
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:

@@ -5,9 +5,12 @@ LauncherError            1
 │   └── ConfigError      2   the config file or its data are wrong
 ├── JobFailed            1   a job could not finish
 │   ├── StepFailed       1   a command on the machine failed
-│   └── PullFailed       1   a result is missing, too large or not what was sent
+│   ├── PullFailed       1   a result is missing, too large or not what was sent
+│   ├── MachineLost      1   a machine is gone or does not answer any more
+│   └── HostKeyMismatch  1   whoever answers is not the machine
 ├── MachineOwed          1   a machine could not be given back
 ├── CloudRefused         3   credentials, quota, no room anywhere
+│   └── NoRoom           3   this zone or region has none; another may
 ├── FirmwareRefused      4   the firmware does not fit or does not match
 └── Interrupted        130   Ctrl-C or SIGTERM
 """
@@ -55,6 +58,14 @@ class PullFailed(JobFailed):
     """A result on the machine is missing, over its bound, or changed on its way here."""
 
 
+class MachineLost(JobFailed):
+    """A machine was preempted, deleted or cut off, or has not answered within its bound."""
+
+
+class HostKeyMismatch(JobFailed):
+    """The host key is not the one that the machine published through the cloud's own interface."""
+
+
 class MachineOwed(LauncherError):
     """A machine could not be given back."""
 
@@ -63,6 +74,20 @@ class CloudRefused(LauncherError):
     """The cloud said no."""
 
     exit_code = 3
+
+
+class NoRoom(CloudRefused):
+    """A zone, or with `region` a whole region, has no such machine to give at the moment.
+
+    `elsewhere` are the zones that have, as far as the cloud said.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, elsewhere: tuple[str, ...] = (), region: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.elsewhere = elsewhere
+        self.region = region
 
 
 class FirmwareRefused(LauncherError):

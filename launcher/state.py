@@ -1,0 +1,43 @@
+"""What the launcher remembers of its user, apart from jobs: who they are, and where they rent."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def home() -> Path:
+    """The launcher's own folder: $XDG_STATE_HOME/micro-speech-launcher, or ~/.local/state/…"""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "micro-speech-launcher"
+
+
+def owner() -> str:
+    """Sixteen hex digits that stand for this user on this computer, made up once.
+
+    They label each machine in the cloud, so that `reap` can tell our machines from a colleague's
+    in the same project, whose jobs it cannot see.
+    """
+    path = home() / "owner"
+    if not path.exists():
+        home().mkdir(parents=True, exist_ok=True)
+        unborn = path.with_name(f".owner.{os.getpid()}")
+        unborn.write_text(secrets.token_hex(8), encoding="ascii")
+        try:
+            os.link(unborn, path)  # of two launchers that start at once, one wins
+        except FileExistsError:
+            pass
+        finally:
+            unborn.unlink()
+    return path.read_text(encoding="ascii").strip()
+
+
+def remember_project(project: str) -> None:
+    """Note that machines may exist in `project`, before the first one is asked for."""
+    folder = home() / "projects"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / project.replace(":", "%")).touch()  # domain-scoped projects: example.com:name
+
+
+def projects() -> list[str]:
+    """The projects that machines were ever rented in."""
+    return sorted(path.name.replace("%", ":") for path in (home() / "projects").glob("*"))
