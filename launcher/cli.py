@@ -10,7 +10,7 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
-from launcher.errors import Interrupted, LauncherError, describe
+from launcher.errors import Detached, Interrupted, LauncherError, describe
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 JOB = click.argument("job")
@@ -23,12 +23,16 @@ SET = click.option(
 )
 BACKEND = click.option(
     "--backend",
-    type=click.Choice(["local"]),
+    type=click.Choice(["gce", "local"]),
     help="Where the machine comes from, instead of what the config says.",
 )
 DRY_RUN = click.option(
     "--dry-run", is_flag=True, help="Every step for real on this computer: no cloud, no cost."
 )
+DETACH = click.option(
+    "--detach", is_flag=True, help="Leave once the machine is at work; launcher resume comes back."
+)
+PROJECT = click.option("--project", default="", help="Look into this Google Cloud project too.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 
 
@@ -39,6 +43,7 @@ def cli() -> None:
 
     \b
     launcher train configs/quickstart.toml     from words to firmware, on this computer
+    launcher train configs/yes_no.toml         the same on a rented Compute Engine machine
     launcher status                            every job here, and what is still paid for
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong; 3 the cloud refused;
@@ -56,9 +61,10 @@ def cli() -> None:
     metavar="DIR",
     help="The job's folder, which must not exist; default runs/JOB.",
 )
+@DETACH
 @SET
 @JSON
-def train(config, backend, dry_run, out, overrides, as_json) -> None:
+def train(config, backend, dry_run, out, detach, overrides, as_json) -> None:
     """Train the words of CONFIG and build their firmware.
 
     Results stand in runs/JOB/: the graph, the quantised model, its C array, bluepill.bin, and a
@@ -67,7 +73,7 @@ def train(config, backend, dry_run, out, overrides, as_json) -> None:
     from launcher import control
 
     settings = _settings(config, backend, dry_run, overrides)
-    _finish(control.begin(settings, out), as_json)
+    _finish(control.begin(settings, out), as_json, detach)
 
 
 @cli.command()
@@ -79,23 +85,26 @@ def train(config, backend, dry_run, out, overrides, as_json) -> None:
 def plan(config, backend, dry_run, overrides, as_json) -> None:
     """Show what would be created, run and paid for CONFIG; creates nothing."""
     from launcher import control, preflight
-    from launcher.plan import text
+    from launcher.plan import job_script, text
 
     settings = _settings(config, backend, dry_run, overrides)
     preflight.check(settings, control.RUNS)
-    made = control.make_plan(settings, f"{settings.name}-N")
-    click.echo(_json(made.to_json()) if as_json else text(made))
+    quote = control.quoting(settings).quote(settings)
+    made = control.make_plan(settings, f"{settings.name}-N", quote)
+    script = job_script(made)
+    click.echo(_json({**made.to_json(), "script": script}) if as_json else text(made))
 
 
 @cli.command()
 @click.argument("job", required=False)
+@PROJECT
 @JSON
-def status(job, as_json) -> None:
-    """Show JOB, or every job in runs/ and every machine that exists."""
+def status(job, project, as_json) -> None:
+    """Show JOB, or every job in runs/ and every machine that exists, here and in the cloud."""
     from launcher import control
     from launcher import status as view
 
-    shown = view.one(control.find(job)) if job else view.everything()
+    shown = view.one(control.find(job)) if job else view.everything(project)
     click.echo(_json(shown) if as_json else view.text(shown))
 
 
@@ -114,12 +123,19 @@ def logs(job, follow) -> None:
 
 @cli.command()
 @JOB
+@click.option(
+    "--add-minutes",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Grant the job more machine time than its plan had.",
+)
+@DETACH
 @JSON
-def resume(job, as_json) -> None:
+def resume(job, add_minutes, detach, as_json) -> None:
     """Go on with JOB where it stopped; what was trained and pulled is not trained again."""
     from launcher import control
 
-    _finish(control.take_up(control.find(job)), as_json)
+    _finish(control.take_up(control.find(job), add_minutes), as_json, detach)
 
 
 @cli.command()
@@ -133,13 +149,24 @@ def cancel(job) -> None:
 
 
 @cli.command()
+@PROJECT
+@click.option(
+    "--everybody",
+    is_flag=True,
+    help="Machines ordered from other computers too; whether their jobs live cannot be seen here.",
+)
 @JSON
-def reap(as_json) -> None:
-    """Give back every machine that no living job owns."""
+def reap(project, everybody, as_json) -> None:
+    """Give back every machine that no living job owns, here and in the cloud.
+
+    A job that a launcher works on, from whichever folder, keeps its machine; so does one that was
+    detached. Looks into every project that machines were rented in from this computer.
+    """
     from launcher import control, machine
 
-    reaped, failures = machine.reap(control.backend_for("local"))
-    names = [rental.name for rental in reaped]
+    found = [machine.reap(backend, everybody) for backend in control.everywhere(project)]
+    names = [rental.name for reaped, _ in found for rental in reaped]
+    failures = [failure for _, failed in found for failure in failed]
     if as_json:
         click.echo(_json({"reaped": names, "failures": failures}))
     else:
@@ -203,13 +230,17 @@ def _settings(path, backend, dry_run, overrides):
     return config.load(path, overrides)
 
 
-def _finish(ledger, as_json) -> None:
-    from launcher import control, job, report
+def _finish(ledger, as_json, detach=False) -> None:
+    from launcher import control, job, report, status
     from launcher.console import screen
 
     try:
         with ledger:
-            done = control.finish(ledger, screen(quiet=as_json))
+            done = control.finish(ledger, screen(quiet=as_json), detach)
+    except Detached:
+        done = job.fold(ledger.records)
+        click.echo(_json(status.one(ledger.folder)) if as_json else report.detached(done))
+        return
     except LauncherError as error:
         code = _explain(error)
         click.echo(report.paying(job.fold(ledger.records)), err=True)

@@ -5,26 +5,54 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher import job as jobs
-from launcher import ledger
-from launcher.backends.base import Backend
+from launcher import ledger, state
+from launcher.backends.base import Backend, Quote
+from launcher.backends.local import LocalBackend
 from launcher.config import Config
 from launcher.console import Screen
-from launcher.errors import Interrupted, JobFailed, LauncherError, UsageError, describe
+from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
 from launcher.ledger import Ledger
+
+if TYPE_CHECKING:
+    from launcher.plan import Plan
 
 RUNS = Path("runs")
 CANCEL_SECONDS = 90  # for another launcher to give its machine back
 
 
-def backend_for(name: str) -> Backend:
-    """The backend called `name`."""
-    from launcher.backends.local import LocalBackend
+def quoting(config: Config) -> Backend:
+    """The backend that `config` names, to be asked what it offers."""
+    if config.backend == "local":
+        return LocalBackend()
+    from launcher.backends.gce import GceBackend
 
-    return {"local": LocalBackend}[name]()
+    return GceBackend.for_quote(config)
+
+
+def backend_of(plan: dict, say: Callable[[str], object] = lambda _: None) -> Backend:
+    """The backend that a job's plan was made for; `say` hears what it waits for."""
+    if plan["backend"] == "local":
+        return LocalBackend()
+    from launcher.backends.gce import GceBackend
+
+    return GceBackend(plan["project"], plan["access"], plan["insert"], say)
+
+
+def everywhere(project: str = "") -> list[Backend]:
+    """Every backend where this user may have machines: this computer, each project that was ever
+    rented in from here, and `project`."""
+    found: list[Backend] = [LocalBackend()]
+    for name in sorted({*state.projects(), *filter(None, [project])}):
+        # Google's client takes seconds to load: only who has used the cloud waits for it.
+        from launcher.backends.gce import GceBackend
+
+        found.append(GceBackend(name))
+    return found
 
 
 def begin(config: Config, out: Path | None) -> Ledger:
@@ -36,22 +64,25 @@ def begin(config: Config, out: Path | None) -> Ledger:
     from launcher import preflight
 
     preflight.check(config, out or RUNS)
+    quote = quoting(config).quote(config)
+    if quote.project:
+        state.remember_project(quote.project)
     if out:
-        return _create(config, out, f"{config.name}-1")
+        return _create(make_plan(config, f"{config.name}-1", quote), out)
     while True:
         number = 1 + max(_numbers(config.name), default=0)
         name = f"{config.name}-{number}"
         # Another launcher may take the same number at this moment; then the next one is free.
         with contextlib.suppress(FileExistsError):
-            return _create(config, RUNS / name, name, retry=True)
+            return _create(make_plan(config, name, quote), RUNS / name, retry=True)
 
 
-def make_plan(config: Config, name: str):
-    """The plan of a job called `name`."""
+def make_plan(config: Config, name: str, quote: Quote) -> "Plan":
+    """The plan of a job called `name` with what a backend offers."""
     import vm_startup
     from launcher import plan
 
-    return plan.make(config, name, str(Path(vm_startup.__file__).parent))
+    return plan.make(config, name, str(Path(vm_startup.__file__).parent), quote)
 
 
 def find(name: str) -> Path:
@@ -69,24 +100,29 @@ def all_jobs() -> list[Path]:
     return sorted(folders, key=lambda folder: folder.stat().st_ctime)
 
 
-def take_up(folder: Path) -> Ledger:
-    """Open the record of an unfinished job to go on with it. Raises UsageError."""
+def take_up(folder: Path, add_minutes: float = 0) -> Ledger:
+    """Open the record of an unfinished job to go on with it, with more machine time if that is
+    granted. Raises UsageError."""
     opened = Ledger.open(folder)
     if jobs.fold(opened.records).outcome == "done":
         opened.close()
         raise UsageError(
             f"job {refer(folder)} is done", f"its firmware stands in {folder}/firmware"
         )
-    opened.append("attached", pid=os.getpid())
+    opened.append("attached", pid=os.getpid(), added_seconds=add_minutes * 60)
     return opened
 
 
-def finish(opened: Ledger, screen: Screen) -> dict:
-    """Bring a job to its end, whatever that is, and write it down; the report if it went well."""
+def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict:
+    """Bring a job to its end, whatever that is, and write it down; the report if it went well.
+
+    With `detach`, raises Detached as soon as the job's machine is at work.
+    """
     from launcher.run import Work, run
 
-    work = Work(opened, backend_for(jobs.fold(opened.records).plan["backend"]), screen)
     with _ending(opened):
+        backend = backend_of(jobs.fold(opened.records).plan, screen.say)
+        work = Work(opened, backend, screen, detach)
         try:
             return run(work)
         finally:
@@ -107,7 +143,7 @@ def cancel(folder: Path) -> jobs.Job:
         job = jobs.fold(opened.records)
         if job.outcome == "done":
             raise UsageError(f"job {refer(folder)} is done; there is nothing to cancel")
-        give_back(opened, backend_for(job.plan["backend"]))
+        give_back(opened, backend_of(job.plan))
         opened.append("ended", outcome="cancelled")
         return jobs.fold(opened.records)
 
@@ -134,10 +170,9 @@ def _numbers(name: str) -> list[int]:
     return [int(match[1]) for match in found if match]
 
 
-def _create(config: Config, folder: Path, name: str, retry: bool = False) -> Ledger:
-    plan = make_plan(config, name).to_json()
+def _create(plan: "Plan", folder: Path, retry: bool = False) -> Ledger:
     try:
-        return Ledger.create(folder, plan=plan, uid=secrets.token_hex(4), pid=os.getpid())
+        return Ledger.create(folder, plan=plan.to_json(), uid=secrets.token_hex(4), pid=os.getpid())
     except FileExistsError:
         if retry:
             raise
@@ -162,6 +197,9 @@ def _ending(opened: Ledger) -> Iterator[None]:
     except KeyboardInterrupt:
         end("interrupted")
         raise Interrupted("interrupted", f"launcher resume {name} goes on") from None
+    except Detached:
+        end("detached")
+        raise
     except LauncherError as error:
         end("failed", str(error))
         raise

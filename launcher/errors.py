@@ -13,6 +13,8 @@ LauncherError            1
 │   └── NoRoom           3   this zone or region has none; another may
 ├── FirmwareRefused      4   the firmware does not fit or does not match
 └── Interrupted        130   Ctrl-C or SIGTERM
+
+Detached is no error: it leaves the story of a job early, with the machine still at work.
 """
 
 
@@ -100,3 +102,7 @@ class Interrupted(LauncherError):
     """The user, or the system, asked the launcher to stop."""
 
     exit_code = 130
+
+
+class Detached(BaseException):
+    """The machine is at work on its own, as the user asked; the launcher may go."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from launcher import cost
+
 OPEN = ("rented", "renting", "returning")
 
 
@@ -14,10 +16,14 @@ class Job:
     uid: str = ""  # random; tells two jobs of one name apart
     phase: str = "created"
     done: frozenset[str] = frozenset()
-    outcome: str = "unfinished"  # unfinished, done, failed, interrupted, cancelled
+    outcome: str = "unfinished"  # unfinished, detached, done, failed, interrupted, cancelled
     error: str = ""
     rental: str = "none"  # none, renting, rented, returning, returned
     machine: str = ""
+    place: str = ""  # the zone it was ordered in
+    request_id: str = ""  # of that order
+    order_seconds: float = 0.0  # after which it ends by itself
+    machines: int = 0  # how many were ordered so far
     proof: str = ""
     attempt: int = 0  # how often the job's script was started, on whichever machine
     script: str = ""  # the script on the present machine: "", started, lost
@@ -35,9 +41,15 @@ class Job:
         """Whether a machine may still exist for this job."""
         return self.rental in OPEN
 
+    @property
+    def ends(self) -> float:
+        """When the present machine ends by itself, seconds since the epoch."""
+        return self.rented_at + self.order_seconds
+
     def seconds_rented(self, now: float) -> float:
-        """Seconds of machine time used so far, over all its machines."""
-        running = now - self.rented_at if self.owes and self.rented_at else 0.0
+        """Seconds of machine time used so far, over all its machines. A machine that is looked
+        for days after it ended by itself was not paid for since."""
+        running = min(now, self.ends) - self.rented_at if self.owes and self.rented_at else 0.0
         return self.rented_seconds + running
 
 
@@ -60,8 +72,11 @@ def _created(_: Job, r: dict) -> dict:
     }
 
 
-def _attached(_: Job, r: dict) -> dict:
-    return {"pid": r["pid"], "outcome": "unfinished", "error": ""}
+def _attached(job: Job, r: dict) -> dict:
+    seconds = job.plan["max_run_seconds"] + r["added_seconds"]
+    cap = cost.usd(job.plan["usd_per_hour"], seconds)
+    plan = {**job.plan, "max_run_seconds": seconds, "cap_usd": cap}
+    return {"pid": r["pid"], "outcome": "unfinished", "error": "", "plan": plan}
 
 
 def _phase(job: Job, r: dict) -> dict:
@@ -83,10 +98,14 @@ def _timed(job: Job, now: float) -> dict:
     return {**job.phase_seconds, job.phase: spent}
 
 
-def _renting(_: Job, r: dict) -> dict:
+def _renting(job: Job, r: dict) -> dict:
     return {
         "rental": "renting",
         "machine": r["machine"],
+        "place": r["place"],
+        "request_id": r["request_id"],
+        "order_seconds": r["seconds"],
+        "machines": job.machines + 1,
         "rented_at": r["time"],
         "proof": "",
         "script": "",

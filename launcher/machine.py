@@ -2,35 +2,109 @@
 
 import contextlib
 import signal
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from launcher import job as jobs
-from launcher.backends.base import Backend, Machine, Rental
-from launcher.errors import LauncherError, MachineOwed
-from launcher.ledger import Ledger, is_alive
+from launcher import state
+from launcher.backends.base import Backend, Machine, Order, Rental
+from launcher.errors import CloudRefused, Detached, JobFailed, LauncherError, MachineOwed, NoRoom
+from launcher.ledger import Ledger, is_alive, read
+from launcher.plan import Plan
+
+KEY = "ssh_key"  # the job's own, in its folder, for as long as a machine knows it
+LEAST_SECONDS = 60  # shorter rentals cannot do anything
 
 
 @contextlib.contextmanager
 def rent(ledger: Ledger, backend: Backend) -> Iterator[Machine]:
-    """The job's machine, given back on every way out of the block.
+    """The job's machine, given back on every way out of the block but being Detached.
 
     The intent is on the disk before the request is made, so that whatever a killed launcher leaves
     behind is found by `resume` and `reap`. A machine that this job already has is taken up again.
     """
-    if jobs.fold(ledger.records).rental == "returning":  # a launcher died amid a deletion
-        give_back(ledger, backend)
-    job = jobs.fold(ledger.records)
-    name = machine_name(job)
     try:
-        machine = backend.attach(name) if job.owes else None
-        if machine is None:
-            ledger.append("renting", machine=name)
-            machine = backend.create(name, labels(ledger, job), job.plan["max_run_seconds"])
-            ledger.append("rented")
-        yield machine
-    finally:
+        machine = _take_up(ledger, backend) or _order(ledger, backend)
+        with contextlib.closing(machine):
+            yield machine
+    except Detached:
+        raise
+    except BaseException:
         give_back(ledger, backend)
+        raise
+    give_back(ledger, backend)
+
+
+def order_of(ledger: Ledger) -> Order:
+    """What the job's present machine was ordered with."""
+    job = jobs.fold(ledger.records)
+    labels = {"job": job.name, "uid": job.uid, "owner": state.owner()}
+    folder = ledger.folder.resolve()
+    return Order(job.machine, job.place, job.request_id, labels, folder, job.order_seconds)
+
+
+def _take_up(ledger: Ledger, backend: Backend) -> Machine | None:
+    job = jobs.fold(ledger.records)
+    if job.rental in ("renting", "rented") and (machine := backend.attach(order_of(ledger))):
+        ledger.append("rented")
+        return machine
+    give_back(ledger, backend)  # a launcher died amid a deletion, or the machine ended by itself
+    return None
+
+
+def _order(ledger: Ledger, backend: Backend) -> Machine:
+    """A new machine, in the first place that has one."""
+    plan = Plan(**jobs.fold(ledger.records).plan)
+    places, refusal = plan.places, None
+    while places:
+        order = _intend(ledger, plan, places[0])
+        try:
+            machine = backend.create(order)
+        except NoRoom as error:
+            give_back(ledger, backend)  # it may have stood there for a moment
+            places, refusal = _elsewhere(places, error), error
+        else:
+            ledger.append("rented")
+            return machine
+    raise CloudRefused(
+        f"no machine was to be had in any of {', '.join(plan.places)}; the last answer: {refusal}",
+        refusal.hint or "try again later, or allow more zones in gce.zones",
+    )
+
+
+def _elsewhere(places: list[str], refusal: NoRoom) -> list[str]:
+    """The places that are left: first those that the refusal itself names."""
+    left = [p for p in places[1:] if not (refusal.region and p.startswith(f"{refusal.region}-"))]
+    return sorted(left, key=lambda place: place not in refusal.elsewhere)
+
+
+def _intend(ledger: Ledger, plan: Plan, place: str) -> Order:
+    job = jobs.fold(ledger.records)
+    number = job.machines + 1
+    seconds = seconds_left(job)
+    if job.machines and seconds < LEAST_SECONDS:
+        raise JobFailed(
+            f"the machine time of the plan, {plan.max_run_seconds / 60:g} min, is used up",
+            f"launcher resume {job.name} --add-minutes N grants more",
+        )
+    name = f"{job.name}-{job.uid}" + (f"-{number}" if number > 1 else "")
+    ledger.append(
+        "renting",
+        machine=name,
+        place=place,
+        request_id=str(uuid.uuid4()),
+        seconds=int(seconds),
+    )
+    return order_of(ledger)
+
+
+def seconds_left(job: jobs.Job) -> float:
+    """How long another machine may run: the plan's time holds over all of them together. Time on
+    this computer is on nobody's bill."""
+    allowed = job.plan["max_run_seconds"]
+    return allowed if job.plan["backend"] == "local" else allowed - job.seconds_rented(time.time())
 
 
 def give_back(ledger: Ledger, backend: Backend) -> None:
@@ -45,17 +119,15 @@ def give_back(ledger: Ledger, backend: Backend) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep the machine
             ledger.append("returning")
         try:
-            backend.delete(job.machine)
-            left = [rental.name for rental in backend.rentals() if rental.name == job.machine]
+            proof = backend.delete(job.machine, job.place)
         except OSError as error:
-            left = [str(error)]
-        if left:
             raise MachineOwed(
-                f"machine {job.machine} could not be given back: {left[0]}",
+                f"machine {job.machine} could not be given back: {error}",
                 "launcher reap tries again; launcher status shows what is owed",
-            )
-        proof = f"{job.machine} was looked for after its deletion and is gone"
+            ) from error
         ledger.append("returned", proof=proof)
+        for name in (KEY, f"{KEY}.pub"):
+            (ledger.folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -81,24 +153,18 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def machine_name(job: jobs.Job) -> str:
-    """Repeatable, and different for two jobs of one name."""
-    return f"{job.name}-{job.uid}"
-
-
-def labels(ledger: Ledger, job: jobs.Job) -> dict[str, str]:
-    """What a machine must carry to be found, and left alone while its job lives."""
-    return {"job": job.name, "uid": job.uid, "folder": str(ledger.folder.resolve())}
-
-
-def reap(backend: Backend) -> tuple[list[Rental], list[str]]:
+def reap(backend: Backend, everybody: bool = False) -> tuple[list[Rental], list[str]]:
     """Delete every machine that no living job owns: (those deleted, a sentence per failure).
 
-    A job is alive while a launcher holds its ledger, wherever it was started from.
+    A job is alive while a launcher holds its ledger, wherever it was started from, and while it
+    works on detached. Machines that other computers ordered are left alone unless `everybody`:
+    whether their jobs live cannot be seen from here.
     """
     reaped, failures = [], []
-    for rental in orphans(backend):
+    for rental in backend.rentals():
         try:
+            if is_owned(rental) or not (everybody or is_ours(rental)):
+                continue
             _reap_one(rental, backend)
             reaped.append(rental)
         except (LauncherError, OSError) as error:
@@ -106,21 +172,29 @@ def reap(backend: Backend) -> tuple[list[Rental], list[str]]:
     return reaped, failures
 
 
-def orphans(backend: Backend) -> list[Rental]:
-    """The machines that no living job owns."""
-    return [r for r in backend.rentals() if not is_alive(Path(r.labels.get("folder", "")))]
+def is_ours(rental: Rental) -> bool:
+    """Whether this user ordered it from this computer."""
+    return rental.labels.get("owner") == state.owner()
+
+
+def is_owned(rental: Rental) -> bool:
+    """Whether a job that lives, as far as can be seen from here, needs it."""
+    folder = Path(rental.folder or "/nowhere")
+    if is_alive(folder):
+        return True
+    job = jobs.fold(read(folder))
+    return job.outcome == "detached" and job.machine == rental.name and time.time() < job.ends
 
 
 def _reap_one(rental: Rental, backend: Backend) -> None:
-    folder = Path(rental.labels.get("folder", ""))
     try:
-        ledger = Ledger.open(folder)
-    except FileNotFoundError:  # the job's record is lost; its machine must go all the same
-        backend.delete(rental.name)
+        ledger = Ledger.open(Path(rental.folder or "/nowhere"))
+    except OSError:  # the job's record is lost; its machine must go all the same
+        backend.delete(rental.name, rental.place)
         return
     with ledger:
         job = jobs.fold(ledger.records)
         if job.owes and job.machine == rental.name:
             give_back(ledger, backend)
         else:
-            backend.delete(rental.name)
+            backend.delete(rental.name, rental.place)

@@ -4,9 +4,9 @@ import shlex
 from dataclasses import asdict, dataclass
 
 from launcher import cost
+from launcher.backends.base import Quote
 from launcher.config import Config
-
-RECIPES = {"python": "vm_startup/python.sh"}
+from launcher.errors import ConfigError
 
 ARCHIVES = {
     version: f"https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_{version}.tar.gz"
@@ -32,10 +32,15 @@ class Plan:
     upload: dict[str, str]  # path on the machine: path here
     steps: dict[str, str]  # phase: shell command, run in the machine's work folder
     results: dict[str, int]  # file name: largest size in bytes
-    max_run_seconds: float
+    max_run_seconds: float  # over all the machines that the job may need
+    places: list[str]  # zones in the order in which they are tried
     usd_per_hour: float
     price_source: str
     cap_usd: float
+    project: str
+    insert: dict  # the request for a machine; its <words> are filled in when it is sent
+    access: dict  # how the machine is reached
+    choices: list[str]  # what was chosen, and why
     firmware: dict[str, str]  # inference, convention, compiler
     wanted_words: list[str]
     window_stride_ms: float
@@ -46,10 +51,12 @@ class Plan:
         return asdict(self)
 
 
-def make(config: Config, job: str, source: str) -> Plan:
-    """Decide everything about `job`. `source` is the folder that holds vm_startup here."""
-    price = cost.LOCAL
+def make(config: Config, job: str, source: str, quote: Quote) -> Plan:
+    """Decide everything about `job`. `source` is the folder that holds vm_startup here; `quote`
+    is what the backend offers. Raises ConfigError where it might cost more than max_usd."""
     seconds = config.machine.max_run_minutes * 60
+    cap = cost.usd(quote.usd_per_hour, seconds)
+    _check_cap(config, cap, quote)
     upload = {"vm_startup": source}
     if config.data.folder:
         upload["data"] = str(config.data.folder.resolve())
@@ -60,14 +67,23 @@ def make(config: Config, job: str, source: str) -> Plan:
         steps=_steps(config),
         results=dict(RESULTS),
         max_run_seconds=seconds,
-        usd_per_hour=price.usd_per_hour,
-        price_source=price.source,
-        cap_usd=cost.usd(price.usd_per_hour, seconds),
+        cap_usd=cap,
+        **asdict(quote),
         firmware=asdict(config.firmware),
         wanted_words=list(config.words.wanted),
         window_stride_ms=config.train.window_stride_ms,
         total_steps=sum(config.train.how_many_training_steps),
     )
+
+
+def _check_cap(config: Config, cap: float, quote: Quote) -> None:
+    bound, minutes = config.machine.max_usd, config.machine.max_run_minutes
+    if bound and cap > bound:
+        raise ConfigError(
+            f"{minutes:g} minutes at {cost.dollars(quote.usd_per_hour)} an hour may cost "
+            f"{cost.dollars(cap)}, more than machine.max_usd = {bound:g}",
+            "lower machine.max_run_minutes, take a cheaper machine, or raise machine.max_usd",
+        )
 
 
 def job_script(plan: Plan) -> str:
@@ -92,7 +108,8 @@ def headline(plan: Plan) -> str:
     price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
     return (
         f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
-        f"machine  {plan.backend}, {price}\n"
+        + "".join(f"choice   {choice}\n" for choice in plan.choices)
+        + f"machine  {_where(plan)}, {price}\n"
         f"cap      {plan.max_run_seconds / 60:g} minutes, {cost.dollars(plan.cap_usd)}"
     )
 
@@ -119,8 +136,13 @@ def archive_url(archive: str) -> str:
     return ARCHIVES.get(archive, archive)
 
 
+def _where(plan: Plan) -> str:
+    places = ", then ".join(plan.places)
+    return f"{plan.backend}, {plan.project}, {places}" if places else plan.backend
+
+
 def _steps(config: Config) -> dict[str, str]:
-    recipe = RECIPES[config.machine.recipe]
+    recipe = f"vm_startup/{config.machine.recipe}.sh"
     model = _flags(_model_flags(config))
     last = sum(config.train.how_many_training_steps)
     start = f"train/{config.train.model_architecture}.ckpt-{last}"

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.backends.base import Machine
-from launcher.errors import PullFailed
+from launcher.errors import JobFailed, PullFailed
 
 CALL_SECONDS = 60  # longest single call on a machine
 POLL_SECONDS = 0.5
+SLOWEST_POLL_SECONDS = 3.0
 CHUNK = 1 << 20  # bytes of log a poll may bring
+CHECKPOINT = (".data-00000-of-00001", ".index")  # the parts of one, in TensorFlow's format
+CHECKPOINT_BYTES = 64 << 20  # largest part; tiny_conv's has about 200 kB
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,11 @@ def start(machine: Machine, run: str, command: str, limit_seconds: float) -> boo
 
 def poll(machine: Machine, run: str, offset: int) -> Poll:
     """Look at a detached command once. The exit code is read before the log, so that a log read
-    after an exit code is complete."""
+    after an exit code is complete. The heartbeat tells the machine that somebody still asks."""
     place = shlex.quote(run)
     done = _run(
         machine,
-        f"cd {place} || exit 1; code=$(cat exit 2>/dev/null); "
+        f": >heartbeat; cd {place} || exit 1; code=$(cat exit 2>/dev/null); "
         'if [ -z "$code" ] && pid=$(cat pid 2>/dev/null) && ! kill -0 "$pid" 2>/dev/null; then '
         "sleep 0.2; code=$(cat exit 2>/dev/null || echo lost); fi; "
         'echo "${code:-running} $(stat -c %s out.log)"; '
@@ -86,14 +89,15 @@ def stop(machine: Machine, run: str) -> None:
 
 
 def follow(
-    machine: Machine, run: str, log: Path, base: int, deadline: float, on_bytes: Callable
+    machine: Machine, run: str, log: Path, base: int, deadline: float, on_poll: Callable
 ) -> int | None:
     """Append the log of a run to `log` until it ends; its exit code, or None if it was cut off.
 
     `base` is the length `log` had before this run, so the file itself says how far reading got.
-    `on_bytes` sees each piece after it is on the disk. Raises TimeoutError past `deadline`
-    (seconds since the epoch).
+    `on_poll` sees each piece, also an empty one, after it is on the disk. Raises JobFailed past
+    `deadline` (seconds since the epoch).
     """
+    pause = POLL_SECONDS
     with log.open("ab") as file:
         while True:
             seen = poll(machine, run, file.tell() - base)
@@ -102,13 +106,15 @@ def follow(
                 file.write(seen.chunk)
                 file.flush()
                 os.fsync(file.fileno())
-                on_bytes(seen.chunk)
-            elif ended:
+                pause = POLL_SECONDS
+            on_poll(seen.chunk)
+            if ended and not seen.chunk:
                 return seen.code
-            else:
-                time.sleep(POLL_SECONDS)
             if not ended and time.time() > deadline:
-                raise TimeoutError(f"no end of the job on {machine.name} within its time")
+                raise JobFailed(f"no end of the job on {machine.name} within its time")
+            if not seen.chunk:  # the longer nothing is said, the less often it is asked for
+                time.sleep(pause)
+                pause = min(pause * 1.25, SLOWEST_POLL_SECONDS)
 
 
 def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, str]:
@@ -122,6 +128,23 @@ def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, s
             raise PullFailed(f"the machine made no {name}")
         _pull_one(machine, name, limit, sums[name], folder)
     return {name: sums[name] for name in results}
+
+
+def pull_checkpoint(machine: Machine, prefix: str, folder: Path) -> None:
+    """Bring the two files of the checkpoint `prefix` into `folder`; those of older ones go.
+
+    The index comes last: without it the other is no checkpoint.
+    """
+    folder.mkdir(exist_ok=True)
+    name = prefix.rpartition("/")[2]
+    kept = [f"{name}{ending}" for ending in CHECKPOINT]
+    for file in kept:
+        with _arriving(folder / file) as arriving:
+            _get(machine, prefix.removesuffix(name) + file, arriving, CHECKPOINT_BYTES)
+            arriving.replace(folder / file)
+    for old in sorted(folder.iterdir(), reverse=True):  # index before data
+        if old.name not in kept:
+            old.unlink()
 
 
 def _checksums(machine: Machine, folder: Path) -> dict[str, str]:

@@ -100,6 +100,15 @@ def passed(report: dict) -> bool:
     return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["differing"] == 0
 
 
+def detached(job: Job) -> str:
+    """What to know of a job whose machine works on its own."""
+    ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
+    return (
+        f"Machine {job.machine} is at work on its own and ends by itself at {ends} at the latest; "
+        f"launcher resume {job.name} brings its results here before that."
+    )
+
+
 def paying(job: Job) -> str:
     """The last line of every command about a job: what is still being paid for."""
     if job.owes:

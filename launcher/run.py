@@ -1,14 +1,18 @@
 """The story of one job, on one screen."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import export_steps, job, package, plan, report, training
 from launcher.backends.base import Backend
 from launcher.console import Screen
+from launcher.errors import MachineLost
 from launcher.ledger import Ledger
 from launcher.machine import give_back, rent
+
+MACHINES = 12  # a job that lost so many has another trouble than bad luck
 
 
 def run(work: "Work") -> dict:
@@ -16,7 +20,8 @@ def run(work: "Work") -> dict:
     so the same call begins a job and resumes one."""
     if "pull" not in work.job.done:
         work.screen.say(plan.headline(plan.Plan(**work.job.plan)))
-        with rent(work.ledger, work.backend) as machine:
+    while "pull" not in work.job.done:
+        with _replacing(work), rent(work.ledger, work.backend) as machine:
             training.follow(work, machine)  # set up → train → freeze
             work.step("pull", lambda: training.pull(work, machine))
     work.step("give back", lambda: give_back(work.ledger, work.backend))
@@ -29,6 +34,18 @@ def run(work: "Work") -> dict:
     return report.read(work.folder)
 
 
+@contextlib.contextmanager
+def _replacing(work: "Work") -> Iterator[None]:
+    """A machine that is lost makes room for another, which goes on from the last checkpoint."""
+    try:
+        yield
+    except MachineLost as error:
+        work.lost += 1
+        if work.lost == MACHINES:
+            raise
+        work.screen.say(f"{error}; another machine goes on from the last checkpoint")
+
+
 @dataclass
 class Work:
     """A job in the hands of this launcher."""
@@ -36,6 +53,8 @@ class Work:
     ledger: Ledger
     backend: Backend
     screen: Screen
+    detach: bool = False  # leave once the machine is at work
+    lost: int = 0  # machines, by this launcher
 
     @property
     def job(self) -> job.Job:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from launcher import control, cost, ledger, report
+from launcher import control, cost, ledger, machine, report
 from launcher import job as jobs
+from launcher.backends.base import Rental
 from launcher.job import Job
 from launcher.training import LOG
 
@@ -22,15 +23,10 @@ def one(folder: Path) -> dict:
     return {"folder": str(folder), **shown, "owes": job.owes, "cost_usd": usd}
 
 
-def everything() -> dict:
-    """Every job below runs/ and every machine of this user."""
+def everything(project: str = "") -> dict:
+    """Every job below runs/ and every machine of the launcher, here and in the cloud."""
     machines = [
-        {
-            "name": rental.name,
-            "job": rental.labels.get("folder", "unknown"),
-            "age_seconds": round(time.time() - rental.created),
-        }
-        for rental in control.backend_for("local").rentals()
+        _machine(rental) for backend in control.everywhere(project) for rental in backend.rentals()
     ]
     return {"jobs": [one(folder) for folder in control.all_jobs()], "machines": machines}
 
@@ -40,10 +36,8 @@ def text(shown: dict) -> str:
     if "jobs" not in shown:
         return _detail(shown)
     lines = [_line(job) for job in shown["jobs"]] or ["no jobs in runs/"]
-    for machine in shown["machines"]:
-        lines.append(
-            f"machine {machine['name']}, {machine['age_seconds']} s old, of {machine['job']}"
-        )
+    for found in shown["machines"]:
+        lines.append(_machine_line(found))
     if not shown["machines"]:
         lines.append("Nothing is still being paid for.")
     return "\n".join(lines)
@@ -64,6 +58,32 @@ def log(folder: Path, follow: bool) -> Iterator[bytes]:
         if not alive:
             return
         time.sleep(POLL_SECONDS)
+
+
+def _machine(rental: Rental) -> dict:
+    now = time.time()
+    age = now - rental.created
+    return {
+        "name": rental.name,
+        "place": rental.place,
+        "state": rental.state,
+        "folder": rental.folder,
+        "ours": machine.is_ours(rental),
+        "owned": machine.is_owned(rental),
+        "age_seconds": round(age),
+        "ends_in_seconds": round(rental.ends - now) if rental.ends else None,
+        "cost_usd": cost.usd(rental.usd_per_hour, age),
+    }
+
+
+def _machine_line(shown: dict) -> str:
+    where = f" in {shown['place']}" if shown["place"] else ""
+    parts = [f"machine {shown['name']}{where}", shown["state"], f"{shown['age_seconds']} s old"]
+    parts += [f"{cost.dollars(shown['cost_usd'])} so far"] if shown["place"] else []
+    parts += [f"ends by itself in {shown['ends_in_seconds']} s"] if shown["ends_in_seconds"] else []
+    parts += ["a job needs it" if shown["owned"] else "no job needs it: launcher reap"]
+    parts += [] if shown["ours"] else ["ordered from another computer"]
+    return ", ".join([*parts, f"of {shown['folder'] or 'a job unknown'}"])
 
 
 def _line(shown: dict) -> str:

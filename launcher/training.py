@@ -1,13 +1,23 @@
 """The half of a job that happens on a machine: upload, start, follow the log, pull."""
 
+import contextlib
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher import remote
 from launcher.backends.base import Machine
-from launcher.errors import ConfigError, JobFailed, PullFailed, StepFailed
+from launcher.errors import (
+    ConfigError,
+    Detached,
+    JobFailed,
+    MachineLost,
+    PullFailed,
+    StepFailed,
+)
+from launcher.machine import order_of
 from launcher.plan import Plan, job_script, marker
 
 if TYPE_CHECKING:
@@ -16,23 +26,63 @@ if TYPE_CHECKING:
 LOG = "training.log"
 STARTS = 3  # how often a script that was cut off is started again on one machine
 PULLS = 3
+CHECKPOINTS = "checkpoints"  # the newest, in the job's folder until the results are there
+SILENCE_SECONDS = 180  # a machine that answers nothing for so long counts as lost
+RETRY_SECONDS = 2
 OUT_OF_TIME = 124  # what `timeout` exits with
+# Only names that a trainer of ours gives: the log is a stranger's, and this becomes a path.
+SAVED = re.compile(r'.*Saving to "\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})"')
 PROGRESS = re.compile(
     r"(?P<what>[^:#]*?)(?: #|: )(?P<done>\d{1,12})(?:/(?P<total>\d{1,12}))?(?P<note>.*)"
 )
 
 
 def follow(work: "Work", machine: Machine) -> None:
-    """Bring the machine's script to its end: start it, or take up the one that runs there.
+    """Bring the machine's script to its end: start it, or take up the one that runs there, over
+    as many reconnections as it takes.
 
-    Raises ConfigError where the trainer refused its data, StepFailed where a command failed.
+    Raises ConfigError where the trainer refused its data, StepFailed where a command failed,
+    MachineLost where the machine is gone or stays silent, Detached where the user wants to go.
     """
+    patience = Patience(work)
+    while True:
+        try:
+            return _follow(work, machine, patience)
+        except (ConnectionError, TimeoutError) as error:
+            patience.wait(machine, error)
+
+
+class Patience:
+    """How long a machine may stay silent before it counts as lost."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+        self.heard()
+
+    def heard(self) -> None:
+        """The machine has answered."""
+        self._since = time.monotonic()
+
+    def wait(self, machine: Machine, error: Exception) -> None:
+        """Pause before the next try. Raises MachineLost where there is no use in one."""
+        if gone := self._work.backend.why_gone(order_of(self._work.ledger)):
+            raise MachineLost(gone) from error
+        silent = time.monotonic() - self._since
+        if silent > SILENCE_SECONDS:
+            raise MachineLost(
+                f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
+            ) from error
+        self._work.screen.say(f"{machine.name} does not answer ({error}); asking again")
+        time.sleep(RETRY_SECONDS)
+
+
+def _follow(work: "Work", machine: Machine, patience: Patience) -> None:
     plan = Plan(**work.job.plan)
     log = work.folder / LOG
     for _ in range(STARTS):
         if not _is_under_way(work):
             _start(work, machine, plan, log)
-        code = _read_to_end(work, machine, plan, log)
+        code = _read_to_end(work, machine, plan, log, patience)
         if code == 0:
             return
         if code is not None:
@@ -44,18 +94,25 @@ def follow(work: "Work", machine: Machine) -> None:
 
 
 def pull(work: "Work", machine: Machine) -> None:
-    """Bring the results here, verified; a pull that fails is tried again."""
+    """Bring the results here, verified; a pull that fails is tried again.
+
+    Raises MachineLost where the machine is gone: another one can make the results anew from the
+    last checkpoint.
+    """
     plan = Plan(**work.job.plan)
     for attempt in range(1, PULLS + 1):
         try:
             sums = remote.pull(machine, plan.results, work.folder)
         except (PullFailed, ConnectionError, TimeoutError) as error:
+            if gone := work.backend.why_gone(order_of(work.ledger)):
+                raise MachineLost(gone) from error
             if attempt == PULLS:
                 raise
             work.screen.say(f"{error}; pulling again ({attempt + 1} of {PULLS})")
             time.sleep(attempt)
         else:
             work.ledger.append("pulled", sha256=sums)
+            shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
             return
 
 
@@ -67,20 +124,35 @@ def _start(work: "Work", machine: Machine, plan: Plan, log: Path) -> None:
     work.begin("upload")
     for target, source in plan.upload.items():
         machine.put(Path(source), target)
+    if (work.folder / CHECKPOINTS).exists():
+        machine.put(work.folder / CHECKPOINTS, "train")
     size = log.stat().st_size if log.exists() else 0
     # Written down first: a launcher that dies here finds the same run folder again, and `start`
     # does not begin a run twice.
     work.ledger.append("started", attempt=work.job.attempt + 1, log_base=size)
 
 
-def _read_to_end(work: "Work", machine: Machine, plan: Plan, log: Path) -> int | None:
+def _read_to_end(
+    work: "Work", machine: Machine, plan: Plan, log: Path, patience: Patience
+) -> int | None:
     run = f"run-{work.job.attempt}"
-    remote.start(machine, run, job_script(plan), plan.max_run_seconds)
-    deadline = work.job.rented_at + plan.max_run_seconds + 60
+    # It stops a little before the machine deletes itself, so that what it has to say is heard.
+    seconds = work.job.ends - time.time()
+    remote.start(machine, run, job_script(plan), max(1, seconds - min(120, seconds / 10)))
+    if work.detach:
+        raise Detached
     reader = LogReader(work, plan)
     if log.exists():
         reader(log.read_bytes()[work.job.log_base :])
-    return remote.follow(machine, run, log, work.job.log_base, deadline, reader)
+
+    def on_poll(chunk: bytes) -> None:
+        patience.heard()
+        if saved := reader(chunk):
+            with contextlib.suppress(PullFailed):  # a newer one has replaced it meanwhile
+                remote.pull_checkpoint(machine, saved, work.folder / CHECKPOINTS)
+
+    deadline = work.job.ends + 60
+    return remote.follow(machine, run, log, work.job.log_base, deadline, on_poll)
 
 
 def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
@@ -99,7 +171,8 @@ def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
 
 
 class LogReader:
-    """Reads a job's log as it grows: markers become phases, counts become progress."""
+    """Reads a job's log as it grows: markers become phases, counts become progress, and what was
+    saved is told."""
 
     def __init__(self, work: "Work", plan: Plan) -> None:
         self._work = work
@@ -107,15 +180,20 @@ class LogReader:
         self._total_steps = plan.total_steps
         self._rest = b""
 
-    def __call__(self, chunk: bytes) -> None:
+    def __call__(self, chunk: bytes) -> str:
+        """Read on; the newest checkpoint that this piece tells of, or ""."""
+        self._saved = ""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._read(line.decode(errors="replace").rstrip())
+        return self._saved
 
     def _read(self, line: str) -> None:
         phase = self._markers.get(line)
         if phase and phase != self._work.job.phase:
             self._work.begin(phase)
+        elif match := SAVED.fullmatch(line):
+            self._saved = match[1]
         elif match := PROGRESS.fullmatch(line):
             # Upstream's trainer prints `Step #120: …` and leaves the total to whoever knows it.
             total = match["total"] or (self._total_steps if match["what"] == "Step" else None)

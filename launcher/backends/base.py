@@ -25,7 +25,7 @@ class Quote:
     usd_per_hour: float
     price_source: str
     project: str = ""
-    insert: dict = field(default_factory=dict)  # the request's body; <words> are filled in per order
+    insert: dict = field(default_factory=dict)  # the request; its <words> are filled in per order
     access: dict = field(default_factory=dict)  # how to reach the machine
     choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
 

@@ -1,6 +1,7 @@
 """Machines that are folders on this computer: every step for real, no cloud, no cost."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from launcher.backends.base import Completed, Rental
+from launcher import cost, state
+from launcher.backends.base import Completed, Order, Quote, Rental
+from launcher.config import Config
 
 # Every process of a machine carries the machine's folder in its environment, so that all of them
 # can be found and ended, also those that left their parent's process group.
@@ -29,6 +32,7 @@ class LocalMachine:
 
     def run(self, command: str, *, timeout: float) -> Completed:
         """See base.Machine."""
+        self._reach()
         environment = {
             **os.environ,
             BELONGS_TO: str(self.folder),
@@ -59,6 +63,7 @@ class LocalMachine:
 
     def put(self, source: Path, target: str) -> None:
         """See base.Machine."""
+        self._reach()
         place = self.work / target
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -74,44 +79,66 @@ class LocalMachine:
             raise ValueError(f"no plain file of at most {limit:,} bytes")
         shutil.copyfile(self.work / source, target)
 
+    def close(self) -> None:
+        """See base.Machine: there is no connection."""
+
+    def _reach(self) -> None:
+        if not self.work.is_dir():
+            raise ConnectionError(f"{self.folder} was removed")
+
 
 class LocalBackend:
     """Machines below one folder of the user's."""
 
     def __init__(self, root: Path | None = None) -> None:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        self.root = root or Path(state) / "micro-speech-launcher" / "machines"
+        self.root = root or state.home() / "machines"
 
-    def create(self, name: str, labels: dict[str, str], max_run_seconds: float) -> LocalMachine:
-        """See base.Backend. A folder costs nothing, so `max_run_seconds` bounds only its
-        commands, which the job's start does.
+    def quote(self, config: Config) -> Quote:
+        """See base.Backend."""
+        return Quote([""], cost.LOCAL.usd_per_hour, cost.LOCAL.source)
+
+    def create(self, order: Order) -> LocalMachine:
+        """See base.Backend. A folder costs nothing, so its time bounds only its commands, which
+        the job's start does.
 
         The folder appears with its labels, so that a machine that is just being made is never
         taken for one without a job.
         """
-        existing = self.attach(name)
+        name = order.name
+        existing = self.attach(order)
         if existing:
             return existing
         unborn = self.root / f".{name}"
         for name_inside in ("work", "tmp"):
             (unborn / name_inside).mkdir(parents=True, exist_ok=True)
-        facts = {"labels": labels, "created": time.time()}
+        facts = {
+            "labels": order.labels,
+            "folder": str(order.folder),
+            "created": time.time(),
+        }
         (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
         unborn.rename(self.root / name)
         return LocalMachine(self.root / name)
 
-    def attach(self, name: str) -> LocalMachine | None:
+    def attach(self, order: Order) -> LocalMachine | None:
         """See base.Backend."""
-        folder = self.root / name
+        folder = self.root / order.name
         return LocalMachine(folder) if (folder / "work").is_dir() else None
 
-    def delete(self, name: str) -> None:
+    def why_gone(self, order: Order) -> str:
+        """See base.Backend."""
+        return "" if self.attach(order) else f"the folder of {order.name} was removed"
+
+    def delete(self, name: str, place: str) -> str:
         """See base.Backend."""
         folder = self.root / name
         _end_processes(folder)
-        for place in (folder, folder.with_name(f".{name}")):
-            _remove(place / "work")
-            _remove(place)  # the labels go last: a removal that is cut off is still found
+        for path in (folder, folder.with_name(f".{name}")):
+            _remove(path / "work")
+            _remove(path)  # the labels go last: a removal that is cut off is still found
+        if folder.exists():
+            raise FileExistsError(errno.EEXIST, "somebody made it anew", str(folder))
+        return f"{name} was looked for after its deletion and is gone"
 
     def rentals(self) -> list[Rental]:
         """See base.Backend."""
@@ -120,7 +147,7 @@ class LocalBackend:
             with contextlib.suppress(ValueError):  # killed within the write; it has no work folder
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 name = path.parent.name.removeprefix(".")
-                found.append(Rental(name, facts["labels"], facts["created"]))
+                found.append(Rental(name, facts["labels"], facts["folder"], facts["created"]))
         return found
 
 

@@ -10,9 +10,10 @@ ROOT = Path(__file__).parents[2]
 # Lower may be imported by higher, never the other way round.
 LAYERS = [
     ["errors"],
-    ["config", "cost", "job", "console", "doctor"],
-    ["plan", "ledger", "backends.base"],
-    ["backends.local"],
+    ["config", "cost", "console", "doctor", "state"],
+    ["job", "backends.base"],
+    ["plan", "ledger"],
+    ["backends.local", "backends.ssh"],
     ["machine", "remote", "package", "preflight"],
     ["training", "report", "export_steps"],
     ["run"],

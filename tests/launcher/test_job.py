@@ -13,7 +13,10 @@ def records(*events):
 
 
 CREATED = ("created", {"plan": {"job": "words-1"}, "uid": "ab", "pid": 1})
-RENTING = ("renting", {"machine": "words-1-ab"})
+RENTING = (
+    "renting",
+    {"machine": "words-1-ab", "place": "west1-a", "request_id": "1", "seconds": 3.0},
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,21 @@ def test_machine_time_adds_up_over_rentals():
     back = ("returned", {"proof": "gone"})
     job = fold(records(CREATED, RENTING, "rented", back, RENTING, "rented"))
     assert job.rented_seconds == 2.0
-    assert job.seconds_rented(now=10.0) == 2.0 + (10.0 - 4.0)
+    assert job.seconds_rented(now=6.0) == 2.0 + (6.0 - 4.0)
+
+
+def test_a_machine_that_ended_by_itself_costs_no_more():
+    """Time is counted to the end that the order set, however late somebody looks."""
+    job = fold(records(CREATED, RENTING, "rented"))
+    assert job.seconds_rented(now=1000.0) == 3.0
+
+
+def test_added_time_raises_the_cap():
+    """Minutes granted at a resumption are added to the plan's time and to what it may cost."""
+    plan = {"job": "words-1", "max_run_seconds": 3600.0, "usd_per_hour": 0.5, "cap_usd": 0.5}
+    granted = ("attached", {"pid": 2, "added_seconds": 1800.0})
+    job = fold(records(("created", {"plan": plan, "uid": "ab", "pid": 1}), granted))
+    assert (job.plan["max_run_seconds"], job.plan["cap_usd"]) == (5400.0, 0.75)
 
 
 def test_phases_are_timed_and_remembered():

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from launcher import remote
-from launcher.errors import PullFailed
+from launcher.errors import JobFailed, PullFailed
 
 
 def follow(machine, run, log, seconds=30):
@@ -37,7 +37,7 @@ def test_a_start_that_was_cut_off_is_made_good(machine, tmp_path):
 def test_a_run_that_never_falls_silent_meets_its_deadline(machine, tmp_path):
     """Output without end does not keep a follower past the deadline."""
     remote.start(machine, "run-1", "while :; do echo x; done", 20)
-    with pytest.raises(TimeoutError, match="within its time"):
+    with pytest.raises(JobFailed, match="within its time"):
         follow(machine, "run-1", tmp_path / "log", seconds=1)
 
 
@@ -56,7 +56,7 @@ def test_following_goes_on_where_it_stopped(machine, tmp_path):
     """A follower that comes back reads on from its byte, losing and repeating nothing."""
     log = tmp_path / "log"
     remote.start(machine, "run-1", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done", 30)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(JobFailed):
         follow(machine, "run-1", log, seconds=0.8)
     assert follow(machine, "run-1", log) == 0
     assert log.read_bytes() == b"1\n2\n3\n4\n5\n6\n"

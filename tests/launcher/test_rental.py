@@ -3,16 +3,15 @@ import signal
 import pytest
 
 from launcher import job as jobs
-from launcher.errors import MachineOwed
+from launcher.errors import CloudRefused, Detached, JobFailed, MachineOwed, NoRoom
 from launcher.ledger import Ledger
-from launcher.machine import give_back, labels, orphans, reap, rent
+from launcher.machine import give_back, order_of, reap, rent
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def ledger(tmp_path, plan):
     """The open record of a job that has no machine yet."""
-    plan = {"job": "words-1", "max_run_seconds": 60}
-    with Ledger.create(tmp_path / "job", plan=plan, uid="ab", pid=1) as opened:
+    with Ledger.create(tmp_path / "job", plan=plan().to_json(), uid="ab", pid=1) as opened:
         yield opened
 
 
@@ -25,15 +24,20 @@ class Stubborn:
     def __getattr__(self, name):
         return getattr(self._backend, name)
 
-    def delete(self, name):
+    def delete(self, name, place):
         if self._times:
             self._times -= 1
             raise OSError("the network is down")
-        self._backend.delete(name)
+        return self._backend.delete(name, place)
 
 
 def state(ledger):
     return jobs.fold(ledger.records)
+
+
+def intend(ledger, seconds=60):
+    """What a launcher writes down before it orders a machine."""
+    ledger.append("renting", machine="words-1-ab", place="", request_id="1", seconds=seconds)
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt, SystemExit])
@@ -56,9 +60,9 @@ def test_giving_back_outlasts_an_interrupt(ledger, backend, number):
     """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
 
     class Interrupted(Stubborn):
-        def delete(self, name):
+        def delete(self, name, place):
             signal.raise_signal(number)
-            super().delete(name)
+            return super().delete(name, place)
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -78,9 +82,10 @@ def test_the_intent_is_written_before_the_request(ledger, backend):
         delete = backend.delete
         rentals = backend.rentals
 
-        def create(self, name, *_):
+        def create(self, order):
             assert state(ledger).rental == "renting"
-            assert state(ledger).machine == name
+            assert state(ledger).machine == order.name
+            assert state(ledger).request_id == order.request_id
             raise ConnectionError("no reply")
 
     with pytest.raises(ConnectionError), rent(ledger, Dies()):
@@ -90,8 +95,8 @@ def test_the_intent_is_written_before_the_request(ledger, backend):
 
 def test_a_machine_that_a_dead_launcher_left_is_taken_up(ledger, backend):
     """A resumed job uses the machine it already has, and gives that back."""
-    ledger.append("renting", machine="words-1-ab")
-    backend.create("words-1-ab", labels(ledger, state(ledger)), 60).run("touch mark", timeout=10)
+    intend(ledger)
+    backend.create(order_of(ledger)).run("touch mark", timeout=10)
     with rent(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 0
     assert backend.rentals() == []
@@ -99,8 +104,8 @@ def test_a_machine_that_a_dead_launcher_left_is_taken_up(ledger, backend):
 
 def test_a_deletion_that_was_cut_off_is_finished_first(ledger, backend):
     """A machine that a dying launcher had begun to delete is not worked on again."""
-    ledger.append("renting", machine="words-1-ab")
-    backend.create("words-1-ab", labels(ledger, state(ledger)), 60).run("touch mark", timeout=10)
+    intend(ledger)
+    backend.create(order_of(ledger)).run("touch mark", timeout=10)
     ledger.append("returning")
     with rent(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 1
@@ -126,27 +131,142 @@ def test_reap_leaves_the_machine_of_a_living_job_alone(ledger, backend):
 
 def test_reap_gives_back_what_a_dead_launcher_left(ledger, backend):
     """A machine whose job is dead is deleted, and its ledger says so."""
-    ledger.append("renting", machine="words-1-ab")
-    backend.create("words-1-ab", labels(ledger, state(ledger)), 60)
+    intend(ledger)
+    backend.create(order_of(ledger))
     ledger.close()
-    assert [rental.name for rental in orphans(backend)] == ["words-1-ab"]
     reaped, failures = reap(backend)
     assert ([rental.name for rental in reaped], failures) == (["words-1-ab"], [])
     with Ledger.open(ledger.folder) as opened:
         assert state(opened).rental == "returned"
 
 
-def test_reap_finds_a_machine_whose_ledger_is_lost(backend):
+def test_reap_finds_a_machine_whose_ledger_is_lost(backend, order):
     """A machine that only its labels remember goes too."""
-    backend.create("words-9-zz", {"job": "words-9", "folder": "/no/such/folder"}, 60)
+    backend.create(order("words-9-zz"))
     assert [rental.name for rental in reap(backend)[0]] == ["words-9-zz"]
     assert backend.rentals() == []
 
 
-def test_reap_goes_on_after_a_failure(backend):
+def test_reap_goes_on_after_a_failure(backend, order):
     """One machine that resists does not keep the others."""
     for name in ("a-1-x", "b-1-y"):
-        backend.create(name, {"folder": "/no/such/folder"}, 60)
+        backend.create(order(name))
     reaped, failures = reap(Stubborn(backend, times=1))
     assert len(reaped) == 1
     assert failures == ["a-1-x: the network is down"]
+
+
+class Crowded:
+    """A backend with places, of which some have no machine to give."""
+
+    def __init__(self, backend, refusals):
+        self._backend, self._refusals, self.asked = backend, refusals, []
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+    def create(self, order):
+        self.asked.append(order.place)
+        if order.place in self._refusals:
+            raise self._refusals[order.place]
+        return self._backend.create(order)
+
+
+PLACES = ["west1-a", "west1-b", "east1-a", "east1-b"]
+
+
+@pytest.mark.parametrize(
+    ("refusals", "asked"),
+    [
+        ({}, ["west1-a"]),
+        ({"west1-a": NoRoom("full")}, ["west1-a", "west1-b"]),
+        ({"west1-a": NoRoom("full", elsewhere=("east1-b", "mars1-a"))}, ["west1-a", "east1-b"]),
+        ({"west1-a": NoRoom("quota", region="west1")}, ["west1-a", "east1-a"]),
+        (
+            {
+                "west1-a": NoRoom("full", elsewhere=("east1-b",)),
+                "east1-b": NoRoom("full", elsewhere=("west1-a",)),
+            },
+            ["west1-a", "east1-b", "west1-b"],
+        ),
+    ],
+    ids=["room", "next", "named by the refusal", "region out", "never twice"],
+)
+def test_a_place_without_room_makes_way_for_another(tmp_path, backend, plan, refusals, asked):
+    """After a stockout the places that the refusal names come first, then the other allowed ones;
+    after a quota nothing else in that region is tried."""
+    crowded = Crowded(backend, refusals)
+    made = plan(places=PLACES).to_json()
+    with Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger:
+        with rent(ledger, crowded):
+            assert state(ledger).place == asked[-1]
+            assert len(backend.rentals()) == 1
+        assert crowded.asked == asked
+        assert not state(ledger).owes
+
+
+def test_no_room_anywhere_names_all_places_and_leaves_nothing(tmp_path, backend, plan):
+    """Stockout everywhere is the cloud's refusal, with every place that was tried."""
+    crowded = Crowded(backend, {place: NoRoom("full") for place in PLACES})
+    made = plan(places=PLACES).to_json()
+    with (
+        Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger,
+        pytest.raises(CloudRefused, match="west1-a, west1-b, east1-a, east1-b") as refused,
+        rent(ledger, crowded),
+    ):
+        pass
+    assert refused.value.exit_code == 3
+    assert backend.rentals() == []
+    assert not state(ledger).owes
+
+
+def test_time_is_shared_by_all_machines_of_a_job(tmp_path, backend, plan):
+    """A replacement may run only as long as the plan's time has left, and none is rented when
+    that is used up."""
+    made = plan(backend="gce", max_run_seconds=3600).to_json()
+    with Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger:
+        with rent(ledger, backend):
+            assert state(ledger).order_seconds == 3600
+        intend(ledger, seconds=3600)
+        ledger.records[-1]["time"] -= 1800  # half an hour ago
+        with rent(ledger, backend):
+            assert state(ledger).order_seconds == pytest.approx(1800, abs=5)
+        intend(ledger, seconds=3600)
+        ledger.records[-1]["time"] -= 1790
+        with pytest.raises(JobFailed, match="60 min, is used up"), rent(ledger, backend):
+            pass
+
+
+def test_a_detached_job_keeps_its_machine(ledger, backend):
+    """A machine that was left at work is not given back, nor reaped while it may run."""
+    with pytest.raises(Detached), rent(ledger, backend):
+        raise Detached
+    ledger.append("ended", outcome="detached")
+    ledger.close()
+    assert reap(backend) == ([], [])
+    assert len(backend.rentals()) == 1
+
+
+def test_a_detached_machine_past_its_end_is_reaped(ledger, backend):
+    """A detached machine that should have ended by itself long ago is no longer spared."""
+    intend(ledger)
+    backend.create(order_of(ledger))
+    ledger.append("ended", outcome="detached")
+    ledger.close()
+    path = ledger.folder / "ledger.jsonl"
+    path.write_text(path.read_text().replace('"seconds": 60', '"seconds": -1'))
+    assert len(reap(backend)[0]) == 1
+
+
+def test_a_colleagues_machine_is_left_alone(backend, order):
+    """A machine that another computer ordered goes only where that is asked for."""
+    backend.create(order(owner="somebody else"))
+    assert reap(backend) == ([], [])
+    assert len(reap(backend, everybody=True)[0]) == 1
+
+
+def test_the_key_of_a_machine_goes_with_it(ledger, backend):
+    """A job's SSH key is not kept longer than a machine that knows it."""
+    with rent(ledger, backend):
+        (ledger.folder / "ssh_key").write_text("secret")
+    assert not (ledger.folder / "ssh_key").exists()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from launcher import job as jobs
 from launcher import ledger
-from launcher.backends.local import BELONGS_TO
+from launcher.backends.local import BELONGS_TO, LocalBackend
 from launcher.package import ARTEFACTS
 
 CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.toml"
@@ -183,6 +184,45 @@ def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
     assert digests(folder) == digests(finished[0])
     assert desk.machines() == []
     assert desk.processes() == []
+
+
+def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(desk, finished):
+    """A machine that vanishes amid a real training is replaced; the new one goes on from the
+    checkpoint that was pulled, and every artefact equals that of an undisturbed run."""
+    launcher = desk.start("train", str(CONFIG), *SMALL)
+    folder = desk.folder / "runs" / "quickstart-1"
+    deadline = time.monotonic() + PATIENCE
+    while not list(folder.glob("checkpoints/*.index")):
+        assert time.monotonic() < deadline, "no checkpoint was pulled"
+        time.sleep(0.01)
+    (name,) = desk.machines()
+    LocalBackend(next((desk.folder / "state").glob("*/machines"))).delete(name, "")
+    _, err = launcher.communicate(timeout=PATIENCE)
+    assert launcher.returncode == 0, err
+    assert "another machine goes on from the last checkpoint" in err
+    log = (folder / "training.log").read_text()
+    assert log.count("== train ==") == 2
+    (step,) = re.findall(r"Training from step: (\d+)", log)
+    assert int(step) > 1
+    assert digests(folder) == digests(finished[0])
+    assert not (folder / "checkpoints").exists()
+    assert (desk.machines(), desk.processes()) == ([], [])
+
+
+def test_a_detached_job_is_left_at_work_and_fetched_later(desk, trained, finished):
+    """`--detach` leaves once the machine is at work; `reap` spares it; `resume` brings the results
+    of that one training here."""
+    code, out, err = desk.run("resume", "words-1", "--detach")
+    assert code == 0, err
+    assert "is at work on its own" in out
+    assert desk.job("words-1").outcome == "detached"
+    assert "nothing to give back" in desk.run("reap")[1]
+    assert desk.machines()
+    code, out, err = desk.run("resume", "words-1")
+    assert code == 0, err
+    assert (trained / "training.log").read_text().count("== train ==") == 1
+    assert digests(trained) == digests(finished[0])
+    assert (desk.machines(), desk.processes()) == ([], [])
 
 
 @pytest.mark.parametrize("phase", PHASES)
