@@ -28,6 +28,7 @@ STARTS = 3  # how often a script that was cut off is started again on one machin
 PULLS = 3
 CHECKPOINTS = "checkpoints"  # the newest, in the job's folder until the results are there
 SILENCE_SECONDS = 180  # a machine that answers nothing for so long counts as lost
+REFUSAL_SECONDS = 10
 RETRY_SECONDS = 2
 OUT_OF_TIME = 124  # what `timeout` exits with
 # Only names that a trainer of ours gives: the log is a stranger's, and this becomes a path.
@@ -48,7 +49,7 @@ def follow(work: "Work", machine: Machine) -> None:
     while True:
         try:
             return _follow(work, machine, patience)
-        except (ConnectionError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError, PullFailed) as error:
             patience.wait(machine, error)
 
 
@@ -64,10 +65,13 @@ class Patience:
         self._since = time.monotonic()
 
     def wait(self, machine: Machine, error: Exception) -> None:
-        """Pause before the next try. Raises MachineLost where there is no use in one."""
+        """Pause before the next try. Raises MachineLost where there is no use in one, and `error`
+        where the machine answers, but keeps refusing: it may be just about to vanish."""
         if gone := self._work.backend.why_gone(order_of(self._work.ledger)):
             raise MachineLost(gone) from error
         silent = time.monotonic() - self._since
+        if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:
+            raise error
         if silent > SILENCE_SECONDS:
             raise MachineLost(
                 f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
