@@ -1,0 +1,106 @@
+"""Machines of Google's Compute Engine.
+
+Only `client` imports google, and only once a request is to be made: it takes a second.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.backends.base import Machine, Order, Quote, Rental
+from launcher.backends.gce.waits import Waits
+from launcher.config import Config
+
+if TYPE_CHECKING:
+    from launcher.backends.gce.client import Client
+
+
+def _say_nothing(text: str) -> None:
+    """Where nobody listens."""
+
+
+class GceBackend:
+    """The machines of one project: see base.Backend for each call.
+
+    `insert` and `access` are a quote's; without them machines can be listed and deleted. `say`
+    hears what is waited for.
+    """
+
+    waits = Waits()
+
+    def __init__(
+        self,
+        project: str,
+        access: dict | None = None,
+        insert: dict | None = None,
+        say: Callable[[str], None] = _say_nothing,
+    ) -> None:
+        self._project = project
+        self._access = access or {}
+        self._insert = insert or {}
+        self._say = say
+
+    @classmethod
+    def for_quote(cls, config: Config) -> "GceBackend":
+        """A backend that can do what `config` asks for, but for making machines."""
+        return cls(config.gce.project, {"impersonate": config.gce.impersonate})
+
+    def quote(self, config: Config) -> Quote:
+        """See base.Backend."""
+        import vm_startup
+        from launcher.backends.gce import choices
+
+        startup = Path(vm_startup.__file__).with_name("startup.sh").read_text(encoding="utf-8")
+        return choices.quote(self._client, config, startup)
+
+    def create(self, order: Order) -> Machine:
+        """See base.Backend. Each wait ends as waits.py says."""
+        from launcher.backends.gce import birth, login, request
+        from launcher.backends.ssh import new_key
+
+        body = request.fill(self._insert, order, new_key(order.folder), datetime.now(UTC))
+        self._say(f"asking for {order.name} in {order.place}")
+        birth.make(self._client, order, body)
+        self._say(f"{order.name} runs in {order.place}; waiting for its host keys and a login")
+        return login.reach(self._client, order, self._access)
+
+    def attach(self, order: Order) -> Machine | None:
+        """See base.Backend. A machine that powered itself off is started again; raises NoRoom
+        where its zone has no room for it now."""
+        from launcher.backends.gce import birth, login
+        from launcher.backends.ssh import new_key
+
+        machine = birth.settle(self._client, order)
+        if machine is None:
+            return None
+        if machine.get("status") in birth.STOPPED:
+            self._say(f"{order.name} powered itself off; starting it again")
+            key = new_key(order.folder)
+            birth.start_again(self._client, order, machine, self._access["user"], key)
+        return login.reach(self._client, order, self._access)
+
+    def why_gone(self, order: Order) -> str:
+        """See base.Backend."""
+        from launcher.backends.gce import end
+
+        return end.why_gone(self._client, order)
+
+    def delete(self, name: str, place: str) -> str:
+        """See base.Backend."""
+        from launcher.backends.gce import end
+
+        return end.delete(self._client, name, place)
+
+    def rentals(self) -> list[Rental]:
+        """See base.Backend."""
+        from launcher.backends.gce import listing
+
+        return listing.rentals(self._client)
+
+    @cached_property
+    def _client(self) -> "Client":
+        from launcher.backends.gce.client import Client
+
+        return Client(self._project, self._access.get("impersonate", ""), self.waits)
