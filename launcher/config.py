@@ -194,6 +194,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         _apply(table, override)
     config = _build(Config, table, str(path), "")
     _check_together(config, path)
+    _check_gce(config.gce, path)
     return config
 
 
@@ -297,4 +298,23 @@ def _check_together(config: Config, path: Path) -> None:
         raise ConfigError(
             f"{path}: data.validation_percentage and data.testing_percentage leave "
             "less than 20 % of the speakers to train on"
+        )
+
+
+def _check_gce(gce: Gce, path: Path) -> None:
+    """What Compute Engine would refuse, or a shell misread, whatever the project."""
+    for name in ("zones", "image_families"):
+        if not getattr(gce, name):
+            raise ConfigError(f"{path}: gce.{name} is empty; name at least one")
+    names = [*gce.zones, *gce.image_families, gce.machine_type, gce.disk_type, gce.image_project]
+    for name in (*names, gce.network, *filter(None, [gce.subnet])):
+        if not re.fullmatch(r"[a-z][-a-z0-9.:]{0,62}", name):
+            raise ConfigError(
+                f"{path}: [gce] names {name!r}, which Compute Engine would not take",
+                "its names are lower-case letters, digits and hyphens",
+            )
+    if not re.fullmatch(r"[a-z_][-a-z0-9_]{0,31}", gce.user) or gce.user == "root":
+        raise ConfigError(
+            f"{path}: gce.user = {gce.user!r} cannot log in",
+            "use lower-case letters, digits, - and _, beginning with a letter; not root",
         )
