@@ -1,0 +1,318 @@
+"""The calls of the API, one method each, over the fleet and the catalogue."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fake_gce import errors, listing, machines, views
+from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Image
+from fake_gce.fleet import Fleet
+from fake_gce.machines import Instance, last
+from fake_gce.operations import WAIT_SECONDS, Operation
+
+IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
+
+
+@dataclass
+class Call:
+    """One request, taken apart."""
+
+    method: str  # "instances.insert"
+    path: dict[str, str]
+    query: dict[str, str]
+    body: dict
+
+    @property
+    def project(self) -> str:
+        return self.path["project"]
+
+    @property
+    def zone(self) -> str:
+        return self.path["zone"]
+
+
+class Api:
+    """Answers calls that are valid by themselves."""
+
+    def __init__(self, fleet: Fleet, project: str, page_size: int) -> None:
+        self.fleet = fleet
+        self.project = project
+        self.page_size = page_size
+        self.catalogue = fleet.catalogue
+        self.operations = fleet.operations
+        self.instances = fleet.instances
+        self.disks = fleet.disks
+
+    def answer(self, call: Call) -> dict:
+        """Carry out a call. Raises ApiError."""
+        name = call.method.replace(".", "_").lower()
+        method: Callable[[Call], dict] | None = getattr(self, name, None)
+        if method is None:
+            raise errors.ApiError(501, "notImplemented", f"the fake has no {call.method}")
+        self._check_place(call)
+        if call.method == "zoneOperations.wait":
+            return method(call)  # others go on meanwhile
+        with self.fleet.lock:
+            return method(call)
+
+    # Instances
+
+    def instances_insert(self, call: Call) -> dict:
+        if earlier := self._earlier(call):
+            return earlier
+        body, name = call.body, call.body["name"]
+        image = self._check_insert(call)
+        if (call.zone, name) in self.instances:
+            raise errors.already_exists(
+                f"projects/{call.project}/zones/{call.zone}/instances/{name}"
+            )
+        instance = self.fleet.order(body, call.project, call.zone, image)
+        return self._begin(call, instance, lambda: self.fleet.create(instance))
+
+    def instances_get(self, call: Call) -> dict:
+        return self._instance(call).resource
+
+    def instances_list(self, call: Call) -> dict:
+        items = [i.resource for i in self.instances.values() if i.zone == call.zone]
+        return listing.page("compute#instanceList", items, call.query, self.page_size)
+
+    def instances_aggregatedlist(self, call: Call) -> dict:
+        items = [instance.resource for instance in self.instances.values()]
+        zones = self.catalogue.zones()
+        return listing.aggregated("instance", items, zones, call.query, self.page_size)
+
+    def instances_delete(self, call: Call) -> dict:
+        if earlier := self._earlier(call):
+            return earlier
+        instance = self._instance(call)
+        return self._begin(call, instance, lambda: self.fleet.delete(instance))
+
+    def instances_start(self, call: Call) -> dict:
+        instance = self._instance(call)
+        return self._earlier(call) or self._begin(
+            call, instance, lambda: self.fleet.start(instance)
+        )
+
+    def instances_stop(self, call: Call) -> dict:
+        instance = self._instance(call)
+        return self._earlier(call) or self._begin(call, instance, lambda: self.fleet.stop(instance))
+
+    def instances_reset(self, call: Call) -> dict:
+        instance = self._instance(call)
+        return self._earlier(call) or self._begin(
+            call, instance, lambda: self.fleet.reset(instance)
+        )
+
+    def instances_setmetadata(self, call: Call) -> dict:
+        instance = self._instance(call)
+        _check_fingerprint(
+            call.body.get("fingerprint"), instance.resource["metadata"]["fingerprint"]
+        )
+
+        def work() -> None:
+            items = call.body.get("items", [])
+            instance.resource["metadata"] = machines.metadata({"items": items})
+            instance.vm.authorize(instance.metadata("ssh-keys"))
+
+        return self._begin(call, instance, work)
+
+    def instances_setlabels(self, call: Call) -> dict:
+        instance = self._instance(call)
+        _check_fingerprint(call.body.get("labelFingerprint"), instance.resource["labelFingerprint"])
+
+        def work() -> None:
+            labels = call.body.get("labels", {})
+            instance.resource |= {
+                "labels": labels,
+                "labelFingerprint": machines.fingerprint(labels),
+            }
+
+        return self._begin(call, instance, work)
+
+    def instances_getguestattributes(self, call: Call) -> dict:
+        return views.guest_attributes(self._instance(call), call.query)
+
+    def instances_getserialportoutput(self, call: Call) -> dict:
+        return views.serial_output(self._instance(call), call.query)
+
+    # Operations
+
+    def zoneoperations_get(self, call: Call) -> dict:
+        return self._operation(call).resource
+
+    def zoneoperations_list(self, call: Call) -> dict:
+        items = [o.resource for o in self.operations.all.values() if o.zone == call.zone]
+        return listing.page("compute#operationList", items, call.query, self.page_size)
+
+    def zoneoperations_wait(self, call: Call) -> dict:
+        operation = self._operation(call)
+        operation.done.wait(WAIT_SECONDS)
+        return operation.resource
+
+    # Disks
+
+    def disks_get(self, call: Call) -> dict:
+        key = (call.zone, call.path["disk"])
+        if key not in self.disks:
+            raise errors.not_found(f"projects/{call.project}/zones/{key[0]}/disks/{key[1]}")
+        return self.disks[key]
+
+    def disks_list(self, call: Call) -> dict:
+        items = [disk for (zone, _), disk in self.disks.items() if zone == call.zone]
+        return listing.page("compute#diskList", items, call.query, self.page_size)
+
+    def disks_aggregatedlist(self, call: Call) -> dict:
+        zones = self.catalogue.zones()
+        items = list(self.disks.values())
+        return listing.aggregated("disk", items, zones, call.query, self.page_size)
+
+    def disks_delete(self, call: Call) -> dict:
+        disk = self.disks_get(call)
+        return self._earlier(call) or self._begin_on(
+            call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None)
+        )
+
+    # What there is
+
+    def projects_get(self, call: Call) -> dict:
+        return views.project(call.project)
+
+    def zones_get(self, call: Call) -> dict:
+        return views.zone(self.catalogue, call.project, call.zone)
+
+    def zones_list(self, call: Call) -> dict:
+        items = [views.zone(self.catalogue, call.project, zone) for zone in self.catalogue.zones()]
+        return listing.page("compute#zoneList", items, call.query, self.page_size)
+
+    def regions_get(self, call: Call) -> dict:
+        return views.region(self.catalogue, call.project, call.path["region"], self.fleet.usage)
+
+    def regions_list(self, call: Call) -> dict:
+        regions = self.catalogue.regions
+        items = [
+            views.region(self.catalogue, call.project, name, self.fleet.usage) for name in regions
+        ]
+        return listing.page("compute#regionList", items, call.query, self.page_size)
+
+    def machinetypes_get(self, call: Call) -> dict:
+        return views.machine_type(self.catalogue, call.project, call.zone, call.path["machineType"])
+
+    def machinetypes_list(self, call: Call) -> dict:
+        here = [
+            n for n in self.catalogue.machine_types if self.catalogue.has_machine_type(n, call.zone)
+        ]
+        items = [views.machine_type(self.catalogue, call.project, call.zone, name) for name in here]
+        return listing.page("compute#machineTypeList", items, call.query, self.page_size)
+
+    def images_getfromfamily(self, call: Call) -> dict:
+        return views.image_of_family(self.catalogue, call.project, call.path["family"])
+
+    def images_get(self, call: Call) -> dict:
+        return views.image(self.catalogue, call.project, call.path["image"])
+
+    def images_list(self, call: Call) -> dict:
+        items = [
+            views.show(image) for image in self.catalogue.images if image.project == call.project
+        ]
+        return listing.page("compute#imageList", items, call.query, self.page_size)
+
+    def _check_place(self, call: Call) -> None:
+        if call.project != self.project and not call.method.startswith("images."):
+            raise errors.not_found(f"projects/{call.project}")
+        if "zone" in call.path and call.zone not in self.catalogue.zones():
+            if call.method == "zones.get":
+                raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
+            raise errors.invalid("zone", call.zone, "Unknown zone.")
+
+    def _check_insert(self, call: Call) -> Image:
+        """The image of the boot disk. Raises ApiError where the request asks for what is not."""
+        body, zone = call.body, call.zone
+        kind = last(body["machineType"])
+        if not self.catalogue.has_machine_type(kind, zone):
+            why = f"Machine type with name '{kind}' does not exist in zone '{zone}'."
+            raise errors.invalid("resource.machineType", body["machineType"], why)
+        platform = body.get("minCpuPlatform", "")
+        if platform and platform not in self.catalogue.platforms_of(zone):
+            known = (
+                "is not available in zone" if platform in ALL_PLATFORMS else "is unknown in zone"
+            )
+            raise errors.invalid("resource.minCpuPlatform", platform, f"It {known} '{zone}'.")
+        if not body.get("disks"):
+            raise errors.invalid("resource.disks", "", "At least one boot disk is required.")
+        _check_scheduling(body.get("scheduling", {}))
+        return self._check_disk(body["disks"][0])
+
+    def _check_disk(self, disk: dict) -> Image:
+        place = "resource.disks[0].initializeParams"
+        parameters = disk.get("initializeParams", {})
+        image = self._image(parameters.get("sourceImage", ""), f"{place}.sourceImage")
+        kind = last(parameters.get("diskType", "pd-standard"))
+        if kind not in DISK_TYPES:
+            raise errors.invalid(
+                f"{place}.diskType", kind, "The referenced diskType does not exist."
+            )
+        size = int(parameters.get("diskSizeGb", image.disk_gb))
+        if size < image.disk_gb:
+            why = f"Requested disk size cannot be smaller than the image size ({image.disk_gb} GB)"
+            raise errors.invalid(f"{place}.diskSizeGb", size, why)
+        return image
+
+    def _image(self, url: str, place: str) -> Image:
+        match = IMAGE.fullmatch(url)
+        if not match:
+            raise errors.invalid(place, url, "The URL is malformed.")
+        project, family, name = match.groups()
+        find = views.image_of_family if family else views.image
+        try:
+            found = find(self.catalogue, project, name)
+        except errors.ApiError:
+            raise errors.invalid(
+                place, url, "The referenced image resource cannot be found."
+            ) from None
+        return next(image for image in self.catalogue.images if image.name == found["name"])
+
+    def _instance(self, call: Call) -> Instance:
+        name = call.path["instance"]
+        if (call.zone, name) not in self.instances:
+            raise errors.not_found(f"projects/{call.project}/zones/{call.zone}/instances/{name}")
+        return self.instances[call.zone, name]
+
+    def _operation(self, call: Call) -> Operation:
+        name = call.path["operation"]
+        if (call.zone, name) not in self.operations.all:
+            raise errors.not_found(f"projects/{call.project}/zones/{call.zone}/operations/{name}")
+        return self.operations.all[call.zone, name]
+
+    def _earlier(self, call: Call) -> dict | None:
+        """The answer to an earlier request with the same id."""
+        scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
+        earlier = self.operations.of_request(call.method, scope, identity)
+        return dict(earlier.resource) if earlier else None
+
+    def _begin(self, call: Call, instance: Instance, work: Callable[[], None]) -> dict:
+        return self._begin_on(call, instance.resource, work)
+
+    def _begin_on(self, call: Call, target: dict, work: Callable[[], object]) -> dict:
+        identity = call.query.get("requestId", "")
+        arguments = (call.method, call.project, call.zone, target, work, identity)
+        return dict(self.operations.begin(*arguments).resource)
+
+
+def _check_scheduling(scheduling: dict) -> None:
+    seconds = scheduling.get("maxRunDuration", {}).get("seconds")
+    place = "resource.scheduling.maxRunDuration"
+    if seconds is None:
+        return
+    if not 30 <= int(seconds) <= 120 * 86400:
+        raise errors.invalid(place, seconds, "It must be from 30 seconds to 120 days.")
+    if scheduling.get("preemptible") and scheduling.get("provisioningModel") != "SPOT":
+        raise errors.invalid(place, seconds, "It cannot be used with preemptible instances.")
+    if "instanceTerminationAction" not in scheduling:
+        field = "resource.scheduling.instanceTerminationAction"
+        raise errors.invalid(field, "", "It must be given with maxRunDuration.")
+
+
+def _check_fingerprint(given: str | None, current: str) -> None:
+    if given != current:
+        message = "Labels fingerprint either invalid or resource labels have changed"
+        raise errors.ApiError(412, "conditionNotMet", message)

@@ -1,0 +1,95 @@
+"""What the fake cloud offers: zones, machine types, images, quotas. Real names, a small choice."""
+
+from dataclasses import dataclass, field
+
+REGIONS = {
+    "us-west1": ("a", "b", "c"),
+    "us-central1": ("a", "b", "c", "f"),
+    "us-east1": ("b", "c", "d"),
+    "europe-west4": ("a", "b", "c"),
+}
+PLATFORMS = {  # CPU platforms per region; the rest have them all
+    "us-east1": ["Intel Haswell", "Intel Broadwell"],
+}
+ALL_PLATFORMS = [
+    *("Intel Sandy Bridge", "Intel Ivy Bridge", "Intel Haswell", "Intel Broadwell"),
+    *("Intel Skylake", "Intel Cascade Lake", "Intel Ice Lake", "AMD Rome", "AMD Genoa"),
+]
+MACHINE_TYPES = {  # name: (virtual CPUs, memory in MB)
+    "e2-small": (2, 2048),
+    "e2-standard-8": (8, 32768),
+    "n1-standard-1": (1, 3840),
+    "n1-standard-4": (4, 15360),
+    "n1-standard-8": (8, 30720),
+    "n1-standard-16": (16, 61440),
+    "n2-standard-8": (8, 32768),
+    "c3d-standard-8": (8, 32768),
+}
+NOT_IN = {("c3d-standard-8", "us-west1-c"), ("n2-standard-8", "us-east1-b")}  # (type, zone)
+DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "pd-extreme")
+QUOTAS = {"CPUS": 320.0, "N2_CPUS": 64.0, "PREEMPTIBLE_CPUS": 64.0, "SSD_TOTAL_GB": 40000.0}
+
+
+@dataclass
+class Image:
+    """A disk image; the newest of a family that is not obsolete is the family's."""
+
+    name: str
+    family: str
+    project: str
+    disk_gb: int = 50
+    state: str = ""  # "", DEPRECATED, OBSOLETE or DELETED
+    replacement: str = ""
+
+
+@dataclass
+class Catalogue:
+    """A test may change any of it."""
+
+    regions: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(REGIONS))
+    platforms: dict[str, list[str]] = field(default_factory=lambda: dict(PLATFORMS))
+    machine_types: dict[str, tuple[int, int]] = field(default_factory=lambda: dict(MACHINE_TYPES))
+    not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
+    quotas: dict[str, dict[str, float]] = field(default_factory=dict)  # region → metric → limit
+    images: list[Image] = field(
+        default_factory=lambda: [
+            Image(
+                "common-cu129-ubuntu-2204-nvidia-580-v20260401",
+                "common-cu129-ubuntu-2204-nvidia-580",
+                "deeplearning-platform-release",
+            ),
+            Image(
+                "common-cu129-ubuntu-2404-nvidia-580-v20260401",
+                "common-cu129-ubuntu-2404-nvidia-580",
+                "deeplearning-platform-release",
+            ),
+            Image(
+                "pytorch-2-9-cu129-ubuntu-2204-nvidia-580-v20260401",
+                "pytorch-2-9-cu129-ubuntu-2204-nvidia-580",
+                "deeplearning-platform-release",
+            ),
+            Image(
+                "tf-2-17-cpu-v20250701",
+                "tf-2-17-cpu",
+                "deeplearning-platform-release",
+                state="DEPRECATED",
+            ),
+            Image("debian-12-bookworm-v20260401", "debian-12", "debian-cloud", disk_gb=10),
+        ]
+    )
+
+    def zones(self) -> list[str]:
+        return [f"{region}-{zone}" for region, zones in self.regions.items() for zone in zones]
+
+    def has_machine_type(self, name: str, zone: str) -> bool:
+        return name in self.machine_types and (name, zone) not in self.not_in
+
+    def platforms_of(self, zone: str) -> list[str]:
+        return self.platforms.get(region_of(zone), ALL_PLATFORMS)
+
+    def quota(self, region: str, metric: str) -> float:
+        return self.quotas.get(region, {}).get(metric, QUOTAS[metric])
+
+
+def region_of(zone: str) -> str:
+    return zone.rpartition("-")[0]

@@ -1,0 +1,84 @@
+"""The fake by remote control: the same as FakeGce offers to Python, over HTTP."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fake_gce.faults import Fault
+
+if TYPE_CHECKING:
+    from fake_gce.fake import FakeGce
+
+POWERS = ("power_cut", "freeze", "thaw", "blackhole", "fill_disk", "press_power_button")
+
+
+class Control:
+    """
+    GET  /fake/instances           every instance, as instances.get shows it, and its address
+    GET  /fake/requests            every request that arrived, in order
+    GET  /fake/operations          every operation
+    GET  /fake/violations          what was not as Google documents
+    GET  /fake/faults              what is planned, and how often it struck
+    POST /fake/faults              plan one: {"method": …, "kind": …, "times": …, "zone": …, …}
+    POST /fake/faults/ID/release   let go of what it holds
+    DELETE /fake/faults            plan nothing, let go of everything
+    POST /fake/vms/NAME/POWER      power_cut, freeze, thaw, blackhole, fill_disk, preempt …
+    """
+
+    def __init__(self, fake: "FakeGce") -> None:
+        self._fake = fake
+
+    def answer(self, verb: str, path: str, content: bytes) -> tuple[int, object]:
+        """The status code and the answer of one request."""
+        steps = urlsplit(path).path.removeprefix("/fake/").split("/")
+        try:
+            return 200, self._do(verb, steps, json.loads(content or b"{}"))
+        except (ValueError, TypeError, KeyError, StopIteration, OSError) as error:
+            return 400, {"error": f"{type(error).__name__}: {error}"}
+
+    def _do(self, verb: str, steps: list[str], body: dict) -> object:
+        match verb, steps:
+            case "GET", [what] if what in _VIEWS:
+                return _VIEWS[what](self._fake)
+            case "POST", ["faults"]:
+                return _show(self._fake.faults.add(body.pop("method"), body.pop("kind"), **body))
+            case "POST", ["faults", number, "release"]:
+                fault = next(f for f in self._fake.faults.planned if f.id == int(number))
+                fault.release()
+                return _show(fault)
+            case "DELETE", ["faults"]:
+                self._fake.faults.clear()
+                return {}
+            case "POST", ["vms", name, "preempt"]:
+                self._fake.preempt(name)
+                return {}
+            case "POST", ["vms", name, power] if power in POWERS:
+                getattr(self._fake.vm(name), power)(**body)
+                return {}
+        raise ValueError(f"{verb} {'/'.join(steps)} is nothing that the fake can do")
+
+
+def _show(fault: Fault) -> dict:
+    return {
+        "id": fault.id,
+        "method": fault.method,
+        "kind": fault.kind,
+        "times": fault.times,
+        "met": fault.met,
+        "reached": fault.reached.is_set(),
+    }
+
+
+def _instances(fake: "FakeGce") -> list[dict]:
+    return [i.resource | {"address": i.vm.address} for i in list(fake.fleet.instances.values())]
+
+
+_VIEWS: dict[str, Callable[["FakeGce"], object]] = {
+    "instances": _instances,
+    "requests": lambda fake: [asdict(request) for request in list(fake.requests)],
+    "operations": lambda fake: [dict(operation) for operation in fake.operations],
+    "violations": lambda fake: list(fake.violations),
+    "faults": lambda fake: [_show(fault) for fault in fake.faults.planned],
+}

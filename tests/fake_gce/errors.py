@@ -1,0 +1,147 @@
+"""Errors in the words and shapes of Compute Engine."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class ApiError(Exception):
+    """A request that is answered with an error."""
+
+    code: int
+    reason: str
+    message: str
+    status: str = ""
+    details: list[dict] = field(default_factory=list)
+
+    def body(self) -> dict:
+        error = {
+            "code": self.code,
+            "message": self.message,
+            "errors": [{"message": self.message, "domain": "global", "reason": self.reason}],
+        }
+        if self.status:
+            error["status"] = self.status
+        if self.details:
+            error["details"] = self.details
+        return {"error": error}
+
+
+@dataclass
+class OperationError(Exception):
+    """An operation that was accepted and then fails."""
+
+    code: str
+    message: str
+    http: int
+    http_message: str
+    details: list[dict] = field(default_factory=list)
+
+    def fields(self) -> dict:
+        error = {"code": self.code, "message": self.message}
+        if self.details:
+            error["errorDetails"] = self.details
+        fields = {"error": {"errors": [error]}}
+        if self.http:
+            fields |= {"httpErrorStatusCode": self.http, "httpErrorMessage": self.http_message}
+        return fields
+
+
+def invalid(place: str, value: object, why: str) -> ApiError:
+    return ApiError(400, "invalid", f"Invalid value for field '{place}': '{value}'. {why}")
+
+
+def not_found(resource: str) -> ApiError:
+    return ApiError(404, "notFound", f"The resource '{resource}' was not found")
+
+
+def already_exists(resource: str) -> ApiError:
+    return ApiError(409, "alreadyExists", f"The resource '{resource}' already exists")
+
+
+def unauthenticated(why: str) -> ApiError:
+    message = (
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login "
+        f"cookie or other valid authentication credential. {why}"
+    ).strip()
+    return ApiError(401, "authError", message, "UNAUTHENTICATED")
+
+
+def permission_denied(permission: str, resource: str) -> ApiError:
+    return ApiError(403, "forbidden", f"Required '{permission}' permission for '{resource}'")
+
+
+def api_disabled(project: str) -> ApiError:
+    url = f"https://console.developers.google.com/apis/api/compute.googleapis.com/overview?project={project}"
+    message = (
+        f"Compute Engine API has not been used in project {project} before or it is disabled. "
+        f"Enable it by visiting {url} then retry. If you enabled this API recently, wait a few "
+        "minutes for the action to propagate to our systems and retry."
+    )
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "SERVICE_DISABLED",
+        "domain": "googleapis.com",
+        "metadata": {"service": "compute.googleapis.com", "consumer": f"projects/{project}"},
+    }
+    return ApiError(403, "accessNotConfigured", message, "PERMISSION_DENIED", [info])
+
+
+def rate_limited(project: str) -> ApiError:
+    message = (
+        "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service "
+        f"'compute.googleapis.com' for consumer 'project_number:{project}'."
+    )
+    return ApiError(403, "rateLimitExceeded", message, "PERMISSION_DENIED")
+
+
+def http_quota(metric: str, limit: float, region: str) -> ApiError:
+    message = f"Quota '{metric}' exceeded.  Limit: {limit} in region {region}."
+    return ApiError(403, "quotaExceeded", message)
+
+
+def quota(metric: str, limit: float, region: str) -> OperationError:
+    message = f"Quota '{metric}' exceeded.  Limit: {limit} in region {region}."
+    info = {
+        "metricName": f"compute.googleapis.com/{metric.lower()}",
+        "limitName": f"{metric.replace('_', '-')}-per-project-region",
+        "limit": limit,
+        "dimensions": {"region": region},
+    }
+    return OperationError("QUOTA_EXCEEDED", message, 403, "FORBIDDEN", [{"quotaInfo": info}])
+
+
+def stockout(zone: str, machine_type: str, elsewhere: list[str], project: str) -> OperationError:
+    resource = f"projects/{project}/zones/{zone}"
+    message = (
+        f"The zone '{resource}' does not have enough resources available to fulfill the request.  "
+        f"'(resource type:compute)'."
+    )
+    names = ",".join(elsewhere)
+    info = {
+        "reason": "resource_availability",
+        "domain": "compute.googleapis.com",
+        "metadatas": {
+            "vmType": machine_type,
+            "attachment": "",
+            "zone": zone,
+            "zonesAvailable": names,
+        },
+    }
+    said = f"A {machine_type} VM instance is currently unavailable in the {zone} zone."
+    said += f" Consider trying your request in the {names} zone(s)." if names else ""
+    link = {
+        "description": "Troubleshooting documentation",
+        "url": "https://cloud.google.com/compute/docs/resource-error",
+    }
+    details = [
+        {"help": {"links": [link]}},
+        {"localizedMessage": {"locale": "en-US", "message": said}},
+        {"errorInfo": info},
+    ]
+    code = "ZONE_RESOURCE_POOL_EXHAUSTED"
+    return OperationError(code, message, 503, "SERVICE UNAVAILABLE", details if names else [])
+
+
+def operation_permission(permission: str, resource: str) -> OperationError:
+    message = f"Required '{permission}' permission for '{resource}'"
+    return OperationError("IAM_PERMISSION_DENIED", message, 403, "FORBIDDEN")

@@ -1,0 +1,251 @@
+"""Faults on cue: which call goes wrong, how, and how often. All of it is data."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import count
+
+from fake_gce import errors
+
+FOR_EVER = -1
+
+
+@dataclass
+class Reply(Exception):
+    """Bytes that are sent instead of a proper answer."""
+
+    code: int
+    content_type: str
+    body: bytes
+
+
+class Hangup(Exception):
+    """The connection is closed without an answer."""
+
+
+def _answer(make: Callable[["Fault", dict[str, str]], Exception]) -> "Act":
+    """An effect that answers with an error."""
+
+    def act(fault: "Fault", facts: dict[str, str]) -> None:
+        raise make(fault, facts)
+
+    return act
+
+
+def _wait(fault: "Fault", facts: dict[str, str]) -> None:
+    fault.released.wait(fault.number("seconds", 3600))
+
+
+def _call(fault: "Fault", facts: dict[str, str]) -> None:
+    fault.options["function"](facts)
+
+
+def _reply(code: int, content_type: str, body: bytes) -> "Act":
+    return _answer(lambda fault, facts: Reply(code, content_type, body))
+
+
+def _permission(fault: "Fault", facts: dict[str, str]) -> errors.ApiError:
+    resource = f"projects/{facts.get('project', '')}"
+    if "zone" in facts:
+        resource += f"/zones/{facts['zone']}"
+    if "instance" in facts:
+        resource += f"/instances/{facts['instance']}"
+    return errors.permission_denied(
+        fault.text("permission", f"compute.{facts['method']}"), resource
+    )
+
+
+def _stockout(fault: "Fault", facts: dict[str, str]) -> errors.OperationError:
+    elsewhere = fault.text("elsewhere")
+    zones = [name for name in elsewhere.split(",") if name]
+    error = errors.stockout(facts["zone"], facts["machine_type"], zones, facts["project"])
+    error.code += "_WITH_DETAILS" if zones else ""
+    return error
+
+
+def _operation(fault: "Fault", facts: dict[str, str]) -> errors.OperationError:
+    code = fault.text("code", "INTERNAL_ERROR")
+    message = fault.text("message", f"{code}: the operation failed.")
+    return errors.OperationError(code, message, int(fault.number("http", 0)), code)
+
+
+def _quota(make: Callable[[str, float, str], Exception]) -> "Act":
+    return _answer(
+        lambda fault, facts: make(
+            fault.text("metric", "CPUS"),
+            fault.number("limit", 8.0),
+            facts.get("zone", "").rpartition("-")[0],
+        )
+    )
+
+
+def _api_error(code: int, reason: str, message: str, status: str = "") -> "Act":
+    return _answer(lambda fault, facts: errors.ApiError(code, reason, message, status))
+
+
+HTML = b"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>That's an error.</html>"
+GUEST = "guest"  # kinds without an effect of their own: the machine is made like that
+PLACES = ("project", "zone", "region", "instance", "machine_type", "family", "operation")
+Act = Callable[["Fault", dict[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How something goes wrong: before it is done, after it is done (the answer is lost), in the
+    operation that does it, or in the machine that comes of it."""
+
+    stage: str
+    act: Act
+    options: tuple[str, ...] = ()
+
+
+def _nothing(fault: "Fault", facts: dict[str, str]) -> None:
+    return
+
+
+KINDS = {
+    # The request is not executed.
+    "permission": Kind("before", _answer(_permission), ("permission",)),
+    "api_disabled": Kind("before", _answer(lambda _, facts: errors.api_disabled(facts["project"]))),
+    "rate_limit": Kind("before", _answer(lambda _, facts: errors.rate_limited(facts["project"]))),
+    "quota": Kind("before", _quota(errors.http_quota), ("metric", "limit")),
+    "unauthenticated": Kind("before", _answer(lambda _, facts: errors.unauthenticated(""))),
+    "not_found": Kind("before", _answer(lambda _, facts: errors.not_found(facts["path"]))),
+    "internal": Kind("before", _api_error(500, "backendError", "Internal error", "INTERNAL")),
+    "unavailable": Kind(
+        "before", _api_error(503, "backendError", "Service unavailable", "UNAVAILABLE")
+    ),
+    "bad_gateway": Kind("before", _reply(502, "text/html; charset=UTF-8", HTML)),
+    "drop": Kind("before", _answer(lambda _, facts: Hangup())),
+    "hang": Kind("before", _wait, ("seconds",)),
+    "hold": Kind("before", _wait, ("seconds",)),
+    "call": Kind("before", _call, ("function",)),
+    # It is executed, but the client does not hear of it.
+    "lost_reply": Kind("after", _answer(lambda _, facts: Hangup())),
+    "lost_reply_502": Kind("after", _reply(502, "text/html; charset=UTF-8", HTML)),
+    "empty_body": Kind("after", _reply(200, "application/json", b"")),
+    "bad_body": Kind("after", _reply(200, "application/json", b'{"kind": "compute#oper')),
+    "late_reply": Kind("after", _wait, ("seconds",)),
+    "hold_reply": Kind("after", _wait, ("seconds",)),
+    "call_after": Kind("after", _call, ("function",)),
+    # It is accepted, and the operation ends with an error.
+    "stockout": Kind("operation", _answer(_stockout), ("elsewhere", "early")),
+    "quota_exceeded": Kind("operation", _quota(errors.quota), ("metric", "limit", "early")),
+    "operation_error": Kind("operation", _answer(_operation), ("code", "message", "http", "early")),
+    "slow_operation": Kind("operation", _wait, ("seconds",)),
+    "hold_operation": Kind("operation", _wait, ("seconds",)),
+    # The machine is not as it should be.
+    "small_disk": Kind(GUEST, _nothing, ("bytes",)),
+    "clock": Kind(GUEST, _nothing, ("seconds",)),
+    "no_ssh": Kind(GUEST, _nothing),
+    "slow_boot": Kind(GUEST, _nothing, ("seconds",)),
+    "late_guest_attributes": Kind(GUEST, _nothing, ("seconds",)),
+    "no_guest_attributes": Kind(GUEST, _nothing),
+    "wrong_host_key": Kind(GUEST, _nothing),
+    "no_ssh_key": Kind(GUEST, _nothing),
+    "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
+}
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong at the calls it matches."""
+
+    id: int
+    method: str  # "insert", "instances.insert", "zoneOperations.*", "boot"
+    kind: str  # a key of KINDS
+    times: int
+    skip: int  # how many matching calls go well first
+    where: dict[str, str]  # names and values that a call must have: zone, instance, project …
+    options: dict[str, object]
+    met: int = 0  # how often it has struck
+    reached: threading.Event = field(default_factory=threading.Event)  # set when it strikes
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        """Let the calls that it holds go on."""
+        self.released.set()
+
+    def strike(self, facts: dict[str, str]) -> None:
+        """Do it: raises what the kind raises, or waits."""
+        KINDS[self.kind].act(self, facts)
+
+    def number(self, option: str, default: float) -> float:
+        return float(self.options.get(option, default))
+
+    def text(self, option: str, default: str = "") -> str:
+        return str(self.options.get(option, default))
+
+    def matches(self, stage: str, method: str, facts: dict[str, str]) -> bool:
+        """Whether a call at this stage is one that it strikes at."""
+        names = (method, method.rpartition(".")[2])
+        return (
+            self.times != 0
+            and KINDS[self.kind].stage == stage
+            and any(fnmatchcase(name, self.method) for name in names)
+            and all(fnmatchcase(facts.get(key, ""), text) for key, text in self.where.items())
+        )
+
+
+class Faults:
+    """What is to go wrong."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+        self._lock = threading.Lock()
+        self.planned: list[Fault] = []
+
+    def add(
+        self,
+        method: str,
+        kind: str,
+        *,
+        times: int = 1,
+        skip: int = 0,
+        where: dict[str, str] | None = None,
+        **options: object,
+    ) -> Fault:
+        """Let `kind` happen at the next `times` calls of `method` (FOR_EVER: at all) after the
+        first `skip`. Options that are names of a place (zone, instance, project, family …) bound
+        it to that place; the others are the kind's. Raises ValueError for an unknown one."""
+        if kind not in KINDS:
+            raise ValueError(f"no fault is called {kind}; there are {', '.join(sorted(KINDS))}")
+        unknown = set(options) - set(KINDS[kind].options) - set(PLACES)
+        if unknown:
+            raise ValueError(f"{kind} takes {KINDS[kind].options}, not {sorted(unknown)}")
+        place = {key: str(options.pop(key)) for key in PLACES if key in options}
+        fault = Fault(next(self._ids), method, kind, times, skip, place | (where or {}), options)
+        with self._lock:
+            self.planned.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """Nothing more goes wrong, and what hangs goes on."""
+        with self._lock:
+            planned, self.planned = self.planned, []
+        for fault in planned:
+            fault.release()
+
+    def take(self, stage: str, method: str, facts: dict[str, str]) -> list[Fault]:
+        """The faults that strike at this call; counts them."""
+        with self._lock:
+            struck = [fault for fault in self.planned if fault.matches(stage, method, facts)]
+            struck = [fault for fault in struck if self._counts(fault)]
+        for fault in struck:
+            fault.reached.set()
+        return struck
+
+    def strike(self, stage: str, method: str, facts: dict[str, str]) -> None:
+        """Do what is planned for this call: raises ApiError, Reply or Hangup, or waits."""
+        for fault in self.take(stage, method, facts):
+            fault.strike(facts)
+
+    @staticmethod
+    def _counts(fault: Fault) -> bool:
+        if fault.skip > 0:
+            fault.skip -= 1
+            return False
+        fault.times -= 1 if fault.times > 0 else 0
+        fault.met += 1
+        return True

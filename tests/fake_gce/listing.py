@@ -1,0 +1,86 @@
+"""Lists as Google gives them: filtered, in pages, over one zone or all."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from fake_gce import errors
+from fake_gce.operations import ROOT
+
+TERM = re.compile(
+    r"\(?\s*(?P<field>[\w.-]+)\s*(?P<operator>=|!=|:|eq\b|ne\b)\s*(?P<text>\"[^\"]*\"|[^\s()]+)\s*\)?"
+)
+
+
+def page(kind: str, items: list[dict], query: dict[str, str], size: int) -> dict:
+    """One page of a list."""
+    chosen, token = _slice(_filtered(items, query.get("filter", "")), query, size)
+    answer = {"kind": kind, "id": kind.rpartition("#")[2], "selfLink": ROOT + kind}
+    answer |= {"items": chosen} if chosen else {}
+    return answer | ({"nextPageToken": token} if token else {})
+
+
+def aggregated(
+    what: str, items: list[dict], zones: list[str], query: dict[str, str], size: int
+) -> dict:
+    """One page of a list over all zones; a zone with nothing on this page says so."""
+    chosen, token = _slice(_filtered(items, query.get("filter", "")), query, size)
+    scopes = {}
+    for zone in zones:
+        here = [item for item in chosen if item["zone"].endswith(f"/{zone}")]
+        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else _nothing(zone)
+    kind = f"compute#{what}AggregatedList"
+    answer = {"kind": kind, "id": what, "selfLink": ROOT + kind, "items": scopes}
+    return answer | ({"nextPageToken": token} if token else {})
+
+
+def _slice(items: list[dict], query: dict[str, str], size: int) -> tuple[list[dict], str]:
+    start = _start(query.get("pageToken", ""))
+    size = min(size, int(query.get("maxResults", "500")))
+    end = start + size
+    token = urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else ""
+    return items[start:end], token
+
+
+def _start(token: str) -> int:
+    try:
+        return int(urlsafe_b64decode(token) or 0)
+    except ValueError:
+        raise errors.invalid("pageToken", token, "The token is not valid.") from None
+
+
+def _filtered(items: list[dict], text: str) -> list[dict]:
+    """The filters in use: terms `field=text`, `field!=text`, `field:text`, `field:*` in a row or
+    joined by AND. Raises ApiError for any other."""
+    if not text.strip():
+        return items
+    rest = re.sub(r"\bAND\b", " ", text)
+    terms = list(TERM.finditer(rest))
+    if not terms or TERM.sub("", rest).strip():
+        raise errors.invalid("filter", text, "Invalid list filter expression.")
+    return [item for item in items if all(_holds(item, term) for term in terms)]
+
+
+def _holds(item: dict, term: re.Match[str]) -> bool:
+    found: object = item
+    for step in (
+        term["field"].split(".", 1) if "labels" in term["field"] else term["field"].split(".")
+    ):
+        found = found.get(step) if isinstance(found, dict) else None
+    wanted = term["text"].strip('"')
+    if term["operator"] == ":":
+        return found is not None if wanted == "*" else wanted in str(found or "")
+    if term["operator"] in ("eq", "ne"):
+        equal = found is not None and re.fullmatch(wanted, str(found)) is not None
+    else:
+        equal = str(found) == wanted
+    return equal == (term["operator"] in ("=", "eq"))
+
+
+def _nothing(zone: str) -> dict:
+    return {
+        "warning": {
+            "code": "NO_RESULTS_ON_PAGE",
+            "message": f"There are no results for scope 'zones/{zone}' on this page.",
+            "data": [{"key": "scope", "value": f"zones/{zone}"}],
+        }
+    }

@@ -1,0 +1,168 @@
+"""The HTTP side: takes requests apart, checks both ways, lets the faults strike."""
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from fake_gce import schema
+from fake_gce.api import Api, Call
+from fake_gce.control import Control
+from fake_gce.credentials import Credentials, TokenError
+from fake_gce.errors import ApiError
+from fake_gce.faults import Faults, Hangup, Reply
+
+JSON = "application/json; charset=UTF-8"
+
+
+@dataclass
+class Request:
+    """One request that arrived, and how it was answered."""
+
+    method: str  # "instances.insert", "token"
+    verb: str
+    path: str
+    query: dict[str, str]
+    body: dict
+    at: float  # seconds since the epoch
+    code: int = 0  # of the answer; 0: none was given
+    answer: dict = field(default_factory=dict)
+
+    def __getitem__(self, parameter: str) -> str:
+        return self.query[parameter]
+
+
+class Server(ThreadingHTTPServer):
+    """Compute Engine on a port of 127.0.0.1, token servers and remote control included."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self, port: int, api: Api, faults: Faults, credentials: Credentials, control: Control
+    ) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.api, self.faults, self.credentials, self.control = api, faults, credentials, control
+        self.requests: list[Request] = []
+        self.violations: list[str] = []  # requests and answers that are not as Google documents
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        content = self.rfile.read(length)
+        path = urlsplit(self.path).path
+        try:
+            if path.startswith(schema.PREFIX):
+                self._compute(path, content)
+            elif path.startswith("/fake/"):
+                code, answer = self.server.control.answer(self.command, self.path, content)
+                self._send(code, JSON, json.dumps(answer).encode())
+            else:
+                self._accounts(path, content)
+        except Hangup:
+            self.close_connection = True
+        except Reply as reply:
+            self._send(reply.code, reply.content_type, reply.body)
+        except ApiError as error:
+            self._send(error.code, JSON, json.dumps(error.body()).encode())
+        except TokenError as error:
+            self._send(400, JSON, json.dumps(error.body()).encode())
+
+    do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve
+
+    def _compute(self, path: str, content: bytes) -> None:
+        found = schema.find(self.command, unquote(path))
+        if found is None:
+            self._violate(f"{self.command} {path}: Google's document has no such call")
+            raise ApiError(404, "notFound", "The requested URL was not found on this server.")
+        method, places = found
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        body = json.loads(content) if content else {}
+        last_of_each = {key: texts[-1] for key, texts in query.items()}
+        request = Request(method.name, self.command, path, last_of_each, body, time.time())
+        with self.server.lock:
+            self.server.requests.append(request)
+        facts = _facts(method.name, path, places, body)
+        try:
+            self.server.credentials.check(self.headers.get("Authorization", ""))
+            self.server.faults.strike("before", method.name, facts)
+            self._refuse_invalid(method, places, query, body if content else None)
+            answer = self.server.api.answer(Call(method.name, places, last_of_each, body))
+            request.code, request.answer = 200, answer
+            self.server.faults.strike("after", method.name, facts)
+        except ApiError as error:
+            request.code, request.answer = error.code, error.body()
+            raise
+        text = json.dumps(answer)
+        if problems := schema.response_problems(method, json.loads(text)):
+            self._violate(f"the fake's answer to {method.name}: {'; '.join(problems)}")
+            raise ApiError(500, "backendError", "; ".join(problems))
+        self._send(200, JSON, text.encode())
+
+    def _refuse_invalid(
+        self,
+        method: schema.Method,
+        places: dict[str, str],
+        query: dict[str, list[str]],
+        body: object,
+    ) -> None:
+        problems = schema.request_problems(method, places, query, body)
+        if problems:
+            self._violate(f"{method.name}: {'; '.join(problems)}")
+            raise ApiError(400, "invalid", problems[0])
+
+    def _accounts(self, path: str, content: bytes) -> None:
+        """The token endpoint and the one that impersonates."""
+        self.server.faults.strike("before", "token", {"path": path, "method": "token"})
+        if path.endswith(":generateAccessToken"):
+            answer = self.server.credentials.impersonate(self.headers.get("Authorization", ""))
+        elif path == "/token":
+            form = {key: texts[-1] for key, texts in parse_qs(content.decode()).items()}
+            answer = self.server.credentials.exchange(form, f"{self.server.url}/token")
+        else:
+            raise ApiError(404, "notFound", f"{path} was not found on this server.")
+        self._send(200, JSON, json.dumps(answer).encode())
+
+    def _violate(self, what: str) -> None:
+        with self.server.lock:
+            self.server.violations.append(what)
+
+    def _send(self, code: int, content_type: str, body: bytes) -> None:
+        try:
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:  # the client has gone
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are kept, not printed."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by Google's clock."""
+        return super().date_time_string(time.time() + self.server.credentials.clock_offset)
+
+
+def _facts(method: str, path: str, places: dict[str, str], body: dict) -> dict[str, str]:
+    """What a fault can be bound to."""
+    facts = places | {"method": method, "path": path.removeprefix(schema.PREFIX)}
+    if method == "instances.insert":
+        facts["instance"] = str(body.get("name", ""))
+        facts["machine_type"] = str(body.get("machineType", "")).rpartition("/")[2]
+    return facts

@@ -1,0 +1,216 @@
+"""One virtual machine that is real processes: its disk, its SSH server, and what befalls it."""
+
+import json
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fake_gce.host import Host, send_signal
+
+GUEST = Path(__file__).parent / "guest"
+POWERED_OFF, REBOOT = 0, 3  # how process 1 ends when the guest asked for it; else it crashed
+PRIVATE = ("/home", "/root", "/tmp", "/var/tmp", "/var/log")  # its own disk, kept while it is off
+OWN_ETC = ("passwd", "group", "shadow", "hosts", "ssh")
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What may be odd about a machine from its first second on."""
+
+    clock_offset: float = 0.0  # seconds that its clock is ahead; negative: behind
+    home_bytes: int = 0  # size of the disk that holds /home, empty at each boot; 0: the host's
+    ssh: bool = True  # False: nothing ever listens on port 22
+
+
+@dataclass
+class Vm:
+    """One machine. Its disk is `folder` and stays while it is powered off."""
+
+    name: str
+    address: str
+    folder: Path
+    host: Host
+    users: list[str]
+    environment: dict[str, str] = field(default_factory=dict)  # of all that runs on it
+    hardware: Hardware = field(default_factory=Hardware)
+    process: subprocess.Popen | None = None
+    first: int = 0  # its process 1, as the host numbers it; 0: powered off
+
+    def install(self) -> None:
+        """Write the disk: own host keys, own users, empty homes."""
+        for path in PRIVATE:
+            (self.folder / path[1:]).mkdir(parents=True, exist_ok=True)
+        for name in self.users:
+            (self.folder / "home" / name).mkdir(mode=0o700, exist_ok=True)
+        etc = self.folder / "etc"
+        (etc / "ssh/authorized_keys").mkdir(parents=True, exist_ok=True)
+        for kind in ("ed25519", "ecdsa"):
+            key = etc / f"ssh/ssh_host_{kind}_key"
+            command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(key)]
+            subprocess.run(command, check=True)
+        self._write_etc(etc)
+
+    def host_keys(self) -> dict[str, str]:
+        """The public host keys: type → base64."""
+        lines = [path.read_text().split() for path in (self.folder / "etc/ssh").glob("*.pub")]
+        return {line[0]: line[1] for line in lines}
+
+    def authorize(self, ssh_keys: str) -> None:
+        """What the guest agent does with the metadata `ssh-keys`: lets in each user's keys, each
+        until it expires by the machine's own clock."""
+        allowed: dict[str, str] = {user: "" for user in self.users}
+        for entry in filter(None, ssh_keys.splitlines()):
+            user, _, line = entry.partition(":")
+            allowed[user] = allowed.get(user, "") + self._with_expiry(line) + "\n"
+        for user, lines in allowed.items():
+            (self.folder / "etc/ssh/authorized_keys" / user).write_text(lines)
+
+    def boot(self, startup_script: str = "") -> None:
+        """Power on. Returns at once; a login works a moment later."""
+        run = self.folder / "run"
+        run.mkdir(exist_ok=True)
+        (run / "startup-script").write_text(startup_script)
+        (run / "startup-script").chmod(0o700)
+        lines = [f"export {key}={shlex.quote(text)}\n" for key, text in self._variables().items()]
+        (run / "environment").write_text("".join(lines))
+        self._write_sshd_config()
+        self.process, self.first = self.host.spawn(self._bwrap())
+
+    def processes(self) -> list[int]:
+        """Every process of the machine, as the host numbers them."""
+        return self.host.processes_like(self.first) if self.first else []
+
+    def power_cut(self, *, silent: bool = False) -> None:
+        """Pull the plug. `silent`: its open connections are not even reset, as when a whole rack
+        goes dark."""
+        if silent:
+            self.blackhole()
+        self._kill()
+
+    def press_power_button(self) -> None:
+        """Ask the guest to shut down, as ACPI does for a preemption or a stop."""
+        send_signal(signal.SIGTERM, [self.first])
+
+    def freeze(self) -> None:
+        """Stop every process; the network stack still acknowledges what arrives."""
+        stopped: set[int] = set()
+        while new := set(self.processes()) - stopped:
+            send_signal(signal.SIGSTOP, new)
+            stopped |= new
+
+    def blackhole(self) -> None:
+        """From now on every packet from and to the machine is lost, and nobody is told."""
+        self.host.firewall.drop(self.address)
+
+    def thaw(self) -> None:
+        """Undo freeze and blackhole."""
+        send_signal(signal.SIGCONT, self.processes())
+        self.host.firewall.let_pass(self.address)
+
+    def fill_disk(self) -> None:
+        """Write to /home until nothing more fits; only where Hardware.home_bytes bounds it."""
+        if not self.hardware.home_bytes:
+            raise ValueError(f"{self.name} has no small disk: give it Hardware(home_bytes=…)")
+        with (self.inside("/home") / ".full").open("ab", buffering=0) as file:
+            for size in (1 << 16, 1):
+                try:
+                    while True:
+                        file.write(b"\0" * size)
+                except OSError:
+                    continue
+
+    def inside(self, path: str) -> Path:
+        """A path of the running machine, as the host reaches it."""
+        return Path(f"/proc/{self.first}/root{path}")
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """Until it is off; how its process 1 ended. Raises subprocess.TimeoutExpired."""
+        return self.process.wait(timeout) if self.process else POWERED_OFF
+
+    def ended(self) -> int | None:
+        """How process 1 ended, None while it runs."""
+        return self.process.poll() if self.process else POWERED_OFF
+
+    def wait_for_ssh(self, timeout: float = 10.0) -> None:
+        """Until the SSH server greets. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection((self.address, 22), timeout=1) as link:
+                    if link.recv(4) == b"SSH-":
+                        return
+            except OSError:
+                time.sleep(0.02)
+        raise TimeoutError(f"{self.name} did not greet on {self.address}:22 within {timeout} s")
+
+    def remove(self) -> None:
+        """Power off, erase the disk and give the address back."""
+        self._kill()
+        self.host.firewall.let_pass(self.address)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill(self) -> None:
+        if self.process and self.process.poll() is None:
+            send_signal(signal.SIGKILL, [self.first])
+            self.process.wait(10)
+
+    def _with_expiry(self, line: str) -> str:
+        key, found, comment = line.partition(" google-ssh ")
+        if not found:
+            return line
+        expires = datetime.strptime(json.loads(comment)["expireOn"], "%Y-%m-%dT%H:%M:%S%z")
+        expires -= timedelta(seconds=self.hardware.clock_offset)  # sshd goes by the host's clock
+        return f'expiry-time="{expires.astimezone(UTC):%Y%m%d%H%M%S}Z" {key}'
+
+    def _write_etc(self, etc: Path) -> None:
+        # The user is root by another name: bwrap sets no_new_privs, which leaves sudo no way.
+        users = "".join(f"{name}:x:0:0::/home/{name}:/bin/bash\n" for name in self.users)
+        (etc / "passwd").write_text(users + Path("/etc/passwd").read_text())
+        (etc / "group").write_text(Path("/etc/group").read_text())
+        names = [*self.users, "root", "sshd"]
+        (etc / "shadow").write_text("".join(f"{name}:*:19000::::::\n" for name in names))
+        (etc / "shadow").chmod(0o600)
+        own = f"{self.address} {self.name} metadata.google.internal metadata"
+        (etc / "hosts").write_text(f"127.0.0.1 localhost\n{own}\n")
+
+    def _write_sshd_config(self) -> None:
+        pairs = "".join(f' "{key}={text}"' for key, text in self._variables().items())
+        config = (GUEST / "sshd_config").read_text() + f"ListenAddress {self.address}\n"
+        config += f"SetEnv{pairs}\n" if pairs else ""
+        (self.folder / "etc/ssh/sshd_config").write_text(config)
+
+    def _variables(self) -> dict[str, str]:
+        offset = self.hardware.clock_offset
+        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{offset:+.0f}s"} if offset else {}
+        return self.environment | clock
+
+    def _bwrap(self) -> list[str]:
+        disk = self.folder
+        homes = [word for name in self.users for word in ("--dir", f"/home/{name}")]
+        small = ["--size", str(self.hardware.home_bytes), "--tmpfs", "/home", *homes]
+        return [
+            *("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+            *("--tmpfs", "/run", "--dir", "/run/sshd"),
+            *[word for path in PRIVATE for word in ("--bind", f"{disk}{path}", path)],
+            *(small if self.hardware.home_bytes else []),
+            *[word for path in self.host.shared for word in ("--ro-bind", path, path)],
+            *[
+                word
+                for name in OWN_ETC
+                for word in ("--bind", f"{disk}/etc/{name}", f"/etc/{name}")
+            ],
+            *("--bind", f"{disk}/run", "/run/machine", "--ro-bind", f"{GUEST}/init", "/run/init"),
+            *("--ro-bind", f"{GUEST}/bin", "/usr/local/sbin"),
+            *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--hostname", self.name),
+            *("--as-pid-1", "--die-with-parent", "--new-session", "--cap-add", "ALL", "--clearenv"),
+            *("--setenv", "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            *("--setenv", "HOME", "/root", "--setenv", "LANG", "C.UTF-8", "--chdir", "/"),
+            *("--", "/bin/bash", "/run/init", "sshd" if self.hardware.ssh else ""),
+        ]
