@@ -38,37 +38,6 @@ def test_setup_leaves_a_ready_python_alone(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_setup_makes_a_venv_where_packages_are_missing(tmp_path, fake):
-    """A Python without TensorFlow stays as it is: what is pinned goes into ./venv, once."""
-    log = tmp_path / "log"
-    fake.write_text(
-        "#!/bin/bash\n"
-        f'printf "%s " "$@" >>"{log}"; echo >>"{log}"\n'
-        '[[ $1 == - ]] && { [[ -e "${0%/*}/ready" ]]; exit; }\n'
-        '[[ $2 == venv ]] && mkdir -p "$3/bin" && cp "$0" "$3/bin/python"\n'
-        '[[ $2 == pip ]] && touch "${0%/*}/ready"\n'
-        "exit 0\n"
-    )
-    assert run(tmp_path, "setup", python=fake).returncode == 0
-    asked = f"{RECIPE.parent}/requirements.txt"
-    assert log.read_text().splitlines()[1:] == [
-        f"-m venv {tmp_path}/venv ",
-        f"-m pip install --disable-pip-version-check --no-input --requirement {asked} ",
-    ]
-    log.unlink()
-    assert run(tmp_path, "setup", python=fake).stdout.endswith(f"{tmp_path}/venv/bin/python\n")
-    assert "pip" not in log.read_text()
-
-
-def test_requirements_are_pyprojects():
-    """What a machine installs is what this computer has, to the version."""
-    lines = (ROOT / "vm_startup" / "requirements.txt").read_text().splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    pyproject = (ROOT / "pyproject.toml").read_text()
-    assert len(pins) == 4
-    assert all(f'"{pin}"' in pyproject for pin in pins)
-
-
 @pytest.mark.parametrize("verb", ["train", "freeze"])
 def test_flags_reach_the_module(tmp_path, fake, verb):
     """Each flag arrives as it was given, and the module is found beside the recipe."""

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# What every recipe needs: downloads that are what they should be, and a Python that can train.
+# Read by the recipes, which run in the job's work folder.
+#
+#   PYTHON          the interpreter; default: the first of the machine's that can train, and where
+#                   none can, a pinned one that is fetched
+#   PYTHON_ARCHIVE  where that one comes from: a file or a URL
+#   PIP_…           as pip reads them: PIP_INDEX_URL names a mirror
+
+lock=$(dirname "${BASH_SOURCE[0]}")/requirements.txt
+venv=$PWD/venv
+standalone=$PWD/python
+
+python_url=https://github.com/astral-sh/python-build-standalone/releases/download/20260408
+python_url+=/cpython-3.12.13%2B20260408-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz
+python_sha256=ddd48f521f79395d9b8b094d34a86d7ec86772ab66c96b0de65a3b561ea7cf10
+
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+# fetch SHA256 SOURCE FILE: SOURCE, a URL or a path, becomes FILE if its bytes have that digest. A
+# download that is cut off or stalls goes on from where it stopped.
+fetch() {
+  local sum=$1 source=$2 file=$3 pause code
+  has_sum "$sum" "$file" && return
+  [[ $source == *://* ]] || source=file://$(realpath -- "$source")
+  mkdir -p "$(dirname "$file")"
+  for pause in 0 1 2 4 8; do
+    sleep "$pause"
+    code=0
+    curl --fail --location --silent --show-error --continue-at - --output "$file.part" \
+      --connect-timeout 20 --speed-limit 1000 --speed-time 30 "$source" || code=$?
+    if has_sum "$sum" "$file.part"; then
+      mv "$file.part" "$file"
+      return
+    fi
+    # Complete, refused, or no place to go on from: what is there is of no use.
+    case $code in 0 | 22 | 33 | 36) rm -f "$file.part" ;; esac
+  done
+  fail "$source cannot be had with SHA-256 $sum"
+}
+
+has_sum() {
+  [[ -f $2 ]] && sha256sum --status --check - <<<"$1 *$2"
+}
+
+# Whether an interpreter is one that every pinned wheel knows, and makes virtual environments.
+can_train() {
+  "$1" - 2>/dev/null <<'PY'
+import ensurepip, sys, venv
+
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PY
+}
+
+# Whether an interpreter has what requirements.in pins. Reads the installed packages' metadata:
+# importing TensorFlow to ask would take five seconds.
+has_requirements() {
+  "$1" - "${lock%.txt}.in" <<'PY' 2>/dev/null
+import sys
+from importlib.metadata import version
+
+for line in open(sys.argv[1]):
+    name, _, pin = line.split("#")[0].strip().partition("==")
+    if name and version(name) != pin:
+        sys.exit(1)
+PY
+}
+
+# Whether ./venv was finished, from the lock as it is now.
+is_installed() {
+  cmp -s "$lock" "$venv/requirements.txt"
+}
+
+# Sets $python to the interpreter that has everything, if there is one.
+find_python() {
+  python=$(command -v "${PYTHON:-python3}") || python=
+  if is_installed; then
+    python=$venv/bin/python
+  else
+    has_requirements "$python"
+  fi
+}
+
+install_packages() {
+  if find_python; then
+    echo "Python has everything: $("$python" -c 'import sys; print(sys.executable)')"
+    return
+  fi
+  choose_python
+  "$python" -m venv --clear "$venv"
+  local pause
+  for pause in 0 5 20; do
+    sleep "$pause"
+    if "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
+      --only-binary=:all: --require-hashes --requirement "$lock"; then
+      cp "$lock" "$venv/requirements.txt"
+      return
+    fi
+  done
+  fail "the pinned Python packages could not be installed; see above"
+}
+
+# Sets $python to an interpreter that can make ./venv.
+choose_python() {
+  if [[ -n ${PYTHON:-} ]]; then
+    python=$PYTHON
+    can_train "$python" ||
+      fail "$python is not Python 3.11, 3.12 or 3.13 with its venv module: name another in PYTHON"
+    return
+  fi
+  for python in python3 python3.12 python3.13 python3.11 "$standalone/bin/python3"; do
+    can_train "$python" && return
+  done
+  echo "No Python here can train; fetching one"
+  fetch $python_sha256 "${PYTHON_ARCHIVE:-$python_url}" "$PWD/downloads/python.tar.gz"
+  rm -rf "$standalone" "$standalone.new"
+  mkdir "$standalone.new"
+  tar -xzf "$PWD/downloads/python.tar.gz" --strip-components=1 -C "$standalone.new"
+  mv -T "$standalone.new" "$standalone"
+}
+
+# Makes ready for a trainer: $python, and what its process finds in its environment.
+prepare_run() {
+  find_python || fail "Python packages are missing: run setup first"
+  export PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
+}
