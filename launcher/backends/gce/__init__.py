@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from launcher.backends.base import Machine, Order, Quote, Rental
 from launcher.backends.gce.waits import Waits
 from launcher.config import Config
+from launcher.errors import NoRoom
 
 if TYPE_CHECKING:
     from launcher.backends.gce.client import Client
@@ -67,18 +68,19 @@ class GceBackend:
         return login.reach(self._client, order, self._access)
 
     def attach(self, order: Order) -> Machine | None:
-        """See base.Backend. A machine that powered itself off is started again; raises NoRoom
-        where its zone has no room for it now."""
+        """See base.Backend. A machine that powered itself off is started again; where its zone
+        has no room for it any more, it counts as gone."""
         from launcher.backends.gce import birth, login
-        from launcher.backends.ssh import new_key
 
         machine = birth.settle(self._client, order)
         if machine is None:
             return None
-        if machine.get("status") in birth.STOPPED:
-            self._say(f"{order.name} powered itself off; starting it again")
-            key = new_key(order.folder)
-            birth.start_again(self._client, order, machine, self._access["user"], key)
+        try:
+            if machine.get("status") in birth.STOPPED:
+                self._start_again(order, machine)
+        except NoRoom as error:
+            self._say(f"{order.name} cannot be started again: {error}")
+            return None
         return login.reach(self._client, order, self._access)
 
     def why_gone(self, order: Order) -> str:
@@ -98,6 +100,14 @@ class GceBackend:
         from launcher.backends.gce import listing
 
         return listing.rentals(self._client)
+
+    def _start_again(self, order: Order, machine: dict) -> None:
+        from launcher.backends.gce import birth
+        from launcher.backends.ssh import new_key
+
+        self._say(f"{order.name} powered itself off; starting it again")
+        key = new_key(order.folder)
+        birth.start_again(self._client, order, machine, self._access["user"], key)
 
     @cached_property
     def _client(self) -> "Client":

@@ -19,10 +19,10 @@ UNUSABLE = ("OBSOLETE", "DELETED")
 def quote(client: Client, config: Config, startup: str) -> Quote:
     """See base.Backend.quote. `startup` is the text of the machine's start-up script."""
     gce, project = config.gce, client.project
-    places = _Places(client, gce)
+    places = Places(client, gce)
     kind = places.kind
-    image, why = _image(client, gce)
-    spare, short = _with_quota(client, gce, places.zones, int(kind["guestCpus"]))
+    image, why = find_image(client, gce)
+    spare, short = with_quota(client, gce, places.zones, int(kind["guestCpus"]))
     price = _price(config, sorted({region_of(zone) for zone in spare}))
     return Quote(
         places=spare,
@@ -41,7 +41,7 @@ def quote(client: Client, config: Config, startup: str) -> Quote:
     )
 
 
-class _Places:
+class Places:
     """The zones that have what the config asks for, in its order; `kind` is the machine type."""
 
     def __init__(self, client: Client, gce: Gce) -> None:
@@ -101,7 +101,7 @@ class _Places:
         )
 
 
-def _image(client: Client, gce: Gce) -> tuple[dict, str]:
+def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
     """The newest image of the first family that has one in use, and why it is that one."""
     passed: list[str] = []
     for family in gce.image_families:
@@ -118,7 +118,8 @@ def _image(client: Client, gce: Gce) -> tuple[dict, str]:
                 f"gce.disk_gb = {gce.disk_gb} is smaller than the image {image['name']}",
                 f"set gce.disk_gb to {needed} or more",
             )
-        note = f"; {', '.join(passed)}" if passed else ""
+        note = " (deprecated)" if state else ""
+        note += f"; {', '.join(passed)}" if passed else ""
         return image, f"the newest of family {family} of {gce.image_project}{note}"
     which = ", ".join(passed) or "none is set"
     raise ConfigError(
@@ -133,25 +134,18 @@ class _Need:
     amount: float
 
 
-def _with_quota(
+def with_quota(
     client: Client, gce: Gce, zones: list[str], cpus: int
 ) -> tuple[list[str], list[str]]:
-    """The zones whose region has quota left for the machine, and a sentence for each that has
-    not. Raises CloudRefused where none has."""
-    regions = {region["name"]: region for region in client.regions()}
+    """The zones whose region has quota left for the machine, and a sentence for each region that
+    has not. Raises CloudRefused where none has."""
+    regions = {region["name"]: region.get("quotas", []) for region in client.regions()}
     short: dict[str, str] = {}
     for region in dict.fromkeys(region_of(zone) for zone in zones):
-        quotas = {q["metric"]: q for q in regions.get(region, {}).get("quotas", [])}
-        lacking = next(
-            (
-                _lacking(need, quotas)
-                for need in _needs(gce, cpus, quotas)
-                if _lacking(need, quotas)
-            ),
-            "",
-        )
-        if lacking:
-            short[region] = f"region {region} is left out: {lacking}"
+        quotas = {quota["metric"]: quota for quota in regions.get(region, [])}
+        lacking = [_lacking(need, quotas) for need in _needs(gce, cpus, quotas)]
+        if any(lacking):
+            short[region] = f"region {region} is left out: {', '.join(filter(None, lacking))}"
     spare = [zone for zone in zones if region_of(zone) not in short]
     if not spare:
         raise CloudRefused(

@@ -58,6 +58,11 @@ class Client:
             )
         return project
 
+    def who(self) -> str:
+        """Whose credentials are used, as far as they say."""
+        own = getattr(self._own[0], "service_account_email", "") or "a user's own"
+        return f"{self.impersonate} by way of {own}" if self.impersonate else own
+
     # Instances and disks ------------------------------------------------------------------------
 
     def instance(self, zone: str, name: str) -> dict | None:
@@ -166,7 +171,8 @@ class Client:
             )
             patience = min(deadline - asked, SERVER_WAITS) + self.waits.reply
             operation = self._ask("zone_operations", "wait", request, where, reply=patience)
-            self._pause(asked, deadline)
+            if operation.get("status") != "DONE":
+                self._pause(asked, deadline)
         return operation
 
     # What is offered ----------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def why_gone(client: Client, order: Order) -> str:
         kind, at = operation.get("operationType", ""), operation.get("insertTime", "")
         if kind in CAUSES:
             return f"{order.name} {CAUSES[kind]} at {at}"
-        if kind == "delete":
-            return f"{order.name} {_deleted(order, operations, operation)} at {at}"
+        if kind == "delete" or kind.startswith("compute.instances."):
+            return f"{order.name} {_ended(order, operations, operation)} at {at}"
     if machine is not None:
         return f"{order.name} is {machine.get('status', 'in no known state').lower()}"
     return f"{order.name} is gone from {order.place}, and Compute Engine does not say why"
@@ -117,13 +117,15 @@ def _owed(client: Client, name: str, zone: str, error: Exception) -> MachineOwed
     )
 
 
-def _deleted(order: Order, operations: list[dict], operation: dict) -> str:
-    """Whether it was its time: a deletion that nobody ordered says no more than when it began."""
+def _ended(order: Order, operations: list[dict], operation: dict) -> str:
+    """By whom; or that it was its time, which shows only in how long it lived."""
     made = next((o for o in operations if o.get("operationType") == "insert"), {})
     lived = _epoch(operation) - _epoch(made) if made else 0.0
-    if lived >= order.max_run_seconds:
+    if "max_run_duration" in operation["operationType"] or lived >= order.max_run_seconds:
         return f"deleted itself after its {order.max_run_seconds / 60:g} minutes"
-    return f"was deleted by {operation.get('user', 'somebody')}"
+    kind = operation["operationType"]
+    how = "deleted" if kind == "delete" else f"ended ({kind})"
+    return f"was {how} by {operation.get('user', 'somebody')}"
 
 
 def _epoch(operation: dict) -> float:

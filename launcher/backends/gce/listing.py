@@ -41,7 +41,7 @@ def _disk(disk: dict) -> Rental:
     return Rental(
         name=disk["name"],
         labels=disk["labels"],
-        folder="",
+        folder=disk.get("description", ""),
         created=_epoch(disk.get("creationTimestamp", "")),
         place=_last(disk["zone"]),
         state="only its disk",

@@ -105,6 +105,7 @@ def _disk(config: Config, image: str) -> dict:
         "autoDelete": True,
         "initializeParams": {
             "diskName": "<machine>",
+            "description": "<folder>",  # where a disk that is left over says whose it is
             "sourceImage": image,
             "diskSizeGb": str(config.gce.disk_gb),
             "diskType": f"zones/<zone>/diskTypes/{config.gce.disk_type}",
