@@ -21,6 +21,7 @@ class ProxySocket:
     """
 
     _closed = False  # paramiko looks at it, as it does at a socket's
+    _tail = b""
 
     def __init__(self, command: str, address: str, port: int) -> None:
         """Start `command`, with %h and %p in it filled in. Raises OSError where it cannot be."""
@@ -58,12 +59,8 @@ class ProxySocket:
         self._received.shutdown(how)
 
     def last_words(self) -> str:
-        """The last line that the command wrote to its standard error, "" if none."""
-        if self._closed:
-            return ""
-        size = os.fstat(self._stderr.fileno()).st_size
-        tail = os.pread(self._stderr.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
-        lines = tail.decode(errors="replace").strip().splitlines()
+        """The last line that the command, now closed, wrote to its standard error."""
+        lines = self._tail.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
     def close(self) -> None:
@@ -78,6 +75,8 @@ class ProxySocket:
             self._signal(signal.SIGKILL)
             self._process.wait()
         self._signal(signal.SIGKILL)  # children that outlive it
+        size = os.fstat(self._stderr.fileno()).st_size
+        self._tail = os.pread(self._stderr.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
         self._close_files()
 
     def _signal(self, number: int) -> None:

@@ -29,8 +29,9 @@ from launcher.backends.ssh_call import BROKEN, OUTPUT_LIMIT, PIECE, Call, Watchd
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost, describe
 
 WORK = "~/micro-speech"  # on the machine
-KEEPALIVE_SECONDS = 15
 KILLED, ABSENT, UNFIT = 137, 66, 65  # exit codes: by `timeout`, and of FETCH
+# What paramiko raises for a kind of key that it does not know, and for bytes that are no key.
+NO_KEY = (paramiko.SSHException, paramiko.UnknownKeyType, ValueError, OverflowError)
 
 IN_WORK = f"cd {WORK} 2>/dev/null || {{ mkdir -p {WORK} && cd {WORK}; }} || exit\n"
 
@@ -47,7 +48,9 @@ head -c {most} <"$f"
 """
 # What arrives is moved to its place by a second command, once all of it is known to be there: a
 # connection that breaks looks to `tar` like the end of the archive.
-RECEIVE = "rm -rf -- {new} && mkdir -p -- {new} && tar -xm --no-same-owner -f - -C {new}"
+RECEIVE = """rm -rf -- {new}
+mkdir -p -- {new} && tar -xm --no-same-owner -f - -C {new} && exit
+echo "free there: $(df -h --output=avail . | tail -n 1)" >&2; rm -rf -- {new}; exit 1"""
 REPLACE = "rm -rf -- {old} && mv -T -- {new}/it {old} && rmdir -- {new}"
 
 # What goes wrong is told by exceptions; paramiko's account of it is not for the user's screen.
@@ -76,6 +79,7 @@ class Bounds:
     grace: float = 15  # for the answer to a command, over the time allowed to it
     quiet: float = 60  # of a transfer in which no byte moves
     unheard: float = 30  # until sent bytes are acknowledged
+    keepalive: float = 15  # of silence before a few bytes are sent, to see them acknowledged
     pause: float = 0.5  # between attempts while waiting for a first login
     refused: float = 5  # after a refused login: sshd penalises who is refused often
 
@@ -121,7 +125,7 @@ class SshMachine:
                 done = self.run("true", timeout=self._bounds.login)
                 if done.code == 0:
                     return
-                last = f"{self.name} has no work folder: {_last_line(done.stderr)}"
+                last = f"{self.name} has no work folder: {_reason(done.stderr)}"
                 pause = self._bounds.pause
             except (ConnectionError, TimeoutError) as error:
                 last = str(error)
@@ -158,7 +162,7 @@ class SshMachine:
             done = self.run(REPLACE.format(old=old, new=new), timeout=self._bounds.quiet)
             code, error = done.code, done.stderr
         if code != 0:
-            raise OSError(f"{self.name} did not take {target}: {_last_line(error)}")
+            raise OSError(f"{self.name} did not take {target}: {_reason(error)}")
 
     def get(self, source: str, target: Path, limit: int) -> None:
         """See base.Machine."""
@@ -177,7 +181,7 @@ class SshMachine:
             if code == UNFIT:
                 raise ValueError(f"no plain file of at most {limit:,} bytes")
             if code != 0:
-                raise OSError(f"{self.name} did not give {source}: {_last_line(error)}")
+                raise OSError(f"{self.name} did not give {source}: {_reason(error)}")
             arriving.replace(target)
         finally:
             arriving.unlink(missing_ok=True)
@@ -192,9 +196,10 @@ class SshMachine:
         transport = connection.client.get_transport() if connection else None
         if transport:
             connection.client.close()
+            if transport.is_alive():
+                transport.join(5)
             # Its handshake timer lives on for 15 s otherwise, and holds up the program's end.
             transport.packetizer.complete_handshake()
-            transport.join(5)
         link.close()
 
     @contextlib.contextmanager
@@ -223,17 +228,20 @@ class SshMachine:
             self.close()
             raise
         transport = self._connection.transport
-        transport.set_keepalive(KEEPALIVE_SECONDS)
+        transport.set_keepalive(self._bounds.keepalive)
         self._link.settimeout(1)  # its thread wakes up that often, instead of each 0.1 s
         return transport
 
     def _login(self) -> None:
         access, bounds = self._access, self._bounds
         key = paramiko.Ed25519Key.from_private_key_file(str(access.key))
+        host_keys = _host_keys(self.name, access)
         watchdog = None
         try:
             self._link = _dial(access, bounds)
-            self._connection = _configured(self.name, access, key, self._link, bounds)
+            self._connection = _configured(access, key, self._link, bounds)
+            for host_key in host_keys:
+                self._connection.client.get_host_keys().add(*host_key)
             with Watchdog(self._link, bounds.login) as watchdog:
                 self._connection.open()
         except paramiko.BadHostKeyException as error:
@@ -245,11 +253,12 @@ class SshMachine:
         except BROKEN as error:
             refused = isinstance(error, paramiko.AuthenticationException) and not watchdog.fired
             kind = _LoginRefused if refused else ConnectionError
-            raise kind(f"{self.name} {self._why(error, watchdog)}") from None
+            late = watchdog is not None and watchdog.fired
+            raise kind(f"{self.name} {self._why(error, late)}") from None
 
-    def _why(self, error: Exception, watchdog: Watchdog | None) -> str:
+    def _why(self, error: Exception, late: bool) -> str:
         """Why there is no login, for a sentence that begins with the machine's name."""
-        if watchdog and watchdog.fired:
+        if late:
             why = f"did not finish a login within {self._bounds.login:g} s"
         elif isinstance(error, TimeoutError):
             why = f"does not answer at {self._access.address}, port {self._access.port}"
@@ -257,7 +266,9 @@ class SshMachine:
             why = f"cannot be reached: {describe(error)}"
         else:
             why = f"let nobody in: {str(error).strip(' .') or 'it hung up'}"
-        words = self._link.last_words() if isinstance(self._link, ProxySocket) else ""
+        link = self._link
+        self.close()
+        words = link.last_words() if isinstance(link, ProxySocket) else ""
         return f"{why}; its proxy command says: {words}" if words else why
 
 
@@ -278,10 +289,26 @@ def _dial(access: Access, bounds: Bounds) -> socket.socket | ProxySocket:
     return link
 
 
+def _host_keys(name: str, access: Access) -> list[tuple[str, str, paramiko.PKey]]:
+    """The keys that the machine may show, each with the name it is looked up by, and its kind."""
+    usable = []
+    host = access.address if access.port == 22 else f"[{access.address}]:{access.port}"
+    for kind, blob in access.host_keys:
+        with contextlib.suppress(*NO_KEY):
+            key = paramiko.PKey.from_type_string(kind, base64.b64decode(blob))
+            usable.append((host, kind, key))
+    if not usable:
+        raise HostKeyMismatch(
+            f"{name} published no host key that can be checked, so that it cannot be told from a "
+            "stranger; nothing was sent to it"
+        )
+    return usable
+
+
 def _configured(
-    name: str, access: Access, key: paramiko.PKey, link: socket.socket | ProxySocket, bounds: Bounds
+    access: Access, key: paramiko.PKey, link: socket.socket | ProxySocket, bounds: Bounds
 ) -> fabric.Connection:
-    """A connection over `link` that offers one key, to holders of the pinned host keys only."""
+    """A connection over `link` that offers one key, and not to strangers."""
     # Lazy: no ~/.fabric.yaml, and no ~/.ssh/config, says anything about our machines.
     config = fabric.Config(lazy=True, overrides={"load_ssh_configs": False})
     connection = fabric.Connection(
@@ -299,26 +326,9 @@ def _configured(
             "auth_timeout": bounds.login,
         },
     )
-    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())  # fabric adds them all
-    known = connection.client.get_host_keys()
-    known.clear()
-    host = access.address if access.port == 22 else f"[{access.address}]:{access.port}"
-    for kind, host_key in _usable(access.host_keys):
-        known.add(host, kind, host_key)
-    if not len(known):
-        raise HostKeyMismatch(
-            f"{name} published no host key that can be checked, so that it cannot be told from a "
-            "stranger; nothing was sent to it"
-        )
+    # fabric takes any host key that it does not know yet.
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     return connection
-
-
-def _usable(host_keys: list[tuple[str, str]]) -> Iterator[tuple[str, paramiko.PKey]]:
-    for kind, blob in host_keys:
-        try:
-            yield kind, paramiko.PKey.from_type_string(kind, base64.b64decode(blob))
-        except (paramiko.SSHException, paramiko.UnknownKeyType, ValueError, IndexError):
-            continue  # a kind that paramiko does not know, or no key at all
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -331,9 +341,10 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return member
 
 
-def _last_line(errors: bytes) -> str:
+def _reason(errors: bytes) -> str:
     lines = errors.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no reason given"
+    said = [line for line in lines if not line.startswith("tar: Exiting with failure")]
+    return "; ".join(said[-2:]) or "no reason given"
 
 
 def _write(path: Path, content: bytes) -> None:
