@@ -1,13 +1,16 @@
-"""python -m fake_gce --root DIR [--port N]: prints one JSON line, the environment to use it with,
-and runs until its standard input ends or a signal ends it."""
+"""python -m fake_gce --root DIR: prints the environment to use it with as one line of JSON, and runs
+until a signal comes or its parent process ends. /fake/… controls it, see control.py."""
 
 import argparse
+import ctypes
 import json
 import signal
-import sys
 from pathlib import Path
 
 from fake_gce import FakeGce
+
+ENDS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -19,6 +22,8 @@ def main() -> None:
     parser.add_argument("--operation-seconds", type=float, default=0.05)
     parser.add_argument("--vm-env", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # in every thread: sigwait takes them
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     with FakeGce(
         options.root,
         project=options.project,
@@ -27,10 +32,9 @@ def main() -> None:
         clock_speed=options.clock_speed,
         operation_seconds=options.operation_seconds,
     ) as gce:
-        print(json.dumps(gce.environment | {"FAKE_GCE": gce.url}), flush=True)
-        signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        print(json.dumps(gce.environment), flush=True)
+        signal.sigwait(ENDS)
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-    sys.exit(main())
+    main()

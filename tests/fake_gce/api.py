@@ -1,15 +1,17 @@
 """The calls of the API, one method each, over the fleet and the catalogue."""
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fake_gce import errors, listing, machines, views
-from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Image
-from fake_gce.fleet import Fleet
+from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Image, region_of
+from fake_gce.fleet import Fleet, facts_of
 from fake_gce.machines import Instance, last
 from fake_gce.operations import WAIT_SECONDS, Operation
 
+UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
 
 
@@ -34,10 +36,11 @@ class Call:
 class Api:
     """Answers calls that are valid by themselves."""
 
-    def __init__(self, fleet: Fleet, project: str, page_size: int) -> None:
+    def __init__(self, fleet: Fleet, project: str, user: str, page_size: int) -> None:
         self.fleet = fleet
         self.project = project
-        self.page_size = page_size
+        self.user = user  # who calls
+        self.page_size = page_size  # the longest page of a list
         self.catalogue = fleet.catalogue
         self.operations = fleet.operations
         self.instances = fleet.instances
@@ -53,7 +56,7 @@ class Api:
         if call.method == "zoneOperations.wait":
             return method(call)  # others go on meanwhile
         with self.fleet.lock:
-            return method(call)
+            return copy.deepcopy(method(call))  # what it describes may change the next moment
 
     # Instances
 
@@ -67,7 +70,11 @@ class Api:
                 f"projects/{call.project}/zones/{call.zone}/instances/{name}"
             )
         instance = self.fleet.order(body, call.project, call.zone, image)
-        return self._begin(call, instance, lambda: self.fleet.create(instance))
+
+        def work() -> None:
+            self.fleet.create(instance, body, self.user)
+
+        return self._begin(call, instance.resource, work, lambda: self.fleet.forget(instance))
 
     def instances_get(self, call: Call) -> dict:
         return self._instance(call).resource
@@ -82,26 +89,16 @@ class Api:
         return listing.aggregated("instance", items, zones, call.query, self.page_size)
 
     def instances_delete(self, call: Call) -> dict:
-        if earlier := self._earlier(call):
-            return earlier
-        instance = self._instance(call)
-        return self._begin(call, instance, lambda: self.fleet.delete(instance))
+        return self._change(call, self.fleet.delete)
 
     def instances_start(self, call: Call) -> dict:
-        instance = self._instance(call)
-        return self._earlier(call) or self._begin(
-            call, instance, lambda: self.fleet.start(instance)
-        )
+        return self._change(call, self.fleet.start)
 
     def instances_stop(self, call: Call) -> dict:
-        instance = self._instance(call)
-        return self._earlier(call) or self._begin(call, instance, lambda: self.fleet.stop(instance))
+        return self._change(call, self.fleet.stop)
 
     def instances_reset(self, call: Call) -> dict:
-        instance = self._instance(call)
-        return self._earlier(call) or self._begin(
-            call, instance, lambda: self.fleet.reset(instance)
-        )
+        return self._change(call, self.fleet.reset)
 
     def instances_setmetadata(self, call: Call) -> dict:
         instance = self._instance(call)
@@ -167,10 +164,16 @@ class Api:
         return listing.aggregated("disk", items, zones, call.query, self.page_size)
 
     def disks_delete(self, call: Call) -> dict:
+        if earlier := self._earlier(call):
+            return earlier
         disk = self.disks_get(call)
-        return self._earlier(call) or self._begin_on(
-            call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None)
-        )
+        if disk.get("users"):
+            where, user = f"projects/{call.project}/zones/{call.zone}/disks", last(disk["users"][0])
+            message = (
+                f"The disk resource '{where}/{disk['name']}' is already being used by '{user}'"
+            )
+            raise errors.ApiError(400, "resourceInUseByAnotherResource", message)
+        return self._begin(call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None))
 
     # What there is
 
@@ -239,8 +242,19 @@ class Api:
             raise errors.invalid("resource.minCpuPlatform", platform, f"It {known} '{zone}'.")
         if not body.get("disks"):
             raise errors.invalid("resource.disks", "", "At least one boot disk is required.")
+        for interface in body.get("networkInterfaces", []):
+            self._check_interface(interface, region_of(zone))
         _check_scheduling(body.get("scheduling", {}))
         return self._check_disk(body["disks"][0])
+
+    def _check_interface(self, interface: dict, region: str) -> None:
+        place, network = "resource.networkInterfaces[0]", interface.get("network", "default")
+        why = "The referenced {} resource cannot be found."
+        if last(network) not in self.catalogue.networks:
+            raise errors.invalid(f"{place}.network", network, why.format("network"))
+        subnet = interface.get("subnetwork", "default")
+        if last(subnet) != "default" and (last(subnet), region) not in self.catalogue.subnetworks:
+            raise errors.invalid(f"{place}.subnetwork", subnet, why.format("subnetwork"))
 
     def _check_disk(self, disk: dict) -> Image:
         place = "resource.disks[0].initializeParams"
@@ -284,18 +298,40 @@ class Api:
         return self.operations.all[call.zone, name]
 
     def _earlier(self, call: Call) -> dict | None:
-        """The answer to an earlier request with the same id."""
+        """The answer to an earlier request with the same id. Raises ApiError where it is none."""
         scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
+        if identity and not UUID.fullmatch(identity):
+            raise errors.invalid("requestId", identity, "It must be a valid UUID.")
         earlier = self.operations.of_request(call.method, scope, identity)
-        return dict(earlier.resource) if earlier else None
+        return earlier.resource if earlier else None
 
-    def _begin(self, call: Call, instance: Instance, work: Callable[[], None]) -> dict:
-        return self._begin_on(call, instance.resource, work)
+    def _change(self, call: Call, change: Callable[[Instance], None]) -> dict:
+        """Begin to do something to an instance that exists."""
+        if earlier := self._earlier(call):
+            return earlier
+        instance = self._instance(call)
+        return self._begin(call, instance.resource, lambda: change(instance))
 
-    def _begin_on(self, call: Call, target: dict, work: Callable[[], object]) -> dict:
-        identity = call.query.get("requestId", "")
-        arguments = (call.method, call.project, call.zone, target, work, identity)
-        return dict(self.operations.begin(*arguments).resource)
+    def _begin(
+        self,
+        call: Call,
+        target: dict,
+        work: Callable[[], object],
+        undo: Callable[[], None] = lambda: None,
+    ) -> dict:
+        """The operation that does `work` unless it is to fail; `undo` where it does."""
+        facts = facts_of(target, call.project, call.zone) | {"method": call.method}
+
+        def run(operation: Operation) -> None:
+            try:
+                self.fleet.strike(call.method, operation, facts)
+                work()
+            except errors.OperationError:
+                undo()
+                raise
+
+        scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
+        return self.operations.begin(call.method, scope, target, run, identity).resource
 
 
 def _check_scheduling(scheduling: dict) -> None:

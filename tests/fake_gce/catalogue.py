@@ -27,7 +27,15 @@ MACHINE_TYPES = {  # name: (virtual CPUs, memory in MB)
 }
 NOT_IN = {("c3d-standard-8", "us-west1-c"), ("n2-standard-8", "us-east1-b")}  # (type, zone)
 DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "pd-extreme")
-QUOTAS = {"CPUS": 320.0, "N2_CPUS": 64.0, "PREEMPTIBLE_CPUS": 64.0, "SSD_TOTAL_GB": 40000.0}
+QUOTAS = {  # of each region; newer families have theirs elsewhere
+    "CPUS": 320.0,
+    "N2_CPUS": 64.0,
+    "PREEMPTIBLE_CPUS": 320.0,
+    "INSTANCES": 6000.0,
+    "IN_USE_ADDRESSES": 69.0,
+    "DISKS_TOTAL_GB": 102400.0,
+    "SSD_TOTAL_GB": 81920.0,
+}
 
 
 @dataclass
@@ -50,6 +58,9 @@ class Catalogue:
     platforms: dict[str, list[str]] = field(default_factory=lambda: dict(PLATFORMS))
     machine_types: dict[str, tuple[int, int]] = field(default_factory=lambda: dict(MACHINE_TYPES))
     not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
+    networks: set[str] = field(default_factory=lambda: {"default"})
+    subnetworks: set[tuple[str, str]] = field(default_factory=set)  # (name, region) but the default
+    service_accounts: set[str] = field(default_factory=set)  # that the caller may give a machine
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)  # region → metric → limit
     images: list[Image] = field(
         default_factory=lambda: [

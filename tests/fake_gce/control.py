@@ -24,6 +24,7 @@ class Control:
     POST /fake/faults              plan one: {"method": …, "kind": …, "times": …, "zone": …, …}
     POST /fake/faults/ID/release   let go of what it holds
     DELETE /fake/faults            plan nothing, let go of everything
+    POST /fake/credentials         {"revoked": …, "clock_offset": …}
     POST /fake/vms/NAME/POWER      power_cut, freeze, thaw, blackhole, fill_disk, preempt …
     """
 
@@ -50,6 +51,10 @@ class Control:
                 return _show(fault)
             case "DELETE", ["faults"]:
                 self._fake.faults.clear()
+                return {}
+            case "POST", ["credentials"]:
+                self._fake.credentials.revoked = body.get("revoked", False)
+                self._fake.credentials.clock_offset = body.get("clock_offset", 0.0)
                 return {}
             case "POST", ["vms", name, "preempt"]:
                 self._fake.preempt(name)

@@ -142,6 +142,14 @@ def stockout(zone: str, machine_type: str, elsewhere: list[str], project: str) -
     return OperationError(code, message, 503, "SERVICE UNAVAILABLE", details if names else [])
 
 
-def operation_permission(permission: str, resource: str) -> OperationError:
-    message = f"Required '{permission}' permission for '{resource}'"
-    return OperationError("IAM_PERMISSION_DENIED", message, 403, "FORBIDDEN")
+def service_account_denied(account: str, user: str) -> OperationError:
+    message = (
+        f"The user does not have access to service account '{account}'.  User: '{user}'.  Ask a "
+        "project owner to grant you the iam.serviceAccountUser role on the service account"
+    )
+    return OperationError("SERVICE_ACCOUNT_ACCESS_DENIED", message, 400, "BAD REQUEST")
+
+
+def exists_already(resource: str) -> OperationError:
+    message = f"The resource '{resource}' already exists"
+    return OperationError("RESOURCE_ALREADY_EXISTS", message, 409, "CONFLICT")

@@ -42,7 +42,7 @@ class FakeGce:
         self.fleet = Fleet(
             root, self.faults, self._operations, self.catalogue, vm_environment or {}, clock_speed
         )
-        api = Api(self.fleet, project, page_size)
+        api = Api(self.fleet, project, self.credentials.email, page_size)
         self._server = Server(port, api, self.faults, self.credentials, Control(self))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
@@ -51,6 +51,8 @@ class FakeGce:
         self.environment = {
             "GOOGLE_APPLICATION_CREDENTIALS": str(key_file),
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{self.url}/compute/v1/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS": f"{self.url}/",
+            "FAKE_GCE": self.url,
         }
 
     def __enter__(self) -> Self:
@@ -67,11 +69,16 @@ class FakeGce:
 
     def close(self) -> None:
         """End every machine and stop listening."""
-        self.faults.clear()
-        self._operations.close()
         self._server.shutdown()
         self._server.server_close()
+        self.faults.clear()
+        self._operations.close()
         self.fleet.close()
+
+    @property
+    def tools(self) -> Path:
+        """A folder for PATH: a gcloud whose IAP tunnels lead to the machines."""
+        return Path(__file__).parent / "tools"
 
     @property
     def url(self) -> str:

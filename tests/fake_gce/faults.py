@@ -1,7 +1,7 @@
 """Faults on cue: which call goes wrong, how, and how often. All of it is data."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import count
@@ -9,6 +9,10 @@ from itertools import count
 from fake_gce import errors
 
 FOR_EVER = -1
+# When a fault strikes. The last two have no effect of their own: whoever makes a machine or deletes
+# a disk asks whether one is planned.
+BEFORE, AFTER, OPERATION, GUEST, DISK = "before", "after", "operation", "guest", "disk"
+PLACES = ("project", "zone", "region", "instance", "machine_type", "family", "operation")
 
 
 @dataclass
@@ -24,130 +28,6 @@ class Hangup(Exception):
     """The connection is closed without an answer."""
 
 
-def _answer(make: Callable[["Fault", dict[str, str]], Exception]) -> "Act":
-    """An effect that answers with an error."""
-
-    def act(fault: "Fault", facts: dict[str, str]) -> None:
-        raise make(fault, facts)
-
-    return act
-
-
-def _wait(fault: "Fault", facts: dict[str, str]) -> None:
-    fault.released.wait(fault.number("seconds", 3600))
-
-
-def _call(fault: "Fault", facts: dict[str, str]) -> None:
-    fault.options["function"](facts)
-
-
-def _reply(code: int, content_type: str, body: bytes) -> "Act":
-    return _answer(lambda fault, facts: Reply(code, content_type, body))
-
-
-def _permission(fault: "Fault", facts: dict[str, str]) -> errors.ApiError:
-    resource = f"projects/{facts.get('project', '')}"
-    if "zone" in facts:
-        resource += f"/zones/{facts['zone']}"
-    if "instance" in facts:
-        resource += f"/instances/{facts['instance']}"
-    return errors.permission_denied(
-        fault.text("permission", f"compute.{facts['method']}"), resource
-    )
-
-
-def _stockout(fault: "Fault", facts: dict[str, str]) -> errors.OperationError:
-    elsewhere = fault.text("elsewhere")
-    zones = [name for name in elsewhere.split(",") if name]
-    error = errors.stockout(facts["zone"], facts["machine_type"], zones, facts["project"])
-    error.code += "_WITH_DETAILS" if zones else ""
-    return error
-
-
-def _operation(fault: "Fault", facts: dict[str, str]) -> errors.OperationError:
-    code = fault.text("code", "INTERNAL_ERROR")
-    message = fault.text("message", f"{code}: the operation failed.")
-    return errors.OperationError(code, message, int(fault.number("http", 0)), code)
-
-
-def _quota(make: Callable[[str, float, str], Exception]) -> "Act":
-    return _answer(
-        lambda fault, facts: make(
-            fault.text("metric", "CPUS"),
-            fault.number("limit", 8.0),
-            facts.get("zone", "").rpartition("-")[0],
-        )
-    )
-
-
-def _api_error(code: int, reason: str, message: str, status: str = "") -> "Act":
-    return _answer(lambda fault, facts: errors.ApiError(code, reason, message, status))
-
-
-HTML = b"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>That's an error.</html>"
-GUEST = "guest"  # kinds without an effect of their own: the machine is made like that
-PLACES = ("project", "zone", "region", "instance", "machine_type", "family", "operation")
-Act = Callable[["Fault", dict[str, str]], None]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How something goes wrong: before it is done, after it is done (the answer is lost), in the
-    operation that does it, or in the machine that comes of it."""
-
-    stage: str
-    act: Act
-    options: tuple[str, ...] = ()
-
-
-def _nothing(fault: "Fault", facts: dict[str, str]) -> None:
-    return
-
-
-KINDS = {
-    # The request is not executed.
-    "permission": Kind("before", _answer(_permission), ("permission",)),
-    "api_disabled": Kind("before", _answer(lambda _, facts: errors.api_disabled(facts["project"]))),
-    "rate_limit": Kind("before", _answer(lambda _, facts: errors.rate_limited(facts["project"]))),
-    "quota": Kind("before", _quota(errors.http_quota), ("metric", "limit")),
-    "unauthenticated": Kind("before", _answer(lambda _, facts: errors.unauthenticated(""))),
-    "not_found": Kind("before", _answer(lambda _, facts: errors.not_found(facts["path"]))),
-    "internal": Kind("before", _api_error(500, "backendError", "Internal error", "INTERNAL")),
-    "unavailable": Kind(
-        "before", _api_error(503, "backendError", "Service unavailable", "UNAVAILABLE")
-    ),
-    "bad_gateway": Kind("before", _reply(502, "text/html; charset=UTF-8", HTML)),
-    "drop": Kind("before", _answer(lambda _, facts: Hangup())),
-    "hang": Kind("before", _wait, ("seconds",)),
-    "hold": Kind("before", _wait, ("seconds",)),
-    "call": Kind("before", _call, ("function",)),
-    # It is executed, but the client does not hear of it.
-    "lost_reply": Kind("after", _answer(lambda _, facts: Hangup())),
-    "lost_reply_502": Kind("after", _reply(502, "text/html; charset=UTF-8", HTML)),
-    "empty_body": Kind("after", _reply(200, "application/json", b"")),
-    "bad_body": Kind("after", _reply(200, "application/json", b'{"kind": "compute#oper')),
-    "late_reply": Kind("after", _wait, ("seconds",)),
-    "hold_reply": Kind("after", _wait, ("seconds",)),
-    "call_after": Kind("after", _call, ("function",)),
-    # It is accepted, and the operation ends with an error.
-    "stockout": Kind("operation", _answer(_stockout), ("elsewhere", "early")),
-    "quota_exceeded": Kind("operation", _quota(errors.quota), ("metric", "limit", "early")),
-    "operation_error": Kind("operation", _answer(_operation), ("code", "message", "http", "early")),
-    "slow_operation": Kind("operation", _wait, ("seconds",)),
-    "hold_operation": Kind("operation", _wait, ("seconds",)),
-    # The machine is not as it should be.
-    "small_disk": Kind(GUEST, _nothing, ("bytes",)),
-    "clock": Kind(GUEST, _nothing, ("seconds",)),
-    "no_ssh": Kind(GUEST, _nothing),
-    "slow_boot": Kind(GUEST, _nothing, ("seconds",)),
-    "late_guest_attributes": Kind(GUEST, _nothing, ("seconds",)),
-    "no_guest_attributes": Kind(GUEST, _nothing),
-    "wrong_host_key": Kind(GUEST, _nothing),
-    "no_ssh_key": Kind(GUEST, _nothing),
-    "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
-}
-
-
 @dataclass
 class Fault:
     """One thing that goes wrong at the calls it matches."""
@@ -155,7 +35,7 @@ class Fault:
     id: int
     method: str  # "insert", "instances.insert", "zoneOperations.*", "boot"
     kind: str  # a key of KINDS
-    times: int
+    times: int  # how often it still strikes; FOR_EVER: always
     skip: int  # how many matching calls go well first
     where: dict[str, str]  # names and values that a call must have: zone, instance, project …
     options: dict[str, object]
@@ -186,6 +66,147 @@ class Fault:
             and any(fnmatchcase(name, self.method) for name in names)
             and all(fnmatchcase(facts.get(key, ""), text) for key, text in self.where.items())
         )
+
+    def count(self) -> bool:
+        """Count one more call; whether it strikes at this one."""
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.times -= 1 if self.times > 0 else 0
+        self.met += 1
+        return True
+
+
+Act = Callable[[Fault, dict[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How something goes wrong: before it is done, after it is done (the answer is lost), in the
+    operation that does it, or in the machine that comes of it."""
+
+    stage: str
+    act: Act
+    options: tuple[str, ...] = ()
+
+
+HTML = b"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>That's an error.</html>"
+
+
+def _answer(make: Callable[[Fault, dict[str, str]], Exception]) -> Act:
+    """An effect that answers with an error."""
+
+    def act(fault: Fault, facts: dict[str, str]) -> None:
+        raise make(fault, facts)
+
+    return act
+
+
+def _wait(fault: Fault, facts: dict[str, str]) -> None:
+    fault.released.wait(fault.number("seconds", 3600))
+
+
+def _call(fault: Fault, facts: dict[str, str]) -> None:
+    fault.options["function"](facts)
+
+
+def _reply(code: int, content_type: str, body: bytes) -> Act:
+    return _answer(lambda fault, facts: Reply(code, content_type, body))
+
+
+def _permission(fault: Fault, facts: dict[str, str]) -> errors.ApiError:
+    resource = f"projects/{facts.get('project', '')}"
+    if "zone" in facts:
+        resource += f"/zones/{facts['zone']}"
+    if "instance" in facts:
+        resource += f"/instances/{facts['instance']}"
+    return errors.permission_denied(
+        fault.text("permission", f"compute.{facts['method']}"), resource
+    )
+
+
+def _stockout(fault: Fault, facts: dict[str, str]) -> errors.OperationError:
+    elsewhere = fault.text("elsewhere")
+    zones = [name for name in elsewhere.split(",") if name]
+    error = errors.stockout(facts["zone"], facts["machine_type"], zones, facts["project"])
+    error.code += "_WITH_DETAILS" if zones else ""
+    return error
+
+
+def _operation(fault: Fault, facts: dict[str, str]) -> errors.OperationError:
+    code = fault.text("code", "INTERNAL_ERROR")
+    message = fault.text("message", f"{code}: the operation failed.")
+    return errors.OperationError(code, message, int(fault.number("http", 0)), code)
+
+
+def _error(fault: Fault, facts: dict[str, str]) -> errors.ApiError:
+    reason = fault.text("reason", "backendError")
+    return errors.ApiError(int(fault.number("code", 400)), reason, fault.text("message", reason))
+
+
+def _quota(make: Callable[[str, float, str], Exception]) -> Act:
+    return _answer(
+        lambda fault, facts: make(
+            fault.text("metric", "CPUS"),
+            fault.number("limit", 8.0),
+            facts.get("zone", "").rpartition("-")[0],
+        )
+    )
+
+
+def _api_error(code: int, reason: str, message: str, status: str = "") -> Act:
+    return _answer(lambda fault, facts: errors.ApiError(code, reason, message, status))
+
+
+def _nothing(fault: Fault, facts: dict[str, str]) -> None:
+    return
+
+
+KINDS = {
+    # The request is not executed.
+    "permission": Kind(BEFORE, _answer(_permission), ("permission",)),
+    "api_disabled": Kind(BEFORE, _answer(lambda _, facts: errors.api_disabled(facts["project"]))),
+    "rate_limit": Kind(BEFORE, _answer(lambda _, facts: errors.rate_limited(facts["project"]))),
+    "quota": Kind(BEFORE, _quota(errors.http_quota), ("metric", "limit")),
+    "unauthenticated": Kind(BEFORE, _answer(lambda _, facts: errors.unauthenticated(""))),
+    "not_found": Kind(BEFORE, _answer(lambda _, facts: errors.not_found(facts["path"]))),
+    "internal": Kind(BEFORE, _api_error(500, "backendError", "Internal error", "INTERNAL")),
+    "unavailable": Kind(
+        BEFORE, _api_error(503, "backendError", "Service unavailable", "UNAVAILABLE")
+    ),
+    "bad_gateway": Kind(BEFORE, _reply(502, "text/html; charset=UTF-8", HTML)),
+    "api_error": Kind(BEFORE, _answer(_error), ("code", "reason", "message")),
+    "drop": Kind(BEFORE, _answer(lambda _, facts: Hangup())),
+    "hang": Kind(BEFORE, _wait, ("seconds",)),
+    "hold": Kind(BEFORE, _wait, ("seconds",)),
+    "call": Kind(BEFORE, _call, ("function",)),
+    # It is executed, but the client does not hear of it.
+    "lost_reply": Kind(AFTER, _answer(lambda _, facts: Hangup())),
+    "lost_reply_502": Kind(AFTER, _reply(502, "text/html; charset=UTF-8", HTML)),
+    "empty_body": Kind(AFTER, _reply(200, "application/json", b"")),
+    "bad_body": Kind(AFTER, _reply(200, "application/json", b'{"kind": "compute#oper')),
+    "late_reply": Kind(AFTER, _wait, ("seconds",)),
+    "hold_reply": Kind(AFTER, _wait, ("seconds",)),
+    "call_after": Kind(AFTER, _call, ("function",)),
+    # It is accepted, and the operation ends with an error.
+    "stockout": Kind(OPERATION, _answer(_stockout), ("elsewhere", "early")),
+    "quota_exceeded": Kind(OPERATION, _quota(errors.quota), ("metric", "limit", "early")),
+    "operation_error": Kind(OPERATION, _answer(_operation), ("code", "message", "http", "early")),
+    "slow_operation": Kind(OPERATION, _wait, ("seconds",)),
+    "hold_operation": Kind(OPERATION, _wait, ("seconds",)),
+    # The machine is not as it should be.
+    "small_disk": Kind(GUEST, _nothing, ("bytes",)),
+    "clock": Kind(GUEST, _nothing, ("seconds",)),
+    "no_ssh": Kind(GUEST, _nothing),
+    "slow_boot": Kind(GUEST, _nothing, ("seconds",)),
+    "late_guest_attributes": Kind(GUEST, _nothing, ("seconds",)),
+    "no_guest_attributes": Kind(GUEST, _nothing),
+    "wrong_host_key": Kind(GUEST, _nothing),
+    "no_ssh_key": Kind(GUEST, _nothing),
+    "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
+    # The machine goes, its disk stays.
+    "orphan_disk": Kind(DISK, _nothing),
+}
 
 
 class Faults:
@@ -227,25 +248,17 @@ class Faults:
         for fault in planned:
             fault.release()
 
-    def take(self, stage: str, method: str, facts: dict[str, str]) -> list[Fault]:
-        """The faults that strike at this call; counts them."""
-        with self._lock:
-            struck = [fault for fault in self.planned if fault.matches(stage, method, facts)]
-            struck = [fault for fault in struck if self._counts(fault)]
-        for fault in struck:
-            fault.reached.set()
-        return struck
+    def take(self, stage: str, method: str, facts: dict[str, str]) -> Iterator[Fault]:
+        """The faults that strike at this call, one by one: one that is not asked for any more
+        stays for the next call."""
+        for fault in list(self.planned):
+            with self._lock:
+                struck = fault.matches(stage, method, facts) and fault.count()
+            if struck:
+                fault.reached.set()
+                yield fault
 
     def strike(self, stage: str, method: str, facts: dict[str, str]) -> None:
         """Do what is planned for this call: raises ApiError, Reply or Hangup, or waits."""
         for fault in self.take(stage, method, facts):
             fault.strike(facts)
-
-    @staticmethod
-    def _counts(fault: Fault) -> bool:
-        if fault.skip > 0:
-            fault.skip -= 1
-            return False
-        fault.times -= 1 if fault.times > 0 else 0
-        fault.met += 1
-        return True

@@ -2,29 +2,34 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fake_gce import errors, machines
-from fake_gce.catalogue import Catalogue, Image, region_of
-from fake_gce.faults import GUEST, Fault, Faults
+from fake_gce.catalogue import QUOTAS, Catalogue, Image, region_of
+from fake_gce.faults import DISK, GUEST, OPERATION, Faults
 from fake_gce.host import Host, reserve_address
 from fake_gce.machines import Instance, last
-from fake_gce.operations import Operations
+from fake_gce.metadata import MetadataServer
+from fake_gce.operations import Operation, Operations
 from fake_gce.vm import POWERED_OFF, REBOOT, Vm
 
 METADATA_PORT = 80
-GRACE = 30.0  # seconds that a preempted machine has, and a stopping one, before clock_speed
+GRACE = 30.0  # seconds from the power button to the plug, before clock_speed
 
 
 @dataclass
 class Fleet:
-    """Where the cloud ends machines by time, its time runs `clock_speed` times as fast."""
+    """Where the cloud ends machines by time, its time runs `clock_speed` times as fast.
+
+    Descriptions of instances change only under `lock`.
+    """
 
     root: Path
     faults: Faults
     operations: Operations
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue: Catalogue
     environment: dict[str, str] = field(default_factory=dict)  # of all that runs on a machine
     clock_speed: float = 1.0
 
@@ -48,42 +53,40 @@ class Fleet:
         self.host.close()
 
     def order(self, body: dict, project: str, zone: str, image: Image) -> Instance:
-        """An instance that is to be made: visible, and nothing more."""
+        """An instance that is to be made: it can be seen, and nothing more."""
+        if self._closing.is_set():
+            raise errors.ApiError(503, "backendError", "the fake is closing")
         self._number += 1
         resource = machines.describe(body, project, zone, self._number, image)
-        facts = self._facts(resource, project, zone)
-        made_so = self.faults.take(GUEST, "boot", facts)
-        holder = reserve_address(METADATA_PORT)
-        keys = next(
-            (i["value"] for i in resource["metadata"].get("items", []) if i["key"] == "ssh-keys"),
-            "",
-        )
-        users = sorted({line.partition(":")[0] for line in keys.splitlines() if ":" in line})
+        odd = list(self.faults.take(GUEST, "boot", facts_of(resource, project, zone)))
+        listener = reserve_address(METADATA_PORT)
         vm = Vm(
             name=body["name"],
-            address=holder.getsockname()[0],
+            address=listener.getsockname()[0],
             folder=self.root / "vms" / f"{body['name']}-{self._number}",
             host=self.host,
-            users=users or ["debian"],
+            users=machines.users(resource),
             environment=self.environment,
-            hardware=machines.hardware(made_so),
+            hardware=machines.hardware(odd),
         )
-        instance = Instance(project, zone, resource, vm, machines.agent(made_so), holder)
+        instance = Instance(project, zone, resource, vm, machines.agent(odd))
+        instance.metadata_server = MetadataServer(listener, instance)
         self.instances[zone, body["name"]] = instance
         return instance
 
-    def create(self, instance: Instance) -> None:
-        """The work of an insert. Raises OperationError; nothing is left of the instance then."""
-        facts = self._facts(instance.resource, instance.project, instance.zone)
-        try:
-            self.fail_as_planned("instances.insert", instance.resource, facts)
-            self._check_quota(instance)
-            instance.vm.install()
-        except errors.OperationError:
-            self._forget(instance)
-            raise
-        for disk in machines.disks(instance):
-            self.disks[instance.zone, disk["name"]] = disk
+    def create(self, instance: Instance, body: dict, user: str) -> None:
+        """The work of an insert. Raises OperationError."""
+        for account in body.get("serviceAccounts", []):
+            if account["email"] not in self.catalogue.service_accounts:
+                raise errors.service_account_denied(account["email"], user)
+        disks = machines.disks(instance, body)
+        with self.lock:
+            for disk in disks:
+                if (instance.zone, disk["name"]) in self.disks:
+                    raise errors.exists_already(disk["selfLink"].partition("/v1/")[2])
+            self.disks |= {(instance.zone, disk["name"]): disk for disk in disks}
+            self._check_quota(region_of(instance.zone))
+        instance.vm.install()
         self.start(instance)
 
     def start(self, instance: Instance) -> None:
@@ -98,114 +101,130 @@ class Fleet:
         """Power button, a grace, then the plug."""
         instance.resource["status"] = "STOPPING"
         self._power_off(instance)
-        machines.stopped(instance)
+        with self.lock:
+            machines.stopped(instance)
 
     def reset(self, instance: Instance) -> None:
-        instance.vm.power_cut()
-        instance.boot()
+        with self.lock:
+            instance.vm.power_cut()
+            instance.boot()
 
     def delete(self, instance: Instance) -> None:
-        """The work of a delete. Raises OperationError where one is planned; it is kept then."""
-        facts = self._facts(instance.resource, instance.project, instance.zone)
-        self.fail_as_planned("instances.delete", instance.resource, facts)
         instance.resource["status"] = "STOPPING"
-        self._forget(instance)
+        self.forget(instance)
+
+    def forget(self, instance: Instance) -> None:
+        """The instance is no more, nor are the disks that go with it."""
+        facts = facts_of(instance.resource, instance.project, instance.zone)
+        keep_disks = bool(list(self.faults.take(DISK, "instances.delete", facts)))
+        with self.lock:
+            instance.remove()
+            self.instances.pop((instance.zone, instance.name), None)
+            for attached in instance.resource["disks"]:
+                disk = self.disks.get((instance.zone, last(attached["source"])))
+                if disk is None or instance.resource["selfLink"] not in disk.get("users", []):
+                    continue
+                disk.pop("users")
+                if attached["autoDelete"] and not keep_disks:
+                    del self.disks[instance.zone, disk["name"]]
 
     def preempt(self, instance: Instance) -> None:
         """Google wants the machine back: a notice, a grace, and what the instance asked for."""
         instance.preempted = True
         self._record("compute.instances.preempted", instance)
-        threading.Thread(target=self._end, args=(instance,), daemon=True).start()
+        self._end(instance)
 
-    def fail_as_planned(self, method: str, resource: dict, facts: dict[str, str]) -> None:
+    def strike(self, method: str, operation: Operation, facts: dict[str, str]) -> None:
         """Raises OperationError where a fault wants this operation to fail, or waits."""
-        for fault in self.faults.take("operation", method, facts | {"method": method}):
-            self._strike(fault, resource, facts)
+        for fault in self.faults.take(OPERATION, method, facts):
+            try:
+                fault.strike(facts)
+            except errors.OperationError as error:
+                if seconds := fault.number("early", 0.0):  # Google may tell before the end
+                    operation.update(error.fields())
+                    fault.released.wait(seconds)
+                raise
 
     def usage(self, region: str, metric: str) -> float:
         """How much of a quota is in use."""
-        cores = self.catalogue.machine_types
-        return sum(
-            cores[last(instance.resource["machineType"])][0]
-            for instance in self.instances.values()
-            if region_of(instance.zone) == region
-            and metric == machines.quota_metric(instance.resource)
-            and instance.status != "TERMINATED"
-        )
+        return sum(demand.get(metric, 0.0) for demand in self._demands(region))
 
-    def _strike(self, fault: Fault, resource: dict, facts: dict[str, str]) -> None:
-        try:
-            fault.strike(facts)
-        except errors.OperationError as error:
-            if seconds := fault.number("early", 0.0):
-                self.operations.fail_early(resource["selfLink"], error)
-                self._closing.wait(seconds)
-            raise
+    def _demands(self, region: str) -> Iterator[dict[str, float]]:
+        for (zone, _), instance in self.instances.items():
+            if region_of(zone) == region:
+                cpus, _ = self.catalogue.machine_types[last(instance.resource["machineType"])]
+                yield machines.demand(instance.resource, cpus)
+        for (zone, _), disk in self.disks.items():
+            if region_of(zone) == region:
+                yield machines.disk_demand(disk)
 
-    def _check_quota(self, instance: Instance) -> None:
-        region, metric = region_of(instance.zone), machines.quota_metric(instance.resource)
-        limit = self.catalogue.quota(region, metric)
-        if self.usage(region, metric) > limit:
-            raise errors.quota(metric, limit, region)
+    def _check_quota(self, region: str) -> None:
+        for metric in QUOTAS:
+            limit = self.catalogue.quota(region, metric)
+            if self.usage(region, metric) > limit:
+                raise errors.quota(metric, limit, region)
 
     def _power_off(self, instance: Instance) -> None:
         instance.vm.press_power_button()
         deadline = time.monotonic() + GRACE / self.clock_speed
         while instance.vm.ended() is None and time.monotonic() < deadline:
-            self._closing.wait(0.02)
+            if self._closing.wait(0.02):
+                break
         instance.vm.power_cut()
 
     def _end(self, instance: Instance) -> None:
-        """End an instance as it asked to be ended."""
-        action = instance.resource["scheduling"].get("instanceTerminationAction", "STOP")
-        instance.resource["status"] = "STOPPING"
-        self._power_off(instance)
-        if action == "DELETE":
-            self._forget(instance)
-        else:
-            machines.stopped(instance)
-
-    def _forget(self, instance: Instance) -> None:
+        """Begin to end an instance, in the way that it asked for."""
         with self.lock:
-            instance.remove()
-            self.instances.pop((instance.zone, instance.name), None)
-            for disk in instance.resource["disks"]:
-                key = (instance.zone, last(disk["source"]))
-                if disk["autoDelete"]:
-                    self.disks.pop(key, None)
-                elif key in self.disks:
-                    self.disks[key].pop("users", None)
+            instance.resource["status"] = "STOPPING"
+        threading.Thread(target=self._end_now, args=(instance,), daemon=True).start()
+
+    def _end_now(self, instance: Instance) -> None:
+        self._power_off(instance)
+        scheduling = instance.resource["scheduling"]
+        with self.lock:
+            if (instance.zone, instance.name) not in self.instances or self._closing.is_set():
+                return
+            if scheduling.get("instanceTerminationAction") == "DELETE":
+                self.forget(instance)
+            else:
+                machines.stopped(instance)
 
     def _watch_machines(self) -> None:
         while not self._closing.wait(0.05):
             with self.lock:
-                running = [i for i in self.instances.values() if i.status == "RUNNING"]
-            for instance in running:
-                self._look_at(instance)
+                for instance in list(self.instances.values()):
+                    if instance.status == "RUNNING":
+                        self._look_at(instance)
 
     def _look_at(self, instance: Instance) -> None:
         ended = instance.vm.ended()
         if instance.ends is not None and time.monotonic() > instance.ends:
-            instance.ends = None
-            self._record("compute.instances.terminate.max_run_duration", instance)
+            at = instance.resource["resourceStatus"]["scheduling"]["terminationTimestamp"]
+            self._record("delete", instance, at)  # that it was its time, Google does not say
             self._end(instance)
         elif ended == REBOOT:
             instance.boot()
-        elif ended is not None:
-            kind = "guestTerminate" if ended == POWERED_OFF else "hostError"
-            self._record(f"compute.instances.{kind}", instance)
+        elif ended == POWERED_OFF:
+            self._record("compute.instances.guestTerminate", instance)
             machines.stopped(instance)
+        elif ended is not None:
+            self._record("compute.instances.hostError", instance)
+            machines.stopped(instance)
+            if instance.resource["scheduling"]["automaticRestart"]:
+                self._record("compute.instances.automaticRestart", instance)
+                self.start(instance)
 
-    def _record(self, kind: str, instance: Instance) -> None:
-        self.operations.record(kind, instance.project, instance.zone, instance.resource)
+    def _record(self, kind: str, instance: Instance, at: str = "") -> None:
+        scope = f"{instance.project}/{instance.zone}"
+        self.operations.record(kind, scope, instance.resource, at)
 
-    @staticmethod
-    def _facts(resource: dict, project: str, zone: str) -> dict[str, str]:
-        kind = last(resource["machineType"])
-        return {
-            "project": project,
-            "zone": zone,
-            "region": region_of(zone),
-            "instance": resource["name"],
-            "machine_type": kind,
-        }
+
+def facts_of(resource: dict, project: str, zone: str) -> dict[str, str]:
+    """What a fault can be bound to, of an instance."""
+    return {
+        "project": project,
+        "zone": zone,
+        "region": region_of(zone),
+        "instance": resource["name"],
+        "machine_type": last(resource.get("machineType", "")),
+    }

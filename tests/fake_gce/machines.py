@@ -2,9 +2,8 @@
 
 import base64
 import hashlib
-import socket
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fake_gce.catalogue import Catalogue, Image, region_of
 from fake_gce.faults import Fault
+from fake_gce.metadata import MetadataServer
 from fake_gce.operations import ROOT, timestamp
 from fake_gce.vm import Hardware, Vm
 
@@ -35,11 +35,10 @@ class Instance:
     resource: dict
     vm: Vm
     agent: Agent
-    holder: socket.socket  # keeps the address; the metadata server listens on it
-    boot_seconds: float = 0.0
     ends: float | None = None  # by time.monotonic: when the cloud ends it
-    booted: float = 0.0  # by time.monotonic
     preempted: bool = False
+    attributes: dict[tuple[str, str], str] = field(default_factory=dict)  # name space, key
+    metadata_server: MetadataServer | None = None
     timers: list[threading.Timer] = field(default_factory=list)
 
     @property
@@ -60,37 +59,43 @@ class Instance:
         items = self.resource.get("metadata", {}).get("items", [])
         return next((item.get("value", "") for item in items if item["key"] == key), default)
 
+    def metadata_keys(self) -> list[str]:
+        return [item["key"] for item in self.resource.get("metadata", {}).get("items", [])]
+
     def boot(self) -> None:
         """Power on, and let the guest agent do its part."""
-        if self.agent.ssh_keys_after == 0:
-            self.vm.authorize(self.metadata("ssh-keys"))
-        elif self.agent.ssh_keys_after:
-            self._later(self.agent.ssh_keys_after, self.vm.authorize, self.metadata("ssh-keys"))
+        self._in(self.agent.ssh_keys_after, self.authorize)
         self.vm.boot(self.metadata("startup-script"))
-        self.booted = time.monotonic()
+        if self.metadata("enable-guest-attributes").lower() == "true":
+            self._in(self.agent.host_keys_after, self._publish_host_keys)
 
-    def guest_attributes(self) -> dict[str, str]:
-        """The host keys that the guest agent has published by now: type → base64."""
-        after = self.agent.host_keys_after
-        if self.metadata("enable-guest-attributes").lower() != "true" or after is None:
-            return {}
-        if not self.booted or time.monotonic() < self.booted + after:
-            return {}
-        keys = self.vm.host_keys()
-        return {kind: _another(kind) for kind in keys} if self.agent.wrong_host_key else keys
+    def authorize(self) -> None:
+        """Let in whom the metadata names, unless the agent never does."""
+        if self.agent.ssh_keys_after is not None:
+            self.vm.authorize(self.metadata("ssh-keys"))
 
     def remove(self) -> None:
         """Nothing of it is left on this computer."""
         for timer in self.timers:
             timer.cancel()
         self.vm.remove()
-        self.holder.close()
+        if self.metadata_server:
+            self.metadata_server.close()
 
-    def _later(self, seconds: float, function: object, *arguments: object) -> None:
-        timer = threading.Timer(seconds, function, arguments)
-        timer.daemon = True
-        timer.start()
-        self.timers.append(timer)
+    def _publish_host_keys(self) -> None:
+        for kind, key in self.vm.host_keys().items():
+            shown = _another(kind) if self.agent.wrong_host_key else key
+            self.attributes["hostkeys", kind] = shown
+
+    def _in(self, seconds: float | None, action: Callable[[], None]) -> None:
+        """Do it in so many seconds, now where it is 0, never where it is None."""
+        if seconds == 0:
+            action()
+        elif seconds:
+            timer = threading.Timer(seconds, action)
+            timer.daemon = True
+            timer.start()
+            self.timers.append(timer)
 
 
 def hardware(faults: list[Fault]) -> Hardware:
@@ -101,6 +106,7 @@ def hardware(faults: list[Fault]) -> Hardware:
         home_bytes=int(kinds["small_disk"].number("bytes", 4 << 20))
         if "small_disk" in kinds
         else 0,
+        boot_seconds=kinds["slow_boot"].number("seconds", 2.0) if "slow_boot" in kinds else 0.0,
         ssh="no_ssh" not in kinds,
     )
 
@@ -178,8 +184,8 @@ def stopped(instance: Instance) -> None:
             access.pop("natIP", None)
 
 
-def disks(instance: Instance) -> list[dict]:
-    """The disks that come with an instance, as disks.get answers."""
+def disks(instance: Instance, body: dict) -> list[dict]:
+    """The disks that an insert request brings along, as disks.get answers."""
     where = f"{ROOT}projects/{instance.project}/zones/{instance.zone}"
     return [
         {
@@ -190,20 +196,42 @@ def disks(instance: Instance) -> list[dict]:
             "sizeGb": disk["diskSizeGb"],
             "status": "READY",
             "zone": where,
+            "type": f"{where}/diskTypes/{last(asked.get('diskType', 'pd-standard'))}",
             "selfLink": disk["source"],
             "users": [instance.resource["selfLink"]],
-            "labels": instance.resource.get("labels", {}),
-            "labelFingerprint": instance.resource["labelFingerprint"],
+            "description": asked.get("description", ""),
+            "labels": asked.get("labels", {}),
+            "labelFingerprint": fingerprint(asked.get("labels", {})),
         }
-        for disk in instance.resource["disks"]
+        for disk, given in zip(instance.resource["disks"], body["disks"], strict=True)
+        for asked in [given.get("initializeParams", {})]
     ]
 
 
-def quota_metric(resource: dict) -> str:
-    """The quota that an instance counts against."""
-    if resource["scheduling"].get("provisioningModel") == "SPOT":
-        return "PREEMPTIBLE_CPUS"
-    return "N2_CPUS" if last(resource["machineType"]).startswith("n2-") else "CPUS"
+def demand(resource: dict, cpus: int) -> dict[str, float]:
+    """What an instance takes of each quota; one that is off takes nothing."""
+    if resource["status"] == "TERMINATED":
+        return {}
+    family = last(resource["machineType"]).partition("-")[0].upper()
+    metric = "CPUS" if family in ("N1", "E2") else f"{family}_CPUS"
+    if resource["scheduling"]["provisioningModel"] == "SPOT":
+        metric = "PREEMPTIBLE_CPUS"
+    addresses = sum(len(nic.get("accessConfigs", [])) for nic in resource["networkInterfaces"])
+    return {metric: float(cpus), "INSTANCES": 1.0, "IN_USE_ADDRESSES": float(addresses)}
+
+
+def disk_demand(disk: dict) -> dict[str, float]:
+    """What a disk takes of its quota."""
+    metric = "DISKS_TOTAL_GB" if last(disk["type"]) == "pd-standard" else "SSD_TOTAL_GB"
+    return {metric: float(disk["sizeGb"])}
+
+
+def users(resource: dict) -> list[str]:
+    """The names that the metadata gives a key to."""
+    items = resource["metadata"].get("items", [])
+    keys = next((item.get("value", "") for item in items if item["key"] == "ssh-keys"), "")
+    names = {line.partition(":")[0] for line in keys.splitlines() if ":" in line}
+    return sorted(names) or ["debian"]
 
 
 def max_run_seconds(resource: dict) -> float:

@@ -20,9 +20,8 @@ def timestamp(at: datetime | None = None) -> str:
 
 @dataclass
 class Operation:
-    """One operation and the work behind it."""
+    """One operation. Its description is replaced, never changed: others may be reading it."""
 
-    project: str
     zone: str
     resource: dict
     done: threading.Event = field(default_factory=threading.Event)
@@ -31,22 +30,21 @@ class Operation:
     def name(self) -> str:
         return self.resource["name"]
 
-    @property
-    def target(self) -> str:
-        return self.resource["targetLink"]
+    def update(self, fields: dict) -> None:
+        self.resource = self.resource | fields
 
 
 class Operations:
-    """Every operation there was, in a thread each while it is under way."""
+    """Every operation there was; each has a thread while it is under way."""
 
     def __init__(self, seconds: float, user: str) -> None:
         self.seconds = seconds  # how long one takes at least
+        self.all: dict[tuple[str, str], Operation] = {}  # by zone and name
         self._user = user
         self._ids = count(7_000_000_000_000_000_001)
         self._by_request: dict[tuple[str, str, str], Operation] = {}
-        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
-        self.all: dict[tuple[str, str], Operation] = {}  # by zone and name
 
     def of_request(self, method: str, scope: str, request_id: str) -> Operation | None:
         """The operation that this request id began, if it did."""
@@ -55,56 +53,63 @@ class Operations:
     def begin(
         self,
         method: str,
-        project: str,
-        zone: str,
+        scope: str,
         target: dict,
-        work: Callable[[], None],
+        work: Callable[[Operation], None],
         request_id: str = "",
     ) -> Operation:
-        """Answer now, do `work` in a moment; an OperationError of it is how the operation ends."""
-        operation = self._make(method.rpartition(".")[2], project, zone, target)
-        with self._lock:
-            earlier = [o for o in self.all.values() if o.target == operation.target]
-            self.all[zone, operation.name] = operation
-            if request_id:
-                self._by_request[method, f"{project}/{zone}", request_id] = operation
-        threading.Thread(target=self._run, args=(operation, work, earlier), daemon=True).start()
+        """Answer now, do `work` in a moment and after all else that is asked of `target`; an
+        OperationError of it is how the operation ends. `scope` is "PROJECT/ZONE"."""
+        operation = self._make(method.rpartition(".")[2], scope, target)
+        link = target["selfLink"]
+        earlier = [o for o in self.all.values() if o.resource["targetLink"] == link]
+        self._add(operation)
+        if request_id:
+            self._by_request[method, scope, request_id] = operation
+        thread = threading.Thread(target=self._run, args=(operation, work, earlier), daemon=True)
+        self._threads.append(thread)
+        thread.start()
         return operation
 
-    def record(self, kind: str, project: str, zone: str, target: dict) -> None:
-        """An operation that the cloud itself carried out, done already."""
-        operation = self._make(kind, project, zone, target)
-        operation.resource |= {"status": "DONE", "progress": 100, "user": "system"}
-        operation.resource |= {"startTime": timestamp(), "endTime": timestamp()}
+    def record(self, kind: str, scope: str, target: dict, at: str = "") -> None:
+        """An operation that the cloud carried out by itself, done already."""
+        operation = self._make(kind, scope, target)
+        when = at or timestamp()
+        times = {"insertTime": when, "startTime": when, "endTime": when}
+        operation.update({"status": "DONE", "progress": 100, "user": "system"} | times)
         operation.done.set()
-        with self._lock:
-            self.all[zone, operation.name] = operation
-
-    def fail_early(self, target: str, error: OperationError) -> None:
-        """Show the error while the operation still runs, as Google sometimes does."""
-        for operation in self.all.values():
-            if operation.target == target and not operation.done.is_set():
-                operation.resource |= error.fields()
+        self._add(operation)
 
     def close(self) -> None:
+        """Until nothing is under way any more. What had not begun is not done."""
         self._closing.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _add(self, operation: Operation) -> None:
+        self.all = self.all | {(operation.zone, operation.name): operation}
 
     def _run(
-        self, operation: Operation, work: Callable[[], None], earlier: list[Operation]
+        self,
+        operation: Operation,
+        work: Callable[[Operation], None],
+        earlier: list[Operation],
     ) -> None:
         self._closing.wait(self.seconds / 2)
-        for other in earlier:  # what is asked of one machine is done in turn
+        for other in earlier:
             other.done.wait()
-        operation.resource |= {"status": "RUNNING", "startTime": timestamp(), "progress": 50}
-        self._closing.wait(self.seconds / 2)
+        operation.update({"status": "RUNNING", "startTime": timestamp(), "progress": 50})
         try:
-            work()
+            if not self._closing.wait(self.seconds / 2):
+                work(operation)
         except OperationError as error:
-            operation.resource |= error.fields()
-        operation.resource |= {"status": "DONE", "progress": 100, "endTime": timestamp()}
-        operation.done.set()
+            operation.update(error.fields())
+        finally:
+            operation.update({"status": "DONE", "progress": 100, "endTime": timestamp()})
+            operation.done.set()
 
-    def _make(self, kind: str, project: str, zone: str, target: dict) -> Operation:
+    def _make(self, kind: str, scope: str, target: dict) -> Operation:
+        project, zone = scope.split("/")
         name = f"operation-{int(datetime.now(UTC).timestamp() * 1000)}-{uuid4().hex[:13]}"
         where = f"{ROOT}projects/{project}/zones/{zone}"
         resource = {
@@ -121,4 +126,4 @@ class Operations:
             "insertTime": timestamp(),
             "selfLink": f"{where}/operations/{name}",
         }
-        return Operation(project, zone, resource)
+        return Operation(zone, resource)

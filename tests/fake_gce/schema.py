@@ -104,8 +104,9 @@ def _query_problems(method: Method, key: str, texts: list[str]) -> list[str]:
         return [f"Invalid value at '{key}': not repeated."]
     values = [_from_text(text, spec["type"]) for text in texts]
     schema = {key: value for key, value in _convert(spec).items() if key != "required"}
+    kind = f"TYPE_{(spec.get('format') or spec['type']).upper()}"
     return [
-        f"Invalid value at '{key}' (TYPE_{(spec.get('format') or spec['type']).upper()}), \"{text}\""
+        f"Invalid value at '{key}' ({kind}), \"{text}\""
         for text, value in zip(texts, values, strict=True)
         if list(jsonschema.Draft202012Validator(schema).iter_errors(value))
     ]
@@ -139,7 +140,8 @@ def _say(error: jsonschema.ValidationError, root: str) -> str:
     place = root + "".join(steps)
     if error.validator == "additionalProperties":
         names = ", ".join(sorted(set(error.instance) - set(error.schema["properties"])))
-        return f"Invalid JSON payload received. Unknown name \"{names}\" at '{place}': Cannot find field."
+        said = f"Unknown name \"{names}\" at '{place}': Cannot find field."
+        return f"Invalid JSON payload received. {said}"
     if error.validator == "pattern":
         return _invalid(place, error.instance, error.validator_value)
     if error.validator == "enum":

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,7 +13,7 @@ from fake_gce.api import Api, Call
 from fake_gce.control import Control
 from fake_gce.credentials import Credentials, TokenError
 from fake_gce.errors import ApiError
-from fake_gce.faults import Faults, Hangup, Reply
+from fake_gce.faults import AFTER, BEFORE, Faults, Hangup, Reply
 
 JSON = "application/json; charset=UTF-8"
 
@@ -29,9 +30,6 @@ class Request:
     at: float  # seconds since the epoch
     code: int = 0  # of the answer; 0: none was given
     answer: dict = field(default_factory=dict)
-
-    def __getitem__(self, parameter: str) -> str:
-        return self.query[parameter]
 
 
 class Server(ThreadingHTTPServer):
@@ -66,13 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(length)
         path = urlsplit(self.path).path
         try:
-            if path.startswith(schema.PREFIX):
-                self._compute(path, content)
-            elif path.startswith("/fake/"):
-                code, answer = self.server.control.answer(self.command, self.path, content)
-                self._send(code, JSON, json.dumps(answer).encode())
-            else:
-                self._accounts(path, content)
+            self._dispatch(path, content)
         except Hangup:
             self.close_connection = True
         except Reply as reply:
@@ -81,6 +73,18 @@ class Handler(BaseHTTPRequestHandler):
             self._send(error.code, JSON, json.dumps(error.body()).encode())
         except TokenError as error:
             self._send(400, JSON, json.dumps(error.body()).encode())
+        except Exception:
+            self._violate(f"the fake failed at {self.command} {path}: {traceback.format_exc()}")
+            self._send(500, JSON, json.dumps({"error": {"code": 500}}).encode())
+
+    def _dispatch(self, path: str, content: bytes) -> None:
+        if path.startswith(schema.PREFIX):
+            self._compute(path, content)
+        elif path.startswith("/fake/"):
+            code, answer = self.server.control.answer(self.command, self.path, content)
+            self._send(code, JSON, json.dumps(answer).encode())
+        else:
+            self._accounts(path, content)
 
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve
 
@@ -91,7 +95,10 @@ class Handler(BaseHTTPRequestHandler):
             raise ApiError(404, "notFound", "The requested URL was not found on this server.")
         method, places = found
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        body = json.loads(content) if content else {}
+        try:
+            body = json.loads(content) if content else {}
+        except ValueError:
+            raise ApiError(400, "parseError", "Invalid JSON payload received.") from None
         last_of_each = {key: texts[-1] for key, texts in query.items()}
         request = Request(method.name, self.command, path, last_of_each, body, time.time())
         with self.server.lock:
@@ -99,11 +106,11 @@ class Handler(BaseHTTPRequestHandler):
         facts = _facts(method.name, path, places, body)
         try:
             self.server.credentials.check(self.headers.get("Authorization", ""))
-            self.server.faults.strike("before", method.name, facts)
+            self.server.faults.strike(BEFORE, method.name, facts)
             self._refuse_invalid(method, places, query, body if content else None)
             answer = self.server.api.answer(Call(method.name, places, last_of_each, body))
             request.code, request.answer = 200, answer
-            self.server.faults.strike("after", method.name, facts)
+            self.server.faults.strike(AFTER, method.name, facts)
         except ApiError as error:
             request.code, request.answer = error.code, error.body()
             raise
@@ -127,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _accounts(self, path: str, content: bytes) -> None:
         """The token endpoint and the one that impersonates."""
-        self.server.faults.strike("before", "token", {"path": path, "method": "token"})
+        self.server.faults.strike(BEFORE, "token", {"path": path, "method": "token"})
         if path.endswith(":generateAccessToken"):
             answer = self.server.credentials.impersonate(self.headers.get("Authorization", ""))
         elif path == "/token":

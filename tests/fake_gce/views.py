@@ -99,15 +99,18 @@ def show(image: Image) -> dict:
 
 
 def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
-    """What the guest has published; only the name space of host keys exists."""
+    """What the guest has published."""
     if instance.metadata("enable-guest-attributes").lower() != "true":
         message = "Guest attributes endpoint access is disabled."
         raise errors.ApiError(412, "conditionNotMet", message)
     asked = query.get("queryPath", "")
-    keys = instance.guest_attributes() if asked.rstrip("/") in ("", "hostkeys") else {}
-    if not keys:
+    items = [
+        {"namespace": space, "key": key, "value": text}
+        for (space, key), text in list(instance.attributes.items())
+        if asked in ("", f"{space}/", f"{space}/{key}")
+    ]
+    if not items:
         raise errors.not_found(f"{asked or 'guestAttributes'}' of type 'Guest Attribute")
-    items = [{"namespace": "hostkeys", "key": kind, "value": key} for kind, key in keys.items()]
     return {
         "kind": "compute#guestAttributes",
         "selfLink": f"{instance.resource['selfLink']}/guestAttributes/",

@@ -26,6 +26,7 @@ class Hardware:
 
     clock_offset: float = 0.0  # seconds that its clock is ahead; negative: behind
     home_bytes: int = 0  # size of the disk that holds /home, empty at each boot; 0: the host's
+    boot_seconds: float = 0.0  # until its SSH server starts
     ssh: bool = True  # False: nothing ever listens on port 22
 
 
@@ -212,5 +213,6 @@ class Vm:
             *("--as-pid-1", "--die-with-parent", "--new-session", "--cap-add", "ALL", "--clearenv"),
             *("--setenv", "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             *("--setenv", "HOME", "/root", "--setenv", "LANG", "C.UTF-8", "--chdir", "/"),
-            *("--", "/bin/bash", "/run/init", "sshd" if self.hardware.ssh else ""),
+            *("--", "/bin/bash", "/run/init", "sshd" if self.hardware.ssh else "no sshd"),
+            str(self.hardware.boot_seconds),
         ]
