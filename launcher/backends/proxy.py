@@ -80,7 +80,8 @@ class ProxySocket:
         self._close_files()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        # Gone already; or another user's, which its closed input must end.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
     def _close_files(self) -> None:
