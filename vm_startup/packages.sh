@@ -15,6 +15,8 @@ python_url=https://github.com/astral-sh/python-build-standalone/releases/downloa
 python_url+=/cpython-3.12.13%2B20260408-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz
 python_sha256=ddd48f521f79395d9b8b094d34a86d7ec86772ab66c96b0de65a3b561ea7cf10
 
+pauses=(0 1 2 4 8) # seconds before each try of what a network may refuse
+
 fail() {
   echo "error: $*" >&2
   exit 1
@@ -27,7 +29,7 @@ fetch() {
   has_sum "$sum" "$file" && return
   [[ $source == *://* ]] || source=file://$(realpath -- "$source")
   mkdir -p "$(dirname "$file")"
-  for pause in 0 1 2 4 8; do
+  for pause in "${pauses[@]}"; do
     sleep "$pause"
     code=0
     curl --fail --location --silent --show-error --continue-at - --output "$file.part" \
@@ -92,7 +94,7 @@ install_packages() {
   choose_python
   "$python" -m venv --clear "$venv"
   local pause
-  for pause in 0 5 20; do
+  for pause in "${pauses[@]}"; do
     sleep "$pause"
     if "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
       --only-binary=:all: --require-hashes --requirement "$lock"; then

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # What a rented machine runs as root at every boot: it arms the dead-man timer.
 #
-# The machine powers itself off once, for $IDLE_MINUTES without a break, no job ran in $WORK and the
-# launcher did not touch $WORK/heartbeat: a machine whose launcher died is not paid for until its
-# run duration is over only because it stands ready.
+# The machine powers itself off once, for $IDLE_MINUTES without a break, no job ran in $WORK and no
+# launcher touched $WORK/heartbeat: whose launcher died is not paid for until its duration is over.
 #
 #   IDLE_MINUTES  may have a fraction
 #   WORK          the launcher's work folder; need not exist yet
 #
-# Both stand in front of this text, as assignments.
+# Both are assigned in lines that whoever makes the machine puts below the first one.
 set -euo pipefail
 : "${IDLE_MINUTES:?}" "${WORK:?}"
 

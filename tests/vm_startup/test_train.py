@@ -1,62 +1,15 @@
 import hashlib
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import STEPS, run, start
 
-from vm_startup.speech_commands import checkpoint, flags, train, wav
+from vm_startup.speech_commands import checkpoint, flags, train
 from vm_startup.speech_commands.freeze import inference_graph
 from vm_startup.speech_commands.settings import AudioSettings
-
-VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
-STEPS = 9
-FLAGS = (
-    "--wanted_words=yes,no --model_architecture=tiny_conv --preprocess=micro --window_stride=20 "
-    "--quantize=1 --silence_percentage=25 --unknown_percentage=25 --data_url= --seed=4 "
-    f"--how_many_training_steps=6,{STEPS - 6} --learning_rate=0.002,0.001 --optimizer=adam "
-    "--batch_size=20 --echo=2 --eval_step_interval=4 --save_step_interval=3"
-)
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """Two words and two others, sung by 40 speakers at pitches of their own."""
-    folder = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    time = np.arange(16000) / 16000
-    for word, rise in {"yes": 900, "no": -300, "go": 0, "up": 300}.items():
-        (folder / word).mkdir()
-        for speaker in range(40):
-            pitch = 500 + 10 * speaker + rise * time
-            audio = np.sin(2 * np.pi * pitch * time) * (np.abs(time - 0.5) < 0.3) * 8000
-            audio += rng.normal(0, 100, 16000)
-            wav.write(folder / word / f"{speaker:02}_nohash_0.wav", audio.astype(np.int16))
-    noise = folder / "_background_noise_"
-    noise.mkdir()
-    wav.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
-    return folder
-
-
-def start(recordings, folder, *more):
-    """A trainer as a machine runs it."""
-    command = [sys.executable, "-m", "speech_commands.train", *FLAGS.split()]
-    command += [f"--data_dir={recordings}", f"--train_dir={folder}"]
-    command += [f"--summaries_dir={folder}/logs", *more]
-    environment = os.environ | {"PYTHONPATH": str(VM_STARTUP), "PYTHONUNBUFFERED": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes)
-
-
-def run(recordings, folder, *more):
-    """Run a trainer to its end: exit code, output, errors."""
-    process = start(recordings, folder, *more)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
 
 
 def frozen(folder):
@@ -65,15 +18,6 @@ def frozen(folder):
     settings = AudioSettings(preprocess="micro", window_stride_ms=20)
     graph = inference_graph(values, settings, quantize=True)
     return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def trained(recordings, tmp_path_factory):
-    """A training that nobody disturbed, and what it said."""
-    folder = tmp_path_factory.mktemp("trained")
-    code, out, err = run(recordings, folder)
-    assert code == 0, err
-    return folder, out
 
 
 def test_training_says_how_it_goes(trained):
@@ -117,19 +61,27 @@ def test_equal_trainings_end_in_equal_bytes(recordings, trained, tmp_path):
     assert again == (trained[0] / "metrics.json").read_bytes()
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(recordings, trained, tmp_path):
-    """SIGKILL after the first checkpoint and another start lead where an undisturbed run does."""
-    process = start(recordings, tmp_path)
+def test_a_killed_training_goes_on_elsewhere_to_the_same_bytes(recordings, trained, tmp_path):
+    """SIGKILL at the first line about a checkpoint: its two files are complete, and on another
+    machine they lead where an undisturbed run does."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    process = start(recordings, here)
     for line in process.stdout:
-        if "Saving to" in line:
+        if line.startswith("Saving to "):
             process.send_signal(signal.SIGKILL)
             break
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    code, out, err = run(recordings, tmp_path)
+    assert line == f'Saving to "{here}/tiny_conv.ckpt-3"\n'
+    there.mkdir()
+    for ending in ("data-00000-of-00001", "index"):
+        shutil.copy(here / f"tiny_conv.ckpt-3.{ending}", there)
+    code, out, err = run(recordings, there)
     assert code == 0, err
-    assert "Training from step: " in out
-    assert frozen(tmp_path) == frozen(trained[0])
+    assert "Training from step: 4\n" in out
+    assert frozen(there) == frozen(trained[0])
+    for name in ("metrics.json", "test_features.npz"):
+        assert (there / name).read_bytes() == (trained[0] / name).read_bytes()
 
 
 def test_sigterm_ends_it(recordings, tmp_path):

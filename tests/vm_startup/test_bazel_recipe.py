@@ -1,0 +1,111 @@
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+import tensorflow as tf
+from tiny_training import FLAGS, STEPS, VM_STARTUP
+
+from vm_startup.speech_commands import checkpoint
+from vm_startup.speech_commands.freeze import inference_graph
+from vm_startup.speech_commands.settings import AudioSettings
+
+ARCHIVE = os.environ.get("BAZEL_ARCHIVE")
+pytestmark = pytest.mark.skipif(not ARCHIVE, reason="BAZEL_ARCHIVE does not name Bazel's archive")
+MODEL = [flag for flag in FLAGS if flag[2:5] in ("wan", "mod", "pre", "win", "qua")]
+
+
+def begin(job, *arguments):
+    """The recipe in a job's folder, in an environment that is as good as empty."""
+    environment = {"PATH": os.environ["PATH"], "BAZEL_ARCHIVE": ARCHIVE, "PYTHON": sys.executable}
+    command = ["bash", "vm_startup/bazel.sh", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=job, env=environment, start_new_session=True, **pipes)
+
+
+def run(job, *arguments):
+    """Run the recipe to its end; what it printed."""
+    process = begin(job, *arguments)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    return out
+
+
+def processes_in(job):
+    """The processes that were started in or from a job's folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(job) in part for part in [process.cwd(), *process.cmdline()]):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, recordings):
+    """The folder of a job, set up."""
+    job = tmp_path_factory.mktemp("job")
+    (job / "vm_startup").symlink_to(VM_STARTUP)
+    (job / "data").symlink_to(recordings)
+    run(job, "setup")
+    return job
+
+
+def test_setup_happens_once(job):
+    """Bazel is unpacked once, however often setup runs."""
+    before = (job / "bazel" / "bazel-0.26.1").stat()
+    assert "Bazel 0.26.1: " in run(job, "setup")
+    assert (job / "bazel" / "bazel-0.26.1").stat() == before
+
+
+def test_bazel_makes_what_python_makes(job, trained):
+    """The same flags give the same bytes as without Bazel; nothing is left running or lying
+    about."""
+    paths = ["--data_dir=data", "--train_dir=train", "--summaries_dir=train/logs"]
+    out = run(job, "train", *FLAGS, *paths)
+    assert 'Saving to "train/tiny_conv.ckpt-3"\n' in out
+    for name in ("labels.txt", "metrics.json", "test_features.npz"):
+        assert (job / "train" / name).read_bytes() == (trained[0] / name).read_bytes()
+
+    prefix = f"--start_checkpoint=train/tiny_conv.ckpt-{STEPS}"
+    run(job, "freeze", *MODEL, prefix, "--output_file=results/tiny_conv.pb")
+    values = checkpoint.load(trained[0] / f"tiny_conv.ckpt-{STEPS}")
+    settings = AudioSettings(preprocess="micro", window_stride_ms=20)
+    graph = inference_graph(values, settings, quantize=True)
+    frozen = (job / "results" / "tiny_conv.pb").read_bytes()
+    assert frozen == graph.SerializeToString(deterministic=True)
+    assert tf.compat.v1.GraphDef.FromString(frozen).node
+    assert processes_in(job) == []
+    assert not list(VM_STARTUP.glob("bazel-*"))
+
+
+def test_a_refusal_keeps_its_exit_code(job):
+    """What the trainer says of bad flags reaches whoever called the recipe."""
+    process = begin(job, "train", "--preprocess=micro", "--window_stride=0")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out.splitlines()[-1].startswith("error: --window_size_ms and --window_stride_ms")
+
+
+def test_nothing_outlives_a_kill(job):
+    """A recipe that is killed while Bazel works leaves no server behind."""
+    process = begin(job, "train", "--help")
+    process.stdout.readline()
+    assert processes_in(job)
+    os.killpg(process.pid, 15)
+    process.communicate(timeout=20)
+    assert processes_in(job) == []
+
+
+def test_every_source_is_among_the_targets(job):
+    """The modules and texts that Bazel lays out for the trainer are all that there are."""
+    runfiles = next(
+        (job / "bazel" / "output").glob("*/execroot/*/bazel-out/*/bin/*/train.runfiles")
+    )
+    laid_out = {path.name for path in (runfiles / "micro_speech" / "speech_commands").iterdir()}
+    package = VM_STARTUP / "speech_commands"
+    sources = {path.name for path in package.iterdir() if path.suffix in (".py", ".txt")}
+    assert sources <= laid_out

@@ -1,0 +1,233 @@
+import hashlib
+import http.server
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import threading
+import tomllib
+import zipfile
+
+import pytest
+from tiny_training import VM_STARTUP
+
+CONTENT = bytes(range(256)) * 4000
+ROOT = VM_STARTUP.parent
+
+
+def shell(folder, script, scripts=VM_STARTUP, **environment):
+    """Run Bash in a work folder with packages.sh read and all pauses between tries cut short."""
+    prelude = f"set -euo pipefail; source {shlex.quote(str(scripts))}/packages.sh; pauses=(0 0 0); "
+    done = subprocess.run(
+        ["bash", "-c", prelude + script],
+        cwd=folder,
+        env=os.environ | {"PYTHON": sys.executable} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+class CutOff(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT from any offset, but lets go of the first connection half-way."""
+
+    offsets: list[int]
+
+    def do_GET(self):
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        offset = int(match[1]) if match else 0
+        self.offsets.append(offset)
+        if self.path != "/file":
+            self.send_error(404)
+            return
+        self.send_response(206 if offset else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - offset))
+        if offset:
+            self.send_header("Content-Range", f"bytes {offset}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.end_headers()
+        rest = CONTENT[offset:]
+        self.wfile.write(rest if offset else rest[: len(rest) // 2])
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def server():
+    """A server on this computer, as (address, offsets that were asked for)."""
+    handler = type("Handler", (CutOff,), {"offsets": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", handler.offsets
+        server.shutdown()
+
+
+def test_a_download_that_is_cut_off_goes_on(server, tmp_path):
+    """The second try asks for what the first did not bring, and nothing is asked for twice."""
+    address, offsets = server
+    for _ in range(2):
+        code, _, err = shell(tmp_path, f"fetch {digest(CONTENT)} {address}/file downloads/file")
+        assert code == 0, err
+    assert (tmp_path / "downloads" / "file").read_bytes() == CONTENT
+    assert offsets == [0, len(CONTENT) // 2]
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["file"]
+
+
+def test_a_file_may_be_there_already(tmp_path):
+    """A path does in place of a URL."""
+    (tmp_path / "a file").write_bytes(CONTENT)
+    code, _, err = shell(tmp_path, f"fetch {digest(CONTENT)} 'a file' b")
+    assert code == 0, err
+    assert (tmp_path / "b").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["file", "nothing"])
+def test_what_has_another_digest_is_not_taken(server, tmp_path, path):
+    """Neither other bytes nor a page that says no become the file."""
+    code, _, err = shell(tmp_path, f"fetch {'0' * 64} {server[0]}/{path} target")
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"error: {server[0]}/{path} cannot be had with SHA-256 {'0' * 64}"
+    )
+    assert not (tmp_path / "target").exists()
+
+
+# -- Python packages ------------------------------------------------------------------------------
+
+
+def wheel(folder, name, version):
+    """A package of one module."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    facts = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(
+            f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{facts}/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """A copy of the recipes that want one package nobody has, and the folder that it is in."""
+    scripts, wheels = tmp_path / "scripts", tmp_path / "wheels"
+    scripts.mkdir()
+    wheels.mkdir()
+    (scripts / "packages.sh").write_bytes((VM_STARTUP / "packages.sh").read_bytes())
+    (scripts / "requirements.in").write_text("tinyword==1.0  # the only one\n")
+    sum_ = digest(wheel(wheels, "tinyword", "1.0").read_bytes())
+    (scripts / "requirements.txt").write_text(f"tinyword==1.0 --hash=sha256:{sum_}\n")
+    return scripts
+
+
+def install(scripts, command="install_packages", **environment):
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(scripts.parent / "wheels")}
+    return shell(scripts.parent, command, scripts, **offline | environment)
+
+
+def test_packages_are_installed_once_by_their_digests(scripts, tmp_path):
+    """A Python that lacks a package stays as it is: a venv gets what is pinned, and is kept."""
+    code, out, err = install(scripts)
+    assert code == 0, err
+    assert "Successfully installed tinyword-1.0" in out
+    code, out, _ = install(scripts)
+    assert out == f"Python has everything: {tmp_path}/venv/bin/python\n"
+    code, out, err = install(scripts, 'prepare_run; echo "$python"; "$python" -c "import tinyword"')
+    assert (code, out) == (0, f"{tmp_path}/venv/bin/python\n"), err
+
+
+def test_a_venv_that_was_not_finished_is_made_anew(scripts, tmp_path):
+    """An installation that was cut short, or of another lock, does not count."""
+    lock = scripts / "requirements.txt"
+    lock.write_text(lock.read_text() + "# as it was\n")
+    install(scripts)
+    lock.write_text(lock.read_text() + "# as it is\n")
+    code, _, err = install(scripts, "prepare_run")
+    assert (code, err) == (1, "error: Python packages are missing: run setup first\n")
+    assert "Successfully installed" in install(scripts)[1]
+
+
+def test_a_package_with_another_digest_is_refused(scripts, tmp_path):
+    """What an index gives out under a pinned name and version must be what was pinned."""
+    wheel(tmp_path / "wheels", "tinyword", "1.0").open("ab").write(b"!")
+    code, _, err = install(scripts)
+    assert code == 1
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in err
+    assert err.splitlines()[-1].startswith(
+        "error: the pinned Python packages could not be installed"
+    )
+    assert not (tmp_path / "venv" / "requirements.txt").exists()
+
+
+@pytest.fixture
+def without_python(tmp_path):
+    """A PATH whose Pythons are all too old."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        (tools / name).write_text("#!/bin/sh\nexit 1\n")
+        (tools / name).chmod(0o755)
+    return f"{tools}:{os.environ['PATH']}"
+
+
+def test_a_machine_whose_python_is_too_old_fetches_one(tmp_path, without_python):
+    """Where no Python can train, a pinned one is unpacked into the work folder, once."""
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    archive = tmp_path / "archive.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(program, "python/bin/python3")
+    script = (
+        f"python_sha256={digest(archive.read_bytes())}; choose_python; choose_python; echo $python"
+    )
+    environment = {"PYTHON": "", "PATH": without_python, "PYTHON_ARCHIVE": str(archive)}
+    code, out, err = shell(tmp_path, script, **environment)
+    assert code == 0, err
+    assert out.splitlines() == [
+        "No Python here can train; fetching one",
+        f"{tmp_path}/python/bin/python3",
+    ]
+
+
+def test_a_python_that_is_named_is_not_passed_over(tmp_path, without_python):
+    """An interpreter that was asked for and is too old is an error, not a reason for another."""
+    code, _, err = shell(tmp_path, "choose_python", PATH=without_python, PYTHON="python3.12")
+    assert code == 1
+    assert err == (
+        "error: python3.12 is not Python 3.11, 3.12 or 3.13 with its venv module: name another "
+        "in PYTHON\n"
+    )
+
+
+def test_requirements_are_pyprojects():
+    """What a machine installs is what this computer has, to the version."""
+    lines = (VM_STARTUP / "requirements.in").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert len(pins) == 4
+    assert set(pins) <= set(dependencies)
+
+
+def test_the_lock_pins_every_package_by_digest():
+    """Each pin of requirements.in is in the lock; each package has digests; no index is named."""
+    lock = (VM_STARTUP / "requirements.txt").read_text()
+    entries = re.split(r"(?m)^(?=[a-z])", lock)[1:]
+    assert all(re.match(r"[a-z0-9.-]+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", e) for e in entries)
+    pins = [
+        line for line in (VM_STARTUP / "requirements.in").read_text().splitlines() if "==" in line
+    ]
+    assert {pin.split()[0] for pin in pins} <= {entry.split()[0] for entry in entries}
+    assert "://" not in lock
+    assert "--index" not in lock

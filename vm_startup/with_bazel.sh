@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# Bazel, pinned by version and SHA-256, and a way to run a program through it. Read by recipes,
+# after packages.sh, in the job's work folder, where Bazel keeps everything.
+#
+#   BAZEL_ARCHIVE  where the version that is needed comes from: a file or a URL; default: its origin
+
+bazel_folder=$PWD/bazel
+
+# Prints the SHA-256 and the origin of a version's archive or program for x86-64 Linux.
+bazel_origin() {
+  local release=https://releases.bazel.build/$1/release/bazel-$1-linux-x86_64
+  case $1 in
+    0.26.1)
+      echo 178e02ced40dce5d3957a71d5ce8b19b2eb436ce53a2eb037700639dc32bc5e5 \
+        "https://registry.npmjs.org/@bazel/bazel-linux_x64/-/bazel-linux_x64-$1.tgz"
+      ;;
+    3.1.0) echo "753434f4fa730266cf5ce21d1fdd425e1e167dd9347ad3e8adc19e8c0d54edca $release" ;;
+    3.7.2) echo "70dc0bee198a4c3d332925a32d464d9036a831977501f66d4996854ad4e4fc0d $release" ;;
+    5.3.0) echo "3d144b890b85d95fb13df941bfd010fc3628e9afaa4c85e7d1a002e4fd02b249 $release" ;;
+    6.5.0) echo "a40ac69263440761199fcb8da47ad4e3f328cbe79ffbf4ecc14e5ba252857307 $release" ;;
+    *) fail "Bazel $1 is none of those whose digest is known: 0.26.1 3.1.0 3.7.2 5.3.0 6.5.0" ;;
+  esac
+}
+
+# install_bazel VERSION: makes it what `bazel` means to a recipe.
+install_bazel() {
+  local version=$1 origin sum url file
+  local bazel=$bazel_folder/bazel-$version
+  origin=$(bazel_origin "$version")
+  read -r sum url <<<"$origin"
+  if [[ ! -x $bazel ]]; then
+    file=$PWD/downloads/${url##*/}
+    fetch "$sum" "${BAZEL_ARCHIVE:-$url}" "$file"
+    mkdir -p "$bazel_folder"
+    if [[ $url == *.tgz ]]; then
+      tar -xzf "$file" -O "package/bazel-$version-linux-x86_64" >"$bazel.new"
+    else
+      cp "$file" "$bazel.new"
+    fi
+    chmod +x "$bazel.new"
+    mv "$bazel.new" "$bazel"
+  fi
+  mkdir -p "$bazel_folder/bin"
+  ln -sfn "$bazel" "$bazel_folder/bin/bazel"
+  echo "Bazel $version: $bazel"
+}
+
+# run_bazel WORKSPACE STARTUP_OPTIONS -- TARGET FLAGS: becomes the program that `bazel run` makes.
+#
+# Bazel writes down what it would start and makes way for it, so that it holds no memory while the
+# program works, and signals reach the program. --batch: no server outlives a command.
+run_bazel() {
+  local workspace=$1 options=() copts script
+  shift
+  while [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
+  script=$bazel_folder/${2##*:}.sh
+  mapfile -t copts < <(processor_copts)
+  name_python
+  (
+    cd "$workspace"
+    bazel --batch --output_user_root="$bazel_folder/output" --nosystem_rc --nohome_rc \
+      "${options[@]}" run -c opt "${copts[@]}" --symlink_prefix=/ --noshow_progress \
+      --script_path="$script" "$2" -- "${@:3}"
+  )
+  JOB_FOLDER=$PWD exec bash "$script"
+}
+
+# The programs that Bazel makes begin with `#!/usr/bin/env python`, a name that Ubuntu lacks.
+name_python() {
+  local name
+  for name in python python3; do
+    cat >"$bazel_folder/bin/$name" <<'SH'
+#!/bin/sh
+exec "$JOB_PYTHON" "$@"
+SH
+    chmod +x "$bazel_folder/bin/$name"
+  done
+  export JOB_PYTHON=$python PATH=$bazel_folder/bin:$PATH
+}
+
+# What the compiler may use of this processor.
+processor_copts() {
+  local feature
+  for feature in avx2 fma; do
+    ! grep -qw "$feature" /proc/cpuinfo || echo "--copt=-m$feature"
+  done
+}
