@@ -27,13 +27,16 @@ fail() {
 fetch() {
   local sum=$1 source=$2 file=$3 pause code
   has_sum "$sum" "$file" && return
-  [[ $source == *://* ]] || source=file://$(realpath -- "$source")
   mkdir -p "$(dirname "$file")"
   for pause in "${pauses[@]}"; do
     sleep "$pause"
     code=0
-    curl --fail --location --silent --show-error --continue-at - --output "$file.part" \
-      --connect-timeout 20 --speed-limit 1000 --speed-time 30 "$source" || code=$?
+    if [[ $source == *://* ]]; then
+      curl --fail --location --silent --show-error --continue-at - --output "$file.part" \
+        --connect-timeout 20 --speed-limit 1000 --speed-time 30 "$source" || code=$?
+    else
+      cp -- "$source" "$file.part" || fail "$source cannot be read"
+    fi
     if has_sum "$sum" "$file.part"; then
       mv "$file.part" "$file"
       return
