@@ -4,8 +4,10 @@ Every request has an end: each is repeated, under the same request id, while Com
 not answer, and operations are polled here, through a client that has our own endpoint.
 """
 
+import contextlib
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from requests.exceptions import RequestException
 
 from launcher.backends.gce import refusals
 from launcher.backends.gce._compute import client_class, types
-from launcher.backends.gce.refusals import NO_ANSWER, Absent, Fault, Where
+from launcher.backends.gce.refusals import NO_ANSWER, Absent, Fault, Unavailable, Where
 from launcher.backends.gce.waits import Waits
 from launcher.errors import ConfigError
 
@@ -28,7 +30,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 FOREIGN = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"  # as gcloud has it
 IAM_ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"
-SERVER_WAITS = 100.0  # seconds that Compute Engine may hold a request for an operation's end; < 120
+SERVER_WAITS = 130.0  # seconds; Compute Engine itself holds such a request for up to 120
 
 
 class _Refused(Exception):
@@ -156,23 +158,25 @@ class Client:
 
     def finish(self, zone: str, operation: dict, seconds: float) -> dict:
         """The operation once it is done. Raises TimeoutError after `seconds`."""
-        deadline = time.monotonic() + seconds
+        started = failed = time.monotonic()
         where = Where(self.project, zone, operation["name"])
         while operation.get("status") != "DONE":
             asked = time.monotonic()
-            if refusals.of_operation(operation):  # an error may come long before the end
-                deadline = min(deadline, asked + self.waits.grace)
-            if asked >= deadline and refusals.of_operation(operation):
-                return operation
-            if asked >= deadline:
+            if not refusals.of_operation(operation):
+                failed = asked
+            elif asked - failed > self.waits.grace:  # an error may come long before the end
+                break
+            left = started + seconds - asked
+            if left <= 0:
                 raise TimeoutError(f"{operation['name']} is not done after {seconds:g} s")
             request = types.WaitZoneOperationRequest(
                 project=self.project, zone=zone, operation=operation["name"]
             )
-            patience = min(deadline - asked, SERVER_WAITS) + self.waits.reply
-            operation = self._ask("zone_operations", "wait", request, where, reply=patience)
+            with contextlib.suppress(Unavailable):  # an outage is waited through
+                bound = min(left, SERVER_WAITS)
+                operation = self._ask("zone_operations", "wait", request, where, bound)
             if operation.get("status") != "DONE":
-                self._pause(asked, deadline)
+                self._pause(asked)
         return operation
 
     # What is offered ----------------------------------------------------------------------------
@@ -200,7 +204,11 @@ class Client:
     @cached_property
     def _own(self) -> tuple[google.auth.credentials.Credentials, str | None]:
         try:
-            return google.auth.default(scopes=[SCOPE])
+            with (
+                warnings.catch_warnings()
+            ):  # that a user's own credentials may lack a quota project
+                warnings.simplefilter("ignore")
+                return google.auth.default(scopes=[SCOPE])
         except FOREIGN as error:
             raise refusals.refusal(_fault(error, ""), Where(self._project)) from error
 
@@ -228,8 +236,8 @@ class Client:
     def _services(self) -> dict:
         return {}
 
-    def _ask(self, service: str, method: str, request, where: Where, reply: float = 0.0) -> dict:
-        return _plain(self._send(service, method, request, where, reply))
+    def _ask(self, service: str, method: str, request, where: Where, bound: float = 0.0) -> dict:
+        return _plain(self._send(service, method, request, where, bound))
 
     def _find(self, service: str, method: str, request, where: Where) -> dict | None:
         try:
@@ -237,21 +245,22 @@ class Client:
         except Absent:
             return None
 
-    def _send(self, service: str, method: str, request, where: Where, reply: float = 0.0):
-        """Send a request until there is an answer, for at most waits.call seconds and a reply."""
+    def _send(self, service: str, method: str, request, where: Where, bound: float = 0.0):
+        """Send a request until there is an answer. One may take waits.reply seconds, and no more is
+        sent after waits.call; or, with `bound`, both that long."""
         call = getattr(self._service(service), method)
 
         def once():
             try:
-                return call(request=request, retry=None, timeout=reply or self.waits.reply)
+                return call(request=request, retry=None, timeout=bound or self.waits.reply)
             except FOREIGN as error:
                 raise _Refused(_fault(error, self.impersonate)) from error
 
         again = Retry(
             predicate=lambda e: isinstance(e, _Refused) and refusals.passes(e.fault),
-            initial=0.5,
+            initial=self.waits.poll / 2,
             maximum=8.0,
-            timeout=self.waits.call,
+            timeout=bound or self.waits.call,
         )
         try:
             return again(once)()
@@ -283,11 +292,9 @@ class Client:
                 return
             request.page_token = page.next_page_token
 
-    def _pause(self, asked: float, deadline: float) -> None:
+    def _pause(self, asked: float) -> None:
         """A server that answers at once is not asked again at once."""
-        now = time.monotonic()
-        if now - asked < self.waits.poll:
-            time.sleep(max(0.0, min(asked + self.waits.poll, deadline) - now))
+        time.sleep(max(0.0, asked + self.waits.poll - time.monotonic()))
 
 
 def _plain(message) -> dict:
