@@ -1,15 +1,15 @@
-"""python -m fake_gce --root DIR: prints the environment to use it with as one line of JSON, and runs
-until a signal comes or its parent process ends. /fake/… controls it, see control.py."""
+"""python -m fake_gce --root DIR: prints the environment to use it with as one line of JSON, and
+runs until a signal comes or its parent process ends. /fake/… controls it, see control.py."""
 
 import argparse
 import ctypes
 import json
 import signal
+import threading
 from pathlib import Path
 
 from fake_gce import FakeGce
 
-ENDS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 PR_SET_PDEATHSIG = 1
 
 
@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--operation-seconds", type=float, default=0.05)
     parser.add_argument("--vm-env", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # in every thread: sigwait takes them
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: end.set())
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     with FakeGce(
         options.root,
@@ -33,7 +35,7 @@ def main() -> None:
         operation_seconds=options.operation_seconds,
     ) as gce:
         print(json.dumps(gce.environment), flush=True)
-        signal.sigwait(ENDS)
+        end.wait()
 
 
 if __name__ == "__main__":

@@ -101,30 +101,23 @@ class Api:
         return self._change(call, self.fleet.reset)
 
     def instances_setmetadata(self, call: Call) -> dict:
-        instance = self._instance(call)
-        _check_fingerprint(
-            call.body.get("fingerprint"), instance.resource["metadata"]["fingerprint"]
-        )
-
-        def work() -> None:
+        def change(instance: Instance) -> None:
             items = call.body.get("items", [])
             instance.resource["metadata"] = machines.metadata({"items": items})
-            instance.vm.authorize(instance.metadata("ssh-keys"))
+            instance.authorize()
 
-        return self._begin(call, instance, work)
+        current = self._instance(call).resource["metadata"]["fingerprint"]
+        return self._change_if(call, current, call.body.get("fingerprint"), change)
 
     def instances_setlabels(self, call: Call) -> dict:
-        instance = self._instance(call)
-        _check_fingerprint(call.body.get("labelFingerprint"), instance.resource["labelFingerprint"])
-
-        def work() -> None:
+        def change(instance: Instance) -> None:
             labels = call.body.get("labels", {})
-            instance.resource |= {
-                "labels": labels,
-                "labelFingerprint": machines.fingerprint(labels),
-            }
+            shown = {"labels": labels, "labelFingerprint": machines.fingerprint(labels)}
+            with self.fleet.lock:
+                instance.resource.update(shown)
 
-        return self._begin(call, instance, work)
+        current = self._instance(call).resource["labelFingerprint"]
+        return self._change_if(call, current, call.body.get("labelFingerprint"), change)
 
     def instances_getguestattributes(self, call: Call) -> dict:
         return views.guest_attributes(self._instance(call), call.query)
@@ -305,6 +298,15 @@ class Api:
         earlier = self.operations.of_request(call.method, scope, identity)
         return earlier.resource if earlier else None
 
+    def _change_if(
+        self, call: Call, current: str, given: str | None, change: Callable[[Instance], None]
+    ) -> dict:
+        """A change that is refused to whoever has not seen the last one."""
+        if not self._earlier(call) and given != current:
+            message = "Supplied fingerprint does not match current metadata or labels fingerprint."
+            raise errors.ApiError(412, "conditionNotMet", message)
+        return self._change(call, change)
+
     def _change(self, call: Call, change: Callable[[Instance], None]) -> dict:
         """Begin to do something to an instance that exists."""
         if earlier := self._earlier(call):
@@ -346,9 +348,3 @@ def _check_scheduling(scheduling: dict) -> None:
     if "instanceTerminationAction" not in scheduling:
         field = "resource.scheduling.instanceTerminationAction"
         raise errors.invalid(field, "", "It must be given with maxRunDuration.")
-
-
-def _check_fingerprint(given: str | None, current: str) -> None:
-    if given != current:
-        message = "Labels fingerprint either invalid or resource labels have changed"
-        raise errors.ApiError(412, "conditionNotMet", message)

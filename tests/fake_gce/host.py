@@ -98,7 +98,9 @@ class Host:
         reading, writing = os.pipe()
         with os.fdopen(reading) as info:
             command = [bwrap[0], "--info-fd", str(writing), *bwrap[1:]]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[writing])
+            process = subprocess.Popen(  # a session of its own: no terminal's Ctrl-C ends it
+                command, stdin=subprocess.DEVNULL, pass_fds=[writing], start_new_session=True
+            )
             os.close(writing)
             answer = info.read()
         if not answer:
