@@ -25,7 +25,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from launcher.backends.base import Completed
 from launcher.backends.proxy import ProxySocket
-from launcher.backends.ssh_call import BROKEN, OUTPUT_LIMIT, PIECE, Call, Watchdog, shut
+from launcher.backends.ssh_call import (
+    AT_ONCE,
+    BROKEN,
+    OUTPUT_LIMIT,
+    PIECE,
+    SLOWEST,
+    Call,
+    Watchdog,
+    shut,
+)
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost, describe
 
 WORK = "~/micro-speech"  # on the machine
@@ -104,8 +113,9 @@ def new_key(folder: Path) -> str:
 class SshMachine:
     """See base.Machine. Connects on first use, and again after a loss; for one thread.
 
-    A `run` ends within its timeout, a login (dial + login) and the grace; a transfer within its
-    quiet time, also where it moves slower than SLOWEST.
+    Where a login is needed, it takes at most dial + login seconds. A `run` then ends within its
+    timeout and the grace, however much it prints; a transfer once it is quiet for too long, or
+    moves fewer than SLOWEST bytes per second.
     """
 
     def __init__(self, name: str, access: Access, bounds: Bounds = Bounds()) -> None:
@@ -138,7 +148,7 @@ class SshMachine:
     def run(self, command: str, *, timeout: float) -> Completed:
         """See base.Machine. Raises ValueError for more than OUTPUT_LIMIT bytes of output."""
         script = RUN.format(seconds=timeout, command=shlex.quote(command))
-        with self._call(script, timeout + self._bounds.grace) as call:
+        with self._call(script, timeout + self._bounds.grace, AT_ONCE) as call:
             out = b"".join(call.output(OUTPUT_LIMIT))
             code, err = call.end()
         if code == KILLED and call.seconds >= timeout:
@@ -203,10 +213,10 @@ class SshMachine:
         link.close()
 
     @contextlib.contextmanager
-    def _call(self, script: str, quiet: float) -> Iterator[Call]:
+    def _call(self, script: str, quiet: float, slowest: float = SLOWEST) -> Iterator[Call]:
         """`script` under way in the work folder. The connection is given up where it broke."""
         transport = self._transport()
-        with Watchdog(self._link, quiet) as watchdog:
+        with Watchdog(self._link, quiet, slowest) as watchdog:
             call = Call(self.name, watchdog)
             try:
                 call.start(transport, IN_WORK + script, self._bounds.login)

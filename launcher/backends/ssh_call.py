@@ -14,6 +14,7 @@ from launcher.backends.proxy import ProxySocket
 PIECE = 63 * 512  # bytes moved at once; blocks of tar that fit one SSH packet
 OUTPUT_LIMIT = 16 << 20  # bytes a command may print; results come as files
 SLOWEST = 16 << 10  # bytes per second of a transfer that is still waited for
+AT_ONCE = float("inf")  # a slowest rate that gives no more time, however much arrives
 BROKEN = (paramiko.SSHException, EOFError, OSError)  # what paramiko raises on a lost connection
 
 
@@ -96,21 +97,25 @@ class Call:
 
 
 class Watchdog(threading.Thread):
-    """Cuts a connection on which nothing has moved for `quiet` seconds, or too little since it
-    began; whoever waits on it then fails. The only way out of a frozen machine."""
+    """Cuts a connection on which nothing has moved for `quiet` seconds, or less than `slowest`
+    bytes per second beyond them; whoever waits on it then fails. The only way out of a frozen
+    machine."""
 
-    def __init__(self, link: socket.socket | ProxySocket, quiet: float) -> None:
+    def __init__(
+        self, link: socket.socket | ProxySocket, quiet: float, slowest: float = SLOWEST
+    ) -> None:
         super().__init__(daemon=True)
         self.fired = False
         self.quiet = quiet
         self.channel: paramiko.Channel | None = None
         self._link = link
+        self._slowest = slowest
         self._over = threading.Event()
         self._slow = self._until = time.monotonic() + quiet
 
     def feed(self, size: int) -> None:
         """`size` bytes have moved."""
-        self._slow += size / SLOWEST
+        self._slow += size / self._slowest
         self._until = min(time.monotonic() + self.quiet, self._slow)
 
     def run(self) -> None:

@@ -19,7 +19,7 @@ from fake_gce.vm import FAKETIME, Hardware, Vm
 
 paramiko = pytest.importorskip("paramiko")
 from launcher.backends import ssh  # noqa: E402
-from launcher.backends.ssh_call import SLOWEST, Watchdog  # noqa: E402
+from launcher.backends.ssh_call import AT_ONCE, SLOWEST, Watchdog  # noqa: E402
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools() or "-")
@@ -547,6 +547,15 @@ def test_a_transfer_that_crawls_is_given_up():
 
 def _open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_printing_buys_a_command_no_time():
+    """Output does not put off the moment at which a command's connection is cut."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Watchdog(ours, 0.3, AT_ONCE) as watchdog, ends_within(0.5):
+        while not watchdog.fired:
+            watchdog.feed(1 << 20)
+            time.sleep(0.05)
 
 
 def test_closing_leaves_nothing(site):
