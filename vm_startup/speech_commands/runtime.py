@@ -37,14 +37,15 @@ def progress(what: str, done: int, total: int) -> None:
 
 
 class Pace:
-    """True at most twice a second, so that a log stays readable."""
+    """True once in so many seconds, from now on."""
 
-    def __init__(self) -> None:
-        self._last = -1.0
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
 
     def __call__(self) -> bool:
         now = time.monotonic()
-        if now - self._last < 0.5:
+        if now - self._last < self._seconds:
             return False
         self._last = now
         return True

@@ -8,7 +8,6 @@ weights as if it had not been: every random choice follows from the seed and the
 """
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from . import batches, checkpoint, dataset, models, optimizers, results, runtime
+from . import batches, checkpoint, dataset, models, optimizers, results, runtime, verdict
 from . import flags as command_line
-from .augment import Background, augment
 from .errors import DataError
-from .features import extract_cached
 from .runtime import log, progress
 from .settings import AudioSettings
 from .summaries import Curves
 
 EVALUATION_BATCH = 500
+SAY_SECONDS = 0.5  # at most two lines a second, so that a log stays readable
+SAVE_SECONDS = 60  # what a machine that is taken away costs at most, however long steps take
 DROPOUT = 0.5  # share of the hidden layer that each step ignores, as upstream
 
 # What a checkpoint may differ in from the training that goes on with it: where things lie, how long
@@ -103,7 +102,7 @@ class Trainer:
         self.state = {name: tf.Variable(value, name=name) for name, value in values.items()}
         self.learn = tf.function(self._learn, reduce_retracing=True)
         self.answer = tf.function(self._answer, reduce_retracing=True)
-        self.held_out = {split: self._held_out(split) for split in ("validation", "testing")}
+        self.held_out = verdict.hold_out(flags, settings, data)
         self.mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
 
     @property
@@ -150,17 +149,17 @@ class Trainer:
         summaries = Path(self.flags.summaries_dir)
         training, validation = Curves(summaries / "train"), Curves(summaries / "validation")
         stream = self._batches().from_step(self.step + 1)
-        pace = runtime.Pace()
+        is_time_to_say, is_time_to_save = runtime.Pace(SAY_SECONDS), runtime.Pace(SAVE_SECONDS)
         while self.step < self.steps:
             self.step += 1
             loss, accuracy = self.learn_one(*next(stream))
             training.add(self.step, cross_entropy=loss, accuracy=accuracy)
             last = self.step == self.steps
-            if last or pace():
+            if last or is_time_to_say():
                 self._say_step(loss, accuracy)
             if last or self.step % self.flags.eval_step_interval == 0:
                 self.validate(validation)
-            if last or self.step % self.flags.save_step_interval == 0:
+            if last or self.step % self.flags.save_step_interval == 0 or is_time_to_save():
                 self.save(train_dir)
         training.flush()
 
@@ -178,6 +177,7 @@ class Trainer:
         return float(loss), float(accuracy)
 
     def save(self, train_dir: Path) -> None:
+        """Write a checkpoint; the line that tells of it comes once it is complete."""
         name = self.flags.model_architecture
         prefix = checkpoint.save(train_dir, name, self.step, self.state, self.identity())
         log.info('Saving to "%s"', prefix)
@@ -251,25 +251,12 @@ class Trainer:
 
     def finish(self, train_dir: Path) -> None:
         """The last judgement: metrics.json and test_features.npz."""
-        features, split = self.held_out["testing"]
-        answers, _ = self.answers(features, split.label)
-        labels = len(self.data.labels)
-        testing = results.Score.of(split.label, answers, labels)
-        log.warning("Confusion Matrix:\n %s", testing.confusion)
-        log.warning("Final test accuracy = %.1f%% (N=%d)", testing.accuracy * 100, testing.count)
-        exact, _ = self.answers(features, split.label, exact=True)
-        sources = results.by_source(split.label, answers, split.source, labels)
-        metrics = {
-            "labels": self.data.labels,
-            "steps": self.step,
-            "validation": self.score("validation")[0].as_json(),
-            "testing": testing.as_json() | {"by_source": sources},
-            "float_testing": results.Score.of(split.label, exact, labels).as_json(),
-        }
-        results.write_test_features(
-            train_dir / "test_features.npz", features, split.label, split.source, split.name
-        )
-        results.write_json(train_dir / "metrics.json", metrics)
+
+        def answer(name: str, exact: bool) -> np.ndarray:
+            features, split = self.held_out[name]
+            return self.answers(features, split.label, exact)[0]
+
+        verdict.write(train_dir, self.data.labels, self.step, self.held_out, answer)
 
     def score(self, name: str) -> tuple[results.Score, float]:
         """The score of one held-out split and its mean cross entropy."""
@@ -299,24 +286,6 @@ class Trainer:
         logits = models.logits(features, self.state, self.settings, numbers)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.argmax(logits, 1), losses
-
-    def _held_out(self, name: str) -> tuple[np.ndarray, dataset.Split]:
-        """A split's features, its silence filled with background as upstream fills it."""
-        split = self.data.splits[name]
-        silent = split.label == dataset.SILENCE
-        audio = split.audio.copy()
-        audio[silent] = augment(
-            audio[silent],
-            silent[silent],
-            Background(self.data.background, self.settings.samples),
-            batches.stream(self.flags.seed, batches.SILENCE),
-            time_shift=0,
-            volume=0,
-            frequency=0,
-        )
-        cache = Path(self.flags.cache_dir) if self.flags.cache_dir else None
-        say = functools.partial(progress, f"Features of {name} clips")
-        return extract_cached(audio, self.settings, cache, say), split
 
 
 def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
