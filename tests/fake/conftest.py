@@ -28,7 +28,8 @@ class Client:
         self.instances = compute_v1.InstancesClient(**self._options)
         self.operations = compute_v1.ZoneOperationsClient(**self._options)
         self.key = gce.root / "key"
-        subprocess.run(["ssh-keygen", "-qtecdsa", "-N", "", "-f", self.key], check=True)
+        if not self.key.exists():
+            subprocess.run(["ssh-keygen", "-qtecdsa", "-N", "", "-f", self.key], check=True)
 
     def service(self, kind: type):
         """Another service's client: compute_v1.ZonesClient …"""
@@ -124,6 +125,13 @@ def fake(tmp_path: Path) -> Iterator[Callable[..., FakeGce]]:
     for gce in made:
         gce.close()
         assert not [violation for violation in gce.violations if "the fake" in violation]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGce]:
+    """One fake for many tests that make next to nothing."""
+    with FakeGce(tmp_path_factory.mktemp("shared")) as gce:
+        yield gce
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_a_machine_ends_itself_when_its_time_is_over(fake, connect, until):
     assert gce.disks == {}
 
 
-@pytest.mark.parametrize(("action", "left"), [("DELETE", []), ("STOP", ["vm-1"])])
+@pytest.mark.parametrize(("action", "left"), [("DELETE", {}), ("STOP", {"vm-1": "TERMINATED"})])
 def test_a_preempted_machine_ends_as_it_asked_to(fake, connect, until, action, left):
     """The guest is told, then powered off, and then the instance is stopped or deleted."""
     gce = fake(clock_speed=100)
@@ -126,8 +126,7 @@ def test_a_preempted_machine_ends_as_it_asked_to(fake, connect, until, action, l
     client.make(scheduling={"provisioning_model": "SPOT", "instance_termination_action": action})
     gce.vm("vm-1").wait_for_ssh()
     gce.preempt("vm-1")
-    until(lambda: [name for name, i in gce.instances.items() if i["status"] != "STOPPING"] == left)
-    until(lambda: not gce.instances or client.get().status == "TERMINATED")
+    until(lambda: {name: i["status"] for name, i in gce.instances.items()} == left)
     assert "compute.instances.preempted" in [o["operationType"] for o in gce.operations]
 
 

@@ -71,7 +71,7 @@ def test_a_frozen_machine_does_nothing_until_it_thaws(gce, client):
         machine.freeze()
         assert {_state(process) for process in machine.processes()} == {"T"}
         with pytest.raises(TimeoutError):
-            machine.wait_for_ssh(1.5)
+            machine.wait_for_ssh(0.5)
         assert not session.done()
         machine.thaw()
         assert session.result(10).stdout == "done\n"

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from fake_gce.errors import ApiError, unauthenticated
 
 AUDIENCE = "https://compute.googleapis.com/"
+TOKEN_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the key file's token_uri says
 SCOPES = {
     "https://www.googleapis.com/auth/cloud-platform",
     "https://www.googleapis.com/auth/compute",
@@ -81,7 +82,7 @@ class Credentials:
                 raise TokenError("invalid_grant", "Bad Request")
         elif grant == "urn:ietf:params:oauth:grant-type:jwt-bearer":
             try:
-                self._check_jwt(form.get("assertion", ""), {audience})
+                self._check_jwt(form.get("assertion", ""), {audience, TOKEN_AUDIENCE})
             except ApiError as error:
                 raise TokenError("invalid_grant", error.message) from None
         else:

@@ -45,7 +45,7 @@ class FakeGce:
         api = Api(self.fleet, project, self.credentials.email, page_size)
         self._server = Server(port, api, self.faults, self.credentials, Control(self))
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
+            target=self._server.serve_forever, args=(0.02,), daemon=True
         )
         key_file = self.credentials.write(root, self.url)
         self.environment = {

@@ -43,17 +43,22 @@ def document() -> dict:
 @functools.cache
 def methods() -> tuple[Method, ...]:
     """Every call that Google's document knows."""
+    calls = [
+        (f"{collection}.{name}", call)
+        for collection, resource in document()["resources"].items()
+        for name, call in resource.get("methods", {}).items()
+    ]
+    calls.sort(key=lambda named: named[1]["path"].count("{"))  # a word wins over a parameter
     return tuple(
         Method(
-            name=f"{collection}.{name}",
+            name=name,
             verb=call["httpMethod"],
             path=_path_pattern(call["path"]),
             parameters=call.get("parameters", {}),
             request=call.get("request", {}).get("$ref", ""),
             response=call.get("response", {}).get("$ref", ""),
         )
-        for collection, resource in document()["resources"].items()
-        for name, call in resource.get("methods", {}).items()
+        for name, call in calls
     )
 
 

@@ -134,8 +134,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _accounts(self, path: str, content: bytes) -> None:
         """The token endpoint and the one that impersonates."""
-        self.server.faults.strike(BEFORE, "token", {"path": path, "method": "token"})
-        if path.endswith(":generateAccessToken"):
+        impersonates = path.endswith(":generateAccessToken")
+        name = "generateAccessToken" if impersonates else "token"
+        self.server.faults.strike(BEFORE, name, {"path": path, "method": name})
+        if impersonates:
             answer = self.server.credentials.impersonate(self.headers.get("Authorization", ""))
         elif path == "/token":
             form = {key: texts[-1] for key, texts in parse_qs(content.decode()).items()}

@@ -1,0 +1,187 @@
+"""Faults on cue: what the client sees of each, and what has or has not happened."""
+
+import threading
+import time
+import uuid
+
+import pytest
+import requests
+from fake_gce import FOR_EVER
+from fake_gce.faults import KINDS
+from google.api_core import exceptions
+from google.protobuf import json_format
+
+PROJECT, ZONE = "test-project", "us-west1-b"
+
+REFUSALS = {  # kind: what the client raises, and the reason that it carries
+    "permission": (exceptions.Forbidden, "forbidden"),
+    "api_disabled": (exceptions.Forbidden, "accessNotConfigured"),
+    "rate_limit": (exceptions.Forbidden, "rateLimitExceeded"),
+    "quota": (exceptions.Forbidden, "quotaExceeded"),
+    "unauthenticated": (exceptions.Unauthorized, "authError"),
+    "not_found": (exceptions.NotFound, "notFound"),
+    "internal": (exceptions.InternalServerError, "backendError"),
+    "unavailable": (exceptions.ServiceUnavailable, "backendError"),
+    "bad_gateway": (exceptions.BadGateway, ""),
+    "drop": (requests.ConnectionError, ""),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_refused_insert_makes_nothing(shared, connect, kind):
+    """The client raises what it raises for Google's answer; the next try succeeds."""
+    error, reason = REFUSALS[kind]
+    client, name = connect(shared), kind.replace("_", "-")
+    shared.faults.add("insert", kind, times=FOR_EVER)  # google-auth tries again after a 401
+    with pytest.raises(error) as refused:
+        client.insert(name)
+    if reason:
+        assert refused.value.errors[0]["reason"] == reason
+    assert name not in shared.instances
+    shared.faults.clear()
+    client.insert(name)
+
+
+LOST = {
+    "lost_reply": requests.ConnectionError,
+    "lost_reply_502": exceptions.BadGateway,
+    "empty_body": json_format.ParseError,
+    "bad_body": json_format.ParseError,
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_lost_reply_is_executed_all_the_same(gce, client, kind):
+    """The client raises, the machine comes, and the same request id finds the operation."""
+    gce.faults.add("insert", kind)
+    identity = str(uuid.uuid4())
+    with pytest.raises(LOST[kind]):
+        client.insert(request_id=identity)
+    assert list(gce.instances) == ["vm-1"]
+    assert client.insert(request_id=identity).operation_type == "insert"
+    assert len(gce.operations) == 1
+
+
+@pytest.mark.parametrize("elsewhere", ["", "us-central1-a,us-central1-f"])
+def test_a_stockout_is_an_operation_that_fails(fake, connect, elsewhere):
+    """The instance can be seen for a moment; the error may name zones that have room."""
+    gce = fake(operation_seconds=0.3)
+    client = connect(gce)
+    gce.faults.add("insert", "stockout", zone="us-west1-*", times=FOR_EVER, elsewhere=elsewhere)
+    operation = client.insert()
+    assert client.get().status == "PROVISIONING"
+    operation = client.finish(operation)
+    error = operation.error.errors[0]
+    assert error.code.startswith("ZONE_RESOURCE_POOL_EXHAUSTED")
+    assert operation.http_error_status_code == 503
+    named = [detail.error_info.metadatas.get("zonesAvailable") for detail in error.error_details]
+    assert [zones for zones in named if zones] == ([elsewhere] if elsewhere else [])
+    assert (gce.instances, gce.disks) == ({}, {})
+    zone = "us-central1-a"
+    kind = f"zones/{zone}/machineTypes/n1-standard-8"
+    assert not client.make(zone=zone, machine_type=kind).error.errors
+
+
+def test_an_error_may_be_told_while_the_operation_runs(gce, client):
+    """And an operation may fail without an HTTP status."""
+    gce.faults.add("insert", "operation_error", code="RESOURCE_NOT_READY", early=5)
+    operation = client.insert()
+    while not operation.error.errors:
+        operation = client.operations.get(project=PROJECT, zone=ZONE, operation=operation.name)
+    assert operation.status.name == "RUNNING"
+    gce.faults.clear()
+    operation = client.finish(operation)
+    assert operation.error.errors[0].code == "RESOURCE_NOT_READY"
+    assert operation.http_error_status_code == 0
+
+
+def test_a_delete_may_fail_three_times(gce, client):
+    """As an operation that ends with an error; the fourth deletes."""
+    client.make()
+    gce.faults.add("delete", "operation_error", times=3, http=500)
+    codes = [client.delete().http_error_status_code for _ in range(4)]
+    assert codes == [500, 500, 500, 0]
+    assert gce.instances == {}
+
+
+def test_a_disk_may_be_left_behind(gce, client):
+    """The machine is gone, its disk is not, although it was to be."""
+    client.make()
+    gce.faults.add("delete", "orphan_disk")
+    client.delete()
+    assert (list(gce.instances), list(gce.disks)) == ([], ["vm-1"])
+
+
+def test_a_call_may_hang(gce, client):
+    """Longer than the client waits; what it asked for happens when it is let go."""
+    fault = gce.faults.add("zoneOperations.wait", "hang", seconds=60)
+    operation = client.insert()
+    with pytest.raises(requests.Timeout):
+        place = {"project": PROJECT, "zone": ZONE, "operation": operation.name}
+        client.operations.wait(**place, timeout=0.3)
+    fault.release()
+    assert not client.finish(operation).error.errors
+
+
+def test_a_call_is_held_until_it_is_released(gce, client):
+    """Before it is done, so that a test can look, or kill somebody, exactly then."""
+    fault = gce.faults.add("insert", "hold")
+    thread = threading.Thread(target=client.insert)
+    thread.start()
+    assert fault.reached.wait(10)
+    assert gce.instances == {} and len(gce.asked("instances.insert")) == 1
+    fault.release()
+    thread.join(10)
+    assert list(gce.instances) == ["vm-1"]
+
+
+def test_a_call_may_run_anything(gce, client):
+    """A function of the test's own, with what the call is about."""
+    seen = []
+    gce.faults.add("insert", "call", function=seen.append)
+    client.insert()
+    assert (seen[0]["zone"], seen[0]["instance"]) == (ZONE, "vm-1")
+
+
+def test_a_fault_strikes_where_and_as_often_as_it_was_told(gce, client):
+    """It lets the first calls pass, then strikes a number of times, only at its place."""
+    gce.faults.add("get", "internal", skip=1, times=2, instance="vm-1")
+    client.make()
+    answers = []
+    for _ in range(4):
+        try:
+            client.get()
+            answers.append(200)
+        except exceptions.InternalServerError:
+            answers.append(500)
+    assert answers == [200, 500, 500, 200]
+
+
+def test_faults_come_one_after_another(gce, client):
+    """Two that were planned for the same call strike at two calls."""
+    gce.faults.add("insert", "rate_limit")
+    gce.faults.add("insert", "internal")
+    for error in (exceptions.Forbidden, exceptions.InternalServerError):
+        with pytest.raises(error):
+            client.insert()
+    client.insert()
+
+
+def test_what_no_fault_is_called_is_refused(gce):
+    """So that a test with a typo does not pass for nothing."""
+    with pytest.raises(ValueError, match="no fault is called"):
+        gce.faults.add("insert", "stockuot")
+    with pytest.raises(ValueError, match="stockout takes"):
+        gce.faults.add("insert", "stockout", elsehwere="us-east1-b")
+    assert {"stockout", "lost_reply", "wrong_host_key"} < set(KINDS)
+
+
+def test_closing_ends_what_hangs(fake, connect):
+    """However long it was to hang."""
+    gce = fake()
+    client = connect(gce)
+    gce.faults.add("insert", "hold_operation")
+    client.insert()
+    started = time.monotonic()
+    gce.close()
+    assert time.monotonic() - started < 10

@@ -1,0 +1,104 @@
+"""The fake as a program of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fake_gce import missing_tools
+from google.api_core import exceptions
+
+
+class Program:
+    """A running `python -m fake_gce`, with as much of a FakeGce's face as a client needs."""
+
+    def __init__(self, root: Path, *before: str) -> None:
+        command = [*before, sys.executable, "-m", "fake_gce", "--root", str(root)]
+        tests = Path(__file__).parents[1]
+        self.process = subprocess.Popen(
+            command, env=os.environ | {"PYTHONPATH": str(tests)}, stdout=subprocess.PIPE
+        )
+        self.environment = json.loads(self.process.stdout.readline())
+        self.root, self.url = root, self.environment["FAKE_GCE"]
+
+    def ask(self, path: str, body: dict | None = None) -> object:
+        content = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(f"{self.url}/fake/{path}", content) as answer:
+            return json.load(answer)
+
+
+@pytest.fixture
+def program(tmp_path) -> Iterator[Program]:
+    if why := missing_tools():
+        pytest.skip(why)
+    program = Program(tmp_path / "gce")
+    yield program
+    program.process.kill()
+    program.process.wait()
+
+
+def _machines(root: Path) -> list[str]:
+    """The processes whose command line names a disk of this fake."""
+    lines = [_command(path) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [line for line in lines if f"{root}/vms" in line]
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_it_is_controlled_over_http(program, connect):
+    """Faults are planned, machines looked at and unplugged, from another process."""
+    client = connect(program)
+    fault = program.ask("faults", {"method": "insert", "kind": "rate_limit"})
+    with pytest.raises(exceptions.Forbidden):
+        client.insert()
+    assert program.ask("faults")[0]["met"] == fault["met"] + 1
+    client.make(scheduling={"automatic_restart": False})
+    shown = program.ask("instances")[0]
+    assert (shown["name"], shown["address"]) == ("vm-1", client.address())
+    program.ask("vms/vm-1/power_cut", {})
+    assert program.ask("requests")[0]["method"] == "instances.insert"
+    assert program.ask("violations") == []
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_machine_outlives_it(program, connect, until, end):
+    """Whichever signal ends it."""
+    connect(program).make()
+    assert _machines(program.root)
+    program.process.send_signal(end)
+    program.process.wait(20)
+    until(lambda: not _machines(program.root))
+
+
+def test_it_ends_with_its_parent(tmp_path, until):
+    """Also where the parent had no time to say so."""
+    if why := missing_tools():
+        pytest.skip(why)
+    parent = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    program = Program(tmp_path / "gce", sys.executable, "-c", parent)
+    program.process.kill()
+
+    def is_gone() -> bool:
+        try:
+            program.ask("faults")
+            return False
+        except OSError:
+            return True
+
+    until(is_gone)
+
+
+def test_the_client_needs_only_its_url(program, connect):
+    """What the tests of the fake use is no secret knowledge."""
+    assert connect(SimpleNamespace(**vars(program))).instances
