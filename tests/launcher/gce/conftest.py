@@ -1,0 +1,64 @@
+import uuid
+from dataclasses import replace
+
+import pytest
+from fake_gce import FakeGce, missing_tools
+
+from launcher.backends.base import Order
+from launcher.backends.gce import GceBackend, request
+from launcher.backends.gce.waits import Waits
+from launcher.config import Config, Gce, Words
+
+WAITS = Waits(poll=0.05, grace=0.3)
+IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
+
+
+@pytest.fixture
+def gce(tmp_path, monkeypatch):
+    """A Compute Engine that the launcher talks to; all that was said in it was as documented."""
+    with FakeGce(tmp_path / "gce", operation_seconds=0.02, page_size=2) as fake:
+        for name, value in fake.environment.items():
+            monkeypatch.setenv(name, value)
+        yield fake
+        assert fake.violations == []
+
+
+@pytest.fixture
+def backend(gce):
+    """Makes machines of a plain config there. `waits` bounds what is not to come in a test,
+    `access` is how machines are reached, other keywords change the config."""
+    if missing_tools():
+        pytest.skip(missing_tools())
+
+    def make(access=None, waits=None, **settings):
+        config = Config(Words(("yes",)), gce=Gce(**{"min_cpu_platform": "", **settings}))
+        template = request.template(config, gce.project, IMAGE, "true\n")
+        made = GceBackend(gce.project, {"user": "jupyter", **(access or {})}, template)
+        made.waits = replace(WAITS, **(waits or {}))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def order(tmp_path):
+    """Makes an order."""
+    (tmp_path / "job").mkdir()
+
+    def make(zone="us-west1-b", uid="ab", name="words-1-ab", seconds=600.0):
+        labels = {"job": "words-1", "uid": uid, "owner": "0a"}
+        return Order(name, zone, str(uuid.uuid4()), labels, tmp_path / "job", seconds)
+
+    return make
+
+
+@pytest.fixture
+def create():
+    """Has a machine made, tries it, and lets go of the connection."""
+
+    def make(backend, order):
+        machine = backend.create(order)
+        assert machine.run("echo here", timeout=10).stdout == b"here\n"
+        machine.close()
+
+    return make

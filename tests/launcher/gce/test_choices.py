@@ -1,0 +1,207 @@
+import pytest
+from fake_gce import FOR_EVER, Image
+
+from launcher.backends.gce import GceBackend, choices, doctor
+from launcher.backends.gce.waits import Waits
+from launcher.config import Config, Gce, Machine, Words
+from launcher.errors import CloudRefused, ConfigError
+
+WAITS = Waits(poll=0.05, call=0.3)
+FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
+
+
+@pytest.fixture
+def quote(gce):
+    """What a config would get; no quote makes anything."""
+
+    def make(max_usd=5.0, **settings):
+        config = Config(Words(("yes",)), gce=Gce(**settings), machine=Machine(max_usd=max_usd))
+        backend = GceBackend.for_quote(config)
+        backend.waits = WAITS
+        return choices.quote(backend._client, config, "true\n")
+
+    yield make
+    assert gce.instances == {}
+    assert not gce.asked("instances.insert")
+
+
+def test_a_region_stands_for_its_zones(quote):
+    """Zones and regions are tried in the order of the config, each zone once."""
+    places = quote(zones=("us-west1-b", "us-west1", "us-central1")).places
+    assert places == [
+        *("us-west1-b", "us-west1-a", "us-west1-c"),
+        *("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
+    ]
+
+
+def test_zones_of_a_region_that_lack_the_machine_are_left_out(quote):
+    """The plan says which, and why."""
+    found = quote(machine_type="c3d-standard-8", zones=("us-west1",), usd_per_hour=0.4)
+    assert found.places == ["us-west1-a", "us-west1-b"]
+    assert any("zone us-west1-c is left out: it has no machine" in c for c in found.choices)
+
+
+def test_the_plan_says_which_image_and_why(quote):
+    """The newest of the first family that has one; families without are named."""
+    found = quote(image_families=("no-such-family", FAMILY))
+    chosen = next(choice for choice in found.choices if choice.startswith("image"))
+    assert chosen.startswith(f"image {FAMILY}-v20260401: the newest of family {FAMILY}")
+    assert "no-such-family has none" in chosen
+    image = found.insert["disks"][0]["initializeParams"]["sourceImage"]
+    assert image.endswith(f"deeplearning-platform-release/global/images/{FAMILY}-v20260401")
+
+
+def test_an_image_out_of_use_is_passed_over(gce, quote):
+    """An obsolete image is none, and a deprecated one is said to be."""
+    old = ("old-family", "deeplearning-platform-release")
+    gce.catalogue.images.append(Image("old-v1", *old, state="OBSOLETE"))
+    assert "old-family" in str(quote(image_families=("old-family", FAMILY)).choices)
+    assert "tf-2-17-cpu" in quote(image_families=("tf-2-17-cpu",)).choices[2]
+    assert "(deprecated)" in quote(image_families=("tf-2-17-cpu",)).choices[2]
+
+
+def test_the_price_holds_in_every_zone_of_the_plan(quote):
+    """It is the highest of them, with disk and address, by a table with a date."""
+    near, far = quote(zones=("us-west1",)), quote(zones=("us-west1", "europe-west4"))
+    assert near.usd_per_hour == pytest.approx(0.38 + 120 * 0.10 / 730 + 0.005)
+    assert far.usd_per_hour == pytest.approx(0.41834 + 120 * 0.10 / 730 + 0.005)
+    assert "2026-11-22" in near.price_source
+    assert quote(zones=("us-west1",), spot=True).usd_per_hour < 0.14
+
+
+def test_an_unknown_price_is_said_to_be_unknown(quote):
+    """With a bound on the cost it is refused; a price that is stated is believed."""
+    unknown = {"machine_type": "n2-standard-8", "zones": ("europe-west4",)}
+    with pytest.raises(ConfigError, match="machine.max_usd cannot be kept") as refused:
+        quote(**unknown)
+    assert "gce.usd_per_hour" in refused.value.hint
+    assert quote(max_usd=0.0, **unknown).price_source.startswith("unknown")
+    assert quote(usd_per_hour=0.5, **unknown).usd_per_hour == 0.5
+
+
+def test_a_region_without_quota_is_left_out(gce, quote):
+    """As long as another has some."""
+    gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
+    found = quote()
+    assert all(zone.startswith("us-central1") for zone in found.places)
+    assert "region us-west1 is left out: quota CPUS is 4, 0 in use, and 8 more are needed" in (
+        found.choices
+    )
+
+
+def test_a_machine_without_an_address_goes_through_the_tunnel(quote):
+    """gcloud's own by default, another if stated."""
+    assert quote().access == {"user": "jupyter", "proxy_command": "", "impersonate": ""}
+    tunnel = quote(external_ip=False).access["proxy_command"]
+    assert tunnel.startswith("gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin")
+    mine = quote(external_ip=False, proxy_command="ssh -W %h:%p bastion").access
+    assert mine["proxy_command"] == "ssh -W %h:%p bastion"
+
+
+BAD = {
+    "zone that does not exist": (
+        {"zones": ("us-west1-x",)},
+        "there is no zone or region 'us-west1-x'",
+        "did you mean us-west1",
+    ),
+    "machine type not in that zone": (
+        {"zones": ("us-west1-c",), "machine_type": "c3d-standard-8"},
+        "zone us-west1-c has no machine type c3d-standard-8",
+        "gcloud compute machine-types list",
+    ),
+    "machine type in no zone of the region": (
+        {"zones": ("us-west1",), "machine_type": "n9-standard-8"},
+        "no zone of gce.zones will do: us-west1-a: it has no machine type n9-standard-8",
+        "gcloud compute machine-types list",
+    ),
+    "CPU platform not offered there": (
+        {"zones": ("us-east1-b",)},
+        "zone us-east1-b has no Intel Skylake (gce.min_cpu_platform), only Intel Haswell",
+        "gcloud compute zones describe",
+    ),
+    "image family gone": (
+        {"image_families": ("gone", "gone-too")},
+        "no family of gce.image_families has an image in use: gone has none, gone-too has none",
+        "gcloud compute images list --project=deeplearning-platform-release",
+    ),
+    "disk smaller than the image": (
+        {"disk_gb": 20},
+        "gce.disk_gb = 20 is smaller than the image",
+        "set gce.disk_gb to 50 or more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "says", "hint"), BAD.values(), ids=BAD)
+def test_a_config_that_asks_for_what_is_not_offered_is_refused(quote, settings, says, hint):
+    """One sentence, what mends it, exit code 2, and no machine."""
+    with pytest.raises(ConfigError) as refused:
+        quote(**settings)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert hint in refused.value.hint
+    assert refused.value.exit_code == 2
+
+
+def test_too_little_quota_is_refused(gce, quote):
+    """The sentence names the quota, its limit, what is in use, and the region."""
+    gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
+    with pytest.raises(CloudRefused) as refused:
+        quote(zones=("us-west1",))
+    assert "region us-west1 is left out: quota CPUS is 4, 0 in use, and 8 more are needed" in str(
+        refused.value
+    )
+    assert "https://console.cloud.google.com/iam-admin/quotas" in refused.value.hint
+    assert refused.value.exit_code == 3
+
+
+def test_spot_machines_have_a_quota_of_their_own(gce, quote):
+    """Where the project has one; else they share the common one."""
+    gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 4.0}
+    with pytest.raises(CloudRefused, match="quota PREEMPTIBLE_CPUS is 4"):
+        quote(zones=("us-west1",), spot=True)
+    gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 0.0}
+    assert quote(zones=("us-west1",), spot=True).places
+
+
+CALLS = ("zones.list", "machineTypes.get", "getFromFamily", "regions.list")
+REFUSED = {
+    "no usable credentials": ("unauthenticated", "expired or revoked", "application-default login"),
+    "API disabled": ("api_disabled", "Engine API is not enabled", "gcloud services enable compute"),
+    "missing role": ("permission", "you lack the permission", "--role=roles/compute"),
+    "down": ("unavailable", "Compute Engine is not available", "status.cloud.google.com"),
+    "cut off": ("drop", "Compute Engine is not available", "status.cloud.google.com"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("kind", "says", "hint"), REFUSED.values(), ids=REFUSED)
+def test_a_cloud_that_says_no_is_understood(gce, quote, call, kind, says, hint):
+    """Whichever request it answers so: one sentence, what mends it, exit code 3, no machine."""
+    gce.faults.add(call, kind, times=FOR_EVER)
+    with pytest.raises(CloudRefused) as refused:
+        quote()
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert hint in refused.value.hint
+    assert refused.value.exit_code == 3
+
+
+def test_doctor_finds_a_project_that_is_ready(gce):
+    """Each check says what it found."""
+    checks = doctor.examine()
+    assert [check["name"].removeprefix("gce: ") for check in checks] == [
+        *("credentials", "project", "Compute Engine API", "may list machines"),
+        *("machine type", "image", "quota"),
+    ]
+    assert all(check["ok"] for check in checks)
+    assert checks[1]["found"] == gce.project
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(gce):
+    """The first check that fails is the last, with the command that mends it."""
+    gce.faults.add("zones.list", "api_disabled", times=FOR_EVER)
+    last = doctor.examine()[-1]
+    assert not last["ok"]
+    assert last["name"] == "gce: Compute Engine API"
+    assert last["mend"].startswith("gcloud services enable compute.googleapis.com")
