@@ -25,8 +25,11 @@ run() {
   prepare_run
   # Nothing is compiled here: no compiler is needed, nor the second that looking at one takes. The
   # virtual machine's quick compiler halves the time until training starts.
-  CC=$(type -P true) run_bazel "$here" --host_jvm_args=-XX:TieredStopAtLevel=1 -- \
-    "//speech_commands:$1" "${@:2}"
+  export CC
+  CC=$(type -P true)
+  startup_options=(--host_jvm_args=-XX:TieredStopAtLevel=1)
+  build_options=(--noshow_progress)
+  run_bazel "$here" "//speech_commands:$1" "${@:2}"
 }
 
 case ${1:-} in

@@ -92,20 +92,26 @@ find_python() {
 install_packages() {
   if find_python; then
     echo "Python has everything: $("$python" -c 'import sys; print(sys.executable)')"
-    return
+  else
+    choose_python
+    make_venv "$python" "$lock" "$venv"
   fi
-  choose_python
-  "$python" -m venv --clear "$venv"
+}
+
+# make_venv PYTHON LOCK FOLDER: a virtual environment with what a lock pins; it holds a copy of the
+# lock once it is finished.
+make_venv() {
   local pause
+  "$1" -m venv --clear "$3"
   for pause in "${pauses[@]}"; do
     sleep "$pause"
-    if "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
-      --only-binary=:all: --require-hashes --requirement "$lock"; then
-      cp "$lock" "$venv/requirements.txt"
+    if "$3/bin/python" -m pip install --disable-pip-version-check --no-input \
+      --only-binary=:all: --require-hashes --requirement "$2"; then
+      cp "$2" "$3/requirements.txt"
       return
     fi
   done
-  fail "the pinned Python packages could not be installed; see above"
+  fail "the packages of $2 could not be installed; see above"
 }
 
 # Sets $python to an interpreter that can make ./venv.

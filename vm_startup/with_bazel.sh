@@ -41,29 +41,27 @@ install_bazel() {
     mv "$bazel.new" "$bazel"
   fi
   mkdir -p "$bazel_folder/bin"
-  ln -sfn "$bazel" "$bazel_folder/bin/bazel"
+  # --batch: no server outlives a command. Nobody's settings but the workspace's own.
+  printf '#!/bin/sh\nexec "%s" --batch --output_user_root="%s" --nosystem_rc --nohome_rc "$@"\n' \
+    "$bazel" "$bazel_folder/output" >"$bazel_folder/bin/bazel"
+  chmod +x "$bazel_folder/bin/bazel"
   echo "Bazel $version: $bazel"
 }
 
-# run_bazel WORKSPACE STARTUP_OPTIONS -- TARGET FLAGS: becomes the program that `bazel run` makes.
+# run_bazel WORKSPACE TARGET FLAGS: becomes the program that `bazel run` makes with $python.
+# startup_options and build_options are Bazel's.
 #
 # Bazel writes down what it would start and makes way for it, so that it holds no memory while the
-# program works, and signals reach the program. --batch: no server outlives a command.
+# program works, and signals reach the program.
+startup_options=() build_options=()
 run_bazel() {
-  local workspace=$1 options=() copts script
-  shift
-  while [[ $1 != -- ]]; do
-    options+=("$1")
-    shift
-  done
-  script=$bazel_folder/${2##*:}.sh
+  local script=$bazel_folder/${2##*:}.sh copts
   mapfile -t copts < <(processor_copts)
   name_python
   (
-    cd "$workspace"
-    bazel --batch --output_user_root="$bazel_folder/output" --nosystem_rc --nohome_rc \
-      "${options[@]}" run -c opt "${copts[@]}" --symlink_prefix=/ --noshow_progress \
-      --script_path="$script" "$2" -- "${@:3}"
+    cd "$1"
+    bazel "${startup_options[@]}" run -c opt "${copts[@]}" "${build_options[@]}" \
+      --symlink_prefix=/ --script_path="$script" "$2" -- "${@:3}"
   )
   JOB_FOLDER=$PWD exec bash "$script"
 }

@@ -1,0 +1,2 @@
+#define TF_MAJOR_VERSION 1
+#define TF_MINOR_VERSION 15

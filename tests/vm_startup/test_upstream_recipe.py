@@ -1,0 +1,136 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import STEPS, VM_STARTUP
+
+RECIPE = VM_STARTUP / "upstream.sh"
+ARCHIVE = os.environ.get("BAZEL_ARCHIVE", "")
+MODEL = ["--model_architecture=tiny_conv", "--preprocess=micro", "--window_stride_ms=20"]
+MODEL += ["--quantize=1", "--wanted_words=yes,no"]
+TRAINING = ["--data_dir=data", "--data_url=", "--data_sha256=", "--synthetic_clips=0"]
+TRAINING += ["--silence_percentage=25", "--unknown_percentage=25", "--optimizer=adam", "--seed=4"]
+TRAINING += [f"--how_many_training_steps={STEPS}", "--learning_rate=0.001", "--batch_size=20"]
+TRAINING += ["--save_step_interval=3", "--train_dir=train", "--summaries_dir=train/summaries"]
+
+
+@pytest.fixture
+def job(tmp_path, recordings):
+    """A job's folder with a small tree that has TensorFlow's labels."""
+    shutil.copytree(Path(__file__).parent / "tensorflow_tree", tmp_path / "tree")
+    (tmp_path / "data").symlink_to(recordings)
+    return tmp_path
+
+
+def begin(job, *arguments, **environment):
+    """The recipe in a job's folder."""
+    named = {"PYTHON": sys.executable, "UPSTREAM_PYTHON": sys.executable, "BAZEL_ARCHIVE": ARCHIVE}
+    named |= {"TENSORFLOW_TREE": str(job / "tree"), "TRAINER": str(VM_STARTUP)}
+    return subprocess.Popen(
+        ["bash", str(RECIPE), *arguments],
+        cwd=job,
+        env=os.environ | named | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(job, *arguments, **environment):
+    """Run the recipe to its end: exit code and what it printed."""
+    process = begin(job, *arguments, **environment)
+    out, _ = process.communicate(timeout=120)
+    return process.returncode, out
+
+
+@pytest.mark.skipif(not ARCHIVE, reason="BAZEL_ARCHIVE does not name Bazel's archive")
+def test_a_tree_is_built_trained_frozen_and_judged(job):
+    """The tree's own Bazel runs its own programs with the flags they know; every result is there,
+    and a checkpoint that is told of is complete."""
+    code, out = run(job, "setup")
+    assert code == 0, out
+    process = begin(job, "train", *MODEL, *TRAINING)
+    told = []
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if match := re.fullmatch(r'INFO:tensorflow:Saving to "(.*)"\n', line):
+            told.append(match[1])
+            assert Path(f"{match[1]}.index").exists()
+    out = "".join(lines)
+    assert process.wait() == 0, out
+    assert told == [f"{job}/train/tiny_conv.ckpt-{step}" for step in (3, 6, 9)]
+    assert "TensorFlow's train knows no --seed=4: left out\n" in out
+    assert (job / "train" / "labels.txt").read_text().split() == [
+        "_silence_",
+        "_unknown_",
+        "yes",
+        "no",
+    ]
+
+    prefix = f"--start_checkpoint=train/tiny_conv.ckpt-{STEPS}"
+    code, out = run(job, "freeze", *MODEL, prefix, "--output_file=results/tiny_conv.pb")
+    assert code == 0, out
+    testing = json.loads((job / "train" / "metrics.json").read_text())["testing"]
+    said = f"Final test accuracy = {testing['accuracy']:.1%} (N={testing['count']})\n"
+    assert said in "".join(lines)
+    assert (job / "results" / "tiny_conv.pb").stat().st_size > 10_000
+    with np.load(job / "train" / "test_features.npz") as test:
+        assert test["features"].shape == (testing["count"], 1960)
+
+
+def ask(job, script):
+    """What a few lines of Bash print that have the recipe's functions."""
+    command = f"cd '{job}'; TENSORFLOW_TREE='{job}/tree'; source '{RECIPE}'; {script}"
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout
+
+
+def test_newer_trees_train_float(job):
+    """From 2.0 on nothing is quantised in training; a tree says itself which Bazel it wants."""
+    show = 'choose_flags train --quantize=1 --train_dir=train; echo "${flags[@]}"; asked_version'
+    assert ask(job, show) == f"--quantize=1 --train_dir={job}/train\n0.26.1\n"
+    header = job / "tree" / "tensorflow" / "core" / "public" / "version.h"
+    header.write_text(header.read_text().replace("MAJOR_VERSION 1", "MAJOR_VERSION 2"))
+    (job / "tree" / ".bazelversion").write_text("6.5.0\n# a comment\n")
+    assert ask(job, show) == (
+        f"TensorFlow's train knows no --quantize=1: left out\n--train_dir={job}/train\n6.5.0\n"
+    )
+
+
+def test_a_training_goes_on_from_what_was_pulled(job):
+    """Where checkpoints lie in train/, the newest is the one to start from."""
+    (job / "train").mkdir()
+    for step in (300, 1200, 900):
+        (job / "train" / f"tiny_conv.ckpt-{step}.index").touch()
+    script = 'run_upstream() { echo "$@"; }; touch train/x_labels.txt; train --data_dir=data'
+    assert f"--start_checkpoint={job}/train/tiny_conv.ckpt-1200 " in ask(job, script)
+
+
+@pytest.mark.parametrize("flags", [["--synthetic_clips=5"], ["--data_dir=data", "--data_url=x"]])
+def test_upstream_learns_from_one_source(job, flags):
+    """Synthetic speech, or two sources at once, are refused in one sentence."""
+    code, out = run(job, "train", *flags)
+    assert code == 2
+    assert out.startswith("error: TensorFlow's own trainer learns from one folder")
+
+
+def test_a_bazel_without_a_known_digest_is_refused(job):
+    """A tree that asks for another Bazel is told which ones there are."""
+    (job / "tree" / ".bazelversion").write_text("9.9.9\n")
+    code, out = run(job, "setup")
+    assert code == 1
+    assert out.splitlines()[-1].startswith("error: Bazel 9.9.9 is none of those")
+    assert not (job / "bazel").exists()
+
+
+def test_a_machine_without_the_trees_python_is_told(job):
+    """The Python that the tree needs is asked for before anything is fetched."""
+    code, out = run(job, "setup", UPSTREAM_PYTHON="", PATH="/usr/bin:/bin")
+    assert code == 1
+    assert out.startswith("error: TensorFlow 1.15 needs Python 3.7: install it, or name a Python")
