@@ -158,8 +158,9 @@ def test_a_package_with_another_digest_is_refused(scripts, tmp_path):
     code, _, err = install(scripts)
     assert code == 1
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in err
-    assert err.splitlines()[-1].startswith(
-        "error: the pinned Python packages could not be installed"
+    lock = scripts / "requirements.txt"
+    assert (
+        err.splitlines()[-1] == f"error: the packages of {lock} could not be installed; see above"
     )
     assert not (tmp_path / "venv" / "requirements.txt").exists()
 
