@@ -210,7 +210,7 @@ class Client:
                 warnings.simplefilter("ignore")
                 return google.auth.default(scopes=[SCOPE])
         except FOREIGN as error:
-            raise refusals.refusal(_fault(error, ""), Where(self._project)) from error
+            raise refusals.refusal(_fault(error), Where(self._project)) from error
 
     @cached_property
     def _credentials(self) -> google.auth.credentials.Credentials:
@@ -254,7 +254,7 @@ class Client:
             try:
                 return call(request=request, retry=None, timeout=bound or self.waits.reply)
             except FOREIGN as error:
-                raise _Refused(_fault(error, self.impersonate)) from error
+                raise _Refused(_fault(error)) from error
 
         again = Retry(
             predicate=lambda e: isinstance(e, _Refused) and refusals.passes(e.fault),
@@ -302,7 +302,7 @@ def _plain(message) -> dict:
     return json_format.MessageToDict(type(message).pb(message))
 
 
-def _fault(error: Exception, impersonate: str) -> Fault:
+def _fault(error: Exception) -> Fault:
     """Anybody's error as a Fault."""
     if isinstance(error, GoogleAPICallError):
         return _http_fault(error)
@@ -312,14 +312,17 @@ def _fault(error: Exception, impersonate: str) -> Fault:
         return Fault(NO_ANSWER, "", str(error))
     if isinstance(error, GoogleAuthError):
         text = str(error.args[0] if error.args else error)
-        return Fault(401, "impersonation" if impersonate else "credentialsRefused", text)
+        lent = "impersonated credentials" in text  # else one's own were refused
+        return Fault(401, "impersonation" if lent else "credentialsRefused", text)
     return Fault(NO_ANSWER, "", f"{type(error).__name__}: {error}")
 
 
 def _http_fault(error: GoogleAPICallError) -> Fault:
     first = error.errors[0] if error.errors else {}
-    facts = {}
+    facts: dict[str, str] = {}
     for detail in error.details or []:
-        facts |= detail.get("metadata", {}) | {k: detail[k] for k in ("reason",) if k in detail}
+        facts |= detail.get("metadata", {})
+        facts |= {"reason": detail["reason"]} if "reason" in detail else {}
+    reason = first.get("reason") or facts.get("reason", "")
     message = first.get("message") or error.message
-    return Fault(int(error.code or NO_ANSWER), first.get("reason", ""), message, facts)
+    return Fault(int(error.code or NO_ANSWER), reason, message, facts)

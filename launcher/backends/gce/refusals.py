@@ -20,7 +20,12 @@ OUT_OF_ROOM = {
     "RESOURCE_NOT_READY",
     "RESOURCE_OPERATION_RATE_EXCEEDED",
 }
-TOO_FAST = {"rateLimitExceeded", "userRateLimitExceeded", "RESOURCE_OPERATION_RATE_EXCEEDED"}
+TOO_FAST = {
+    "rateLimitExceeded",
+    "userRateLimitExceeded",
+    "RATE_LIMIT_EXCEEDED",
+    "RESOURCE_OPERATION_RATE_EXCEEDED",
+}
 QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
 
 LOG_IN = "gcloud auth application-default login"
@@ -254,6 +259,7 @@ def _refused(fault: Fault, where: Where, text: str) -> CloudRefused:
 _Teller = Callable[[Fault, Where, str], LauncherError]
 _BY_REASON: dict[str, _Teller] = {
     "accessNotConfigured": _disabled,
+    "SERVICE_DISABLED": _disabled,
     "noCredentials": _no_credentials,
     "credentialsRefused": _expired,
     "impersonation": _impersonation,

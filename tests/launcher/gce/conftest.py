@@ -14,9 +14,11 @@ IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 
 
 @pytest.fixture
-def gce(tmp_path, monkeypatch):
-    """A Compute Engine that the launcher talks to; all that was said in it was as documented."""
-    with FakeGce(tmp_path / "gce", operation_seconds=0.02, page_size=2) as fake:
+def gce(request, tmp_path, monkeypatch):
+    """A Compute Engine that the launcher talks to; all that was said in it was as documented.
+    A test may set it up otherwise, by indirect parameters."""
+    options = {"operation_seconds": 0.02, **getattr(request, "param", {})}
+    with FakeGce(tmp_path / "gce", **options) as fake:
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
         yield fake

@@ -56,12 +56,15 @@ def test_every_call_of_a_birth_is_repeated(gce, backend, order, create, call):
     assert len(gce.instances) == 1
 
 
-@pytest.mark.parametrize("call", ["instances.delete", "instances.get", "wait", "disks.get"])
-def test_every_call_of_an_end_is_repeated(gce, backend, order, create, call):
+ENDING = [(call, BEFORE) for call in ("instances.delete", "instances.get", "wait", "disks.get")]
+
+
+@pytest.mark.parametrize(("call", "kinds"), [*ENDING, ("instances.delete", AFTER)])
+def test_every_call_of_an_end_is_repeated(gce, backend, order, create, call, kinds):
     """No failure of a deletion keeps a machine."""
     backend, order = backend(), order()
     create(backend, order)
-    for kind in (*BEFORE, *(AFTER if call == "instances.delete" else ())):
+    for kind in kinds:
         gce.faults.add(call, kind)
     assert "404" in backend.delete(order.name, ZONE)
     assert not gce.instances
@@ -142,7 +145,7 @@ def test_a_machine_whose_making_hangs_is_lost_in_time(gce, backend, order):
         ("operation_error", {"code": "IAM_PERMISSION_DENIED"}, CloudRefused, "refuses"),
         ("quota_exceeded", {}, NoRoom, "is used up in region us-west1: its limit is 8"),
         ("quota", {}, NoRoom, "quota CPUS of project test-project is used up in region us-west1"),
-        ("permission", {}, CloudRefused, "you lack the permission compute.instances.insert"),
+        ("permission", {}, CloudRefused, "you lack the permission compute.instances.create"),
         ("api_disabled", {}, CloudRefused, "the Compute Engine API is not enabled"),
         ("unauthenticated", {"times": FOR_EVER}, CloudRefused, "expired or revoked"),
         ("internal", {"times": FOR_EVER}, CloudRefused, "Compute Engine is not available"),

@@ -110,7 +110,8 @@ def test_somebody_else_may_be_acted_as(client, gce, iam):
 
 def test_somebody_else_who_may_not_be_acted_as(client, gce, iam):
     """The sentence names the account, the hint the role."""
-    gce.faults.add("token", "permission", times=FOR_EVER)
+    lending = {"path": "*generateAccessToken"}
+    gce.faults.add("token", "permission", times=FOR_EVER, where=lending)
     error = refused(client(impersonate="renter@test-project.iam.gserviceaccount.com"))
     assert "you may not act as renter@test-project.iam.gserviceaccount.com" in str(error)
     assert "roles/iam.serviceAccountTokenCreator" in error.hint

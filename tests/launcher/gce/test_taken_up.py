@@ -102,9 +102,9 @@ def test_a_machine_that_was_deleted_is_gone_and_says_by_whom(gce, backend, order
     assert f"{order.name} was deleted by launcher@test-project" in backend.why_gone(order)
 
 
+@pytest.mark.parametrize("gce", [{"clock_speed": 2400.0}], indirect=True)  # of its grace
 def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, order, create):
     """Attach finds nothing to wait for, and the reason is told."""
-    gce.fleet.clock_speed = 2400.0  # the grace of half a minute is soon over
     backend, order = backend(spot=True), order(seconds=86_400.0)
     create(backend, order)
     gce.preempt(order.name)
@@ -113,9 +113,9 @@ def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, order, create):
     assert "was taken away by Compute Engine" in backend.why_gone(order)
 
 
+@pytest.mark.parametrize("gce", [{"clock_speed": 3600.0}], indirect=True)
 def test_a_machine_ends_itself_when_nobody_comes_back(gce, backend, order, create):
     """After its time it deletes itself, disk and all, and the reason is told."""
-    gce.fleet.clock_speed = 2400.0  # two hours last three seconds
     backend, order = backend(), order(seconds=7200.0)
     create(backend, order)
     wait_for(lambda: not gce.instances)
@@ -139,6 +139,7 @@ def _delete_once_running(gce, backend, order):
     backend.delete(order.name, ZONE)
 
 
+@pytest.mark.parametrize("gce", [{"page_size": 1}], indirect=True)
 def test_every_machine_is_listed_wherever_it_is(gce, backend, order, create):
     """Over all zones and pages; machines of others are not ours to see."""
     backend = backend()
