@@ -162,11 +162,9 @@ def reap(project, everybody, as_json) -> None:
     A job that a launcher works on, from whichever folder, keeps its machine; so does one that was
     detached. Looks into every project that machines were rented in from this computer.
     """
-    from launcher import control, machine
+    from launcher import control
 
-    found = [machine.reap(backend, everybody) for backend in control.everywhere(project)]
-    names = [rental.name for reaped, _ in found for rental in reaped]
-    failures = [failure for _, failed in found for failure in failed]
+    names, failures = control.reap(project, everybody)
     if as_json:
         click.echo(_json({"reaped": names, "failures": failures}))
     else:

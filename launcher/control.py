@@ -65,8 +65,6 @@ def begin(config: Config, out: Path | None) -> Ledger:
 
     preflight.check(config, out or RUNS)
     quote = quoting(config).quote(config)
-    if quote.project:
-        state.remember_project(quote.project)
     if out:
         return _create(make_plan(config, f"{config.name}-1", quote), out)
     while True:
@@ -146,6 +144,29 @@ def cancel(folder: Path) -> jobs.Job:
         give_back(opened, backend_of(job.plan))
         opened.append("ended", outcome="cancelled")
         return jobs.fold(opened.records)
+
+
+def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
+    """Settle what dead jobs in runs/ still owe, then whatever machines no living job owns: (names
+    of those given back, a sentence per failure)."""
+    from launcher import machine
+
+    given_back, failures = [], []
+    for folder in all_jobs():
+        job = jobs.fold(ledger.read(folder))
+        if not job.owes or ledger.is_alive(folder) or machine.works_alone(job):
+            continue
+        try:
+            with Ledger.open(folder) as opened:
+                machine.give_back(opened, backend_of(job.plan))
+            given_back.append(job.machine)
+        except (LauncherError, OSError) as error:
+            failures.append(f"{job.machine}: {error}")
+    for backend in everywhere(project):
+        reaped, failed = machine.reap(backend, everybody)
+        given_back += [rental.name for rental in reaped]
+        failures += [failure for failure in failed if failure not in failures]
+    return given_back, failures
 
 
 def request_end(folder: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from launcher import job as jobs
@@ -19,7 +19,9 @@ LEAST_SECONDS = 60  # shorter rentals cannot do anything
 
 
 @contextlib.contextmanager
-def rent(ledger: Ledger, backend: Backend) -> Iterator[Machine]:
+def rent(
+    ledger: Ledger, backend: Backend, say: Callable[[str], object] = lambda _: None
+) -> Iterator[Machine]:
     """The job's machine, given back on every way out of the block but being Detached.
 
     The intent is on the disk before the request is made, so that whatever a killed launcher leaves
@@ -30,6 +32,10 @@ def rent(ledger: Ledger, backend: Backend) -> Iterator[Machine]:
         with contextlib.closing(machine):
             yield machine
     except Detached:
+        raise
+    except KeyboardInterrupt:
+        say("giving the machine back; Ctrl-C again leaves that to launcher reap")
+        give_back(ledger, backend, insisted=True)
         raise
     except BaseException:
         give_back(ledger, backend)
@@ -57,6 +63,8 @@ def _take_up(ledger: Ledger, backend: Backend) -> Machine | None:
 def _order(ledger: Ledger, backend: Backend) -> Machine:
     """A new machine, in the first place that has one."""
     plan = Plan(**jobs.fold(ledger.records).plan)
+    if plan.project:
+        state.remember_project(plan.project)
     places, refusal = plan.places, None
     while places:
         order = _intend(ledger, plan, places[0])
@@ -107,15 +115,16 @@ def seconds_left(job: jobs.Job) -> float:
     return allowed if job.plan["backend"] == "local" else allowed - job.seconds_rented(time.time())
 
 
-def give_back(ledger: Ledger, backend: Backend) -> None:
+def give_back(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
     """Delete the job's machine, prove that it is gone, and say so in the ledger.
 
-    Does nothing where nothing is owed. Raises MachineOwed when the machine cannot be given back.
+    Does nothing where nothing is owed. A Ctrl-C waits for the end of it, a second one, or with
+    `insisted` the first, does not. Raises MachineOwed when the machine cannot be given back.
     """
     job = jobs.fold(ledger.records)
     if not job.owes:
         return
-    with _uninterrupted():
+    with _uninterrupted(insisted):
         with contextlib.suppress(OSError):  # a full disk must not keep the machine
             ledger.append("returning")
         try:
@@ -131,10 +140,10 @@ def give_back(ledger: Ledger, backend: Backend) -> None:
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _uninterrupted(insisted: bool) -> Iterator[None]:
     """A first Ctrl-C, SIGTERM or SIGHUP waits for the end of the block: nobody else would end
-    it."""
-    asked = []
+    it. Where the user has `insisted` before, it does not."""
+    asked = [True] if insisted else []
 
     def note(*_) -> None:
         asked.append(True)
@@ -183,7 +192,12 @@ def is_owned(rental: Rental) -> bool:
     if is_alive(folder):
         return True
     job = jobs.fold(read(folder))
-    return job.outcome == "detached" and job.machine == rental.name and time.time() < job.ends
+    return works_alone(job) and job.machine == rental.name
+
+
+def works_alone(job: jobs.Job) -> bool:
+    """Whether the job was detached, and its machine may still be at work."""
+    return job.outcome == "detached" and time.time() < job.ends
 
 
 def _reap_one(rental: Rental, backend: Backend) -> None:

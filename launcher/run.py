@@ -21,7 +21,7 @@ def run(work: "Work") -> dict:
     if "pull" not in work.job.done:
         work.screen.say(plan.headline(plan.Plan(**work.job.plan)))
     while "pull" not in work.job.done:
-        with _replacing(work), rent(work.ledger, work.backend) as machine:
+        with _replacing(work), rent(work.ledger, work.backend, work.screen.say) as machine:
             training.follow(work, machine)  # set up → train → freeze
             work.step("pull", lambda: training.pull(work, machine))
     work.step("give back", lambda: give_back(work.ledger, work.backend))

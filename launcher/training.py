@@ -12,6 +12,7 @@ from launcher.backends.base import Machine
 from launcher.errors import (
     ConfigError,
     Detached,
+    HostKeyMismatch,
     JobFailed,
     MachineLost,
     PullFailed,
@@ -49,7 +50,7 @@ def follow(work: "Work", machine: Machine) -> None:
     while True:
         try:
             return _follow(work, machine, patience)
-        except (ConnectionError, TimeoutError, PullFailed) as error:
+        except (ConnectionError, TimeoutError, PullFailed, HostKeyMismatch) as error:
             patience.wait(machine, error)
 
 
@@ -69,6 +70,8 @@ class Patience:
         where the machine answers, but keeps refusing: it may be just about to vanish."""
         if gone := self._work.backend.why_gone(order_of(self._work.ledger)):
             raise MachineLost(gone) from error
+        if isinstance(error, HostKeyMismatch):  # it exists, and somebody else answers for it
+            raise error
         silent = time.monotonic() - self._since
         if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:
             raise error

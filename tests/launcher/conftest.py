@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from desk import QUICKSTART, SMALL, Desk
 
 from launcher import plan as plans
 from launcher import state
@@ -61,3 +62,14 @@ def plan():
         return replace(plans.make(config, "words-1", "/nowhere", quote), **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A small job that ran to its end undisturbed on this computer: (its folder, its last screen).
+    What other jobs of the same config leave is compared with it."""
+    desk = Desk(tmp_path_factory.mktemp("finished"))
+    code, out, err = desk.run("train", str(QUICKSTART), *SMALL)
+    assert code == 0, err
+    assert desk.machines() == []
+    return desk.folder / "runs" / "quickstart-1", out

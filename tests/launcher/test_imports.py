@@ -13,7 +13,19 @@ LAYERS = [
     ["config", "cost", "console", "doctor", "state"],
     ["job", "backends.base"],
     ["plan", "ledger"],
-    ["backends.local", "backends.ssh"],
+    ["backends.local", "backends.proxy"],
+    ["backends.ssh_call"],
+    ["backends.ssh"],
+    *(
+        [f"backends.gce.{name}" for name in names]
+        for names in (
+            ["_compute", "waits", "prices", "refusals"],
+            ["request", "client"],
+            ["birth", "choices", "doctor", "listing"],
+            ["end"],
+            ["login"],
+        )
+    ),
     ["machine", "remote", "package", "preflight"],
     ["training", "report", "export_steps"],
     ["run"],
@@ -58,7 +70,10 @@ def test_the_parts_stand_without_the_launcher(package):
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["train", "--help"]])
 def test_nothing_heavy_is_loaded_to_answer(arguments, tmp_path):
     """Help and status load neither TensorFlow nor numpy nor anything else that takes its time."""
-    heavy = ("tensorflow", "numpy", "rich", "unicorn", "psutil", "soxr", "ziglang")
+    heavy = (
+        *("tensorflow", "numpy", "rich", "unicorn", "psutil", "soxr", "ziglang"),
+        *("google", "fabric", "invoke", "paramiko", "cryptography", "requests"),
+    )
     code = (
         "import sys; from launcher.cli import cli; "
         f"cli({arguments!r}, standalone_mode=False); "

@@ -7,89 +7,28 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-import psutil
 import pytest
+from desk import (
+    PATIENCE,
+    QUICKSTART,
+    SMALL,
+    Desk,
+    change_plan,
+    digests,
+    without_training,
+)
 
-from launcher import job as jobs
 from launcher import ledger
-from launcher.backends.local import BELONGS_TO, LocalBackend
+from launcher.backends.local import LocalBackend
 from launcher.package import ARTEFACTS
 
-CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.toml"
-SMALL = (
-    "--set=data.synthetic_clips=60",
-    "--set=train.how_many_training_steps=40",
-    "--set=train.learning_rate=0.001",
-    "--set=train.eval_step_interval=20",
-)
-# What two jobs of one config must have in common, to the last byte.
-EQUAL = [name for name in ARTEFACTS if name != "training.log"]
 MACHINE_PHASES = ["upload", "set up", "train", "freeze", "pull"]
 PHASES = [
     *MACHINE_PHASES,
     *("give back", "convert", "C model", "firmware", "emulate", "package", "report"),
 ]
-PATIENCE = 240  # seconds for anything here; reached only where something hangs
-
-
-class Desk:
-    """A folder to work in, with machines of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-
-    def start(self, *arguments):
-        """The launcher as a user starts it, in the background."""
-        return subprocess.Popen(
-            [sys.executable, "-c", "from launcher.cli import main; main()", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments):
-        """The launcher to its end: exit code, standard output, standard error."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=PATIENCE)
-        return process.returncode, out, err
-
-    def job(self, name):
-        """What a job's ledger says."""
-        return jobs.fold(ledger.read(self.folder / "runs" / name))
-
-    def wait_for(self, name, phase):
-        """Return as soon as the job's ledger says that `phase` began."""
-        deadline = time.monotonic() + PATIENCE
-        while not any(r.get("phase") == phase for r in ledger.read(self.folder / "runs" / name)):
-            assert time.monotonic() < deadline, f"{name} never came to {phase}"
-            time.sleep(0.005)
-
-    def machines(self):
-        """Names of the machines that exist."""
-        return [path.name for path in (self.folder / "state").glob("*/machines/*")]
-
-    def processes(self):
-        """Processes of this desk's machines."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(BELONGS_TO, "").startswith(str(self.folder)):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-
-def digests(folder):
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in EQUAL}
 
 
 @pytest.fixture
@@ -101,34 +40,12 @@ def desk(tmp_path):
         process.kill()
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A small job that ran to its end undisturbed: (its folder, its last screen)."""
-    desk = Desk(tmp_path_factory.mktemp("finished"))
-    code, out, err = desk.run("train", str(CONFIG), *SMALL)
-    assert code == 0, err
-    assert desk.machines() == []
-    return desk.folder / "runs" / "quickstart-1", out
-
-
 @pytest.fixture
 def trained(desk, finished):
-    """A job named words-1 whose machine steps take a second and leave what a training left.
-
-    It begins as a launcher that was killed right after its first record leaves it.
-    """
+    """A job named words-1 without a training of its own, ready to be resumed."""
     shutil.copytree(finished[0], desk.folder / "past")
     (created, *_) = ledger.read(finished[0])
-    plan = created["plan"] | {"job": "words-1", "upload": {"past": str(desk.folder / "past")}}
-    plan["steps"] = {
-        "set up": "echo ready",
-        "train": "mkdir -p train; sleep 1; for i in labels.txt metrics.json test_features.npz; "
-        "do cp past/$i train/; done; echo 'Step #40/40: rate 0.001'",
-        "freeze": "cp past/tiny_conv.pb results/",
-    }
-    folder = desk.folder / "runs" / "words-1"
-    ledger.Ledger.create(folder, plan=plan, uid="abcd", pid=0).close()
-    return folder
+    return desk.begin(without_training(created["plan"], desk.folder / "past"))
 
 
 def test_a_job_leaves_everything_it_promised(finished):
@@ -170,7 +87,7 @@ def test_the_report_is_measured_not_promised(finished):
 def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
     """A launcher killed while the machine trains loses nothing: the machine trains on, the job
     resumes without training again, and every artefact equals that of an undisturbed run."""
-    launcher = desk.start("train", str(CONFIG), *SMALL)
+    launcher = desk.start("train", str(QUICKSTART), *SMALL)
     desk.wait_for("quickstart-1", "train")
     launcher.kill()
     launcher.communicate()
@@ -189,12 +106,9 @@ def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
 def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(desk, finished):
     """A machine that vanishes amid a real training is replaced; the new one goes on from the
     checkpoint that was pulled, and every artefact equals that of an undisturbed run."""
-    launcher = desk.start("train", str(CONFIG), *SMALL)
+    launcher = desk.start("train", str(QUICKSTART), *SMALL)
     folder = desk.folder / "runs" / "quickstart-1"
-    deadline = time.monotonic() + PATIENCE
-    while not list(folder.glob("checkpoints/*.index")):
-        assert time.monotonic() < deadline, "no checkpoint was pulled"
-        time.sleep(0.01)
+    desk.wait(lambda: list(folder.glob("checkpoints/*.index")), "a checkpoint")
     (name,) = desk.machines()
     LocalBackend(next((desk.folder / "state").glob("*/machines"))).delete(name, "")
     _, err = launcher.communicate(timeout=PATIENCE)
@@ -244,7 +158,7 @@ def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finish
 def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
     """Ctrl-C, SIGTERM or a closed terminal amid a real training: exit code 130, no process, no
     machine, and a hint."""
-    launcher = desk.start("train", str(CONFIG), *SMALL)
+    launcher = desk.start("train", str(QUICKSTART), *SMALL)
     desk.wait_for("quickstart-1", "train")
     while not any("speech_commands.train" in " ".join(p.cmdline()) for p in desk.processes()):
         time.sleep(0.05)
@@ -259,7 +173,7 @@ def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
 
 def test_cancel_ends_a_job_of_another_launcher(desk, trained):
     """Cancelling from another terminal ends the launcher, its machine and all its processes."""
-    plan_steps_forever(trained)
+    change_plan(trained, never_ending)
     launcher = desk.start("resume", "words-1")
     desk.wait_for("words-1", "train")
     code, out, _ = desk.run("cancel", "words-1")
@@ -271,17 +185,14 @@ def test_cancel_ends_a_job_of_another_launcher(desk, trained):
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
-def plan_steps_forever(folder):
+def never_ending(plan):
     """Make the job's training one that does not end by itself."""
-    path = folder / ledger.FILE
-    created = json.loads(path.read_text())
-    created["plan"]["steps"]["train"] = "setsid sleep 300 & sleep 300"
-    path.write_text(json.dumps(created) + "\n")
+    plan["steps"]["train"] = "setsid sleep 300 & sleep 300"
 
 
 def test_reap_after_a_kill_leaves_nothing(desk, trained):
     """What a killed launcher left running is found and ended by `reap`, from any folder."""
-    plan_steps_forever(trained)
+    change_plan(trained, never_ending)
     launcher = desk.start("resume", "words-1")
     desk.wait_for("words-1", "train")
     elsewhere = Desk(desk.folder)
@@ -298,11 +209,12 @@ def test_reap_after_a_kill_leaves_nothing(desk, trained):
 
 def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):
     """A script that was cut off, as by a restart, is started again on the same machine."""
-    path = trained / ledger.FILE
-    created = json.loads(path.read_text())
-    steps = created["plan"]["steps"]
-    steps["train"] = f"if mkdir begun 2>/dev/null; then sleep 300; else {steps['train']}; fi"
-    path.write_text(json.dumps(created) + "\n")
+
+    def first_for_ever(plan):
+        steps = plan["steps"]
+        steps["train"] = f"if mkdir begun 2>/dev/null; then sleep 300; else {steps['train']}; fi"
+
+    change_plan(trained, first_for_ever)
     launcher = desk.start("resume", "words-1")
     desk.wait_for("words-1", "train")
     (work,) = (desk.folder / "state").glob("*/machines/*/work")
@@ -319,10 +231,7 @@ def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):
 
 def test_a_failed_step_says_what_and_where(desk, trained):
     """A step that fails ends the job with its command, code, last lines, and exit code 1."""
-    path = trained / ledger.FILE
-    created = json.loads(path.read_text())
-    created["plan"]["steps"]["train"] = "echo out of luck; exit 9"
-    path.write_text(json.dumps(created) + "\n")
+    change_plan(trained, lambda plan: plan["steps"].update(train="echo out of luck; exit 9"))
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
     assert "`echo out of luck; exit 9` failed with exit code 9" in err
@@ -333,11 +242,8 @@ def test_a_failed_step_says_what_and_where(desk, trained):
 
 def test_a_machine_whose_time_is_over_says_so(desk, trained):
     """A job that takes longer than its machine may run ends with how long that was."""
-    path = trained / ledger.FILE
-    created = json.loads(path.read_text())
-    created["plan"]["steps"]["train"] = "sleep 60"
-    created["plan"]["max_run_seconds"] = 3
-    path.write_text(json.dumps(created) + "\n")
+    change_plan(trained, lambda plan: plan["steps"].update(train="sleep 60"))
+    change_plan(trained, lambda plan: plan.update(max_run_seconds=3))
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
     assert "0.05 min, was over" in err and "machine.max_run_minutes" in err
