@@ -35,6 +35,8 @@ def test_a_refused_insert_makes_nothing(shared, connect, kind):
     shared.faults.add("insert", kind, times=FOR_EVER)  # google-auth tries again after a 401
     with pytest.raises(error) as refused:
         client.insert(name)
+    if kind == "permission":
+        assert "Required 'compute.instances.create' permission" in str(refused.value)
     if reason:
         assert refused.value.errors[0]["reason"] == reason
     assert name not in shared.instances

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fake_gce.host import state_of
 from fake_gce.vm import FAKETIME
 
 
@@ -69,7 +70,7 @@ def test_a_frozen_machine_does_nothing_until_it_thaws(gce, client):
         session = pool.submit(client.ssh, "read -t 0.5 </dev/zero; sleep 0.7; echo done")
         _until_a_session_runs(machine, "sleep 0.7")
         machine.freeze()
-        assert {_state(process) for process in machine.processes()} == {"T"}
+        assert {state_of(process) for process in machine.processes()} == {"T"}
         with pytest.raises(TimeoutError):
             machine.wait_for_ssh(0.5)
         assert not session.done()
@@ -215,7 +216,3 @@ def _command(process: int) -> str:
         return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
         return ""
-
-
-def _state(process: int) -> str:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -2,15 +2,13 @@
 runs until a signal comes or its parent process ends. /fake/… controls it, see control.py."""
 
 import argparse
-import ctypes
 import json
+import os
 import signal
 import threading
 from pathlib import Path
 
 from fake_gce import FakeGce
-
-PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -25,7 +23,7 @@ def main() -> None:
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: end.set())
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.getppid()
     with FakeGce(
         options.root,
         project=options.project,
@@ -35,7 +33,8 @@ def main() -> None:
         operation_seconds=options.operation_seconds,
     ) as gce:
         print(json.dumps(gce.environment), flush=True)
-        end.wait()
+        while not end.wait(0.2) and os.getppid() == parent:
+            pass
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ class Kind:
     options: tuple[str, ...] = ()
 
 
+PERMISSIONS = {"insert": "create", "aggregatedList": "list", "wait": "get"}  # else as the call
 HTML = b"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>That's an error.</html>"
 
 
@@ -120,9 +121,9 @@ def _permission(fault: Fault, facts: dict[str, str]) -> errors.ApiError:
         resource += f"/zones/{facts['zone']}"
     if "instance" in facts:
         resource += f"/instances/{facts['instance']}"
-    return errors.permission_denied(
-        fault.text("permission", f"compute.{facts['method']}"), resource
-    )
+    collection, _, name = facts["method"].rpartition(".")
+    named = f"compute.{collection}.{PERMISSIONS.get(name, name)}"
+    return errors.permission_denied(fault.text("permission", named), resource)
 
 
 def _stockout(fault: Fault, facts: dict[str, str]) -> errors.OperationError:

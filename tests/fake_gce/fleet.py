@@ -90,6 +90,8 @@ class Fleet:
         self.start(instance)
 
     def start(self, instance: Instance) -> None:
+        if instance.vm.ended() is None:
+            return
         instance.resource["status"] = "STAGING"
         instance.boot()
         with self.lock:
@@ -118,8 +120,10 @@ class Fleet:
         facts = facts_of(instance.resource, instance.project, instance.zone)
         keep_disks = bool(list(self.faults.take(DISK, "instances.delete", facts)))
         with self.lock:
+            if self.instances.get((instance.zone, instance.name)) is not instance:
+                return  # it ended itself while it was to be deleted
             instance.remove()
-            self.instances.pop((instance.zone, instance.name), None)
+            del self.instances[instance.zone, instance.name]
             for attached in instance.resource["disks"]:
                 disk = self.disks.get((instance.zone, last(attached["source"])))
                 if disk is None or instance.resource["selfLink"] not in disk.get("users", []):

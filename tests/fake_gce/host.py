@@ -17,7 +17,7 @@ PRIVATE_ROOTS = ("/home", "/root", "/tmp", "/var/tmp")  # a machine has its own 
 
 def missing_tools() -> str:
     """What this computer lacks to run virtual machines, "" when nothing."""
-    lacking = [tool for tool in ("bwrap", "ssh-keygen", "ssh") if shutil.which(tool) is None]
+    lacking = [tool for tool in ("bwrap", "ssh-keygen", "ssh", "nft") if shutil.which(tool) is None]
     lacking += [] if Path("/usr/sbin/sshd").exists() else ["sshd"]
     if lacking:
         return f"no {', '.join(lacking)} on this computer"
@@ -31,6 +31,14 @@ def send_signal(number: signal.Signals, processes: Iterable[int]) -> None:
             os.kill(process, number)
         except ProcessLookupError:
             continue
+
+
+def state_of(process: int) -> str:
+    """One letter, as ps shows it: R, S, T, Z …; Z also where it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 class Firewall:

@@ -104,6 +104,10 @@ class Operations:
                 work(operation)
         except OperationError as error:
             operation.update(error.fields())
+        except Exception as error:  # of the fake itself: whoever waits is told, and so is pytest
+            internal = OperationError("INTERNAL_ERROR", repr(error), 500, "INTERNAL SERVER ERROR")
+            operation.update(internal.fields())
+            raise
         finally:
             operation.update({"status": "DONE", "progress": 100, "endTime": timestamp()})
             operation.done.set()

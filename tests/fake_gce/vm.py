@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fake_gce.host import Host, send_signal
+from fake_gce.host import Host, send_signal, state_of
 
 GUEST = Path(__file__).parent / "guest"
 POWERED_OFF, REBOOT = 0, 3  # how process 1 ends when the guest asked for it; else it crashed
@@ -101,10 +101,12 @@ class Vm:
 
     def freeze(self) -> None:
         """Stop every process; the network stack still acknowledges what arrives."""
-        stopped: set[int] = set()
-        while new := set(self.processes()) - stopped:
-            send_signal(signal.SIGSTOP, new)
-            stopped |= new
+        deadline = time.monotonic() + 10
+        while running := [one for one in self.processes() if state_of(one) not in "TZ"]:
+            send_signal(signal.SIGSTOP, running)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} does not stand still")
+            time.sleep(0.01)
 
     def blackhole(self) -> None:
         """From now on every packet from and to the machine is lost, and nobody is told."""
