@@ -5,7 +5,7 @@ import argparse
 import json
 import os
 import signal
-import threading
+import time
 from pathlib import Path
 
 from fake_gce import FakeGce
@@ -20,9 +20,9 @@ def main() -> None:
     parser.add_argument("--operation-seconds", type=float, default=0.05)
     parser.add_argument("--vm-env", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    end = threading.Event()
+    ended: list[int] = []  # and no Event: a handler that sets one can interrupt its own wait
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: end.set())
+        signal.signal(number, lambda number, frame: ended.append(number))
     parent = os.getppid()
     with FakeGce(
         options.root,
@@ -33,8 +33,8 @@ def main() -> None:
         operation_seconds=options.operation_seconds,
     ) as gce:
         print(json.dumps(gce.environment), flush=True)
-        while not end.wait(0.2) and os.getppid() == parent:
-            pass
+        while not ended and os.getppid() == parent:
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":
