@@ -57,14 +57,16 @@ class Places:
             raise ConfigError(f"no zone of gce.zones will do: {why or 'it is empty'}", self._hint())
 
     def _add(self, place: str) -> None:
-        """A zone that was named must do; of a region that was named, those zones that do."""
+        """A zone that was named must have it all, unless it is down; of a region that was named,
+        the zones that do are taken."""
         for zone in self._expand(place):
             if zone in self.zones:
                 continue
-            lack = self._lack(zone)
+            down = self._all[zone].get("status", "UP") != "UP"
+            lack = "is down" if down else self._lack(zone)
             if not lack:
                 self.zones.append(zone)
-            elif zone == place:
+            elif zone == place and not down:
                 raise ConfigError(f"zone {zone} {lack}", self._hint())
             else:
                 self.left_out[zone] = f"it {lack}"
@@ -82,8 +84,6 @@ class Places:
 
     def _lack(self, zone: str) -> str:
         gce, platforms = self._gce, self._all[zone].get("availableCpuPlatforms", [])
-        if self._all[zone].get("status", "UP") != "UP":
-            return "is down"
         if gce.min_cpu_platform and gce.min_cpu_platform not in platforms:
             return (
                 f"has no {gce.min_cpu_platform} (gce.min_cpu_platform), only {', '.join(platforms)}"

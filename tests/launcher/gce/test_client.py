@@ -75,6 +75,20 @@ def test_a_key_that_was_withdrawn(client, gce):
     assert error.exit_code == 3
 
 
+def test_a_login_that_has_expired(client, gce, monkeypatch):
+    """A user's own login, as gcloud leaves it: the sentence says so, the hint logs in again."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(gce.root / "authorized_user.json"))
+    monkeypatch.setattr(
+        "google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{gce.url}/token"
+    )
+    assert client(gce.project).zones()
+    gce.credentials.revoked = True
+    error = refused(client(gce.project))
+    assert "expired or revoked: invalid_grant" in str(error)
+    assert error.hint == "gcloud auth application-default login"
+    assert error.exit_code == 3
+
+
 def test_no_project_anywhere(client, gce, monkeypatch):
     """The sentence names the setting; exit code 2."""
     facts = json.loads((gce.root / "service_account.json").read_text(encoding="utf-8"))
@@ -110,8 +124,7 @@ def test_somebody_else_may_be_acted_as(client, gce, iam):
 
 def test_somebody_else_who_may_not_be_acted_as(client, gce, iam):
     """The sentence names the account, the hint the role."""
-    lending = {"path": "*generateAccessToken"}
-    gce.faults.add("token", "permission", times=FOR_EVER, where=lending)
+    gce.faults.add("generateAccessToken", "permission", times=FOR_EVER)
     error = refused(client(impersonate="renter@test-project.iam.gserviceaccount.com"))
     assert "you may not act as renter@test-project.iam.gserviceaccount.com" in str(error)
     assert "roles/iam.serviceAccountTokenCreator" in error.hint
