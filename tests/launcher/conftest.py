@@ -1,16 +1,20 @@
+import contextlib
 import uuid
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from desk import QUICKSTART, SMALL, Desk
+from fake_gce import FakeGce, missing_tools
 
 from launcher import plan as plans
 from launcher import state
 from launcher.backends.base import Order, Quote
+from launcher.backends.gce import GceBackend
+from launcher.backends.gce import request as gce_request
 from launcher.backends.local import LocalBackend
 from launcher.config import Config, Data, Words
 
+IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"
 
 
@@ -20,22 +24,39 @@ def state_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
 
 
-@pytest.fixture(params=["local"])
-def backend(request, tmp_path):
+@pytest.fixture(params=["local", "gce"])
+def backend(request, tmp_path, monkeypatch):
     """Each backend in turn, so that all of them keep one contract."""
-    made = {"local": lambda: LocalBackend(tmp_path / "machines")}[request.param]()
-    yield made
-    for rental in made.rentals():
-        made.delete(rental.name, rental.place)
+    with contextlib.ExitStack() as stack:
+        if request.param == "local":
+            made = LocalBackend(tmp_path / "machines")
+        elif missing := missing_tools():
+            pytest.skip(missing)
+        else:
+            fake = stack.enter_context(FakeGce(tmp_path / "gce"))
+            for name, value in fake.environment.items():
+                monkeypatch.setenv(name, value)
+            body = gce_request.template(Config(Words(("yes",))), fake.project, IMAGE, "true\n")
+            made = GceBackend(fake.project, {"user": "jupyter"}, body)
+        yield made
+        for rental in made.rentals():
+            made.delete(rental.name, rental.place)
 
 
 @pytest.fixture
-def order(tmp_path):
-    """Makes an order for a machine called what one likes."""
+def place(backend):
+    """Where machines of that backend can be ordered."""
+    return "" if isinstance(backend, LocalBackend) else "us-west1-b"
 
-    def make(name="words-1-ab", folder=Path("/nowhere"), owner=None):
+
+@pytest.fixture
+def order(tmp_path, place):
+    """Makes an order for a machine of job words-1, called what one likes."""
+    (tmp_path / "words-1").mkdir()
+
+    def make(name="words-1-ab", owner=None):
         labels = {"job": "words-1", "uid": "ab", "owner": owner or state.owner()}
-        return Order(name, "", str(uuid.uuid4()), labels, folder, 60)
+        return Order(name, place, str(uuid.uuid4()), labels, tmp_path / "words-1", 60)
 
     return make
 
@@ -43,7 +64,8 @@ def order(tmp_path):
 @pytest.fixture
 def machine(backend, order):
     """A machine of that backend."""
-    return backend.create(order())
+    with contextlib.closing(backend.create(order())) as made:
+        yield made
 
 
 @pytest.fixture
