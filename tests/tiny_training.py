@@ -35,9 +35,12 @@ def record(folder: Path) -> None:
     wav.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
 
 
-def start(recordings: Path, folder: Path, *more: str) -> subprocess.Popen:
+TRAINER = ("-m", "speech_commands.train")
+
+
+def start(recordings: Path, folder: Path, *more: str, program=TRAINER) -> subprocess.Popen:
     """A trainer as a machine runs it."""
-    command = [sys.executable, "-m", "speech_commands.train", *FLAGS]
+    command = [sys.executable, *program, *FLAGS]
     command += [f"--data_dir={recordings}", f"--train_dir={folder}"]
     command += [f"--summaries_dir={folder}/logs", *more]
     environment = os.environ | {"PYTHONPATH": str(VM_STARTUP), "PYTHONUNBUFFERED": "1"}

@@ -84,15 +84,19 @@ def test_a_killed_training_goes_on_elsewhere_to_the_same_bytes(recordings, train
         assert (there / name).read_bytes() == (trained[0] / name).read_bytes()
 
 
-def test_sigterm_ends_it(recordings, tmp_path):
-    """A machine that is being given back need not wait."""
-    process = start(recordings, tmp_path, "--how_many_training_steps=9000,9000")
+def test_a_checkpoint_is_written_in_time_however_long_steps_take(recordings, tmp_path):
+    """When its minute is over a checkpoint is due, whatever the interval in steps; and SIGTERM
+    ends a training at once: a machine that is being given back need not wait."""
+    impatient = "from speech_commands import train; train.SAVE_SECONDS = 0; train.main()"
+    flags = ["--how_many_training_steps=9000,9000", "--save_step_interval=18000"]
+    process = start(recordings, tmp_path, *flags, program=("-c", impatient))
     for line in process.stdout:
-        if "Step #" in line:
+        if line == f'Saving to "{tmp_path}/tiny_conv.ckpt-2"\n':
             process.terminate()
             break
     process.communicate(timeout=10)
     assert process.returncode == -signal.SIGTERM
+    assert checkpoint.latest(tmp_path, "tiny_conv")
 
 
 @pytest.mark.parametrize(

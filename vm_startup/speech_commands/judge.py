@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from . import flags as command_line
 from . import runtime, train, verdict
@@ -46,7 +47,7 @@ def read(path: Path) -> tf.compat.v1.GraphDef:
     graph = tf.compat.v1.GraphDef()
     try:
         graph.ParseFromString(path.read_bytes())
-    except ValueError as error:
+    except DecodeError as error:
         raise DataError(f"{path} is no frozen graph: {error}") from error
     missing = {"Reshape_1", "labels_softmax"} - {node.name for node in graph.node}
     if missing:
