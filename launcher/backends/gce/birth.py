@@ -55,9 +55,10 @@ def settle(client: Client, order: Order) -> dict | None:
         machine = client.instance(order.place, order.name)
         if machine is None:
             making = insert_under_way(client, order.name, order.place)
-            if making is None:
-                return None
-            if refusals.of_operation(_finished(client, order, making, "made")):
+            if making is not None:
+                if refusals.of_operation(_finished(client, order, making, "made")):
+                    return None
+            elif client.instance(order.place, order.name) is None:  # nor did it come meanwhile
                 return None
             continue
         if not is_ours(machine, order):
