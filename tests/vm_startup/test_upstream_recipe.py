@@ -1,9 +1,14 @@
+import functools
+import hashlib
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +93,9 @@ def test_a_tree_is_built_trained_frozen_and_judged(job):
 def ask(job, script):
     """What a few lines of Bash print that have the recipe's functions."""
     command = f"cd '{job}'; TENSORFLOW_TREE='{job}/tree'; source '{RECIPE}'; {script}"
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout
+    environment = os.environ | {"PYTHON": sys.executable}
+    bash = ["bash", "-c", command]
+    return subprocess.run(bash, env=environment, capture_output=True, text=True).stdout
 
 
 def test_newer_trees_train_float(job):
@@ -110,6 +117,24 @@ def test_a_training_goes_on_from_what_was_pulled(job):
         (job / "train" / f"tiny_conv.ckpt-{step}.index").touch()
     script = 'run_upstream() { echo "$@"; }; touch train/x_labels.txt; train --data_dir=data'
     assert f"--start_checkpoint={job}/train/tiny_conv.ckpt-1200 " in ask(job, script)
+
+
+def test_an_archive_is_verified_before_the_tree_sees_it(job, recordings):
+    """Our own Python fetches and unpacks it by its digest; the tree gets a folder."""
+    packed = job / "words.tar.gz"
+    with tarfile.open(packed, "w:gz") as tar:
+        for folder in sorted(recordings.iterdir()):
+            tar.add(folder, folder.name)
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=job)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{packed.name}"
+        good = ask(job, f"recordings --data_dir= --data_url={url} --data_sha256={digest}")
+        bad = ask(job, f"recordings --data_dir= --data_url={url} --data_sha256={'0' * 64}")
+        server.shutdown()
+    assert (Path(good.strip()) / "yes" / "00_nohash_0.wav").exists()
+    assert bad == ""
 
 
 @pytest.mark.parametrize("flags", [["--synthetic_clips=5"], ["--data_dir=data", "--data_url=x"]])
