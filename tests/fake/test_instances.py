@@ -125,9 +125,17 @@ def test_a_preempted_machine_ends_as_it_asked_to(fake, connect, until, action, l
     client = connect(gce)
     client.make(scheduling={"provisioning_model": "SPOT", "instance_termination_action": action})
     gce.vm("vm-1").wait_for_ssh()
+    assert client.get().scheduling.automatic_restart is False
     gce.preempt("vm-1")
     until(lambda: {name: i["status"] for name, i in gce.instances.items()} == left)
     assert "compute.instances.preempted" in [o["operationType"] for o in gce.operations]
+
+
+def test_only_a_spot_machine_is_preempted(gce, client):
+    """A test that means one has to ask for one."""
+    client.make()
+    with pytest.raises(ValueError, match="vm-1 is no spot instance"):
+        gce.preempt("vm-1")
 
 
 def test_a_lost_host_is_told_of(gce, client, until):
@@ -165,7 +173,12 @@ BAD = [
     ({"machine_type": f"zones/{ZONE}/machineTypes/n9-huge"}, "'n9-huge' does not exist in zone"),
     ({"min_cpu_platform": "Intel Pentium"}, "resource.minCpuPlatform"),
     ({"network_interfaces": [{"network": "global/networks/none"}]}, "resource cannot be found"),
+    ({"network_interfaces": []}, "At least one network interface"),
     ({"scheduling": {"max_run_duration": {"seconds": 5}}}, "from 30 seconds to 120 days"),
+    (
+        {"scheduling": {"provisioning_model": "SPOT", "automatic_restart": True}},
+        "must have preemptible be false",
+    ),
 ]
 
 

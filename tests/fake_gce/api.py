@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fake_gce import errors, listing, machines, views
+from fake_gce import errors, listing, resources, views
 from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Image, region_of
 from fake_gce.fleet import Fleet, facts_of
-from fake_gce.machines import Instance, last
+from fake_gce.machines import Instance
 from fake_gce.operations import WAIT_SECONDS, Operation
+from fake_gce.resources import last
 
 UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
@@ -103,7 +104,7 @@ class Api:
     def instances_setmetadata(self, call: Call) -> dict:
         def change(instance: Instance) -> None:
             items = call.body.get("items", [])
-            instance.resource["metadata"] = machines.metadata({"items": items})
+            instance.resource["metadata"] = resources.metadata({"items": items})
             instance.authorize()
 
         current = self._instance(call).resource["metadata"]["fingerprint"]
@@ -112,7 +113,7 @@ class Api:
     def instances_setlabels(self, call: Call) -> dict:
         def change(instance: Instance) -> None:
             labels = call.body.get("labels", {})
-            shown = {"labels": labels, "labelFingerprint": machines.fingerprint(labels)}
+            shown = {"labels": labels, "labelFingerprint": resources.fingerprint(labels)}
             with self.fleet.lock:
                 instance.resource.update(shown)
 
@@ -235,7 +236,10 @@ class Api:
             raise errors.invalid("resource.minCpuPlatform", platform, f"It {known} '{zone}'.")
         if not body.get("disks"):
             raise errors.invalid("resource.disks", "", "At least one boot disk is required.")
-        for interface in body.get("networkInterfaces", []):
+        if not body.get("networkInterfaces"):
+            why = "At least one network interface is required."
+            raise errors.invalid("resource.networkInterfaces", "", why)
+        for interface in body["networkInterfaces"]:
             self._check_interface(interface, region_of(zone))
         _check_scheduling(body.get("scheduling", {}))
         return self._check_disk(body["disks"][0])
@@ -337,6 +341,10 @@ class Api:
 
 
 def _check_scheduling(scheduling: dict) -> None:
+    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible")
+    if spot and scheduling.get("automaticRestart"):
+        why = "Scheduling must have preemptible be false when AutomaticRestart is true."
+        raise errors.invalid("scheduling.preemptible", "true", why)
     seconds = scheduling.get("maxRunDuration", {}).get("seconds")
     place = "resource.scheduling.maxRunDuration"
     if seconds is None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fake_gce import errors, machines
+from fake_gce import errors, machines, resources
 from fake_gce.catalogue import QUOTAS, Catalogue, Image, region_of
 from fake_gce.faults import DISK, GUEST, OPERATION, Faults
 from fake_gce.host import Host, reserve_address
-from fake_gce.machines import Instance, last
+from fake_gce.machines import Instance
 from fake_gce.metadata import MetadataServer
 from fake_gce.operations import Operation, Operations
+from fake_gce.resources import last
 from fake_gce.vm import POWERED_OFF, REBOOT, Vm
 
 METADATA_PORT = 80
@@ -57,7 +58,7 @@ class Fleet:
         if self._closing.is_set():
             raise errors.ApiError(503, "backendError", "the fake is closing")
         self._number += 1
-        resource = machines.describe(body, project, zone, self._number, image)
+        resource = resources.describe(body, project, zone, self._number, image)
         odd = list(self.faults.take(GUEST, "boot", facts_of(resource, project, zone)))
         listener = reserve_address(METADATA_PORT)
         vm = Vm(
@@ -65,7 +66,7 @@ class Fleet:
             address=listener.getsockname()[0],
             folder=self.root / "vms" / f"{body['name']}-{self._number}",
             host=self.host,
-            users=machines.users(resource),
+            users=resources.users(resource),
             environment=self.environment,
             hardware=machines.hardware(odd),
         )
@@ -79,7 +80,7 @@ class Fleet:
         for account in body.get("serviceAccounts", []):
             if account["email"] not in self.catalogue.service_accounts:
                 raise errors.service_account_denied(account["email"], user)
-        disks = machines.disks(instance, body)
+        disks = resources.disks(instance.resource, body)
         with self.lock:
             for disk in disks:
                 if (instance.zone, disk["name"]) in self.disks:
@@ -95,8 +96,9 @@ class Fleet:
         instance.resource["status"] = "STAGING"
         instance.boot()
         with self.lock:
-            machines.started(instance, instance.vm.address, self.catalogue)
-            seconds = machines.max_run_seconds(instance.resource)
+            platform = self.catalogue.platforms_of(instance.zone)[-1]
+            resources.started(instance.resource, instance.vm.address, platform)
+            seconds = resources.max_run_seconds(instance.resource)
             instance.ends = time.monotonic() + seconds / self.clock_speed if seconds else None
 
     def stop(self, instance: Instance) -> None:
@@ -104,7 +106,7 @@ class Fleet:
         instance.resource["status"] = "STOPPING"
         self._power_off(instance)
         with self.lock:
-            machines.stopped(instance)
+            resources.stopped(instance.resource)
 
     def reset(self, instance: Instance) -> None:
         with self.lock:
@@ -133,7 +135,10 @@ class Fleet:
                     del self.disks[instance.zone, disk["name"]]
 
     def preempt(self, instance: Instance) -> None:
-        """Google wants the machine back: a notice, a grace, and what the instance asked for."""
+        """Google wants the machine back: a notice, a grace, and what the instance asked for.
+        Raises ValueError where it is no spot instance."""
+        if not instance.spot:
+            raise ValueError(f"{instance.name} is no spot instance")
         instance.preempted = True
         self._record("compute.instances.preempted", instance)
         self._end(instance)
@@ -157,10 +162,10 @@ class Fleet:
         for (zone, _), instance in self.instances.items():
             if region_of(zone) == region:
                 cpus, _ = self.catalogue.machine_types[last(instance.resource["machineType"])]
-                yield machines.demand(instance.resource, cpus)
+                yield resources.demand(instance.resource, cpus)
         for (zone, _), disk in self.disks.items():
             if region_of(zone) == region:
-                yield machines.disk_demand(disk)
+                yield resources.disk_demand(disk)
 
     def _check_quota(self, region: str) -> None:
         for metric in QUOTAS:
@@ -191,7 +196,7 @@ class Fleet:
             if scheduling.get("instanceTerminationAction") == "DELETE":
                 self.forget(instance)
             else:
-                machines.stopped(instance)
+                resources.stopped(instance.resource)
 
     def _watch_machines(self) -> None:
         while not self._closing.wait(0.05):
@@ -210,10 +215,10 @@ class Fleet:
             instance.boot()
         elif ended == POWERED_OFF:
             self._record("compute.instances.guestTerminate", instance)
-            machines.stopped(instance)
+            resources.stopped(instance.resource)
         elif ended is not None:
             self._record("compute.instances.hostError", instance)
-            machines.stopped(instance)
+            resources.stopped(instance.resource)
             if instance.resource["scheduling"]["automaticRestart"]:
                 self._record("compute.instances.automaticRestart", instance)
                 self.start(instance)
