@@ -183,13 +183,21 @@ def export(**choices) -> None:
 
 
 @cli.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@SET
 @JSON
 @click.pass_context
-def doctor(ctx, as_json) -> None:
-    """Say what is missing on this computer, and how to get it."""
+def doctor(ctx, config, overrides, as_json) -> None:
+    """Say what is missing on this computer, and how to get it.
+
+    With a CONFIG whose machine is rented: what is missing in its cloud project, too.
+    """
     from launcher import doctor as checks
 
     found = checks.examine()
+    if config:
+        settings = _settings(config, None, False, overrides)
+        found += checks.examine_cloud(settings) if settings.backend == "gce" else []
     click.echo(_json(found) if as_json else checks.text(found))
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
 

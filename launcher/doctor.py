@@ -1,4 +1,5 @@
-"""What this computer lacks, found without loading anything heavy."""
+"""What this computer, or a cloud project, lacks; the computer is examined without loading anything
+heavy."""
 
 import os
 import platform
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+
+from launcher.config import Config
 
 PACKAGE = "micro-speech-launcher"
 TOOLS = {
@@ -28,6 +31,13 @@ def examine() -> list[dict]:
         _tool("arm-none-eabi-gcc", "apt install gcc-arm-none-eabi", optional=True),
         _disk(),
     ]
+
+
+def examine_cloud(config: Config) -> list[dict]:
+    """The same of the project that `config` would rent a machine in; makes nothing there."""
+    from launcher.backends.gce.doctor import examine as examine_project
+
+    return [{**check, "optional": False} for check in examine_project(gce=config.gce)]
 
 
 def text(found: list[dict]) -> str:

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 # Lower may be imported by higher, never the other way round.
 LAYERS = [
     ["errors"],
-    ["config", "cost", "console", "doctor", "state"],
-    ["job", "backends.base"],
+    ["config", "cost", "console", "state"],
+    ["job", "backends.base", "doctor"],
     ["plan", "ledger"],
     ["backends.local", "backends.proxy"],
     ["backends.ssh_call"],
