@@ -115,12 +115,12 @@ class Fleet:
 
     def delete(self, instance: Instance) -> None:
         instance.resource["status"] = "STOPPING"
-        self.forget(instance)
-
-    def forget(self, instance: Instance) -> None:
-        """The instance is no more, nor are the disks that go with it."""
         facts = facts_of(instance.resource, instance.project, instance.zone)
-        keep_disks = bool(list(self.faults.take(DISK, "instances.delete", facts)))
+        orphans = bool(list(self.faults.take(DISK, "instances.delete", facts)))
+        self.forget(instance, keep_disks=orphans)
+
+    def forget(self, instance: Instance, *, keep_disks: bool = False) -> None:
+        """The instance is no more, nor are the disks that go with it."""
         with self.lock:
             if self.instances.get((instance.zone, instance.name)) is not instance:
                 return  # it ended itself while it was to be deleted
@@ -194,7 +194,7 @@ class Fleet:
             if (instance.zone, instance.name) not in self.instances or self._closing.is_set():
                 return
             if scheduling.get("instanceTerminationAction") == "DELETE":
-                self.forget(instance)
+                self.delete(instance)
             else:
                 resources.stopped(instance.resource)
 

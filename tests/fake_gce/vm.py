@@ -42,7 +42,7 @@ class Vm:
     environment: dict[str, str] = field(default_factory=dict)  # of all that runs on it
     hardware: Hardware = field(default_factory=Hardware)
     process: subprocess.Popen | None = None
-    first: int = 0  # its process 1, as the host numbers it; 0: powered off
+    first: int = 0  # its process 1, as the host numbers it
 
     def install(self) -> None:
         """Write the disk: own host keys, own users, empty homes."""
@@ -86,7 +86,8 @@ class Vm:
 
     def processes(self) -> list[int]:
         """Every process of the machine, as the host numbers them."""
-        return self.host.processes_like(self.first) if self.first else []
+        # Only while it runs: afterwards the number of its process 1 may be a stranger's.
+        return self.host.processes_like(self.first) if self.ended() is None else []
 
     def power_cut(self, *, silent: bool = False) -> None:
         """Pull the plug. `silent`: its open connections are not even reset, as when a whole rack
@@ -97,7 +98,8 @@ class Vm:
 
     def press_power_button(self) -> None:
         """Ask the guest to shut down, as ACPI does for a preemption or a stop."""
-        send_signal(signal.SIGTERM, [self.first])
+        if self.ended() is None:
+            send_signal(signal.SIGTERM, [self.first])
 
     def freeze(self) -> None:
         """Stop every process; the network stack still acknowledges what arrives."""
@@ -130,7 +132,9 @@ class Vm:
                     continue
 
     def inside(self, path: str) -> Path:
-        """A path of the running machine, as the host reaches it."""
+        """A path of the running machine, as the host reaches it. Raises RuntimeError while off."""
+        if self.ended() is not None:
+            raise RuntimeError(f"{self.name} is off")
         return Path(f"/proc/{self.first}/root{path}")
 
     def wait(self, timeout: float = 10.0) -> int:
