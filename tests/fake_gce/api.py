@@ -5,15 +5,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fake_gce import errors, listing, resources, views
-from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Image, region_of
+from fake_gce import checks, errors, listing, resources, views
 from fake_gce.fleet import Fleet, facts_of
 from fake_gce.machines import Instance
 from fake_gce.operations import WAIT_SECONDS, Operation
 from fake_gce.resources import last
 
 UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
 
 
 @dataclass
@@ -65,7 +63,7 @@ class Api:
         if earlier := self._earlier(call):
             return earlier
         body, name = call.body, call.body["name"]
-        image = self._check_insert(call)
+        image = checks.check_insert(body, call.zone, self.catalogue)
         if (call.zone, name) in self.instances:
             raise errors.already_exists(
                 f"projects/{call.project}/zones/{call.zone}/instances/{name}"
@@ -221,67 +219,6 @@ class Api:
                 raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
             raise errors.invalid("zone", call.zone, "Unknown zone.")
 
-    def _check_insert(self, call: Call) -> Image:
-        """The image of the boot disk. Raises ApiError where the request asks for what is not."""
-        body, zone = call.body, call.zone
-        kind = last(body["machineType"])
-        if not self.catalogue.has_machine_type(kind, zone):
-            why = f"Machine type with name '{kind}' does not exist in zone '{zone}'."
-            raise errors.invalid("resource.machineType", body["machineType"], why)
-        platform = body.get("minCpuPlatform", "")
-        if platform and platform not in self.catalogue.platforms_of(zone):
-            known = (
-                "is not available in zone" if platform in ALL_PLATFORMS else "is unknown in zone"
-            )
-            raise errors.invalid("resource.minCpuPlatform", platform, f"It {known} '{zone}'.")
-        if not body.get("disks"):
-            raise errors.invalid("resource.disks", "", "At least one boot disk is required.")
-        if not body.get("networkInterfaces"):
-            why = "At least one network interface is required."
-            raise errors.invalid("resource.networkInterfaces", "", why)
-        for interface in body["networkInterfaces"]:
-            self._check_interface(interface, region_of(zone))
-        _check_scheduling(body.get("scheduling", {}))
-        return self._check_disk(body["disks"][0])
-
-    def _check_interface(self, interface: dict, region: str) -> None:
-        place, network = "resource.networkInterfaces[0]", interface.get("network", "default")
-        why = "The referenced {} resource cannot be found."
-        if last(network) not in self.catalogue.networks:
-            raise errors.invalid(f"{place}.network", network, why.format("network"))
-        subnet = interface.get("subnetwork", "default")
-        if last(subnet) != "default" and (last(subnet), region) not in self.catalogue.subnetworks:
-            raise errors.invalid(f"{place}.subnetwork", subnet, why.format("subnetwork"))
-
-    def _check_disk(self, disk: dict) -> Image:
-        place = "resource.disks[0].initializeParams"
-        parameters = disk.get("initializeParams", {})
-        image = self._image(parameters.get("sourceImage", ""), f"{place}.sourceImage")
-        kind = last(parameters.get("diskType", "pd-standard"))
-        if kind not in DISK_TYPES:
-            raise errors.invalid(
-                f"{place}.diskType", kind, "The referenced diskType does not exist."
-            )
-        size = int(parameters.get("diskSizeGb", image.disk_gb))
-        if size < image.disk_gb:
-            why = f"Requested disk size cannot be smaller than the image size ({image.disk_gb} GB)"
-            raise errors.invalid(f"{place}.diskSizeGb", size, why)
-        return image
-
-    def _image(self, url: str, place: str) -> Image:
-        match = IMAGE.fullmatch(url)
-        if not match:
-            raise errors.invalid(place, url, "The URL is malformed.")
-        project, family, name = match.groups()
-        find = views.image_of_family if family else views.image
-        try:
-            found = find(self.catalogue, project, name)
-        except errors.ApiError:
-            raise errors.invalid(
-                place, url, "The referenced image resource cannot be found."
-            ) from None
-        return next(image for image in self.catalogue.images if image.name == found["name"])
-
     def _instance(self, call: Call) -> Instance:
         name = call.path["instance"]
         if (call.zone, name) not in self.instances:
@@ -338,21 +275,3 @@ class Api:
 
         scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
         return self.operations.begin(call.method, scope, target, run, identity).resource
-
-
-def _check_scheduling(scheduling: dict) -> None:
-    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible")
-    if spot and scheduling.get("automaticRestart"):
-        why = "Scheduling must have preemptible be false when AutomaticRestart is true."
-        raise errors.invalid("scheduling.preemptible", "true", why)
-    seconds = scheduling.get("maxRunDuration", {}).get("seconds")
-    place = "resource.scheduling.maxRunDuration"
-    if seconds is None:
-        return
-    if not 30 <= int(seconds) <= 120 * 86400:
-        raise errors.invalid(place, seconds, "It must be from 30 seconds to 120 days.")
-    if scheduling.get("preemptible") and scheduling.get("provisioningModel") != "SPOT":
-        raise errors.invalid(place, seconds, "It cannot be used with preemptible instances.")
-    if "instanceTerminationAction" not in scheduling:
-        field = "resource.scheduling.instanceTerminationAction"
-        raise errors.invalid(field, "", "It must be given with maxRunDuration.")
