@@ -10,7 +10,7 @@ import pytest
 from tiny_training import VM_STARTUP
 
 SCRIPT = (VM_STARTUP / "startup.sh").read_text()
-IDLE_SECONDS = 1.5
+IDLE_SECONDS = 1.2
 
 
 def can_make_namespaces():
@@ -106,7 +106,7 @@ def test_a_launcher_that_asks_keeps_it_on(guest):
 
 def test_a_job_at_work_keeps_it_on(guest):
     """A job that runs needs no launcher; once it is over, the time begins."""
-    job = f"cd {guest.work} && mkdir run-1 && echo $BASHPID >run-1/pid && sleep 3"
+    job = f"cd {guest.work} && mkdir run-1 && echo $BASHPID >run-1/pid && sleep 2.5"
     guest.work.mkdir()
     with guest.boot(f"{{ ({job}) & }}"):
         time.sleep(IDLE_SECONDS * 1.5)
