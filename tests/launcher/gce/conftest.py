@@ -1,11 +1,12 @@
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from fake_gce import FakeGce, missing_tools
 
 from launcher.backends.base import Order
-from launcher.backends.gce import GceBackend, request
+from launcher.backends.gce import GceBackend, birth, request
 from launcher.backends.gce.waits import Waits
 from launcher.config import Config, Gce, Words
 
@@ -62,5 +63,16 @@ def create():
         machine = backend.create(order)
         assert machine.run("echo here", timeout=10).stdout == b"here\n"
         machine.close()
+
+    return make
+
+
+@pytest.fixture
+def insert():
+    """Has a machine made without logging in to it, for tests of its end."""
+
+    def make(backend, order):
+        body = request.fill(backend._insert, order, "ssh-ed25519 AAAA", datetime.now(UTC))
+        birth.make(backend._client, order, body)
 
     return make

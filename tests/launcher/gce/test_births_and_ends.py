@@ -60,10 +60,10 @@ ENDING = [(call, BEFORE) for call in ("instances.delete", "instances.get", "wait
 
 
 @pytest.mark.parametrize(("call", "kinds"), [*ENDING, ("instances.delete", AFTER)])
-def test_every_call_of_an_end_is_repeated(gce, backend, order, create, call, kinds):
+def test_every_call_of_an_end_is_repeated(gce, backend, order, insert, call, kinds):
     """No failure of a deletion keeps a machine."""
     backend, order = backend(), order()
-    create(backend, order)
+    insert(backend, order)
     for kind in kinds:
         gce.faults.add(call, kind)
     assert "404" in backend.delete(order.name, ZONE)
@@ -71,10 +71,10 @@ def test_every_call_of_an_end_is_repeated(gce, backend, order, create, call, kin
 
 
 @pytest.mark.parametrize("code", ["RESOURCE_NOT_READY", "SOMETHING_NEW"])
-def test_a_deletion_that_fails_is_tried_again(gce, backend, order, create, code):
+def test_a_deletion_that_fails_is_tried_again(gce, backend, order, insert, code):
     """An operation that fails three times, without an HTTP status, succeeds at the fourth."""
     backend, order = backend(), order()
-    create(backend, order)
+    insert(backend, order)
     fault = gce.faults.add("instances.delete", "operation_error", times=3, code=code)
     assert "404" in backend.delete(order.name, ZONE)
     assert fault.met == 3
@@ -85,10 +85,10 @@ def test_a_deletion_that_fails_is_tried_again(gce, backend, order, create, code)
     ("kind", "options"),
     [("operation_error", {"code": "NO"}), ("permission", {}), ("drop", {}), ("hang", {})],
 )
-def test_a_machine_that_cannot_be_deleted_is_owed(gce, backend, order, create, kind, options):
+def test_a_machine_that_cannot_be_deleted_is_owed(gce, backend, order, insert, kind, options):
     """After a bounded time the user is told, with the command that does it by hand."""
     backend, order = backend(waits=dict(reply=0.5, call=0.5, delete=1)), order()
-    create(backend, order)
+    insert(backend, order)
     gce.faults.add("instances.delete", kind, times=FOR_EVER, **options)
     started = time.monotonic()
     with pytest.raises(MachineOwed, match="could not be given back") as refused:
@@ -99,10 +99,10 @@ def test_a_machine_that_cannot_be_deleted_is_owed(gce, backend, order, create, k
     assert gce.instances
 
 
-def test_a_404_of_something_else_proves_nothing(gce, backend, order, create):
+def test_a_404_of_something_else_proves_nothing(gce, backend, order, insert):
     """That the project is not to be found does not mean that the machine is gone."""
     backend, order = backend(), order()
-    create(backend, order)
+    insert(backend, order)
     backend.delete(order.name, ZONE)
     elsewhere = GceBackend("another-project")
     elsewhere.waits = Waits(delete=1)
@@ -179,10 +179,10 @@ def test_a_stockout_tells_where_there_is_room(gce, backend, order):
     assert refused.value.region == "us-west1"
 
 
-def test_a_strangers_machine_of_the_same_name_is_left_alone(gce, backend, order, create):
+def test_a_strangers_machine_of_the_same_name_is_left_alone(gce, backend, order, insert):
     """It is neither taken up nor deleted."""
     backend, stranger = backend(), order(uid="cd")
-    create(backend, stranger)
+    insert(backend, stranger)
     with pytest.raises(CloudRefused, match="that this job did not make"):
         backend.create(order())
     assert backend.attach(order()) is None

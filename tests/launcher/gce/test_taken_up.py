@@ -91,22 +91,22 @@ def test_a_machine_that_has_no_room_to_start_again_counts_as_gone(gce, backend, 
     assert "us-west1-b has no room" in said[-1]
 
 
-def test_a_machine_that_was_deleted_is_gone_and_says_by_whom(gce, backend, order, create):
+def test_a_machine_that_was_deleted_is_gone_and_says_by_whom(gce, backend, order, insert):
     """By hand, behind the launcher's back."""
     backend, order = backend(), order()
     assert backend.attach(order) is None
     assert "does not say why" in backend.why_gone(order)
-    create(backend, order)
+    insert(backend, order)
     backend.delete(order.name, ZONE)
     assert backend.attach(order) is None
     assert f"{order.name} was deleted by launcher@test-project" in backend.why_gone(order)
 
 
 @pytest.mark.parametrize("gce", [{"clock_speed": 2400.0}], indirect=True)  # of its grace
-def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, order, create):
+def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, order, insert):
     """Attach finds nothing to wait for, and the reason is told."""
     backend, order = backend(spot=True), order(seconds=86_400.0)
-    create(backend, order)
+    insert(backend, order)
     gce.preempt(order.name)
     wait_for(lambda: not gce.instances)
     assert backend.attach(order) is None
@@ -114,10 +114,10 @@ def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, order, create):
 
 
 @pytest.mark.parametrize("gce", [{"clock_speed": 3600.0}], indirect=True)
-def test_a_machine_ends_itself_when_nobody_comes_back(gce, backend, order, create):
+def test_a_machine_ends_itself_when_nobody_comes_back(gce, backend, order, insert):
     """After its time it deletes itself, disk and all, and the reason is told."""
     backend, order = backend(), order(seconds=7200.0)
-    create(backend, order)
+    insert(backend, order)
     wait_for(lambda: not gce.instances)
     assert not gce.disks
     assert "deleted itself after its 120 minutes" in backend.why_gone(order)
@@ -140,12 +140,12 @@ def _delete_once_running(gce, backend, order):
 
 
 @pytest.mark.parametrize("gce", [{"page_size": 1}], indirect=True)
-def test_every_machine_is_listed_wherever_it_is(gce, backend, order, create):
+def test_every_machine_is_listed_wherever_it_is(gce, backend, order, insert):
     """Over all zones and pages; machines of others are not ours to see."""
     backend = backend()
     for zone, uid in (("us-west1-b", "aa"), ("us-west1-b", "bb"), ("us-central1-f", "cc")):
         wanted = order(zone, uid, f"words-1-{uid}", 3600.0)
-        create(backend, wanted)
+        insert(backend, wanted)
     gce.instance("words-1-bb").resource["labels"] = {"managed-by": "somebody"}
     found = {rental.name: rental for rental in backend.rentals()}
     assert set(found) == {"words-1-aa", "words-1-cc"}
@@ -159,10 +159,10 @@ def test_every_machine_is_listed_wherever_it_is(gce, backend, order, create):
     assert abs(rental.ends - time.time() - 3600) < 30
 
 
-def test_a_disk_that_is_left_over_is_listed_and_deleted(gce, backend, order, create):
+def test_a_disk_that_is_left_over_is_listed_and_deleted(gce, backend, order, insert):
     """It costs too, and says whose it was."""
     backend, order = backend(), order()
-    create(backend, order)
+    insert(backend, order)
     for disk in gce.instance(order.name).resource["disks"]:
         disk["autoDelete"] = False
     gce.fleet.delete(gce.instance(order.name))
