@@ -294,10 +294,27 @@ def _check_together(config: Config, path: Path) -> None:
             f"{path}: train.how_many_training_steps has {len(train.how_many_training_steps)} "
             f"stages and train.learning_rate {len(train.learning_rate)}; they must agree"
         )
+    if config.machine.recipe == "upstream":
+        _check_upstream(config, path)
     if data.validation_percentage + data.testing_percentage > 80:
         raise ConfigError(
             f"{path}: data.validation_percentage and data.testing_percentage leave "
             "less than 20 % of the speakers to train on"
+        )
+
+
+def _check_upstream(config: Config, path: Path) -> None:
+    """What TensorFlow's own trainer cannot do."""
+    data = config.data
+    if data.synthetic_clips or bool(data.folder) == bool(data.archive):
+        raise ConfigError(
+            f'{path}: machine.recipe = "upstream" trains on one source of recordings',
+            "set data.folder or data.archive, and data.synthetic_clips = 0",
+        )
+    if config.train.optimizer == "adam":
+        raise ConfigError(
+            f'{path}: machine.recipe = "upstream" has no train.optimizer = "adam"',
+            'set train.optimizer = "gradient_descent" or "momentum"',
         )
 
 
@@ -313,6 +330,11 @@ def _check_gce(gce: Gce, path: Path) -> None:
                 f"{path}: [gce] names {name!r}, which Compute Engine would not take",
                 "its names are lower-case letters, digits and hyphens",
             )
+    if gce.machine_type.startswith("e2-") and gce.min_cpu_platform:
+        raise ConfigError(
+            f"{path}: gce.machine_type = {gce.machine_type!r} takes whatever CPU there is",
+            'set gce.min_cpu_platform = ""',
+        )
     if not re.fullmatch(r"[a-z_][-a-z0-9_]{0,31}", gce.user) or gce.user == "root":
         raise ConfigError(
             f"{path}: gce.user = {gce.user!r} cannot log in",

@@ -47,11 +47,12 @@ def everywhere(project: str = "") -> list[Backend]:
     """Every backend where this user may have machines: this computer, each project that was ever
     rented in from here, and `project`."""
     found: list[Backend] = [LocalBackend()]
-    for name in sorted({*state.projects(), *filter(None, [project])}):
+    known = {project: ""} if project else {}
+    for name, impersonate in (known | state.projects()).items():
         # Google's client takes seconds to load: only who has used the cloud waits for it.
         from launcher.backends.gce import GceBackend
 
-        found.append(GceBackend(name))
+        found.append(GceBackend(name, {"impersonate": impersonate}))
     return found
 
 

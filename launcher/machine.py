@@ -64,7 +64,7 @@ def _order(ledger: Ledger, backend: Backend) -> Machine:
     """A new machine, in the first place that has one."""
     plan = Plan(**jobs.fold(ledger.records).plan)
     if plan.project:
-        state.remember_project(plan.project)
+        state.remember_project(plan.project, plan.access.get("impersonate", ""))
     places, refusal = plan.places, None
     while places:
         order = _intend(ledger, plan, places[0])

@@ -105,12 +105,15 @@ def job_script(plan: Plan) -> str:
 
 def headline(plan: Plan) -> str:
     """What is made, where, and what it may cost at most: shown before anything is rented."""
-    price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
+    price, cap = plan.price_source, ""
+    if plan.usd_per_hour or plan.backend == "local":
+        price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
+        cap = f", {cost.dollars(plan.cap_usd)}"
     return (
         f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
         + "".join(f"choice   {choice}\n" for choice in plan.choices)
         + f"machine  {_where(plan)}, {price}\n"
-        f"cap      {plan.max_run_seconds / 60:g} minutes, {cost.dollars(plan.cap_usd)}"
+        f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
     )
 
 

@@ -31,13 +31,16 @@ def owner() -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def remember_project(project: str) -> None:
-    """Note that machines may exist in `project`, before the first one is asked for."""
+def remember_project(project: str, impersonate: str) -> None:
+    """Note that machines may exist in `project`, before the first one is asked for, and as whom
+    they were ordered."""
     folder = home() / "projects"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / project.replace(":", "%")).touch()  # domain-scoped projects: example.com:name
+    # Domain-scoped projects: example.com:name
+    (folder / project.replace(":", "%")).write_text(impersonate, encoding="utf-8")
 
 
-def projects() -> list[str]:
-    """The projects that machines were ever rented in."""
-    return sorted(path.name.replace("%", ":") for path in (home() / "projects").glob("*"))
+def projects() -> dict[str, str]:
+    """The projects that machines were ever rented in, and as whom the last time."""
+    found = sorted((home() / "projects").glob("*"))
+    return {path.name.replace("%", ":"): path.read_text(encoding="utf-8") for path in found}

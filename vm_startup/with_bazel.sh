@@ -2,41 +2,33 @@
 # Bazel, pinned by version and SHA-256, and a way to run a program through it. Read by recipes,
 # after packages.sh, in the job's work folder, where Bazel keeps everything.
 #
-#   BAZEL_ARCHIVE  where the version that is needed comes from: a file or a URL; default: its origin
+#   BAZEL_PROGRAM  where the version that is needed comes from: a file or a URL; default: its origin
 
 bazel_folder=$PWD/bazel
 
-# Prints the SHA-256 and the origin of a version's archive or program for x86-64 Linux.
-bazel_origin() {
-  local release=https://releases.bazel.build/$1/release/bazel-$1-linux-x86_64
+# Prints the SHA-256 of a version's program for x86-64 Linux.
+bazel_digest() {
   case $1 in
-    0.26.1)
-      echo 178e02ced40dce5d3957a71d5ce8b19b2eb436ce53a2eb037700639dc32bc5e5 \
-        "https://registry.npmjs.org/@bazel/bazel-linux_x64/-/bazel-linux_x64-$1.tgz"
-      ;;
-    3.1.0) echo "753434f4fa730266cf5ce21d1fdd425e1e167dd9347ad3e8adc19e8c0d54edca $release" ;;
-    3.7.2) echo "70dc0bee198a4c3d332925a32d464d9036a831977501f66d4996854ad4e4fc0d $release" ;;
-    5.3.0) echo "3d144b890b85d95fb13df941bfd010fc3628e9afaa4c85e7d1a002e4fd02b249 $release" ;;
-    6.5.0) echo "a40ac69263440761199fcb8da47ad4e3f328cbe79ffbf4ecc14e5ba252857307 $release" ;;
+    0.26.1) echo 6c50e142a0a405d3d8598050d6c1b3920c8cdb82a7ffca6fc067cb474275148f ;;
+    3.1.0) echo 753434f4fa730266cf5ce21d1fdd425e1e167dd9347ad3e8adc19e8c0d54edca ;;
+    3.7.2) echo 70dc0bee198a4c3d332925a32d464d9036a831977501f66d4996854ad4e4fc0d ;;
+    5.3.0) echo 3d144b890b85d95fb13df941bfd010fc3628e9afaa4c85e7d1a002e4fd02b249 ;;
+    6.5.0) echo a40ac69263440761199fcb8da47ad4e3f328cbe79ffbf4ecc14e5ba252857307 ;;
     *) fail "Bazel $1 is none of those whose digest is known: 0.26.1 3.1.0 3.7.2 5.3.0 6.5.0" ;;
   esac
 }
 
 # install_bazel VERSION: makes it what `bazel` means to a recipe.
 install_bazel() {
-  local version=$1 origin sum url file
+  local version=$1 sum file
   local bazel=$bazel_folder/bazel-$version
-  origin=$(bazel_origin "$version")
-  read -r sum url <<<"$origin"
+  local origin=https://releases.bazel.build/$version/release/bazel-$version-linux-x86_64
+  sum=$(bazel_digest "$version")
   if [[ ! -x $bazel ]]; then
-    file=$PWD/downloads/${url##*/}
-    fetch "$sum" "${BAZEL_ARCHIVE:-$url}" "$file"
+    file=$PWD/downloads/${origin##*/}
+    fetch "$sum" "${BAZEL_PROGRAM:-$origin}" "$file"
     mkdir -p "$bazel_folder"
-    if [[ $url == *.tgz ]]; then
-      tar -xzf "$file" -O "package/bazel-$version-linux-x86_64" >"$bazel.new"
-    else
-      cp "$file" "$bazel.new"
-    fi
+    cp "$file" "$bazel.new"
     chmod +x "$bazel.new"
     mv "$bazel.new" "$bazel"
   fi

@@ -11,14 +11,14 @@ from vm_startup.speech_commands import checkpoint
 from vm_startup.speech_commands.freeze import inference_graph
 from vm_startup.speech_commands.settings import AudioSettings
 
-ARCHIVE = os.environ.get("BAZEL_ARCHIVE")
-pytestmark = pytest.mark.skipif(not ARCHIVE, reason="BAZEL_ARCHIVE does not name Bazel's archive")
+ARCHIVE = os.environ.get("BAZEL_PROGRAM")
+pytestmark = pytest.mark.skipif(not ARCHIVE, reason="BAZEL_PROGRAM does not name Bazel")
 MODEL = [flag for flag in FLAGS if flag[2:5] in ("wan", "mod", "pre", "win", "qua")]
 
 
 def begin(job, *arguments, **more):
     """The recipe in a job's folder, in an environment that is as good as empty."""
-    environment = {"PATH": os.environ["PATH"], "BAZEL_ARCHIVE": ARCHIVE, "PYTHON": sys.executable}
+    environment = {"PATH": os.environ["PATH"], "BAZEL_PROGRAM": ARCHIVE, "PYTHON": sys.executable}
     environment |= more
     command = ["bash", "vm_startup/bazel.sh", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

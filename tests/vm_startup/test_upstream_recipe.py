@@ -16,7 +16,7 @@ import pytest
 from tiny_training import STEPS, VM_STARTUP
 
 RECIPE = VM_STARTUP / "upstream.sh"
-ARCHIVE = os.environ.get("BAZEL_ARCHIVE", "")
+ARCHIVE = os.environ.get("BAZEL_PROGRAM", "")
 MODEL = ["--model_architecture=tiny_conv", "--preprocess=micro", "--window_stride_ms=20"]
 MODEL += ["--quantize=1", "--wanted_words=yes,no"]
 TRAINING = ["--data_dir=data", "--data_url=", "--data_sha256=", "--synthetic_clips=0"]
@@ -35,7 +35,7 @@ def job(tmp_path, recordings):
 
 def begin(job, *arguments, **environment):
     """The recipe in a job's folder."""
-    named = {"PYTHON": sys.executable, "UPSTREAM_PYTHON": sys.executable, "BAZEL_ARCHIVE": ARCHIVE}
+    named = {"PYTHON": sys.executable, "UPSTREAM_PYTHON": sys.executable, "BAZEL_PROGRAM": ARCHIVE}
     named |= {"TENSORFLOW_TREE": str(job / "tree"), "TRAINER": str(VM_STARTUP)}
     return subprocess.Popen(
         ["bash", str(RECIPE), *arguments],
@@ -54,7 +54,7 @@ def run(job, *arguments, **environment):
     return process.returncode, out
 
 
-@pytest.mark.skipif(not ARCHIVE, reason="BAZEL_ARCHIVE does not name Bazel's archive")
+@pytest.mark.skipif(not ARCHIVE, reason="BAZEL_PROGRAM does not name Bazel")
 def test_a_tree_is_built_trained_frozen_and_judged(job):
     """The tree's own Bazel runs its own programs with the flags they know; every result is there,
     and a checkpoint that is told of is complete."""

@@ -42,7 +42,6 @@ def template(config: Config, project: str, image: str, startup: str) -> dict:
         },
         "disks": [_disk(config, image)],
         "networkInterfaces": [_interface(config, project)],
-        "serviceAccounts": _accounts(gce.service_account),
         "shieldedInstanceConfig": {
             "enableSecureBoot": True,
             "enableVtpm": True,
@@ -52,6 +51,8 @@ def template(config: Config, project: str, image: str, startup: str) -> dict:
     }
     if gce.min_cpu_platform:
         body["minCpuPlatform"] = gce.min_cpu_platform
+    if gce.service_account:  # without one the machine can act as nobody
+        body["serviceAccounts"] = [{"email": gce.service_account, "scopes": [SCOPE]}]
     return body
 
 
@@ -127,10 +128,6 @@ def _interface(config: Config, project: str) -> dict:
     if gce.external_ip:
         interface["accessConfigs"] = [{"name": "External NAT", "type": "ONE_TO_ONE_NAT"}]
     return interface
-
-
-def _accounts(email: str) -> list[dict]:
-    return [{"email": email, "scopes": [SCOPE]}] if email else []
 
 
 def _metadata(config: Config, startup: str) -> list[dict]:
