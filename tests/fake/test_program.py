@@ -44,14 +44,14 @@ def program(tmp_path) -> Iterator[Program]:
 
 
 def _machines(root: Path) -> list[str]:
-    """The processes whose command line names a disk of this fake."""
-    lines = [_command(path) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [line for line in lines if f"{root}/vms" in line]
+    """The processes that live on a disk of this fake."""
+    processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [path.name for path in processes if f"{root}/vms" in _mounts(path)]
 
 
-def _command(process: Path) -> str:
+def _mounts(process: Path) -> str:
     try:
-        return (process / "cmdline").read_text()
+        return (process / "mountinfo").read_text()
     except OSError:
         return ""
 
@@ -73,10 +73,19 @@ def test_it_is_controlled_over_http(program, connect):
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_machine_outlives_it(program, connect, until, end):
-    """Whichever signal ends it."""
+    """Whichever signal ends it, also while a machine is still being set up."""
     connect(program).make()
-    assert _machines(program.root)
     program.process.send_signal(end)
+    program.process.wait(20)
+    until(lambda: not _machines(program.root))
+
+
+def test_no_frozen_machine_outlives_it(program, connect, until):
+    """Nothing in the machine can notice, so that the kernel has to end it."""
+    connect(program).make()
+    program.ask("vms/vm-1/freeze", {})
+    assert _machines(program.root)
+    program.process.kill()
     program.process.wait(20)
     until(lambda: not _machines(program.root))
 

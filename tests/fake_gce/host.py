@@ -84,7 +84,10 @@ class Host:
     def __init__(self) -> None:
         self.firewall = Firewall()
         self.shared = _shared_folders()
-        # bwrap --die-with-parent means the thread that started it: one thread that lives as long.
+        # bwrap's --die-with-parent kills whatever state a machine is in. It means the thread that
+        # started it, so there is one that lives as long; and it takes effect only once the machine
+        # is set up, so each machine also reads from a pipe that ends with this process.
+        self.lifeline, self._alive = os.pipe()
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
     def spawn(self, bwrap: list[str]) -> tuple[subprocess.Popen, int]:
@@ -101,13 +104,20 @@ class Host:
         """Only when every machine is off."""
         self._spawner.shutdown()
         self.firewall.close()
+        for end in (self.lifeline, self._alive):
+            if end >= 0:
+                os.close(end)
+        self.lifeline = self._alive = -1
 
     def _spawn(self, bwrap: list[str]) -> tuple[subprocess.Popen, int]:
         reading, writing = os.pipe()
         with os.fdopen(reading) as info:
             command = [bwrap[0], "--info-fd", str(writing), *bwrap[1:]]
             process = subprocess.Popen(  # a session of its own: no terminal's Ctrl-C ends it
-                command, stdin=subprocess.DEVNULL, pass_fds=[writing], start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[writing, self.lifeline],
+                start_new_session=True,
             )
             os.close(writing)
             answer = info.read()

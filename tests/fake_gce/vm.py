@@ -221,4 +221,5 @@ class Vm:
             *("--setenv", "HOME", "/root", "--setenv", "LANG", "C.UTF-8", "--chdir", "/"),
             *("--", "/bin/bash", "/run/init", "sshd" if self.hardware.ssh else "no sshd"),
             str(self.hardware.boot_seconds),
+            str(self.host.lifeline),
         ]
