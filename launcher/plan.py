@@ -111,9 +111,10 @@ def headline(plan: Plan) -> str:
         cap = f", {cost.dollars(plan.cap_usd)}"
     return (
         f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
+        f"machine  {plan.backend}, {price}\n"
+        + (f"zones    {', '.join(plan.places)}, in this order\n" if plan.project else "")
         + "".join(f"choice   {choice}\n" for choice in plan.choices)
-        + f"machine  {_where(plan)}, {price}\n"
-        f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
+        + f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
     )
 
 
@@ -137,11 +138,6 @@ def marker(phase: str) -> str:
 def archive_url(archive: str) -> str:
     """Where an archive is fetched from: "v0.02" is Speech Commands, anything else is a URL."""
     return ARCHIVES.get(archive, archive)
-
-
-def _where(plan: Plan) -> str:
-    places = ", then ".join(plan.places)
-    return f"{plan.backend}, {plan.project}, {places}" if places else plan.backend
 
 
 def _steps(config: Config) -> dict[str, str]:

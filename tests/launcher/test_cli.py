@@ -303,8 +303,9 @@ def test_every_command_has_help_worth_reading(name, tmp_path):
 
 
 def readme_commands():
-    """The launcher's commands in README's shell blocks."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The launcher's commands in the shell blocks of the README and the guide."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "compute_engine.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
         for line in block.splitlines():
             for part in line.split("&&"):
@@ -315,7 +316,7 @@ def readme_commands():
 
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_the_readme_speaks_of_commands_that_exist(words):
-    """Every launcher command in the README parses, and the config that it names exists."""
+    """Every launcher command in the README and the guide parses, and the config that it names exists."""
     command = cli.commands[words[0]]
     context = command.make_context(words[0], words[1:])
     config = context.params.get("config")

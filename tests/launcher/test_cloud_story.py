@@ -6,11 +6,22 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from desk import PATIENCE, QUICKSTART, SMALL, Desk, change_plan, digests, without_training
+from desk import (
+    CONFIGS,
+    PATIENCE,
+    QUICKSTART,
+    SMALL,
+    Desk,
+    change_plan,
+    digests,
+    without_training,
+)
 from fake_gce import FOR_EVER, FakeGce, missing_tools
 
+VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
 
@@ -298,3 +309,22 @@ def test_a_power_cut_is_a_machine_lost(desk, gce, trained, finished):
     assert len(gce.asked("instances.insert")) == 2
     assert digests(trained) == digests(finished[0])
     assert gce.instances == {}
+
+
+def test_the_plan_holds_the_golden_request(desk, gce):
+    """`launcher plan --json` on the classic recipe is the request that was agreed on, and making
+    the plan makes nothing."""
+    code, out, err = desk.run("plan", str(CONFIGS / "yes_no.toml"), "--json")
+    assert code == 0, err
+    plan = json.loads(out)
+    assert gce.asked("instances.insert") == []
+    script = next(i for i in plan["insert"]["metadata"]["items"] if i["key"] == "startup-script")
+    head, _, text = script["value"].partition((VM_STARTUP / "startup.sh").read_text())
+    assert (head, text) == ("#!/bin/bash\nIDLE_MINUTES=15\nWORK=/home/jupyter/micro-speech\n", "")
+    script["value"] = "<startup.sh>"
+    golden = Path(__file__).parent / "golden" / "yes_no_insert.json"
+    assert plan["insert"] == json.loads(golden.read_text())
+    assert plan["places"][0] == "us-west1-b"
+    assert plan["steps"]["set up"] == "bash vm_startup/bazel.sh setup"
+    assert plan["cap_usd"] == pytest.approx(plan["usd_per_hour"] * 4)
+    assert not (desk.folder / "runs").exists()
