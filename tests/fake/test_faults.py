@@ -65,13 +65,13 @@ def test_a_lost_reply_is_executed_all_the_same(gce, client, kind):
 
 
 @pytest.mark.parametrize("elsewhere", ["", "us-central1-a,us-central1-f"])
-def test_a_stockout_is_an_operation_that_fails(fake, connect, elsewhere):
+def test_a_stockout_is_an_operation_that_fails(gce, client, elsewhere):
     """The instance can be seen for a moment; the error may name zones that have room."""
-    gce = fake(operation_seconds=0.3)
-    client = connect(gce)
+    moment = gce.faults.add("insert", "hold_operation")
     gce.faults.add("insert", "stockout", zone="us-west1-*", times=FOR_EVER, elsewhere=elsewhere)
     operation = client.insert()
     assert client.get().status == "PROVISIONING"
+    moment.release()
     operation = client.finish(operation)
     error = operation.error.errors[0]
     assert error.code.startswith("ZONE_RESOURCE_POOL_EXHAUSTED")

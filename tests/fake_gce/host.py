@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,8 +92,15 @@ class Host:
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
     def spawn(self, bwrap: list[str]) -> tuple[subprocess.Popen, int]:
-        """Start a namespace; bwrap's process and the number of the namespace's process 1."""
-        return self._spawner.submit(self._spawn, bwrap).result(30)
+        """Start a namespace; bwrap's process and the number of the namespace's process 1, which
+        has begun. Raises RuntimeError where it does not."""
+        process, first = self._spawner.submit(self._spawn, bwrap).result(30)
+        deadline = time.monotonic() + 30
+        while _name(first) == "bwrap":  # it still puts the machine's world together
+            if time.monotonic() > deadline:
+                raise RuntimeError("bwrap does not begin")
+            time.sleep(0.002)
+        return process, first
 
     def processes_like(self, process: int) -> list[int]:
         """Every process of the namespace of `process`."""
@@ -142,6 +150,13 @@ def reserve_address(port: int) -> socket.socket:
             except OSError:
                 listener.close()
     raise RuntimeError("no loopback address is free")
+
+
+def _name(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _namespace(process: int) -> int | None:
