@@ -148,5 +148,7 @@ _CHANGES = {
     "returned": _returned,
     "started": _started,
     "lost": lambda *_: {"script": "lost"},
+    # Whoever dies right after it needs the machine no more, which `reap` may have taken meanwhile.
+    "pulled": lambda job, _: {"done": job.done | {"pull"}},
     "ended": _ended,
 }

@@ -1,14 +1,13 @@
 """rent() and reap(): no machine outlives its job."""
 
 import contextlib
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from launcher import interrupts, state
 from launcher import job as jobs
-from launcher import state
 from launcher.backends.base import Backend, Machine, Order, Rental
 from launcher.errors import CloudRefused, Detached, JobFailed, LauncherError, MachineOwed, NoRoom
 from launcher.ledger import Ledger, is_alive, read
@@ -124,7 +123,7 @@ def give_back(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
     job = jobs.fold(ledger.records)
     if not job.owes:
         return
-    with _uninterrupted(insisted):
+    with interrupts.deferred(insisted):
         with contextlib.suppress(OSError):  # a full disk must not keep the machine
             ledger.append("returning")
         try:
@@ -137,29 +136,6 @@ def give_back(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
         ledger.append("returned", proof=proof)
         for name in (KEY, f"{KEY}.pub"):
             (ledger.folder / name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _uninterrupted(insisted: bool) -> Iterator[None]:
-    """A first Ctrl-C, SIGTERM or SIGHUP waits for the end of the block: nobody else would end
-    it. Where the user has `insisted` before, it does not."""
-    asked = [True] if insisted else []
-
-    def note(*_) -> None:
-        asked.append(True)
-        if len(asked) > 1:
-            raise KeyboardInterrupt
-
-    enders = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in enders if callable(signal.getsignal(number))]
-    before = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if asked:
-        raise KeyboardInterrupt
 
 
 def reap(backend: Backend, everybody: bool = False) -> tuple[list[Rental], list[str]]:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 # Lower may be imported by higher, never the other way round.
 LAYERS = [
-    ["errors"],
+    ["errors", "interrupts"],
     ["config", "cost", "console", "state"],
     ["job", "backends.base", "doctor"],
     ["plan", "ledger"],

@@ -65,6 +65,11 @@ def test_phases_are_timed_and_remembered():
     assert job.phase_seconds == {"pull": 1.0}
 
 
+def test_results_that_are_here_are_not_asked_for_again():
+    """Verified results count as pulled, though the launcher died before it said so."""
+    assert fold(records(CREATED, ("phase", {"phase": "pull"}), "pulled")).done == {"pull"}
+
+
 def test_an_unknown_record_is_passed_over():
     """A ledger of a newer launcher can still be read."""
     assert fold(records(CREATED, "telepathy")).name == "words-1"

@@ -4,6 +4,7 @@ import time
 import uuid
 from datetime import UTC, datetime
 
+from launcher import interrupts
 from launcher.backends.base import Order
 from launcher.backends.gce import refusals, request
 from launcher.backends.gce.client import Client
@@ -20,7 +21,9 @@ def make(client: Client, order: Order, body: dict) -> None:
     """Have the machine made; one that was made for this order before is taken up. Raises NoRoom,
     CloudRefused, and MachineLost where Compute Engine does not come to an end with it."""
     try:
-        operation = client.insert(order.place, body, order.request_id)
+        # Interrupted amid the request, we would look for the machine before it is made.
+        with interrupts.deferred():
+            operation = client.insert(order.place, body, order.request_id)
     except Exists:
         machine = client.instance(order.place, order.name)
         if machine is not None and not is_ours(machine, order):
