@@ -35,7 +35,8 @@ class Fleet:
     clock_speed: float = 1.0
 
     def __post_init__(self) -> None:
-        self.host = Host()
+        # What the environment names, a program say, a machine can read.
+        self.host = Host(value for value in self.environment.values() if value.startswith("/"))
         self.lock = threading.RLock()
         self.instances: dict[tuple[str, str], Instance] = {}  # by zone and name
         self.disks: dict[tuple[str, str], dict] = {}

@@ -82,9 +82,9 @@ class Firewall:
 class Host:
     """Starts virtual machines; each dies with this process, however that ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Iterable[str] = ()) -> None:
         self.firewall = Firewall()
-        self.shared = _shared_folders()
+        self.shared = _hidden([sys.prefix, sys.base_prefix, *shared])
         # bwrap's --die-with-parent kills whatever state a machine is in. It means the thread that
         # started it, so there is one that lives as long; and it takes effect only once the machine
         # is set up, so each machine also reads from a pipe that ends with this process.
@@ -166,9 +166,9 @@ def _namespace(process: int) -> int | None:
         return None
 
 
-def _shared_folders() -> list[str]:
-    """Where this Python lies, should it lie where a machine has a folder of its own."""
-    places = {str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix)}
+def _hidden(paths: Iterable[str]) -> list[str]:
+    """Those that exist and lie where a machine has a folder of its own."""
+    places = {str(Path(path).resolve()) for path in paths if Path(path).exists()}
     return sorted(
         place for place in places if place.startswith(tuple(f"{r}/" for r in PRIVATE_ROOTS))
     )

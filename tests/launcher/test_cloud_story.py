@@ -1,6 +1,7 @@
 """A job on a rented machine: the launcher as a command, Google's client, real SSH to real sshds."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,13 +23,15 @@ from desk import (
 from fake_gce import FOR_EVER, FakeGce, missing_tools
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
+BAZEL = os.environ.get("BAZEL_PROGRAM", "")
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
 
 @pytest.fixture
 def gce(tmp_path):
     """A Compute Engine; whatever a test did in it was as Google documents, and nothing is left."""
-    with FakeGce(tmp_path / "gce", vm_environment={"PYTHON": sys.executable}) as fake:
+    environment = {"PYTHON": sys.executable, "BAZEL_PROGRAM": BAZEL}
+    with FakeGce(tmp_path / "gce", vm_environment=environment) as fake:
         yield fake
         assert fake.violations == []
 
@@ -74,10 +77,14 @@ def for_ever(plan):
     plan["steps"]["train"] = "setsid sleep 300 & sleep 300"
 
 
+@pytest.mark.skipif(not BAZEL, reason="BAZEL_PROGRAM does not name Bazel")
 def test_a_real_training_on_a_rented_machine(desk, gce, finished):
-    """From the command to proven firmware through Google's client, SSH and the trainer: the same
-    bytes as on this computer, and a machine that was looked for afterwards and is gone."""
-    code, out, err = desk.run("train", str(QUICKSTART), "--backend", "gce", *SMALL)
+    """From the command to proven firmware through Google's client, SSH, Bazel and the trainer: the
+    same bytes as without Bazel on this computer, and a machine that was looked for afterwards and
+    is gone."""
+    code, out, err = desk.run(
+        *("train", str(QUICKSTART), "--backend", "gce", "--set", "machine.recipe=bazel", *SMALL)
+    )
     assert code == 0, err
     folder = desk.folder / "runs" / "quickstart-1"
     assert digests(folder) == digests(finished[0])
@@ -89,6 +96,7 @@ def test_a_real_training_on_a_rented_machine(desk, gce, finished):
     assert report["cost"]["usd"] > 0
     assert (gce.instances, gce.disks) == ({}, {})
     assert not list(folder.glob("ssh_key*"))
+    assert "Bazel 0.26.1" in (folder / "training.log").read_text()
 
 
 def test_what_is_sent_is_what_the_plan_shows(desk, gce, cloud_plan, trained):
