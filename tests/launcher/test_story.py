@@ -146,10 +146,11 @@ def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finish
     desk.wait_for("words-1", phase)
     launcher.kill()
     launcher.communicate()
-    code, out, err = desk.run("resume", "words-1")
-    assert code == 0, err
+    if desk.job("words-1").outcome != "done":  # the last phase may outrun its killer
+        code, _, err = desk.run("resume", "words-1")
+        assert code == 0, err
     assert digests(trained) == digests(finished[0])
-    assert "~~~ALL TESTS PASSED~~~" in out
+    assert "~~~ALL TESTS PASSED~~~" in (trained / "report.md").read_text()
     assert (trained / "training.log").read_text().count("== train ==") == 1
     assert (desk.machines(), desk.processes()) == ([], [])
 
