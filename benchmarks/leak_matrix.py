@@ -45,9 +45,9 @@ that nobody disturbed, it was trained again although its results were here or it
 there, a checkpoint that had been pulled was not used, or a line of the log is missing.
 
 With the client gone for good, nobody comes: the machine has to be gone within its
-max_run_duration, {MINUTES} minutes by the cloud's clock, which runs {SPEED} times as fast here;
-counted from the request on, so that a second of them is a twentieth of the fake's own. Then the
-job is resumed all the same.
+max_run_duration, {MINUTES} minutes by the cloud's clock, which runs {SPEED} times as fast here.
+They are counted from the request on: what the fake needs to make a machine and to end one, a
+quarter of a second, is five seconds by that clock. Then the job is resumed all the same.
 """
 GONE = "client gone for good: "
 
@@ -132,12 +132,12 @@ def _report(outcomes: list[Outcome], outlived: list[Outcome], seconds: float) ->
 
 def _summary(outcomes: list[Outcome], outlived: list[Outcome], seconds: float) -> str:
     both = outcomes + outlived
-    survivors = [o for o in outcomes if o.at_once and o.cell.fault != "SIGKILL"]
+    behind = sum(o.at_once > 0 for o in outcomes if o.cell.fault != "SIGKILL")
     return (
         f"**{len(both)} cells: {sum(o.left for o in both)} machines or disks left, "
         f"{sum(bool(o.lost) for o in both)} jobs with results lost, "
         f"{sum(bool(o.wrong) for o in both)} otherwise wrong**; "
-        f"{len(survivors)} machines outlived a launcher that was not killed by SIGKILL; "
+        f"{behind} machines outlived a launcher that was not killed by SIGKILL; "
         f"{sum(o.again for o in both)} trainings repeated; {seconds / 60:.1f} minutes."
     )
 

@@ -133,7 +133,9 @@ class Scene:
             outcome.wrong.append("the step never came")
         if self._launcher.code != CODES[fault]:
             outcome.wrong.append(f"the struck launcher ended with {self._launcher.code}")
-        if fault != "SIGKILL" and outcome.at_once:
+        # An error amid the deletion itself leaves the machine to `reap`, and the ledger says so.
+        amid = fault == "exception" and rental(self.desk) == "returning"
+        if fault != "SIGKILL" and outcome.at_once and not amid:
             outcome.wrong.append("the struck launcher left its machine behind")
 
     def _at_call(self, facts: dict[str, str]) -> None:
