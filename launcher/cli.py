@@ -10,6 +10,7 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
+from launcher.console import Forgiving
 from launcher.errors import Detached, Interrupted, LauncherError, describe
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
@@ -99,13 +100,15 @@ def plan(config, backend, dry_run, overrides, as_json) -> None:
 @click.argument("job", required=False)
 @PROJECT
 @JSON
-def status(job, project, as_json) -> None:
+@click.pass_context
+def status(ctx, job, project, as_json) -> None:
     """Show JOB, or every job in runs/ and every machine that exists, here and in the cloud."""
     from launcher import control
     from launcher import status as view
 
     shown = view.one(control.find(job)) if job else view.everything(project)
     click.echo(_json(shown) if as_json else view.text(shown))
+    ctx.exit(max((refusal["exit_code"] for refusal in shown.get("unseen", [])), default=0))
 
 
 @cli.command()
@@ -210,6 +213,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream:  # closed by whoever started us, else; not every character set has an arrow
             stream.reconfigure(errors="replace")
+    if sys.stderr:
+        sys.stderr = Forgiving(sys.stderr)
     try:
         code = cli(standalone_mode=False)
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 import tomllib
 import types
 import typing
@@ -335,6 +336,12 @@ def _check_gce(gce: Gce, path: Path) -> None:
             f"{path}: gce.machine_type = {gce.machine_type!r} takes whatever CPU there is",
             'set gce.min_cpu_platform = ""',
         )
+    try:
+        runs = bool(shlex.split(gce.proxy_command)) or not gce.proxy_command
+    except ValueError:  # a quote that does not end
+        runs = False
+    if not runs:
+        raise ConfigError(f"{path}: gce.proxy_command = {gce.proxy_command!r} is no command")
     if not re.fullmatch(r"[a-z_][-a-z0-9_]{0,31}", gce.user) or gce.user == "root":
         raise ConfigError(
             f"{path}: gce.user = {gce.user!r} cannot log in",

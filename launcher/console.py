@@ -3,9 +3,10 @@
 Everything here goes to standard error; standard output is for the result.
 """
 
+import contextlib
 import sys
 import time
-from typing import Protocol
+from typing import Protocol, TextIO
 
 
 class Screen(Protocol):
@@ -32,6 +33,28 @@ def screen(quiet: bool) -> Screen:
     if quiet:
         return Silent()
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+class Forgiving:
+    """A stream that may be gone, as a closed terminal is: no job ends, and no machine is kept,
+    because nobody can be told."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """See TextIO.write."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """See TextIO.flush."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class Silent:

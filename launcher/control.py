@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from launcher.plan import Plan
 
 RUNS = Path("runs")
+MOST_MINUTES = 120 * 24 * 60  # no machine may run for longer
 CANCEL_SECONDS = 90  # for another launcher to give its machine back
 
 
@@ -102,6 +103,8 @@ def all_jobs() -> list[Path]:
 def take_up(folder: Path, add_minutes: float = 0) -> Ledger:
     """Open the record of an unfinished job to go on with it, with more machine time if that is
     granted. Raises UsageError."""
+    if not 0 <= add_minutes <= MOST_MINUTES:
+        raise UsageError(f"--add-minutes {add_minutes:g} must lie between 0 and {MOST_MINUTES:,}")
     opened = Ledger.open(folder)
     if jobs.fold(opened.records).outcome == "done":
         opened.close()
@@ -154,17 +157,23 @@ def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[st
 
     given_back, failures = [], []
     for folder in all_jobs():
-        job = jobs.fold(ledger.read(folder))
-        if not job.owes or ledger.is_alive(folder) or machine.works_alone(job):
-            continue
+        name = folder.name
         try:
+            job = jobs.fold(ledger.read(folder))
+            name = job.machine or name
+            if not job.owes or ledger.is_alive(folder) or machine.works_alone(job):
+                continue
             with Ledger.open(folder) as opened:
                 machine.give_back(opened, backend_of(job.plan))
             given_back.append(job.machine)
         except (LauncherError, OSError) as error:
-            failures.append(f"{job.machine}: {error}")
+            failures.append(f"{name}: {error}")
     for backend in everywhere(project):
-        reaped, failed = machine.reap(backend, everybody)
+        try:
+            reaped, failed = machine.reap(backend, everybody)
+        except LauncherError as error:  # what one project refuses keeps no machine of another
+            failures.append(f"{error} ({error.hint})")
+            continue
         given_back += [rental.name for rental in reaped]
         failures += [failure for failure in failed if failure not in failures]
     return given_back, failures

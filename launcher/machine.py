@@ -33,8 +33,10 @@ def rent(
     except Detached:
         raise
     except KeyboardInterrupt:
-        say("giving the machine back; Ctrl-C again leaves that to launcher reap")
-        give_back(ledger, backend, insisted=True)
+        try:
+            say("giving the machine back; Ctrl-C again leaves that to launcher reap")
+        finally:  # whoever asked may be gone together with the screen
+            give_back(ledger, backend, insisted=True)
         raise
     except BaseException:
         give_back(ledger, backend)

@@ -13,6 +13,7 @@ from launcher.ledger import Ledger
 from launcher.machine import give_back, rent
 
 MACHINES = 12  # a job that lost so many has another trouble than bad luck
+UNREACHED = 2  # so many in a row that let nobody in, too: a firewall, or an image without an agent
 
 
 def run(work: "Work") -> dict:
@@ -22,6 +23,7 @@ def run(work: "Work") -> dict:
         work.screen.say(plan.headline(plan.Plan(**work.job.plan)))
     while "pull" not in work.job.done:
         with _replacing(work), rent(work.ledger, work.backend, work.screen.say) as machine:
+            work.reached = True
             training.follow(work, machine)  # set up → train → freeze
             work.step("pull", lambda: training.pull(work, machine))
     work.step("give back", lambda: give_back(work.ledger, work.backend))
@@ -37,11 +39,13 @@ def run(work: "Work") -> dict:
 @contextlib.contextmanager
 def _replacing(work: "Work") -> Iterator[None]:
     """A machine that is lost makes room for another, which goes on from the last checkpoint."""
+    work.reached = False
     try:
         yield
     except MachineLost as error:
         work.lost += 1
-        if work.lost == MACHINES:
+        work.unreached = 0 if work.reached else work.unreached + 1
+        if work.lost == MACHINES or work.unreached == UNREACHED:
             raise
         work.screen.say(f"{error}; another machine goes on from the last checkpoint")
 
@@ -55,6 +59,8 @@ class Work:
     screen: Screen
     detach: bool = False  # leave once the machine is at work
     lost: int = 0  # machines, by this launcher
+    unreached: int = 0  # of them, the last ones in a row that nobody got into
+    reached: bool = False  # whether the present one let us in
 
     @property
     def job(self) -> job.Job:

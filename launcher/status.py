@@ -8,6 +8,7 @@ from pathlib import Path
 from launcher import control, cost, ledger, machine, report
 from launcher import job as jobs
 from launcher.backends.base import Rental
+from launcher.errors import LauncherError
 from launcher.job import Job
 from launcher.training import LOG
 
@@ -24,11 +25,16 @@ def one(folder: Path) -> dict:
 
 
 def everything(project: str = "") -> dict:
-    """Every job below runs/ and every machine of the launcher, here and in the cloud."""
-    machines = [
-        _machine(rental) for backend in control.everywhere(project) for rental in backend.rentals()
-    ]
-    return {"jobs": [one(folder) for folder in control.all_jobs()], "machines": machines}
+    """Every job below runs/ and every machine of the launcher, here and in the cloud; `unseen`
+    are the refusals of those projects that could not be looked into."""
+    machines, unseen = [], []
+    for backend in control.everywhere(project):
+        try:
+            machines += [_machine(rental) for rental in backend.rentals()]
+        except LauncherError as error:  # the jobs here can be shown all the same
+            unseen.append({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+    jobs_here = [one(folder) for folder in control.all_jobs()]
+    return {"jobs": jobs_here, "machines": machines, "unseen": unseen}
 
 
 def text(shown: dict) -> str:
@@ -38,7 +44,9 @@ def text(shown: dict) -> str:
     lines = [_line(job) for job in shown["jobs"]] or ["no jobs in runs/"]
     for found in shown["machines"]:
         lines.append(_machine_line(found))
-    if not shown["machines"]:
+    for refusal in shown["unseen"]:
+        lines.append(f"machines that cannot be seen: {refusal['error']}\nhint: {refusal['hint']}")
+    if not shown["machines"] and not shown["unseen"]:
         lines.append("Nothing is still being paid for.")
     return "\n".join(lines)
 

@@ -106,21 +106,24 @@ def pull(work: "Work", machine: Machine) -> None:
     Raises MachineLost where the machine is gone: another one can make the results anew from the
     last checkpoint.
     """
-    plan = Plan(**work.job.plan)
-    for attempt in range(1, PULLS + 1):
+    plan, patience, failed = Plan(**work.job.plan), None, 0
+    while True:
         try:
             sums = remote.pull(machine, plan.results, work.folder)
-        except (PullFailed, ConnectionError, TimeoutError) as error:
+            break
+        except PullFailed as error:
+            failed += 1
             if gone := work.backend.why_gone(order_of(work.ledger)):
                 raise MachineLost(gone) from error
-            if attempt == PULLS:
+            if failed == PULLS:
                 raise
-            work.screen.say(f"{error}; pulling again ({attempt + 1} of {PULLS})")
-            time.sleep(attempt)
-        else:
-            work.ledger.append("pulled", sha256=sums)
-            shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
-            return
+            work.screen.say(f"{error}; pulling again ({failed + 1} of {PULLS})")
+            time.sleep(failed)
+        except (ConnectionError, TimeoutError, HostKeyMismatch) as error:
+            patience = patience or Patience(work)  # a pull itself may take longer than that
+            patience.wait(machine, error)
+    work.ledger.append("pulled", sha256=sums)
+    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _is_under_way(work: "Work") -> bool:

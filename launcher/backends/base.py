@@ -92,7 +92,7 @@ class Backend(Protocol):
         """The machine that was ordered if it exists, also where its making is still under way."""
 
     def why_gone(self, order: Order) -> str:
-        """How the machine came to its end, "" while it exists."""
+        """How the machine came to its end, "" while it exists or nobody can be asked."""
 
     def delete(self, name: str, place: str) -> str:
         """End everything on the machine and remove it; the proof that it is gone, one sentence.

@@ -276,7 +276,8 @@ def test_status_of_nothing(tmp_path):
     """Without jobs, status says so, and that nothing is paid for."""
     done = launcher(tmp_path, "status")
     assert done.stdout.splitlines() == ["no jobs in runs/", "Nothing is still being paid for."]
-    assert json.loads(launcher(tmp_path, "status", "--json").stdout) == {"jobs": [], "machines": []}
+    nothing = {"jobs": [], "machines": [], "unseen": []}
+    assert json.loads(launcher(tmp_path, "status", "--json").stdout) == nothing
 
 
 def test_doctor_names_what_is_missing(tmp_path):

@@ -45,11 +45,15 @@ def delete(client: Client, name: str, zone: str) -> str:
 
 
 def why_gone(client: Client, order: Order) -> str:
-    """How the order's machine came to its end, one sentence; "" while it runs."""
-    machine = client.instance(order.place, order.name)
-    if machine is not None and machine.get("status") == "RUNNING":
+    """How the order's machine came to its end, one sentence; "" while it runs, and where Compute
+    Engine cannot be asked: an outage of our own network ends nobody's machine."""
+    try:
+        machine = client.instance(order.place, order.name)
+        if machine is not None and machine.get("status") == "RUNNING":
+            return ""
+        operations = client.operations(order.place, order.name)
+    except Unavailable:
         return ""
-    operations = client.operations(order.place, order.name)
     for operation in operations:
         kind, at = operation.get("operationType", ""), operation.get("insertTime", "")
         if kind in CAUSES:

@@ -27,7 +27,12 @@ def reach(client: Client, order: Order, access: dict) -> SshMachine:
     machine = SshMachine(
         order.name, Access(access["user"], address, key, keys, proxy_command=command)
     )
-    machine.wait(client.waits.login)
+    try:
+        machine.wait(client.waits.login)
+    except MachineLost as error:
+        rules = f"gcloud compute firewall-rules list --project={client.project}"
+        hint = f"does a firewall rule let SSH in? {rules}"
+        raise MachineLost(str(error), f"does this work? {command}" if command else hint) from None
     return machine
 
 
