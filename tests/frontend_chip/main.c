@@ -1,0 +1,37 @@
+/* The front end on the chip: samples in from the host until there are no more, then the size of a stream's
+   state and the features of all windows out. */
+#include "host.h"
+#include "micro_frontend.h"
+
+#define MOST_FRAMES 100
+
+/* Whether as many samples came as were wanted. */
+static int read_samples(int32_t input, int16_t *samples, uint32_t count) {
+    uint32_t missing = count * sizeof *samples;
+    while (missing > 0) {
+        int32_t left = host_read(input, (uint8_t *)(samples + count) - missing, missing);
+        if (left < 0 || (uint32_t)left >= missing) return 0;
+        missing = (uint32_t)left;
+    }
+    return 1;
+}
+
+int main(void) {
+    static struct {
+        uint32_t state_size;
+        uint16_t features[MOST_FRAMES][MF_CHANNELS];
+    } answer;
+    static struct micro_frontend state;
+    static int16_t samples[MF_WINDOW];
+    answer.state_size = sizeof state;
+    int32_t input = host_open(0), output = host_open(4);
+    uint32_t frames = 0, wanted = MF_WINDOW;
+    while (frames < MOST_FRAMES && read_samples(input, samples, wanted)) {
+        micro_frontend_hear(&state, samples, wanted);
+        frames += (uint32_t)micro_frontend_frame(&state, answer.features[frames]);
+        wanted = MF_STRIDE;
+    }
+    host_write(output, &answer, sizeof answer.state_size + frames * sizeof answer.features[0]);
+    host_exit(0);
+    return 0;
+}

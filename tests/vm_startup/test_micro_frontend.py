@@ -1,0 +1,291 @@
+"""The front end in C: TensorFlow's op is what it must equal, bit for bit, on every path."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import frontend_chip
+import numpy as np
+import pytest
+import soxr
+
+from firmware_export.build import COMPILE_FLAGS
+from vm_startup.micro_frontend import build, extract, tables
+from vm_startup.micro_frontend.tables import FrontEnd
+from vm_startup.speech_commands.espeak import RATE, Espeak
+
+USUAL = FrontEnd()
+# window, stride, channels, samples of a clip: both first radices, strides up to the window, filters
+# without a bin, weights that are ties, transforms up to the largest, clips too short for a window.
+OTHERS = [
+    (480, 160, 40, 16000),
+    (400, 160, 32, 8000),
+    (480, 480, 40, 12345),
+    (480, 320, 65, 4000),
+    (16, 16, 5, 700),
+    (32, 16, 40, 900),
+    (1024, 512, 127, 6000),
+    (4096, 2048, 40, 16000),
+    (16000, 160, 40, 17000),
+    (480, 320, 40, 479),
+]
+
+
+def op(audio: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """The features of TensorFlow's op: uint16 [n, frames, channels]."""
+    import tensorflow as tf
+    from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
+
+    def one(clip):
+        return audio_microfrontend_op.audio_microfrontend(
+            clip,
+            window_size=front_end.window // 16,
+            window_step=front_end.stride // 16,
+            num_channels=front_end.channels,
+        )
+
+    return tf.function(lambda clips: tf.map_fn(one, clips, tf.uint16))(audio).numpy()
+
+
+def hard_clips(samples: int, seed: int) -> np.ndarray:
+    """Silence, full scale, clipped, the loudest negative, and noises and tones of any loudness."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(samples) / 16000
+    sine = np.sin(2 * np.pi * 440 * time)
+    clips = [
+        *(np.full(samples, value) for value in (0, 1, -1, 32767, -32768)),
+        np.where(sine > 0, 32767, -32768),
+        np.where(np.arange(samples) == samples // 2, -32768, 0),
+        sine * 80000,
+        sine * 12000 * (time > 0.4 * time.max()),
+        rng.integers(-32768, 32768, samples),
+        rng.choice([-32768, 0, 32767], samples),
+    ]
+    for _ in range(8):
+        tone = np.sin(2 * np.pi * rng.uniform(20, 8000) * time + rng.uniform(0, 6))
+        clips += [tone * 10 ** rng.uniform(0, 5), rng.normal(0, 10 ** rng.uniform(0, 5), samples)]
+    return np.clip(clips, -32768, 32767).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """A few words in a few voices."""
+    clips = np.zeros((12, 16000), np.int16)
+    with Espeak() as espeak:
+        spoken = [(word, voice) for word in ("yes", "no", "seven") for voice in "1234"]
+        for clip, (word, voice) in zip(clips, spoken, strict=True):
+            sound = soxr.resample(espeak.speak(word, f"en-us+f{voice}"), RATE, 16000)[:16000]
+            clip[: len(sound)] = sound
+    return clips
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def made(front_end: FrontEnd, cache: Path) -> extract.Extractor:
+    return extract.Extractor(build.load(front_end, cache), front_end)
+
+
+@pytest.fixture(scope="module")
+def usual(cache) -> extract.Extractor:
+    return made(USUAL, cache)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory) -> frontend_chip.Image:
+    return frontend_chip.make(USUAL, tmp_path_factory.mktemp("chip"))
+
+
+def test_both_paths_equal_the_op(usual, speech):
+    """One clip at a time or eight, speech or the hardest sounds: the features are the op's."""
+    clips = np.concatenate([speech, *(hard_clips(16000, seed) for seed in range(3))])
+    expected = op(clips, USUAL)
+    assert np.array_equal(usual.integers(clips), expected)
+    assert np.array_equal(usual.integers(clips, one_by_one=True), expected)
+
+
+@pytest.mark.parametrize(("window", "stride", "channels", "samples"), OTHERS)
+def test_other_settings_equal_the_op(window, stride, channels, samples, cache):
+    """Windows, strides, channels and lengths of clips may be others."""
+    front_end = FrontEnd(window, stride, channels)
+    ours, clips = made(front_end, cache), hard_clips(samples, window + channels)[::3]
+    expected = op(clips, front_end)
+    assert np.array_equal(ours.integers(clips), expected)
+    assert np.array_equal(ours.integers(clips, one_by_one=True), expected)
+
+
+def test_the_chip_gives_the_same_bits(usual, image, speech):
+    """A Cortex-M3 with 20 KiB of RAM computes what this computer computes."""
+    for clip in [*speech[::4], *hard_clips(8000, 4)]:
+        heard = image.listen(clip)
+        assert np.array_equal(heard.features, usual.integers(clip[np.newaxis])[0])
+        assert heard.state_size <= 4096
+        assert heard.instructions < 80_000
+
+
+def test_a_processor_without_avx2_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
+    """The portable vectors are as exact as the processor's own instructions."""
+    monkeypatch.setattr(build, "processor_flags", lambda: ())
+    portable, clips = made(USUAL, tmp_path), np.concatenate([speech, hard_clips(16000, 5)])
+    assert np.array_equal(portable.integers(clips), usual.integers(clips))
+
+
+def test_the_pinned_clang_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
+    """The compiler that comes along with our packages builds the same front end."""
+    monkeypatch.setattr(build, "compilers", lambda: [build.ZIG])
+    clang, clips = made(USUAL, tmp_path), np.concatenate([speech, hard_clips(16000, 6)])
+    assert np.array_equal(clang.integers(clips), usual.integers(clips))
+    assert np.array_equal(clang.integers(clips, one_by_one=True), usual.integers(clips))
+
+
+def test_a_stream_in_odd_pieces_is_the_whole_clip(usual, cache, speech):
+    """However many samples come at once, the frames are the same."""
+    library, rng = build.load(USUAL, cache), np.random.default_rng(7)
+    library.micro_frontend_hear.restype = ctypes.c_size_t
+    # More than the state can be: 4 KiB. Another stream's remains are in it until the reset.
+    state, features = ctypes.create_string_buffer(b"\xa5" * 4096), np.empty(40, np.uint16)
+    for clip, expected in zip(speech, usual.integers(speech), strict=True):
+        library.micro_frontend_reset(state)
+        frames, at = [], 0
+        while at < len(clip):
+            piece = np.ascontiguousarray(clip[at : at + rng.integers(1, 700)])
+            size = ctypes.c_size_t(len(piece))
+            at += library.micro_frontend_hear(state, ctypes.c_void_p(piece.ctypes.data), size)
+            if library.micro_frontend_frame(state, ctypes.c_void_p(features.ctypes.data)):
+                frames.append(features.copy())
+        assert np.array_equal(frames, expected)
+
+
+def test_features_are_the_integers_scaled(usual, speech):
+    """float32, flat, each integer × 10/256, whatever the number of threads and of clips."""
+    clips = np.tile(speech, (100, 1))[:1111]
+    expected = usual.integers(clips).reshape(1111, 1960).astype(np.float32) * np.float32(10 / 256)
+    seen = []
+    features = usual.features(clips, lambda *at: seen.append(at), threads=3)
+    assert features.dtype == np.float32
+    assert np.array_equal(features, expected)
+    assert seen == [(512, 1111), (1024, 1111), (1111, 1111)]
+
+
+def test_few_clips_or_none(usual, speech):
+    """What is no multiple of eight leaves no trace in its neighbours, and nothing gives nothing."""
+    whole = usual.integers(speech)
+    for count in (0, 1, 7, 9):
+        assert np.array_equal(usual.integers(speech[:count]), whole[:count])
+    assert usual.features(speech[:0]).shape == (0, 1960)
+    assert np.array_equal(usual.integers(speech[::2]), whole[::2])
+
+
+def test_only_int16_clips_are_taken(usual):
+    """Float audio is refused: scaling it is where 32767 and 32768 get confused."""
+    with pytest.raises(TypeError, match="int16"):
+        usual.features(np.zeros((1, 16000), np.float32))
+    with pytest.raises(TypeError, match="int16"):
+        usual.integers(np.zeros(16000, np.int16))
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "channels", "rate"),
+    [(470, 320, 40, 16000), (480, 640, 40, 16000), (480, 0, 40, 16000), (480, 320, 0, 16000)]
+    + [(480, 320, 40, 8000), (32768, 320, 40, 16000)],
+)
+def test_settings_that_cannot_be_had(window, stride, channels, rate):
+    """A stride longer than the window, which makes the op crash, and more that has no answer."""
+    with pytest.raises(ValueError, match=r"samples is no|samples is not|channels|rate"):
+        FrontEnd(window, stride, channels, rate)
+
+
+def test_tables_are_the_same_in_every_process():
+    """The header is a function of the settings alone."""
+    script = (
+        "import hashlib\n"
+        "from vm_startup.micro_frontend.tables import FrontEnd, header\n"
+        "print(hashlib.sha256(header(FrontEnd()).encode()).hexdigest())\n"
+    )
+    seeds = ({**os.environ, "PYTHONHASHSEED": seed} for seed in "12")
+    runs = {subprocess.check_output([sys.executable, "-c", script], env=env) for env in seeds}
+    assert len(runs) == 1
+    assert tables.header(FrontEnd()) != tables.header(FrontEnd(stride=160))
+
+
+@pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
+def test_nothing_is_needed_from_a_library(tmp_path):
+    """No malloc, no libm, nothing that computes with floats: the chip's object stands alone."""
+    for name, text in build.source_files(USUAL).items():
+        (tmp_path / name).write_text(text)
+    target = (*COMPILE_FLAGS["clang"], "-fno-sanitize=all", "-fno-unwind-tables", "-g0", "-c")
+    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": "zig", "ZIG_GLOBAL_CACHE_DIR": "zig"}
+    command = [*build.ZIG, *target, "-o", "it.o", "micro_frontend.c"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    symbols = subprocess.check_output(["nm", "-u", "it.o"], cwd=tmp_path, text=True).split()
+    assert set(symbols) - {"U"} <= {"memcpy", "memset", "__aeabi_memcpy", "__aeabi_memclr"}
+    sources = "".join(build.source_files(USUAL).values())
+    assert not re.search(r"\b(float|double|malloc|free|math\.h)\b", sources)
+
+
+def test_a_compiler_that_makes_nothing_is_passed_over(tmp_path, monkeypatch):
+    """CC may name what compiles nothing, as it does below Bazel, or what is not there."""
+    real = build.compilers()[-1:]
+    monkeypatch.setattr(build, "compilers", lambda: [("true",), ("/nowhere/cc",), *real])
+    assert build.load(USUAL, tmp_path)
+
+
+def test_the_environment_names_the_first_compiler(monkeypatch):
+    """$CC, with its flags, comes before what is found."""
+    monkeypatch.setenv("CC", "my-cc -m64")
+    assert build.compilers()[0] == ("my-cc", "-m64")
+
+
+def test_without_a_compiler_there_is_no_extractor(tmp_path, monkeypatch):
+    """Nothing is raised: the caller has the op."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "compilers", list)
+    assert extract.extractor(FrontEnd(window=320)) is None
+    extract.extractor.cache_clear()
+
+
+def test_a_library_is_built_once(tmp_path, monkeypatch):
+    """The second process finds it; nothing unfinished lies beside it; a damaged one is replaced."""
+    assert build.load(USUAL, tmp_path)
+    (library,) = tmp_path.iterdir()
+    monkeypatch.setattr(build, "compilers", list)
+    assert build.load(USUAL, tmp_path)
+    monkeypatch.undo()
+    copy = tmp_path / "another" / library.name
+    copy.parent.mkdir()
+    copy.write_bytes(library.read_bytes()[:1000])
+    assert build.load(USUAL, copy.parent)
+    assert copy.stat().st_size > 1000
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
+    """A file where the folder should be, as a full or read-only disk, costs only the time."""
+    (tmp_path / "cache").write_text("")
+    assert build.load(USUAL, tmp_path / "cache")
+
+
+def test_importing_needs_no_tensorflow():
+    """The front end serves programs that have none."""
+    script = (
+        "import sys\n"
+        "from vm_startup.micro_frontend import extract\n"
+        "assert not [name for name in sys.modules if name.startswith('tensorflow')]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no system compiler")
+def test_the_sources_compile_without_a_warning(tmp_path):
+    """Whoever takes the sources along has nothing to silence."""
+    for name, text in build.source_files(USUAL).items():
+        (tmp_path / name).write_text(text)
+    strict = ("-Wall", "-Wextra", "-Wno-psabi", "-Werror", *build.processor_flags())
+    flags = [flag for flag in build.FLAGS if flag != "-w"]
+    command = ["cc", *flags, *strict, "-o", "it.so", *build.SOURCES]
+    subprocess.run(command, cwd=tmp_path, check=True)

@@ -1,0 +1,133 @@
+"""Builds the front end for this computer, once for each setting, with a compiler that is there."""
+
+import contextlib
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import tables
+
+SOURCES = ("micro_frontend.c", "eight.c")
+HEADERS = ("micro_frontend.h", "one.h", "eight.h", "stages.h")
+# Without a C library: nothing of it is used, and ziglang would first build one from its sources.
+FLAGS = ("-std=c11", "-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
+ZIG = (sys.executable, "-m", "ziglang", "cc")
+ZIG_FLAGS = ("-mcpu=baseline", "-fno-sanitize=all", "-g0")
+DIGEST = 32  # bytes of a SHA-256
+PATIENCE = 120  # seconds for one compiler
+
+
+def load(front_end: tables.FrontEnd, cache: Path | None = None) -> ctypes.CDLL | None:
+    """The front end's library, built unless `cache` has it; None where no compiler can build it.
+
+    `cache`: default micro-speech in the user's cache folder; where it cannot be written to, the
+    library is built for this process alone.
+    """
+    sources = source_files(front_end)
+    flags = (*FLAGS, *processor_flags())
+    key = hashlib.sha256(repr((sorted(sources.items()), flags, platform.machine())).encode())
+    path = (cache or cache_folder()) / f"micro_frontend-{key.hexdigest()[:32]}.so"
+    if _is_whole(path) and (library := _open(path)):
+        return library
+    with tempfile.TemporaryDirectory(prefix="micro-frontend-") as scratch:
+        for name, text in sources.items():
+            (Path(scratch) / name).write_text(text, "utf-8")
+        for compiler in compilers():
+            built = _build(compiler, flags, Path(scratch))
+            if library := _open(built):
+                _keep(built, path)
+                return library
+    return None
+
+
+def source_files(front_end: tables.FrontEnd) -> dict[str, str]:
+    """Everything that a compiler needs: file name → text."""
+    here = Path(__file__).parent
+    texts = {name: (here / name).read_text("utf-8") for name in (*SOURCES, *HEADERS)}
+    return texts | {"micro_frontend_tables.h": tables.header(front_end)}
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "micro-speech"
+
+
+def processor_flags() -> tuple[str, ...]:
+    """What a compiler may use of this processor."""
+    try:
+        return ("-mavx2",) if " avx2 " in Path("/proc/cpuinfo").read_text("utf-8") else ()
+    except OSError:
+        return ()
+
+
+def compilers() -> list[tuple[str, ...]]:
+    """The compilers of this computer, in the order in which they are tried."""
+    named = shlex.split(os.environ.get("CC", ""))
+    found = [tuple(named)] if named else []
+    found += [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
+    if importlib.util.find_spec("ziglang"):
+        found.append(ZIG)
+    return found
+
+
+def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> Path:
+    """A library, or a path where none is if the compiler could not do it."""
+    library = scratch / f"micro_frontend-{len(list(scratch.glob('*.so')))}.so"
+    more = ZIG_FLAGS if compiler == ZIG else ()
+    command = [*compiler, *flags, *more, "-o", str(library), *SOURCES]
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(scratch), "ZIG_LOCAL_CACHE_DIR": str(scratch)}
+    try:
+        subprocess.run(
+            command,
+            cwd=scratch,
+            env={**os.environ, **caches},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        library.unlink(missing_ok=True)
+    return library
+
+
+def _open(path: Path) -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(str(path))
+        library.micro_frontend_together  # noqa: B018  CC may name a program that makes anything
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether a kept library is all there: opening one that was cut short kills the process."""
+    try:
+        content = kept.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
+
+
+def _keep(built: Path, path: Path) -> None:
+    """Put a library where the next process finds it, its digest behind what the loader reads.
+
+    Without a place for it, do nothing.
+    """
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    content = built.read_bytes()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content + hashlib.sha256(content).digest())
+        unfinished.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()

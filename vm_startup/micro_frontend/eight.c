@@ -1,0 +1,66 @@
+/* Eight clips at a time, for training. */
+#include "eight.h"
+
+#include "micro_frontend.h"
+#include "stages.h"
+
+_Static_assert(MF_WINDOW % (2 * LANES) == 0, "windows are read in blocks of sixteen samples");
+
+typedef uint32_t unaligned_word __attribute__((vector_size(32), aligned(2), may_alias));
+
+/* From each clip the samples of eight pairs → eight vectors with one pair of each clip. */
+INLINE void transpose(const int16_t *const clips[LANES], size_t from, pair out[LANES]) {
+    word rows[LANES];
+    for (int i = 0; i < LANES; i++) rows[i] = (word)*(const unaligned_word *)(clips[i] + from);
+    for (int i = 0; i < LANES; i++) {
+        word column = rows[0];
+        for (int lane = 0; lane < LANES; lane++) column[lane] = rows[lane][i];
+        out[i] = (pair)column;
+    }
+}
+
+/* The windows that begin at sample `from` into their places; answers their peaks. */
+static pair take_window(const int16_t *const clips[LANES], size_t from, place *work) {
+    pair peak = {0}, points[LANES];
+    int n = 0;
+    while (n < MF_WINDOW / 2) {
+        transpose(clips, from + 2 * (size_t)n, points);
+        for (int i = 0; i < LANES; i++, n++) {
+            pair point = pair_window(points[i], mf_window + 2 * n);
+            peak = pair_louder(peak, point);
+            work[place_of(n)].point = point;
+        }
+    }
+    for (; n < MF_POINTS; n++) work[place_of(n)].point = (pair){0};
+    return peak;
+}
+
+/* Eight clips; `features` of clip i go to out[i]. */
+static void extract(const int16_t *const clips[LANES], size_t length, uint16_t *const out[LANES]) {
+    place work[MF_POINTS];
+    word noise[MF_CHANNELS], found[MF_CHANNELS];
+    for (int c = 0; c < MF_CHANNELS; c++) noise[c] = (word){0};
+    size_t at = 0;
+    for (size_t from = 0; from + MF_WINDOW <= length; from += MF_STRIDE, at += MF_CHANNELS) {
+        pair peak = take_window(clips, from, work);
+        finish_frame(work, peak, noise, found);
+        for (int lane = 0; lane < LANES; lane++)
+            for (int c = 0; c < MF_CHANNELS; c++) out[lane][at + c] = (uint16_t)found[c][lane];
+    }
+}
+
+void micro_frontend_together(const int16_t *samples, size_t clips, size_t length, uint16_t *features) {
+    if (length < MF_WINDOW) return;
+    size_t size = (1 + (length - MF_WINDOW) / MF_STRIDE) * MF_CHANNELS;
+    for (size_t first = 0; first < clips; first += LANES) {
+        const int16_t *in[LANES];
+        uint16_t *out[LANES];
+        for (size_t lane = 0; lane < LANES; lane++) {
+            /* What lanes are left over do the last clip once more. */
+            size_t clip = first + lane < clips ? first + lane : clips - 1;
+            in[lane] = samples + clip * length;
+            out[lane] = features + clip * size;
+        }
+        extract(in, length, out);
+    }
+}

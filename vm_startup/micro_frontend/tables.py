@@ -1,0 +1,208 @@
+"""The front end's constant tables, and the C header that holds them.
+
+Each number is what TensorFlow's microfrontend computes when it starts, with its mix of float and
+double: a table that is off by one in one place changes features.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+WINDOW_BITS, WEIGHT_BITS, SMOOTHING_BITS, NOISE_BITS = 12, 12, 10, 14
+SNR_BITS, GAIN_BITS, LOG_SEGMENTS = 12, 21, 128
+# Numbers that never change, as upstream states them.
+LOWER_HZ, UPPER_HZ = np.float32(125.0), np.float32(7500.0)
+SMOOTHING = {"EVEN": np.float32(0.025), "ODD": np.float32(0.06)}
+LEAST_SIGNAL = np.float32(0.05)
+GAIN_STRENGTH, GAIN_OFFSET = np.float32(0.95), np.float32(80.0)
+
+single = np.float32
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """What decides the tables; raises ValueError where upstream has no answer either."""
+
+    window: int = 480  # samples, a multiple of 16
+    stride: int = 320  # samples from one window to the next, at most `window`
+    channels: int = 40  # features a frame
+    sample_rate: int = 16000  # Hz, at least 15000: the highest channel ends at 7500 Hz
+
+    def __post_init__(self) -> None:
+        if self.window % 16 or not 16 <= self.window <= 16384:
+            raise ValueError(f"a window of {self.window} samples is no multiple of 16 up to 16384")
+        if not 1 <= self.stride <= self.window:
+            raise ValueError(f"a stride of {self.stride} samples is not within 1 to {self.window}")
+        if not 1 <= self.channels <= 128:
+            raise ValueError(f"{self.channels} channels are not within 1 to 128")
+        if not 15000 <= self.sample_rate <= 48000:
+            raise ValueError(f"a rate of {self.sample_rate} Hz is not within 15000 to 48000")
+
+    @property
+    def fft(self) -> int:
+        """Points of the real Fourier transform: the window's next power of two."""
+        return 1 << (self.window - 1).bit_length()
+
+    @property
+    def points(self) -> int:
+        """Points of the complex transform that does the work."""
+        return self.fft // 2
+
+    @property
+    def first_radix(self) -> int:
+        """The first pass is of radix 2 where radix 4 alone would not come out even."""
+        return 4 if (self.points.bit_length() - 1) % 2 == 0 else 2
+
+    @property
+    def correction(self) -> int:
+        """How many bits the transform's scaling takes away from a channel."""
+        return self.fft.bit_length() - 1 - WEIGHT_BITS // 2
+
+    @cached_property
+    def bank(self) -> tuple[int, list[int], list[tuple[int, int]]]:
+        """The filter bank: first bin, bins of each of channels + 1 slopes, two weights of each bin.
+
+        A bin goes with its first weight into the channel that its slope ends, and with its second
+        into the channel that begins there.
+        """
+        hertz = single(0.5 * self.sample_rate / self.points)
+        first = int(1.5 + float(LOWER_HZ) / float(hertz))
+        low, centres = single(_mel(LOWER_HZ)), self._centres()
+        widths, weights, bin_ = [], [], first
+        for below, centre in zip([low, *centres], centres, strict=False):
+            start = bin_
+            while (mel := single(_mel(single(bin_) * hertz))) <= centre:
+                weights.append(_weights(single(centre - mel) / single(centre - below)))
+                bin_ += 1
+            widths.append(bin_ - start)
+        return first, widths, weights
+
+    def _centres(self) -> list[np.float32]:
+        low, high = single(_mel(LOWER_HZ)), single(_mel(UPPER_HZ))
+        spacing = single(high - low) / single(self.channels + 1)
+        return [single(low + spacing * single(i + 1)) for i in range(self.channels + 1)]
+
+
+def header(front_end: FrontEnd) -> str:
+    """micro_frontend_tables.h: the same text for the same settings, everywhere."""
+    first, widths, weights = front_end.bank
+    reverse = digit_reversal(front_end.points // front_end.first_radix)
+    parts = [
+        "/* Made by tables.py: the sizes and constants of one front end. */",
+        "#ifndef MICRO_FRONTEND_TABLES_H\n#define MICRO_FRONTEND_TABLES_H\n\n#include <stdint.h>\n",
+        *(f"#define MF_{name} {value}" for name, value in _numbers(front_end).items()),
+        "",
+        _array("int16_t", "mf_window", window(front_end.window)),
+        "struct mf_turn {\n    int16_t r, i;\n};\n",
+        "struct mf_weights {\n    uint16_t ending, beginning;\n};\n",
+        _array("struct mf_turn", "mf_turns", turns(front_end.points)),
+        _array("struct mf_turn", "mf_split_turns", split_turns(front_end.points)),
+        _array(_unsigned(reverse), "mf_reverse", reverse),
+        _array(_unsigned(widths), "mf_widths", widths),
+        _array("struct mf_weights", "mf_weights", weights),
+        _array("int16_t", "mf_gain", gains(SMOOTHING_BITS - front_end.correction), "[33][4]"),
+        _array("uint16_t", "mf_log", logarithms()),
+        "#endif",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _numbers(front_end: FrontEnd) -> dict[str, int]:
+    first, widths, _ = front_end.bank
+    one = 1 << NOISE_BITS
+    return {
+        "WINDOW": front_end.window,
+        "STRIDE": front_end.stride,
+        "CHANNELS": front_end.channels,
+        "POINTS": front_end.points,
+        "FIRST_RADIX": front_end.first_radix,
+        "FIRST_BIN": first,
+        "END_BIN": first + sum(widths),
+        "CORRECTION": front_end.correction,
+        "SNR_SHIFT": GAIN_BITS - front_end.correction - SNR_BITS,
+        **{f"SMOOTHING_{name}": int(share * one) for name, share in SMOOTHING.items()},
+        "LEAST_SIGNAL": int(LEAST_SIGNAL * one),
+    }
+
+
+def window(size: int) -> list[int]:
+    """A raised cosine in 4096ths."""
+    step = float(single(2.0 * math.pi / size))
+    curve = (single(0.5 - 0.5 * math.cos(step * (i + 0.5))) for i in range(size))
+    return [math.floor(float(value) * (1 << WINDOW_BITS) + 0.5) for value in curve]
+
+
+def turns(points: int) -> list[tuple[int, int]]:
+    """Twiddle factors e^(-2πik/points) for the k that radix-4 passes use, in 32767ths."""
+    return [_turn(-2 * math.pi * k / points) for k in range(points * 3 // 4)]
+
+
+def split_turns(points: int) -> list[tuple[int, int]]:
+    """The factors that part the spectra of even and odd samples, for bins 1 to points / 2."""
+    return [_turn(-math.pi * (k / points + 0.5)) for k in range(1, points // 2 + 1)]
+
+
+def digit_reversal(size: int) -> list[int]:
+    """The order in which radix-4 passes in place want their input; it is its own inverse."""
+    order = [0]
+    while len(order) < size:
+        order = [4 * index for index in order]
+        order = [index + digit for digit in range(4) for index in order]
+    return order
+
+
+def gains(bits: int) -> list[tuple[int, int, int, int]]:
+    """Gain over the noise estimate: for each bit length a parabola's three factors and a zero.
+
+    `bits` of an estimate are fractional.
+    """
+    rows = [(_gain(x, bits), 0, 0, 0) for x in (0, 1)]
+    for length in range(2, 33):
+        start = 1 << (length - 1)
+        end = start + (start - 1 if length == 32 else start)
+        y0, y1, y2 = (_gain(x, bits) for x in (start, start + start // 2, end))
+        slope = 4 * (y1 - y0) - (y2 - y0)
+        rows.append((y0, slope, y2 - y0 - slope, 0))
+    return rows
+
+
+def logarithms() -> list[int]:
+    """What log2(1 + x) is above x, in 65536ths, for x in 128ths; one more to interpolate to."""
+    shares = (i / LOG_SEGMENTS for i in range(LOG_SEGMENTS + 1))
+    return [round((math.log2(1 + share) - share) * 65536) for share in shares]
+
+
+def _turn(phase: float) -> tuple[int, int]:
+    return math.floor(0.5 + 32767 * math.cos(phase)), math.floor(0.5 + 32767 * math.sin(phase))
+
+
+def _mel(hertz: np.float32) -> float:
+    return 1127.0 * math.log1p(float(hertz) / 700.0)
+
+
+def _weights(share: np.float32) -> tuple[int, int]:
+    """A share and what is left of 1, both to nearest: of a tie they add up to 4097."""
+    one = 1 << WEIGHT_BITS
+    return tuple(math.floor(part * one + 0.5) for part in (float(share), 1.0 - float(share)))
+
+
+def _gain(estimate: int, bits: int) -> int:
+    noise = single(single(estimate) / single(1 << bits)) + GAIN_OFFSET
+    power = single(math.pow(float(noise), -float(GAIN_STRENGTH)))
+    gain = single(1 << GAIN_BITS) * power
+    return 32767 if gain > 32767 else int(gain + single(0.5))
+
+
+def _unsigned(values: Sequence[int]) -> str:
+    return "uint8_t" if max(values) < 256 else "uint16_t"
+
+
+def _array(kind: str, name: str, values: Iterable, shape: str = "") -> str:
+    texts = [f"{{{', '.join(map(str, v))}}}" if isinstance(v, tuple) else str(v) for v in values]
+    per_line = 4 if texts[0].startswith("{") else 12
+    lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
+    body = ",\n    ".join(lines)
+    return f"static const {kind} {name}{shape or f'[{len(texts)}]'} = {{\n    {body}}};\n"
