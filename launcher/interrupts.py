@@ -25,6 +25,10 @@ def deferred(insisted: bool = False) -> Iterator[None]:
     before = {number: signal.signal(number, note) for number in heard}
     try:
         yield
+    except Exception as error:
+        if len(asked) > insisted:  # who asked for an end wants no try elsewhere
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -353,6 +354,21 @@ def test_one_project_that_refuses_keeps_no_machine_of_another(
     assert code == 1
     assert "gave back words-1-abcd" in out
     assert "there is no project another" in err
+
+
+def test_an_interrupt_amid_a_refused_request_is_heard(gce, desk, trained):
+    """Ctrl-C while Compute Engine says that one region is full: no other region is asked."""
+    held = gce.faults.add("insert", "hold")
+    gce.faults.add("insert", "quota")
+    process = desk.start("resume", "words-1")
+    desk.wait(held.reached.is_set, "a request")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # the signal is there, and noted, before the answer is
+    held.release()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert len(gce.asked("instances.insert")) == 1
+    assert err.splitlines()[-1] == "Nothing is still being paid for."
 
 
 @pytest.mark.parametrize("minutes", ["inf", "nan", "1e9", "-1"])
