@@ -104,11 +104,13 @@ def test_nothing_outlives_a_kill(job):
 
 
 def test_every_source_is_among_the_targets(job):
-    """The modules and texts that Bazel lays out for the trainer are all that there are."""
+    """The modules, texts and C sources that Bazel lays out for the trainer are all that there
+    are."""
     runfiles = next(
         (job / "bazel" / "output").glob("*/execroot/*/bazel-out/*/bin/*/train.runfiles")
     )
-    laid_out = {path.name for path in (runfiles / "micro_speech" / "speech_commands").iterdir()}
-    package = VM_STARTUP / "speech_commands"
-    sources = {path.name for path in package.iterdir() if path.suffix in (".py", ".txt")}
-    assert sources <= laid_out
+    for package in ("speech_commands", "micro_frontend"):
+        laid_out = {path.name for path in (runfiles / "micro_speech" / package).iterdir()}
+        kept = {".py", ".txt", ".c", ".h"}
+        sources = {p.name for p in (VM_STARTUP / package).iterdir() if p.suffix in kept}
+        assert sources <= laid_out

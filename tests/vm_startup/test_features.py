@@ -84,6 +84,16 @@ def test_batches_equal_upstream_clip_by_clip(clips, settings, one):
     assert np.array_equal(features.extract(clips, settings), expected)
 
 
+def test_without_a_compiler_the_op_gives_the_same(clips, monkeypatch):
+    """Where the front end cannot be built, TensorFlow's op makes its features."""
+    settings = AudioSettings(preprocess="micro", window_stride_ms=25)
+    quick = features.extract(clips, settings)
+    features._batch.cache_clear()
+    monkeypatch.setattr(features.front_end, "extractor", lambda settings: None)
+    assert np.array_equal(features.extract(clips, settings), quick)
+    features._batch.cache_clear()
+
+
 def test_more_clips_than_fit_a_chunk(clips, monkeypatch):
     """Cutting the clips into chunks changes no feature, and progress ends at the total."""
     whole = features.extract(clips, MICRO)

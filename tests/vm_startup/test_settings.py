@@ -24,6 +24,7 @@ def test_pictures_have_upstreams_shapes(preprocess, stride, frames, width):
         {"window_stride_ms": 0},
         {"window_size_ms": 1001},
         {"preprocess": "micro", "window_stride_ms": 12.5},
+        {"preprocess": "micro", "window_stride_ms": 31},
     ],
 )
 def test_impossible_settings_are_refused(wrong):

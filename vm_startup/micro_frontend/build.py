@@ -56,7 +56,11 @@ def source_files(front_end: tables.FrontEnd) -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "micro-speech"
+    """Where libraries are kept; below /dev/null, where nothing can be, for users without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "micro-speech"
+    except RuntimeError:
+        return Path(os.devnull) / "micro-speech"
 
 
 def processor_flags() -> tuple[str, ...]:

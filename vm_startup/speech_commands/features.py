@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,11 @@ import tensorflow as tf
 from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
 from .settings import AudioSettings
+
+# The folder beside this one, whose package has a parent here and none on a machine.
+front_end = importlib.import_module(
+    f"{__package__.removesuffix('speech_commands')}micro_frontend.extract"
+)
 
 CHUNK = 500  # clips per call: 16 MB of audio, enough to keep every core busy
 
@@ -29,7 +35,7 @@ def extract(
     features = np.empty((len(audio), settings.size), np.float32)
     for start in range(0, len(audio), CHUNK):
         chunk = slice(start, start + CHUNK)
-        features[chunk] = _batch(settings)(audio[chunk]).numpy()
+        features[chunk] = _batch(settings)(audio[chunk])
         if progress:
             progress(min(start + CHUNK, len(audio)), len(audio))
     return features
@@ -102,9 +108,26 @@ def to_int16(wave: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(wave * 32768.0, -32768.0, 32767.0), tf.int16)
 
 
+def in_c(settings: AudioSettings) -> Callable[[np.ndarray], np.ndarray] | None:
+    """`micro` by the front end that chips run, ten times the op's speed and bit for bit the same.
+
+    None for the other features, and where no compiler is there to build it.
+    """
+    if settings.preprocess != "micro":
+        return None
+    sizes = (settings.window_samples, settings.stride_samples, settings.width)
+    extractor = front_end.extractor(front_end.FrontEnd(*sizes, settings.sample_rate))
+    return extractor and extractor.features
+
+
 @functools.lru_cache
-def _batch(settings: AudioSettings) -> Callable[[np.ndarray], tf.Tensor]:
-    """One graph that turns int16 [n, samples] into float32 [n, size]."""
+def _batch(settings: AudioSettings) -> Callable[[np.ndarray], np.ndarray]:
+    """Turns int16 [n, samples] into float32 [n, size], by the quickest way there is."""
+    return in_c(settings) or _graph(settings)
+
+
+def _graph(settings: AudioSettings) -> Callable[[np.ndarray], np.ndarray]:
+    """The same by TensorFlow, as one graph."""
 
     def batch(audio: tf.Tensor) -> tf.Tensor:
         if settings.preprocess == "micro":
@@ -116,4 +139,6 @@ def _batch(settings: AudioSettings) -> Callable[[np.ndarray], tf.Tensor]:
             pictures = spectral(tf.transpose(wave), settings)
         return tf.reshape(pictures, [-1, settings.size])
 
-    return tf.function(batch, input_signature=[tf.TensorSpec([None, settings.samples], tf.int16)])
+    spec = [tf.TensorSpec([None, settings.samples], tf.int16)]
+    graph = tf.function(batch, input_signature=spec)
+    return lambda audio: graph(audio).numpy()

@@ -37,6 +37,11 @@ class AudioSettings:
             raise DataError("--window_size_ms and --window_stride_ms are between 1 and 1000 ms.")
         if self.preprocess == "micro" and not all(float(size).is_integer() for size in sizes):
             raise DataError("--preprocess=micro takes windows and strides of whole milliseconds.")
+        if self.preprocess == "micro" and self.window_stride_ms > self.window_size_ms:
+            raise DataError(
+                f"--window_stride_ms={self.window_stride_ms:g} is longer than the window's "
+                f"{self.window_size_ms:g} ms: --preprocess=micro hears every sample."
+            )
 
     @property
     def samples(self) -> int:
