@@ -137,7 +137,7 @@ def _summary(outcomes: list[Outcome], outlived: list[Outcome], seconds: float) -
         f"**{len(both)} cells: {sum(o.left for o in both)} machines or disks left, "
         f"{sum(bool(o.lost) for o in both)} jobs with results lost, "
         f"{sum(bool(o.wrong) for o in both)} otherwise wrong**; "
-        f"{behind} machines outlived a launcher that was not killed by SIGKILL; "
+        f"{behind} machines were left to `reap` by an exception amid their own deletion; "
         f"{sum(o.again for o in both)} trainings repeated; {seconds / 60:.1f} minutes."
     )
 
