@@ -14,9 +14,8 @@ INLINE int place_of(int pair_number) {
     return mf_reverse[pair_number % leaves] * MF_FIRST_RADIX + pair_number / leaves;
 }
 
-/* Radix 4 on places 0, m, 2m, 3m; b, c and d have been scaled and turned. */
-INLINE void butterfly(place *p, int m, pair b, pair c, pair d) {
-    pair a = pair_scale(p[0].point, QUARTER);
+/* Radix 4 into places 0, m, 2m and 3m, from points that have been scaled and turned. */
+INLINE void butterfly(place *p, int m, pair a, pair b, pair c, pair d) {
     pair even = pair_add(a, c), odd = pair_sub(a, c);
     pair sum = pair_add(b, d), difference = pair_quarter_back(pair_sub(b, d));
     p[0].point = pair_add(even, sum);
@@ -25,25 +24,28 @@ INLINE void butterfly(place *p, int m, pair b, pair c, pair d) {
     p[3 * m].point = pair_sub(odd, difference);
 }
 
+INLINE pair quarter(const place *p) { return pair_scale(p->point, QUARTER); }
+
 /* The first butterfly of a pass turns nothing: after the scaling, 32767 is as good as 1. */
 INLINE void straight_butterfly(place *p, int m) {
-    butterfly(p, m, pair_scale(p[m].point, QUARTER), pair_scale(p[2 * m].point, QUARTER),
-              pair_scale(p[3 * m].point, QUARTER));
+    butterfly(p, m, quarter(p), quarter(p + m), quarter(p + 2 * m), quarter(p + 3 * m));
 }
 
 INLINE void turned_butterfly(place *p, int m, turn b, turn c, turn d) {
-    butterfly(p, m, pair_turn(pair_scale(p[m].point, QUARTER), b), pair_turn(pair_scale(p[2 * m].point, QUARTER), c),
-              pair_turn(pair_scale(p[3 * m].point, QUARTER), d));
+    butterfly(p, m, quarter(p), pair_turn(quarter(p + m), b), pair_turn(quarter(p + 2 * m), c),
+              pair_turn(quarter(p + 3 * m), d));
 }
 
 /* The first pass, on neighbours; before it, samples are made as loud as 16 bits allow. */
 INLINE void first_pass(place *work, word loudness) {
     for (place *p = work; p < work + MF_POINTS; p += MF_FIRST_RADIX) {
-        for (int i = 0; i < MF_FIRST_RADIX; i++) p[i].point = pair_shift(p[i].point, loudness);
+        pair a = pair_shift(p[0].point, loudness), b = pair_shift(p[1].point, loudness);
         if (MF_FIRST_RADIX == 4) {
-            straight_butterfly(p, 1);
+            pair c = pair_shift(p[2].point, loudness), d = pair_shift(p[3].point, loudness);
+            butterfly(p, 1, pair_scale(a, QUARTER), pair_scale(b, QUARTER), pair_scale(c, QUARTER),
+                      pair_scale(d, QUARTER));
         } else {
-            pair a = pair_scale(p[0].point, HALF), b = pair_scale(p[1].point, HALF);
+            a = pair_scale(a, HALF), b = pair_scale(b, HALF);
             p[0].point = pair_add(a, b);
             p[1].point = pair_sub(a, b);
         }
