@@ -244,13 +244,15 @@ def _settings(path, backend, dry_run, overrides):
 def _finish(ledger, as_json, detach=False) -> None:
     from launcher import control, job, report, status
     from launcher.console import screen
+    from launcher.ledger import refer
 
     try:
         with ledger:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
         done = job.fold(ledger.records)
-        click.echo(_json(status.one(ledger.folder)) if as_json else report.detached(done))
+        told = report.detached(done, refer(ledger.folder))
+        click.echo(_json(status.one(ledger.folder)) if as_json else told)
         return
     except LauncherError as error:
         code = _explain(error)

@@ -196,6 +196,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     config = _build(Config, table, str(path), "")
     _check_together(config, path)
     _check_gce(config.gce, path)
+    _check_who(config.gce, path)
     return config
 
 
@@ -347,3 +348,16 @@ def _check_gce(gce: Gce, path: Path) -> None:
             f"{path}: gce.user = {gce.user!r} cannot log in",
             "use lower-case letters, digits, - and _, beginning with a letter; not root",
         )
+
+
+def _check_who(gce: Gce, path: Path) -> None:
+    """Who pays, and who acts."""
+    if not re.fullmatch(r"(([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9])?", gce.project):
+        raise ConfigError(
+            f"{path}: gce.project = {gce.project!r} is no project's ID",
+            "6 to 30 lower-case letters, digits and hyphens: gcloud projects list",
+        )
+    for name in ("service_account", "impersonate"):
+        email = getattr(gce, name)
+        if not re.fullmatch(r"([^\s@'\"]+@[^\s@'\"]+)?", email):
+            raise ConfigError(f"{path}: gce.{name} = {email!r} is no e-mail of a service account")

@@ -16,12 +16,11 @@ from launcher.backends.local import LocalBackend
 from launcher.config import Config
 from launcher.console import Screen
 from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
-from launcher.ledger import Ledger
+from launcher.ledger import RUNS, Ledger, refer
 
 if TYPE_CHECKING:
     from launcher.plan import Plan
 
-RUNS = Path("runs")
 MOST_MINUTES = 120 * 24 * 60  # no machine may run for longer
 CANCEL_SECONDS = 90  # for another launcher to give its machine back
 
@@ -189,11 +188,6 @@ def request_end(folder: Path) -> None:
         process = psutil.Process(jobs.fold(ledger.read(folder)).pid)
         if any(Path(file.path) == record for file in process.open_files()):
             process.terminate()
-
-
-def refer(folder: Path) -> str:
-    """How a user names a job on the command line."""
-    return folder.name if folder.parent == RUNS else str(folder)
 
 
 def _numbers(name: str) -> list[int]:

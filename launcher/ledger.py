@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Self
 from launcher.errors import UsageError
 
 FILE = "ledger.jsonl"
+RUNS = Path("runs")  # where jobs go unless they are told otherwise
 
 
 class Ledger:
@@ -61,8 +63,9 @@ class Ledger:
         if not _lock(handle):
             os.close(handle)
             raise UsageError(
-                f"job {folder.name} is being worked on by another launcher",
-                f"launcher logs {folder.name} -f follows it; launcher cancel {folder.name} ends it",
+                f"job {refer(folder)} is being worked on by another launcher",
+                f"launcher logs {refer(folder)} -f follows it; "
+                f"launcher cancel {refer(folder)} ends it",
             )
         _cut_torn_tail(handle)
         return cls(folder, handle)
@@ -94,6 +97,11 @@ class Ledger:
 def read(folder: Path) -> list[dict]:
     """The records of a job, without locking it: [] where there are none."""
     return list(_parse(folder / FILE))
+
+
+def refer(folder: Path) -> str:
+    """How a user names the job in `folder` on the command line."""
+    return folder.name if folder.parent == RUNS else shlex.quote(str(folder))
 
 
 def is_alive(folder: Path) -> bool:

@@ -10,10 +10,11 @@ from launcher import interrupts, state
 from launcher import job as jobs
 from launcher.backends.base import Backend, Machine, Order, Rental
 from launcher.errors import CloudRefused, Detached, JobFailed, LauncherError, MachineOwed, NoRoom
-from launcher.ledger import Ledger, is_alive, read
+from launcher.ledger import Ledger, is_alive, read, refer
 from launcher.plan import Plan
 
 KEY = "ssh_key"  # the job's own, in its folder, for as long as a machine knows it
+ANSWER_SECONDS = 300  # after which a request for a machine is no longer under way
 LEAST_SECONDS = 60  # shorter rentals cannot do anything
 
 
@@ -53,10 +54,16 @@ def order_of(ledger: Ledger) -> Order:
 
 
 def _take_up(ledger: Ledger, backend: Backend) -> Machine | None:
-    job = jobs.fold(ledger.records)
-    if job.rental in ("renting", "rented") and (machine := backend.attach(order_of(ledger))):
-        ledger.append("rented")
-        return machine
+    """The machine that the job has, None where it has none any more."""
+    job, order = jobs.fold(ledger.records), order_of(ledger)
+    # Where a launcher died before it heard an answer, asking again under the same id finds also a
+    # request that is still on its way to becoming a machine.
+    unanswered = job.rental == "renting" and time.time() < job.rented_at + ANSWER_SECONDS
+    find = backend.create if unanswered else backend.attach
+    with contextlib.suppress(NoRoom):
+        if job.rental in ("renting", "rented") and (machine := find(order)):
+            ledger.append("rented")
+            return machine
     give_back(ledger, backend)  # a launcher died amid a deletion, or the machine ended by itself
     return None
 
@@ -96,7 +103,7 @@ def _intend(ledger: Ledger, plan: Plan, place: str) -> Order:
     if job.machines and seconds < LEAST_SECONDS:
         raise JobFailed(
             f"the machine time of the plan, {plan.max_run_seconds / 60:g} min, is used up",
-            f"launcher resume {job.name} --add-minutes N grants more",
+            f"launcher resume {refer(ledger.folder)} --add-minutes N grants more",
         )
     name = f"{job.name}-{job.uid}" + (f"-{number}" if number > 1 else "")
     ledger.append(
@@ -130,7 +137,9 @@ def give_back(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
             ledger.append("returning")
         try:
             proof = backend.delete(job.machine, job.place)
-        except OSError as error:
+        except MachineOwed:
+            raise
+        except Exception as error:  # whatever it was, the machine may still be there
             raise MachineOwed(
                 f"machine {job.machine} could not be given back: {error}",
                 "launcher reap tries again; launcher status shows what is owed",

@@ -100,17 +100,21 @@ def passed(report: dict) -> bool:
     return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["differing"] == 0
 
 
-def detached(job: Job) -> str:
-    """What to know of a job whose machine works on its own."""
+def detached(job: Job, name: str) -> str:
+    """What to know of a job, called `name` here, whose machine works on its own."""
     ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
     return (
         f"Machine {job.machine} is at work on its own and ends by itself at {ends} at the latest; "
-        f"launcher resume {job.name} brings its results here before that."
+        f"launcher resume {name} brings its results here before that."
     )
 
 
-def paying(job: Job) -> str:
+def paying(job: Job, alive: bool = False) -> str:
     """The last line of every command about a job: what is still being paid for."""
+    if job.owes and job.outcome == "detached":
+        return f"Machine {job.machine} is at work on its own: launcher resume fetches its results."
+    if job.owes and alive:
+        return f"Machine {job.machine} is at work: launcher cancel ends the job and gives it back."
     if job.owes:
         return (
             f"Machine {job.machine} is still there: launcher resume goes on with it, "

@@ -1,5 +1,6 @@
 """What the launcher remembers of its user, apart from jobs: who they are, and where they rent."""
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -12,7 +13,8 @@ def home() -> Path:
 
 
 def owner() -> str:
-    """Sixteen hex digits that stand for this user on this computer, made up once.
+    """Sixteen hex digits that stand for this user on this computer, made up once; of a home that
+    several computers share, each makes its own.
 
     They label each machine in the cloud, so that `reap` can tell our machines from a colleague's
     in the same project, whose jobs it cannot see.
@@ -28,7 +30,15 @@ def owner() -> str:
             pass
         finally:
             unborn.unlink()
-    return path.read_text(encoding="ascii").strip()
+    drawn = path.read_text(encoding="ascii").strip()
+    return hashlib.sha256(f"{drawn} {_this_computer()}".encode()).hexdigest()[:16]
+
+
+def _this_computer() -> str:
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:  # a container, say; its home is its own
+        return ""
 
 
 def remember_project(project: str, impersonate: str) -> None:

@@ -26,14 +26,19 @@ def one(folder: Path) -> dict:
 
 def everything(project: str = "") -> dict:
     """Every job below runs/ and every machine of the launcher, here and in the cloud; `unseen`
-    are the refusals of those projects that could not be looked into."""
+    are the refusals of those projects and records that could not be looked into."""
     machines, unseen = [], []
     for backend in control.everywhere(project):
         try:
             machines += [_machine(rental) for rental in backend.rentals()]
         except LauncherError as error:  # the jobs here can be shown all the same
             unseen.append({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
-    jobs_here = [one(folder) for folder in control.all_jobs()]
+    jobs_here = []
+    for folder in control.all_jobs():
+        try:
+            jobs_here.append(one(folder))
+        except LauncherError as error:  # its record is damaged
+            unseen.append({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
     return {"jobs": jobs_here, "machines": machines, "unseen": unseen}
 
 
@@ -45,7 +50,8 @@ def text(shown: dict) -> str:
     for found in shown["machines"]:
         lines.append(_machine_line(found))
     for refusal in shown["unseen"]:
-        lines.append(f"machines that cannot be seen: {refusal['error']}\nhint: {refusal['hint']}")
+        lines.append(f"not seen: {refusal['error']}")
+        lines += [f"hint: {refusal['hint']}"] if refusal["hint"] else []
     if not shown["machines"] and not shown["unseen"]:
         lines.append("Nothing is still being paid for.")
     return "\n".join(lines)
@@ -109,7 +115,7 @@ def _detail(shown: dict) -> str:
     ]
     lines += [f"  {phase:9} {spent:.1f} s" for phase, spent in shown["phase_seconds"].items()]
     lines += [f"  error   {shown['error']}"] if shown["error"] else []
-    return "\n".join([*lines, report.paying(job)])
+    return "\n".join([*lines, report.paying(job, shown["alive"])])
 
 
 def _state(shown: dict) -> str:

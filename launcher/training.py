@@ -18,6 +18,7 @@ from launcher.errors import (
     PullFailed,
     StepFailed,
 )
+from launcher.ledger import refer
 from launcher.machine import order_of
 from launcher.plan import Plan, job_script, marker
 
@@ -97,7 +98,9 @@ def _follow(work: "Work", machine: Machine, patience: Patience) -> None:
         work.screen.say("the machine lost its job; it goes on from its last checkpoint")
         remote.stop(machine, f"run-{work.job.attempt}")
         work.ledger.append("lost", attempt=work.job.attempt)
-    raise JobFailed(f"the machine lost its job {STARTS} times", f"launcher logs {work.job.name}")
+    raise JobFailed(
+        f"the machine lost its job {STARTS} times", f"launcher logs {refer(work.folder)}"
+    )
 
 
 def pull(work: "Work", machine: Machine) -> None:
@@ -153,7 +156,7 @@ def _read_to_end(
         raise Detached
     reader = LogReader(work, plan)
     if log.exists():
-        reader(log.read_bytes()[work.job.log_base :])
+        reader.catch_up(log.read_bytes()[work.job.log_base :])
 
     def on_poll(chunk: bytes) -> None:
         patience.heard()
@@ -176,7 +179,8 @@ def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
             "begin a job with more: --set machine.max_run_minutes=…",
         )
     command = plan.steps.get(job.phase, "the job's script")
-    hint = f"launcher logs {job.name} shows all of it; launcher resume {job.name} tries again"
+    name = refer(log.parent)
+    hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
     return StepFailed(command, code, "\n".join(lines[-15:]), hint)
 
 
@@ -197,6 +201,14 @@ class LogReader:
         for line in lines:
             self._read(line.decode(errors="replace").rstrip())
         return self._saved
+
+    def catch_up(self, text: bytes) -> None:
+        """Take note of what was read before, by this launcher or another, and say it not again."""
+        *lines, self._rest = text.split(b"\n")
+        phases = [self._markers.get(line.decode(errors="replace").rstrip()) for line in lines]
+        *_, last = [phase for phase in phases if phase] or [""]
+        if last and last != self._work.job.phase:
+            self._work.begin(last)
 
     def _read(self, line: str) -> None:
         phase = self._markers.get(line)

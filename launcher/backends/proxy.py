@@ -73,7 +73,8 @@ class ProxySocket:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # another user's; see _signal
+                self._process.wait(2)
         self._signal(signal.SIGKILL)  # children that outlive it
         size = os.fstat(self._stderr.fileno()).st_size
         self._tail = os.pread(self._stderr.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))

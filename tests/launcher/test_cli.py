@@ -317,7 +317,7 @@ def readme_commands():
 
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_the_readme_speaks_of_commands_that_exist(words):
-    """Every launcher command in the README and the guide parses, and the config that it names exists."""
+    """Every launcher command in README and guide parses, and the config that it names exists."""
     command = cli.commands[words[0]]
     context = command.make_context(words[0], words[1:])
     config = context.params.get("config")

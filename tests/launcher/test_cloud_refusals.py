@@ -118,7 +118,7 @@ BEFORE_A_JOB = {
     "no credentials": (without_credentials, [], 3, "credentials", "application-default login"),
     "revoked": (revoked, [], 3, "expired or revoked", "application-default login"),
     "no project": (without_project, [], 2, "no project is set", "gcloud config set project"),
-    "a stranger's project": (nothing, ["gce.project=other"], 2, "no project other", "projects"),
+    "a stranger's project": (nothing, ["gce.project=another"], 2, "no project another", "list"),
     "API off": (disabled, [], 3, "not enabled in project test-project", "services enable"),
     "no answer": (out_of_order, [], 3, "not available", "status.cloud.google.com"),
     "may not list zones": (forbidden("zones.list"), [], 3, "compute.zones.list", "--role=roles/"),
@@ -349,7 +349,7 @@ def test_one_project_that_refuses_keeps_no_machine_of_another(
     code, out, _ = launcher("status")
     assert code == 2
     assert "machine words-1-abcd in us-west1-b" in out
-    assert "cannot be seen: there is no project another" in out
+    assert "not seen: there is no project another" in out
     code, out, err = launcher("reap")
     assert code == 1
     assert "gave back words-1-abcd" in out

@@ -273,3 +273,37 @@ def test_the_key_of_a_machine_goes_with_it(ledger, backend):
     with rent(ledger, backend):
         (ledger.folder / "ssh_key").write_text("secret")
     assert not (ledger.folder / "ssh_key").exists()
+
+
+def test_an_order_that_was_never_answered_is_asked_for_again(ledger, backend):
+    """A request that a dying launcher had sent may still become a machine: the same request finds
+    it, where looking for it would not."""
+    intend(ledger)
+
+    class Late:
+        """The machine is seen only once it is asked for again."""
+
+        delete = backend.delete
+        create = backend.create
+
+        def attach(self, order):
+            return None
+
+    with rent(ledger, Late()):
+        assert [record["event"] for record in ledger.records].count("renting") == 1
+        assert state(ledger).rental == "rented"
+
+
+def test_whatever_a_deletion_ends_with_is_owed(ledger, backend):
+    """An error that nobody thought of is no reason to believe that the machine is gone."""
+
+    class Broken(Stubborn):
+        def delete(self, name, place):
+            raise ZeroDivisionError("who would have thought")
+
+    with (
+        pytest.raises(MachineOwed, match="who would have thought"),
+        rent(ledger, Broken(backend, 0)),
+    ):
+        pass
+    assert state(ledger).owes

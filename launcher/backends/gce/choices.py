@@ -1,6 +1,8 @@
 """What a config would get, decided before anything is made: places, image, quota, price."""
 
 import difflib
+import shlex
+import shutil
 from dataclasses import dataclass
 
 from launcher.backends.base import Quote
@@ -32,7 +34,7 @@ def quote(client: Client, config: Config, startup: str) -> Quote:
         insert=request.template(config, project, image["selfLink"], startup),
         access=_access(gce, project),
         choices=[
-            f"project {project}: {'as configured' if gce.project else 'as your credentials say'}",
+            f"project {project}: {'as configured' if gce.project else 'as your environment says'}",
             f"machine {_size(gce, kind)}",
             f"image {image['name']}: {why}",
             *(f"zone {zone} is left out: {reason}" for zone, reason in places.left_out.items()),
@@ -202,6 +204,13 @@ def _access(gce: Gce, project: str) -> dict:
     if not gce.external_ip:
         acting = f" --impersonate-service-account={gce.impersonate}" if gce.impersonate else ""
         command = gce.proxy_command or IAP.format(project) + acting
+        program = shlex.split(command)[0]
+        if shutil.which(program) is None:
+            raise ConfigError(
+                f"gce.external_ip = false needs {program} to reach the machine, and it is not on "
+                "the PATH",
+                "install it, or name another command in gce.proxy_command",
+            )
     return {"user": gce.user, "proxy_command": command, "impersonate": gce.impersonate}
 
 

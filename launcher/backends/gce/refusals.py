@@ -194,7 +194,9 @@ def _no_credentials(fault: Fault, where: Where, text: str) -> CloudRefused:
 
 
 def _expired(fault: Fault, where: Where, text: str) -> CloudRefused:
-    return CloudRefused(f"the Google Cloud credentials are expired or revoked: {text}", LOG_IN)
+    clock = re.search(r"timeframe|not valid at this time|used too early", text)
+    hint = "set this computer's clock, which may be wrong" if clock else LOG_IN
+    return CloudRefused(f"the Google Cloud credentials are expired or revoked: {text}", hint)
 
 
 def _impersonation(fault: Fault, where: Where, text: str) -> CloudRefused:
