@@ -45,6 +45,15 @@ def processes_in(job):
     return found
 
 
+def front_end_of(job):
+    """The folder of the front end that Bazel laid out for the trainer."""
+    return next(
+        (job / "bazel" / "output").glob(
+            "*/execroot/*/bazel-out/*/bin/*/train.runfiles/micro_speech/micro_frontend"
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, recordings):
     """The folder of a job, set up."""
@@ -83,12 +92,36 @@ def test_bazel_makes_what_python_makes(job, trained):
     assert not list(VM_STARTUP.glob("bazel-*"))
 
 
+def test_bazel_compiles_the_front_end(job):
+    """The library that it lays beside the trainer is the one that the trainer takes, unless other
+    settings are asked for."""
+    script = (
+        "from micro_frontend import build, tables\n"
+        "for stride in (320, 160):\n"
+        "    print(build.load(tables.FrontEnd(stride=stride))._name)\n"
+    )
+    folder = front_end_of(job).parent
+    environment = {"PYTHONPATH": str(folder), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", script]
+    usual, other = subprocess.check_output(command, text=True, env=environment).splitlines()
+    assert usual == f"{folder}/micro_frontend/libmicro_frontend.so"
+    assert other != usual
+
+
+def test_a_machine_without_a_compiler_trains_as_well(job):
+    """A compiler that makes nothing is none: Bazel starts the trainer, and compiles nothing."""
+    process = begin(job, "train", "--help", CC="true")
+    assert "--wanted_words" in process.communicate(timeout=120)[0]
+    assert not (front_end_of(job) / "libmicro_frontend.so").exists()
+
+
 def test_an_exit_code_comes_through(job, tmp_path):
     """What the trainer's Python says in the end, the recipe says."""
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\n[ $1 = - ] && exit 0; exit 7\n")
     python.chmod(0o755)
-    process = begin(job, "train", PYTHON=str(python))
+    # Without a compiler, for Bazel would have this Python make the tables of what it compiles.
+    process = begin(job, "train", PYTHON=str(python), CC="true")
     process.communicate(timeout=60)
     assert process.returncode == 7
 
@@ -106,11 +139,8 @@ def test_nothing_outlives_a_kill(job):
 def test_every_source_is_among_the_targets(job):
     """The modules, texts and C sources that Bazel lays out for the trainer are all that there
     are."""
-    runfiles = next(
-        (job / "bazel" / "output").glob("*/execroot/*/bazel-out/*/bin/*/train.runfiles")
-    )
     for package in ("speech_commands", "micro_frontend"):
-        laid_out = {path.name for path in (runfiles / "micro_speech" / package).iterdir()}
+        laid_out = {path.name for path in (front_end_of(job).parent / package).iterdir()}
         kept = {".py", ".txt", ".c", ".h"}
         sources = {p.name for p in (VM_STARTUP / package).iterdir() if p.suffix in kept}
         assert sources <= laid_out

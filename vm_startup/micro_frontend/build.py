@@ -17,6 +17,7 @@ from . import tables
 
 SOURCES = ("micro_frontend.c", "eight.c")
 HEADERS = ("micro_frontend.h", "one.h", "eight.h", "stages.h")
+TABLES = "micro_frontend_tables.h"
 # Without a C library: nothing of it is used, and ziglang would first build one from its sources.
 FLAGS = ("-std=c11", "-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
 ZIG = (sys.executable, "-m", "ziglang", "cc")
@@ -26,12 +27,15 @@ PATIENCE = 120  # seconds for one compiler
 
 
 def load(front_end: tables.FrontEnd, cache: Path | None = None) -> ctypes.CDLL | None:
-    """The front end's library, built unless `cache` has it; None where no compiler can build it.
+    """The front end's library, built unless it is there; None where no compiler can build it.
 
-    `cache`: default micro-speech in the user's cache folder; where it cannot be written to, the
-    library is built for this process alone.
+    It is there where Bazel has laid it beside this file, with these settings, or in `cache`, by
+    default micro-speech in the user's cache folder. Where that cannot be written to, the library is
+    built for this process alone.
     """
     sources = source_files(front_end)
+    if library := _from_bazel(sources[TABLES]):
+        return library
     flags = (*FLAGS, *processor_flags())
     key = hashlib.sha256(repr((sorted(sources.items()), flags, platform.machine())).encode())
     path = (cache or cache_folder()) / f"micro_frontend-{key.hexdigest()[:32]}.so"
@@ -52,7 +56,7 @@ def source_files(front_end: tables.FrontEnd) -> dict[str, str]:
     """Everything that a compiler needs: file name → text."""
     here = Path(__file__).parent
     texts = {name: (here / name).read_text("utf-8") for name in (*SOURCES, *HEADERS)}
-    return texts | {"micro_frontend_tables.h": tables.header(front_end)}
+    return texts | {TABLES: tables.header(front_end)}
 
 
 def cache_folder() -> Path:
@@ -79,6 +83,16 @@ def compilers() -> list[tuple[str, ...]]:
     if importlib.util.find_spec("ziglang"):
         found.append(ZIG)
     return found
+
+
+def _from_bazel(header: str) -> ctypes.CDLL | None:
+    here = Path(__file__).parent
+    try:
+        if (here / TABLES).read_text("utf-8") != header:
+            return None
+    except OSError:
+        return None
+    return _open(here / "libmicro_frontend.so")
 
 
 def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> Path:

@@ -206,3 +206,7 @@ def _array(kind: str, name: str, values: Iterable, shape: str = "") -> str:
     lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
     body = ",\n    ".join(lines)
     return f"static const {kind} {name}{shape or f'[{len(texts)}]'} = {{\n    {body}}};\n"
+
+
+if __name__ == "__main__":
+    print(header(FrontEnd()), end="")
