@@ -19,19 +19,20 @@ from vm_startup.micro_frontend.tables import FrontEnd
 from vm_startup.speech_commands.espeak import RATE, Espeak
 
 USUAL = FrontEnd()
-# window, stride, channels, samples of a clip: both first radices, strides up to the window, filters
-# without a bin, weights that are ties, transforms up to the largest, clips too short for a window.
+# window, stride, channels, Hz, samples of a clip: both first radices, strides up to the window,
+# filters without a bin, weights that are ties, all sizes of transforms, clips without a window.
 OTHERS = [
-    (480, 160, 40, 16000),
-    (400, 160, 32, 8000),
-    (480, 480, 40, 12345),
-    (480, 320, 65, 4000),
-    (16, 16, 5, 700),
-    (32, 16, 40, 900),
-    (1024, 512, 127, 6000),
-    (4096, 2048, 40, 16000),
-    (16000, 160, 40, 17000),
-    (480, 320, 40, 479),
+    (480, 160, 40, 16000, 16000),
+    (400, 160, 32, 16000, 8000),
+    (480, 480, 40, 16000, 12345),
+    (480, 320, 65, 16000, 4000),
+    (16, 16, 5, 16000, 700),
+    (32, 16, 40, 16000, 900),
+    (1024, 512, 127, 16000, 6000),
+    (4096, 2048, 40, 16000, 16000),
+    (16000, 160, 40, 16000, 17000),
+    (480, 320, 40, 16000, 479),
+    (960, 640, 40, 32000, 16000),
 ]
 
 
@@ -43,8 +44,9 @@ def op(audio: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     def one(clip):
         return audio_microfrontend_op.audio_microfrontend(
             clip,
-            window_size=front_end.window // 16,
-            window_step=front_end.stride // 16,
+            sample_rate=front_end.sample_rate,
+            window_size=front_end.window * 1000 // front_end.sample_rate,
+            window_step=front_end.stride * 1000 // front_end.sample_rate,
             num_channels=front_end.channels,
         )
 
@@ -110,10 +112,10 @@ def test_both_paths_equal_the_op(usual, speech):
     assert np.array_equal(usual.integers(clips, one_by_one=True), expected)
 
 
-@pytest.mark.parametrize(("window", "stride", "channels", "samples"), OTHERS)
-def test_other_settings_equal_the_op(window, stride, channels, samples, cache):
-    """Windows, strides, channels and lengths of clips may be others."""
-    front_end = FrontEnd(window, stride, channels)
+@pytest.mark.parametrize(("window", "stride", "channels", "rate", "samples"), OTHERS)
+def test_other_settings_equal_the_op(window, stride, channels, rate, samples, cache):
+    """Windows, strides, channels, rates and lengths of clips may be others."""
+    front_end = FrontEnd(window, stride, channels, rate)
     ours, clips = made(front_end, cache), hard_clips(samples, window + channels)[::3]
     expected = op(clips, front_end)
     assert np.array_equal(ours.integers(clips), expected)

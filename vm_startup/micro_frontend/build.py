@@ -19,7 +19,7 @@ SOURCES = ("micro_frontend.c", "eight.c")
 HEADERS = ("micro_frontend.h", "one.h", "eight.h", "stages.h")
 TABLES = "micro_frontend_tables.h"
 # Without a C library: nothing of it is used, and ziglang would first build one from its sources.
-FLAGS = ("-std=c11", "-O2", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
+FLAGS = ("-std=c11", "-O3", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
 ZIG = (sys.executable, "-m", "ziglang", "cc")
 ZIG_FLAGS = ("-mcpu=baseline", "-fno-sanitize=all", "-g0")
 DIGEST = 32  # bytes of a SHA-256

@@ -29,7 +29,7 @@ class FrontEnd:
     window: int = 480  # samples, a multiple of 16
     stride: int = 320  # samples from one window to the next, at most `window`
     channels: int = 40  # features a frame
-    sample_rate: int = 16000  # Hz, at least 15000: the highest channel ends at 7500 Hz
+    sample_rate: int = 16000  # Hz, 16000 or more: the highest channel ends at 7500 Hz
 
     def __post_init__(self) -> None:
         if self.window % 16 or not 16 <= self.window <= 16384:
@@ -38,8 +38,8 @@ class FrontEnd:
             raise ValueError(f"a stride of {self.stride} samples is not within 1 to {self.window}")
         if not 1 <= self.channels <= 128:
             raise ValueError(f"{self.channels} channels are not within 1 to 128")
-        if not 15000 <= self.sample_rate <= 48000:
-            raise ValueError(f"a rate of {self.sample_rate} Hz is not within 15000 to 48000")
+        if not 16000 <= self.sample_rate <= 48000:
+            raise ValueError(f"a rate of {self.sample_rate} Hz is not within 16000 to 48000")
 
     @property
     def fft(self) -> int:
