@@ -109,7 +109,7 @@ def to_int16(wave: tf.Tensor) -> tf.Tensor:
 
 
 def in_c(settings: AudioSettings) -> Callable[[np.ndarray], np.ndarray] | None:
-    """`micro` by the front end that chips run, at several times the op's speed and bit for bit the same.
+    """`micro` by the front end that chips run: several times as fast as the op, and the same bits.
 
     None for the other features, and where no compiler is there to build it.
     """
