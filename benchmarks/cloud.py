@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from desk import CONFIGS, QUICKSTART, SMALL, Desk, digests, without_training  # noqa: E402
 from fake_gce import missing_tools  # noqa: E402
@@ -66,7 +66,7 @@ def cloud(folder: Path, **environment: str) -> Iterator[Cloud]:
     variables = {"PYTHON": sys.executable, **environment}
     command = [sys.executable, "-m", "fake_gce", f"--root={folder}"]
     command += [f"--vm-env={name}={value}" for name, value in variables.items()]
-    tests = Path(__file__).parents[1] / "tests"
+    tests = Path(__file__).parents[1] / "tests" / "support"
     with subprocess.Popen(command, cwd=tests, stdout=subprocess.PIPE, text=True) as fake:
         made = Cloud(json.loads(fake.stdout.readline()), folder)
         try:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import frontend_chip  # noqa: E402  its folder is on the path only now

@@ -28,7 +28,7 @@ import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import leak_cells  # noqa: E402  its folder is on the path only now
 from desk import QUICKSTART, SMALL, Desk  # noqa: E402

@@ -18,6 +18,7 @@ from launcher.errors import (
     PullFailed,
     StepFailed,
 )
+from launcher.job import Job
 from launcher.ledger import refer
 from launcher.machine import order_of
 from launcher.plan import Plan, job_script, marker
@@ -168,7 +169,8 @@ def _read_to_end(
     return remote.follow(machine, run, log, work.job.log_base, deadline, on_poll)
 
 
-def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
+def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
+    name = refer(log.parent)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     # The trainer's own refusals: one sentence, exit code 2.
     if code == 2 and lines and lines[-1].startswith("error: "):
@@ -176,10 +178,9 @@ def _failure(log: Path, plan: Plan, code: int, job) -> Exception:
     if code == OUT_OF_TIME:
         return JobFailed(
             f"the machine's time, {plan.max_run_seconds / 60:g} min, was over before the job was",
-            "begin a job with more: --set machine.max_run_minutes=…",
+            f"launcher resume {name} --add-minutes N goes on from the last checkpoint",
         )
     command = plan.steps.get(job.phase, "the job's script")
-    name = refer(log.parent)
     hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
     return StepFailed(command, code, "\n".join(lines[-15:]), hint)
 

@@ -20,9 +20,9 @@ class Program:
 
     def __init__(self, root: Path, *before: str) -> None:
         command = [*before, sys.executable, "-m", "fake_gce", "--root", str(root)]
-        tests = Path(__file__).parents[1]
+        support = Path(__file__).parents[1] / "support"
         self.process = subprocess.Popen(
-            command, env=os.environ | {"PYTHONPATH": str(tests)}, stdout=subprocess.PIPE
+            command, env=os.environ | {"PYTHONPATH": str(support)}, stdout=subprocess.PIPE
         )
         self.environment = json.loads(self.process.stdout.readline())
         self.root, self.url = root, self.environment["FAKE_GCE"]

@@ -247,7 +247,7 @@ def test_a_machine_whose_time_is_over_says_so(desk, trained):
     change_plan(trained, lambda plan: plan.update(max_run_seconds=3))
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
-    assert "0.05 min, was over" in err and "machine.max_run_minutes" in err
+    assert "0.05 min, was over" in err and "--add-minutes" in err
     assert (desk.machines(), desk.processes()) == ([], [])
 
 

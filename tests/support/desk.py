@@ -15,7 +15,7 @@ from launcher import ledger
 from launcher.backends.local import BELONGS_TO
 from launcher.package import ARTEFACTS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = CONFIGS / "quickstart.toml"
 # A real training, but the shortest that has every part.
 SMALL = (

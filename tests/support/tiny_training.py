@@ -9,7 +9,7 @@ import numpy as np
 
 from vm_startup.speech_commands import wav
 
-VM_STARTUP = Path(__file__).parents[1] / "vm_startup"
+VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 STEPS = 9
 FLAGS = (
     "--wanted_words=yes,no --model_architecture=tiny_conv --preprocess=micro --window_stride=20 "
