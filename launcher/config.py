@@ -66,7 +66,9 @@ class Data:
 class Train:
     """How the model is trained; each key is the trainer's flag of the same name."""
 
-    model_architecture: Literal["tiny_conv"] = setting("tiny_conv", "the network")
+    model_architecture: Literal["tiny_conv", "time_conv"] = setting(
+        "tiny_conv", "the network; time_conv is smaller, quicker and more often right"
+    )
     preprocess: Literal["micro", "average"] = setting("micro", "features: 40 or 43 a frame")
     window_stride_ms: float = setting(20.0, "milliseconds between frames", low=10, high=40)
     quantize: bool = setting(True, "learn with int8 rounding in the loop")
@@ -312,6 +314,12 @@ def _check_upstream(config: Config, path: Path) -> None:
         raise ConfigError(
             f'{path}: machine.recipe = "upstream" trains on one source of recordings',
             "set data.folder or data.archive, and data.synthetic_clips = 0",
+        )
+    if config.train.model_architecture != "tiny_conv":
+        raise ConfigError(
+            f'{path}: machine.recipe = "upstream" has no train.model_architecture = '
+            f'"{config.train.model_architecture}"',
+            'set train.model_architecture = "tiny_conv"',
         )
     if config.train.optimizer == "adam":
         raise ConfigError(

@@ -55,7 +55,7 @@ def test_nodes_bear_upstreams_names(tmp_path):
     assert ops["MatMul"] == "MatMul"
     assert ops["labels_softmax"] == "Softmax"
     assert graph.node[-1].name == "labels_softmax"
-    assert {ops[name] for name in models.WEIGHTS} == {"Const"}
+    assert {ops[name] for name in models.weight_names()} == {"Const"}
     assert not any("Variable" in op for op in ops.values())
     assert not graph.library.function
 
@@ -85,7 +85,7 @@ def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
 
 def test_a_float_checkpoint_of_upstream_freezes(tmp_path):
     """Weights under upstream's names are enough where nothing is quantised."""
-    weights = {name: trained()[name] for name in models.WEIGHTS}
+    weights = {name: trained()[name] for name in models.weight_names()}
     graph = tf.compat.v1.GraphDef.FromString(
         frozen(tmp_path, save(tmp_path, weights), "--quantize=0")
     )
@@ -116,6 +116,6 @@ def test_words_in_another_order_are_refused(tmp_path):
 
 def test_ranges_are_needed_to_quantise(tmp_path):
     """A float training cannot be frozen as if it had been quantised."""
-    weights = {name: trained()[name] for name in models.WEIGHTS}
+    weights = {name: trained()[name] for name in models.weight_names()}
     with pytest.raises(DataError, match="holds no relu_max"):
         frozen(tmp_path, save(tmp_path, weights))

@@ -22,7 +22,16 @@ def state() -> dict[str, tf.Variable]:
 def test_tiny_conv_has_its_known_size():
     """8 filters of 10 × 8 and a dense layer of 4000 × labels, which is what fits the chip."""
     sizes = {name: value.size for name, value in models.initial(MICRO, 4, seed=0).items()}
-    assert [sizes[name] for name in models.WEIGHTS] == [640, 8, 16000, 4]
+    assert [sizes[name] for name in models.weight_names()] == [640, 8, 16000, 4]
+
+
+def test_time_conv_has_its_known_size():
+    """Three convolutions over time behind a small one over frequency: 13,020 weights."""
+    values = models.initial(MICRO, 4, 0, "time_conv")
+    assert values["second_weights"].shape == (3, 1, 80, 24)
+    assert models.hidden_size(MICRO, "time_conv") == 32
+    assert sum(values[name].size for name in models.weight_names("time_conv")) == 13_020
+    assert models.range_names("time_conv")[:2] == ("relu_max", "second_relu_max")
 
 
 def test_weights_start_from_the_seed():
@@ -30,7 +39,7 @@ def test_weights_start_from_the_seed():
     first, again, other = (models.initial(MICRO, 4, seed)["first_weights"] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert np.abs(first).max() <= 2 * models.WEIGHT_DEVIATION
+    assert np.abs(first).max() <= 2 * models.ARCHITECTURES["tiny_conv"].deviation
 
 
 def test_quantised_weights_lie_on_a_symmetric_grid(state):
@@ -56,14 +65,14 @@ def test_ranges_forget_their_beginning(state):
     """After the first step an activation's range is that step's, and later ones blend in."""
     for step, seen in ((1, 10.0), (2, 20.0)):
         observing = models.Observing(MICRO, state, tf.constant(step))
-        observing.relu(tf.constant([0.0, seen]))
+        observing.relu(tf.constant([0.0, seen]), "relu_max")
     assert state["relu_max"].numpy() == pytest.approx(15)
 
 
 @pytest.mark.parametrize("optimizer", optimizers.MEMORIES)
 def test_every_optimizer_learns(features, state, optimizer):
     """A few steps against one batch lower its loss, though weights are rounded."""
-    weights = {name: state[name] for name in models.WEIGHTS}
+    weights = {name: state[name] for name in models.weight_names()}
     memories = optimizers.initial(optimizer, {name: w.numpy() for name, w in weights.items()})
     state |= {name: tf.Variable(value) for name, value in memories.items()}
     labels = np.arange(16) % 4

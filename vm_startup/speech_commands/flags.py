@@ -85,7 +85,12 @@ def freezer() -> argparse.ArgumentParser:
     add_audio(parser)
     add_model(parser)
     flag = parser.add_argument
-    flag("--clip_stride_ms", type=int, default=30, help="taken as upstream's; tiny_conv has no use")
+    flag(
+        "--clip_stride_ms",
+        type=int,
+        default=30,
+        help="taken as upstream's; no network has a use for it",
+    )
     flag("--output_file", required=True, help="where to write the frozen graph")
     flag("--save_format", default="graph_def", choices=["graph_def"])
     return parser

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runtime.speak()
     values = checkpoint.load(flags.start_checkpoint)
     check(values, flags, settings)
-    graph = inference_graph(values, settings, flags.quantize)
+    graph = inference_graph(values, settings, flags.quantize, flags.model_architecture)
     output = Path(flags.output_file)
     output.parent.mkdir(parents=True, exist_ok=True)
     results.write_bytes(output, graph.SerializeToString(deterministic=True))
@@ -46,8 +46,8 @@ def check(values: Mapping[str, np.ndarray], flags, settings: AudioSettings) -> N
                 f"--{name}={trained[name]}, not {getattr(flags, name)}."
             )
     words = flags.wanted_words.split(",")
-    expected = models.initial(settings, label_count=2 + len(words), seed=0)
-    names = models.WEIGHTS + (models.RANGES if flags.quantize else ())
+    expected = models.initial(settings, 2 + len(words), 0, flags.model_architecture)
+    names = constants(flags.model_architecture, flags.quantize)
     for name in names:
         if name not in values:
             raise DataError(f"the checkpoint {flags.start_checkpoint} holds no {name}.")
@@ -58,18 +58,26 @@ def check(values: Mapping[str, np.ndarray], flags, settings: AudioSettings) -> N
             )
 
 
+def constants(architecture: str, quantize: bool) -> tuple[str, ...]:
+    """What a graph needs of a checkpoint."""
+    ranges = models.range_names(architecture) if quantize else ()
+    return models.weight_names(architecture) + ranges
+
+
 def inference_graph(
-    values: Mapping[str, np.ndarray], settings: AudioSettings, quantize: bool
+    values: Mapping[str, np.ndarray],
+    settings: AudioSettings,
+    quantize: bool,
+    architecture: str = "tiny_conv",
 ) -> tf.compat.v1.GraphDef:
     """The graph with a checkpoint's values as constants; the same bytes for the same values."""
     with tf.Graph().as_default() as graph:
         features = tf.reshape(front_end(settings), [-1, settings.size], name="Reshape")
-        constants = {
-            name: tf.constant(values[name], name=name)
-            for name in models.WEIGHTS + (models.RANGES if quantize else ())
+        held = {
+            name: tf.constant(values[name], name=name) for name in constants(architecture, quantize)
         }
-        numbers = Frozen(settings, constants) if quantize else models.Exact()
-        logits = models.logits(features, constants, settings, numbers)
+        numbers = Frozen(settings, held) if quantize else models.Exact()
+        logits = models.logits(features, held, settings, numbers, architecture=architecture)
         tf.nn.softmax(logits, name="labels_softmax")
     return graph.as_graph_def()
 

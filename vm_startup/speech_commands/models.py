@@ -1,50 +1,140 @@
-"""tiny_conv: ten frames by eight frequencies seen at a time, then one vote per label.
+"""The networks: a stack of convolutions over a picture of sound, then one vote per label.
 
-    picture [frames, width] → conv 10 × 8, 8 filters, stride 2 × 2 → ReLU → dense → logits
+    tiny_conv  picture [frames, width] → conv 10 × 8, 8 filters, stride 2 × 2 → dense → logits
+    time_conv  picture → conv 5 × 8, 8 filters, stride 2 × 4 → frequencies become channels
+               → conv 3, 24 → conv 5, 24, stride 2 → conv 5, 32, stride 2, over time alone
+               → average over time → dense → logits
 
-Training sees every number as eight bits will hold it, so that conversion loses almost nothing:
-weights on a grid symmetric about zero, activations on grids that follow the observed extremes.
+A ReLU follows every convolution. Training sees every number as eight bits will hold it, so that
+conversion loses almost nothing: weights on a grid symmetric about zero, activations on grids that
+follow the observed extremes.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from .settings import AudioSettings
 
-ARCHITECTURES = ("tiny_conv",)
-
-FILTER_HEIGHT, FILTER_WIDTH, FILTERS, STRIDE = 10, 8, 8, 2
-WEIGHT_DEVIATION = 0.01  # of the truncated normal distribution that weights start from
 RANGE_DECAY = 0.99  # share of an activation range that survives a step
-
-WEIGHTS = ("first_weights", "first_bias", "final_fc_weights", "final_fc_bias")  # upstream's names
-RANGES = ("relu_max", "logits_min", "logits_max")
+TRUNCATED = 0.88  # standard deviation of a normal distribution cut off at two of its own
 
 Values = Mapping[str, tf.Tensor | tf.Variable | np.ndarray]
 
 
-def hidden_size(settings: AudioSettings) -> int:
-    """Numbers between convolution and dense layer: 25 × 20 × 8 = 4000 for 49 × 40 features."""
-    return -(-settings.frames // STRIDE) * -(-settings.width // STRIDE) * FILTERS
+@dataclass(frozen=True)
+class Layer:
+    """A convolution that keeps its input's size but for the stride; `name` begins its weights'."""
+
+    name: str
+    height: int  # frames seen at a time
+    width: int  # frequencies seen at a time; 1 = all of them, as channels
+    filters: int
+    stride: tuple[int, int] = (1, 1)  # frames, frequencies
+
+    @property
+    def range(self) -> str:
+        """The name of the largest value after the ReLU."""
+        return "relu_max" if self.name == "first" else f"{self.name}_relu_max"
 
 
-def initial(settings: AudioSettings, label_count: int, seed: int) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Architecture:
+    """One network, whatever the size of its picture."""
+
+    layers: tuple[Layer, ...]
+    averaged: bool  # over time, before the dense layer
+    dropout: float  # share of the dense layer's input that each training step ignores
+    deviation: float = 0.0  # of the weights at the start; 0 = by each layer's inputs (He et al.)
+    first_share: float = 1.0  # of that deviation in the first layer, as features reach to 26
+    centred: bool = False  # starts as if it were shown features less their mean
+
+
+ARCHITECTURES = {
+    "tiny_conv": Architecture(
+        layers=(Layer("first", 10, 8, 8, (2, 2)),),
+        averaged=False,
+        dropout=0.5,
+        deviation=0.01,
+    ),
+    "time_conv": Architecture(
+        layers=(
+            Layer("first", 5, 8, 8, (2, 4)),
+            Layer("second", 3, 1, 24),
+            Layer("third", 5, 1, 24, (2, 1)),
+            Layer("fourth", 5, 1, 32, (2, 1)),
+        ),
+        averaged=True,
+        dropout=0.2,
+        first_share=1 / 6,
+        centred=True,
+    ),
+}
+
+
+def weight_names(architecture: str = "tiny_conv") -> tuple[str, ...]:
+    """What is learned; tiny_conv's names are upstream's."""
+    layers = [layer.name for layer in ARCHITECTURES[architecture].layers] + ["final_fc"]
+    return tuple(f"{name}_{kind}" for name in layers for kind in (("weights", "bias")))
+
+
+def range_names(architecture: str = "tiny_conv") -> tuple[str, ...]:
+    """What is observed of activations."""
+    layers = ARCHITECTURES[architecture].layers
+    return (*(layer.range for layer in layers), "logits_min", "logits_max")
+
+
+def shapes(
+    settings: AudioSettings, architecture: str = "tiny_conv"
+) -> Iterator[tuple[Layer, tuple[int, int, int], tuple[int, int, int]]]:
+    """Each layer with what it is given and what it makes: (frames, frequencies, channels)."""
+    given = (settings.frames, settings.width, 1)
+    for layer in ARCHITECTURES[architecture].layers:
+        if layer.width == 1:
+            given = (given[0], 1, given[1] * given[2])
+        rows, columns = (-(-given[i] // layer.stride[i]) for i in (0, 1))
+        made = (rows, columns, layer.filters)
+        yield layer, given, made
+        given = made
+
+
+def hidden_size(settings: AudioSettings, architecture: str = "tiny_conv") -> int:
+    """Numbers that the dense layer is given: 25 × 20 × 8 = 4000 or 32 for 49 × 40 features."""
+    *_, (_, _, made) = shapes(settings, architecture)
+    return made[-1] if ARCHITECTURES[architecture].averaged else math.prod(made)
+
+
+def initial(
+    settings: AudioSettings, label_count: int, seed: int, architecture: str = "tiny_conv"
+) -> dict[str, np.ndarray]:
     """Fresh weights and activation ranges, the same for the same seed."""
-    shapes = {
-        "first_weights": (FILTER_HEIGHT, FILTER_WIDTH, 1, FILTERS),
-        "final_fc_weights": (hidden_size(settings), label_count),
+    forms = {
+        f"{layer.name}_weights": (layer.height, layer.width, given[2], layer.filters)
+        for layer, given, _ in shapes(settings, architecture)
     }
+    forms["final_fc_weights"] = (hidden_size(settings, architecture), label_count)
     values = {
         name: tf.random.stateless_truncated_normal(
-            shape, [seed, index], stddev=WEIGHT_DEVIATION
+            form, [seed, index], stddev=_deviation(architecture, name, form)
         ).numpy()
-        for index, (name, shape) in enumerate(shapes.items())
+        for index, (name, form) in enumerate(forms.items())
     }
-    values["first_bias"] = np.zeros(FILTERS, np.float32)
-    values["final_fc_bias"] = np.zeros(label_count, np.float32)
-    return values | {name: np.zeros((), np.float32) for name in RANGES}
+    for name, form in forms.items():
+        values[name.replace("weights", "bias")] = np.zeros(form[-1], np.float32)
+    return values | {name: np.zeros((), np.float32) for name in range_names(architecture)}
+
+
+def _deviation(architecture: str, name: str, form: tuple[int, ...]) -> float:
+    """Of the distribution that a layer's weights start from, before its ends are cut off."""
+    start = ARCHITECTURES[architecture]
+    if start.deviation:
+        return start.deviation
+    gain = 1.0 if name == "final_fc_weights" else 2.0  # a ReLU halves what passes
+    share = start.first_share if name == "first_weights" else 1.0
+    return share * math.sqrt(gain / math.prod(form[:-1])) / TRUNCATED
 
 
 class Exact:
@@ -56,7 +146,7 @@ class Exact:
     def weights(self, weights: tf.Tensor) -> tf.Tensor:
         return weights
 
-    def relu(self, hidden: tf.Tensor) -> tf.Tensor:
+    def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
         return hidden
 
     def logits(self, logits: tf.Tensor) -> tf.Tensor:
@@ -83,8 +173,8 @@ class Quantized:
         """The weight farthest from zero, which the grid's last step stands for."""
         return tf.stop_gradient(tf.reduce_max(tf.abs(weights)))
 
-    def relu(self, hidden: tf.Tensor) -> tf.Tensor:
-        return tf.quantization.fake_quant_with_min_max_vars(hidden, 0.0, self._ranges["relu_max"])
+    def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
+        return tf.quantization.fake_quant_with_min_max_vars(hidden, 0.0, self._ranges[name])
 
     def logits(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.quantization.fake_quant_with_min_max_vars(
@@ -101,9 +191,9 @@ class Observing(Quantized):
         step = tf.cast(step, tf.float32)
         self._decay = tf.minimum(RANGE_DECAY, (step - 1.0) / step)
 
-    def relu(self, hidden: tf.Tensor) -> tf.Tensor:
-        self._follow("relu_max", tf.reduce_max(hidden))
-        return super().relu(hidden)
+    def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
+        self._follow(name, tf.reduce_max(hidden))
+        return super().relu(hidden, name)
 
     def logits(self, logits: tf.Tensor) -> tf.Tensor:
         self._follow("logits_min", tf.reduce_min(logits))
@@ -121,17 +211,24 @@ def logits(
     settings: AudioSettings,
     numbers: Exact | Quantized,
     kept: tf.Tensor | None = None,
+    architecture: str = "tiny_conv",
 ) -> tf.Tensor:
     """The network: features float32 [n, size] → logits float32 [n, labels].
 
     `kept` (float32 [n, hidden_size]) is dropout's mask, already scaled; None keeps everything.
     """
     shape = [-1, settings.frames, settings.width, 1]
-    picture = tf.reshape(numbers.input(features), shape, name="Reshape_1")
-    filters = numbers.weights(weights["first_weights"])
-    hidden = tf.nn.conv2d(picture, filters, STRIDE, "SAME", name="Conv2D")
-    hidden = numbers.relu(tf.nn.relu(hidden + weights["first_bias"], name="Relu"))
-    hidden = tf.reshape(hidden, [-1, hidden_size(settings)], name="Reshape_2")
+    hidden = tf.reshape(numbers.input(features), shape, name="Reshape_1")
+    for layer, given, _ in shapes(settings, architecture):
+        if tuple(hidden.shape[1:]) != given:
+            hidden = tf.reshape(hidden, [-1, *given], name="Frequencies")
+        filters = numbers.weights(weights[f"{layer.name}_weights"])
+        hidden = tf.nn.conv2d(hidden, filters, layer.stride, "SAME", name="Conv2D")
+        hidden = tf.nn.relu(hidden + weights[f"{layer.name}_bias"], name="Relu")
+        hidden = numbers.relu(hidden, layer.range)
+    if ARCHITECTURES[architecture].averaged:
+        hidden = tf.nn.avg_pool2d(hidden, [hidden.shape[1], 1], 1, "VALID", name="AvgPool")
+    hidden = tf.reshape(hidden, [-1, hidden_size(settings, architecture)], name="Reshape_2")
     if kept is not None:
         hidden *= kept
     votes = tf.matmul(hidden, numbers.weights(weights["final_fc_weights"]), name="MatMul")

@@ -25,7 +25,6 @@ from .summaries import Curves
 EVALUATION_BATCH = 500
 SAY_SECONDS = 0.5  # at most two lines a second, so that a log stays readable
 SAVE_SECONDS = 60  # what a machine that is taken away costs at most, however long steps take
-DROPOUT = 0.5  # share of the hidden layer that each step ignores, as upstream
 
 # What a checkpoint may differ in from the training that goes on with it: where things lie, how long
 # and how fast to train, and what is said on the way.
@@ -96,14 +95,23 @@ class Trainer:
         self, flags: argparse.Namespace, settings: AudioSettings, data: dataset.Dataset
     ) -> None:
         self.flags, self.settings, self.data = flags, settings, data
+        self.architecture = flags.model_architecture
+        self.names = models.weight_names(self.architecture)
         self.step = 0
-        values = models.initial(settings, len(data.labels), flags.seed)
-        values |= optimizers.initial(flags.optimizer, {n: values[n] for n in models.WEIGHTS})
+        self.held_out = verdict.hold_out(flags, settings, data)
+        self.mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
+        values = models.initial(settings, len(data.labels), flags.seed, self.architecture)
+        if models.ARCHITECTURES[self.architecture].centred:
+            values["first_bias"] -= self.mean * values["first_weights"].sum((0, 1, 2))
+        values |= optimizers.initial(flags.optimizer, {n: values[n] for n in self.names})
         self.state = {name: tf.Variable(value, name=name) for name, value in values.items()}
         self.learn = tf.function(self._learn, reduce_retracing=True)
         self.answer = tf.function(self._answer, reduce_retracing=True)
-        self.held_out = verdict.hold_out(flags, settings, data)
-        self.mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
+
+    @property
+    def dropout(self) -> float:
+        """The share of the dense layer's input that each step ignores."""
+        return models.ARCHITECTURES[self.architecture].dropout
 
     @property
     def steps(self) -> int:
@@ -205,18 +213,19 @@ class Trainer:
 
     def _dropout(self) -> np.ndarray:
         """Which hidden numbers this step keeps: bool [batch, hidden]."""
-        shape = (self.flags.batch_size, models.hidden_size(self.settings))
+        size = models.hidden_size(self.settings, self.architecture)
         rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
-        return rng.integers(256, size=shape, dtype=np.uint8) >= 256 * DROPOUT
+        drawn = rng.integers(256, size=(self.flags.batch_size, size), dtype=np.uint8)
+        return drawn >= 256 * self.dropout
 
     def _learn(self, features, labels, kept, rate, step):
         numbers = models.Exact()
         if self.flags.quantize:
             numbers = models.Observing(self.settings, self.state, step)
-        weights = {name: self.state[name] for name in models.WEIGHTS}
+        weights = {name: self.state[name] for name in self.names}
         with tf.GradientTape() as tape:
-            scaled = tf.cast(kept, tf.float32) / (1 - DROPOUT)
-            logits = models.logits(features, weights, self.settings, numbers, scaled)
+            scaled = tf.cast(kept, tf.float32) / (1 - self.dropout)
+            logits = self._logits(features, weights, numbers, scaled)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses)
         gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
@@ -283,9 +292,12 @@ class Trainer:
         numbers = models.Exact()
         if self.flags.quantize and not exact:
             numbers = models.Quantized(self.settings, self.state)
-        logits = models.logits(features, self.state, self.settings, numbers)
+        logits = self._logits(features, self.state, numbers)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.argmax(logits, 1), losses
+
+    def _logits(self, features, weights, numbers, kept=None):
+        return models.logits(features, weights, self.settings, numbers, kept, self.architecture)
 
 
 def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
