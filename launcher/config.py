@@ -67,7 +67,7 @@ class Train:
     """How the model is trained; each key is the trainer's flag of the same name."""
 
     model_architecture: Literal["tiny_conv", "time_conv"] = setting(
-        "tiny_conv", "the network; time_conv is smaller, quicker and more often right"
+        "tiny_conv", "the network; time_conv convolves over time, is smaller and quicker"
     )
     preprocess: Literal["micro", "average"] = setting("micro", "features: 40 or 43 a frame")
     window_stride_ms: float = setting(20.0, "milliseconds between frames", low=10, high=40)
