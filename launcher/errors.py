@@ -33,6 +33,10 @@ class LauncherError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def to_json(self) -> dict:
+        """The error for a script."""
+        return {"error": str(self), "hint": self.hint, "exit_code": self.exit_code}
+
 
 class UsageError(LauncherError):
     """The command line asks for something that cannot be."""

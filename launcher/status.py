@@ -32,13 +32,13 @@ def everything(project: str = "") -> dict:
         try:
             machines += [_machine(rental) for rental in backend.rentals()]
         except LauncherError as error:  # the jobs here can be shown all the same
-            unseen.append({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+            unseen.append(error.to_json())
     jobs_here = []
     for folder in control.all_jobs():
         try:
             jobs_here.append(one(folder))
         except LauncherError as error:  # its record is damaged
-            unseen.append({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+            unseen.append(error.to_json())
     return {"jobs": jobs_here, "machines": machines, "unseen": unseen}
 
 

@@ -89,7 +89,7 @@ def _follow(work: "Work", machine: Machine, patience: Patience) -> None:
     plan = Plan(**work.job.plan)
     log = work.folder / LOG
     for _ in range(STARTS):
-        if not _is_under_way(work):
+        if work.job.script != "started":
             _start(work, machine, plan, log)
         code = _read_to_end(work, machine, plan, log, patience)
         if code == 0:
@@ -128,10 +128,6 @@ def pull(work: "Work", machine: Machine) -> None:
             patience.wait(machine, error)
     work.ledger.append("pulled", sha256=sums)
     shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
-
-
-def _is_under_way(work: "Work") -> bool:
-    return work.job.script == "started"
 
 
 def _start(work: "Work", machine: Machine, plan: Plan, log: Path) -> None:
