@@ -76,6 +76,16 @@ class Train:
         (1500,), "steps of each stage; 100 clips a step", low=1, high=1_000_000
     )
     learning_rate: tuple[float, ...] = setting((0.001,), "one for each stage", low=1e-7, high=10)
+    schedule: Literal["stages", "cosine"] | None = setting(
+        None, "stages or cosine, a fall to zero; '' = as suits the network, also in the next five"
+    )
+    warm_up: float | None = setting(None, "part of the steps to the full rate", low=0, high=1)
+    label_smoothing: float | None = setting(
+        None, "part of each label that is spread over all", low=0, high=0.9
+    )
+    dropout: float | None = setting(None, "part of the last layer's input ignored", low=0, high=0.9)
+    time_mask: float | None = setting(None, "frames hidden at most", low=0, high=1000)
+    frequency_mask: float | None = setting(None, "channels hidden at most", low=0, high=1000)
     optimizer: Literal["adam", "momentum", "gradient_descent"] = setting("adam", "the optimiser")
     batch_size: int = setting(100, "clips a step", low=1, high=10_000)
     echo: int = setting(
@@ -251,7 +261,7 @@ def _value(value: Any, kind: Any, spec: Field, where: str, key: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if hasattr(kind, "__dataclass_fields__"):
         return _build(kind, value, where, key + ".")
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):  # the latter of Literal | None
         return None if value == "" else _value(value, args[0], spec, where, key)
     if origin is tuple:
         items = value if isinstance(value, list) else [value]

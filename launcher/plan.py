@@ -22,6 +22,9 @@ RESULTS = {
     "test_features.npz": 128 << 20,
 }
 
+# What the trainer chooses by the network where the config says nothing.
+RECIPE = ("schedule", "warm_up", "label_smoothing", "dropout", "time_mask", "frequency_mask")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -181,6 +184,7 @@ def _training_flags(config: Config) -> dict:
         "unknown_percentage": words.unknown_percentage,
         "how_many_training_steps": train.how_many_training_steps,
         "learning_rate": train.learning_rate,
+        **{name: getattr(train, name) for name in RECIPE if getattr(train, name) is not None},
         "optimizer": train.optimizer,
         "batch_size": train.batch_size,
         "echo": train.echo,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.augment import Background, augment, shift
+from vm_startup.speech_commands.augment import Background, augment, mask, shift
 
 SAMPLES = 200
 NOTHING = Background([], SAMPLES)
@@ -85,3 +85,17 @@ def test_the_same_stream_gives_the_same_clips(clips, hiss):
     """Augmentation depends on its random stream alone."""
     assert np.array_equal(run(clips, hiss, time_shift=20), run(clips, hiss, time_shift=20))
     assert not np.array_equal(run(clips, hiss, seed=3), run(clips, hiss, seed=4))
+
+
+def test_a_mask_hides_one_stripe_of_each_way():
+    """Rows and columns of zeros, next to one another, no more than asked; the rest is untouched."""
+    pictures = np.ones((200, 20, 10), np.float32)
+    seen = mask(pictures, np.random.default_rng(0), frames=6, channels=3)
+    rows, columns = ~seen.any(2), ~seen.any(1)
+    assert rows.sum(1).max() == 6
+    assert columns.sum(1).max() == 3
+    assert (np.abs(np.diff(rows, axis=1, prepend=0, append=0)).sum(1) <= 2).all()
+    visible = ~rows[:, :, np.newaxis] & ~columns[:, np.newaxis, :]
+    assert np.array_equal(seen, visible.astype(np.float32))
+    assert rows[:, 1:].any(0).all()
+    assert columns[:, 1:].any(0).all()

@@ -92,3 +92,12 @@ def test_no_unknown_words_are_needed(data):
     only = Dataset(data.labels, [], {"training": wanted})
     labels = np.concatenate([labels for _, labels in take(only, 1, 20)])
     assert set(labels) == {0, 2, 3}
+
+
+def test_masks_hide_part_of_a_picture(data):
+    """The same clips are drawn, and nothing but zeros is put in their place."""
+    whole, masked = take(data, 1, 4), take(data, 1, 4, time_mask=9, frequency_mask=9)
+    for (features, labels), (seen, labels_seen) in zip(whole, masked, strict=True):
+        assert np.array_equal(labels, labels_seen)
+        assert ((seen == features) | (seen == 0)).all()
+        assert (seen != features).any()

@@ -74,3 +74,21 @@ def test_some_clips_are_left_to_train():
     flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
     with pytest.raises(DataError, match="no clip to train"):
         command_line.check_training(flags)
+
+
+def test_each_network_has_its_recipe():
+    """time_conv is trained as experiments found best, tiny_conv as upstream trains it."""
+    ours = command_line.training(["--model_arch=time_conv"])
+    assert (ours.optimizer, ours.schedule, ours.learning_rate) == ("adam", "cosine", [0.002])
+    assert (ours.dropout, ours.time_mask, ours.frequency_mask) == (0.2, 6, 5)
+    theirs = command_line.training([])
+    assert vars(theirs) == vars(command_line.trainer().parse_args([]))
+    assert (theirs.dropout, theirs.label_smoothing, theirs.time_mask) == (0.5, 0, 0)
+
+
+def test_what_is_said_goes_before_a_recipe():
+    """Flags given explicitly mean what they mean for every network."""
+    said = ["--optimizer=gradient_descent", "--schedule=stages", "--dropout=0.5", "--warm_up=0"]
+    flags = command_line.training(["--model_architecture=time_conv", *said])
+    assert (flags.optimizer, flags.schedule) == ("gradient_descent", "stages")
+    assert (flags.dropout, flags.warm_up) == (0.5, 0)

@@ -69,6 +69,21 @@ def test_ranges_forget_their_beginning(state):
     assert state["relu_max"].numpy() == pytest.approx(15)
 
 
+def test_a_stage_keeps_its_rate():
+    """Without warm-up and cosine the rates are upstream's, stage by stage."""
+    rates = [optimizers.rate(step, [2, 2], [0.1, 0.01], "stages", 0) for step in (1, 2, 3, 4)]
+    assert rates == [0.1, 0.1, 0.01, 0.01]
+
+
+def test_a_cosine_rises_and_falls():
+    """The rate grows evenly over the warm-up, then falls to next to nothing."""
+    rates = [optimizers.rate(step, [100], [0.1], "cosine", 0.1) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(0.01, rel=0.01)
+    assert max(rates) == rates[9]
+    assert rates[49] == pytest.approx(0.1 * 0.503)
+    assert 0 < rates[-1] < 0.001
+
+
 @pytest.mark.parametrize("optimizer", optimizers.MEMORIES)
 def test_every_optimizer_learns(features, state, optimizer):
     """A few steps against one batch lower its loss, though weights are rounded."""

@@ -1,4 +1,4 @@
-"""Time shift and background noise, as upstream draws them, on whole batches of clips."""
+"""Time shift and background noise as upstream draws them, and masks, on whole batches of clips."""
 
 from collections.abc import Sequence
 
@@ -65,3 +65,24 @@ def shift(audio: np.ndarray, rng: np.random.Generator, limit: int) -> np.ndarray
     padded = np.pad(audio, ((0, 0), (limit, limit)))
     offset = limit - rng.integers(-limit, limit, len(audio))
     return sliding_window_view(padded, samples, axis=1)[np.arange(len(audio)), offset]
+
+
+def mask(
+    pictures: np.ndarray, rng: np.random.Generator, *, frames: float, channels: float
+) -> np.ndarray:
+    """Pictures (float32 [n, rows, columns]) with a stripe of each way set to zero.
+
+    A stripe is up to `frames` rows or up to `channels` columns wide, and begins anywhere.
+    """
+    _, rows, columns = pictures.shape
+    hidden_rows = _stripes(len(pictures), rows, frames, rng)[:, :, np.newaxis]
+    hidden_columns = _stripes(len(pictures), columns, channels, rng)[:, np.newaxis, :]
+    return np.where(hidden_rows | hidden_columns, np.float32(0), pictures)
+
+
+def _stripes(how_many: int, size: int, widest: float, rng: np.random.Generator) -> np.ndarray:
+    """Which of `size` places each stripe covers: bool [how_many, size]."""
+    start = rng.uniform(0, size, (how_many, 1))
+    end = start + rng.uniform(0, widest, (how_many, 1))
+    places = np.arange(size)
+    return (start <= places) & (places < end)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import dataset, features
-from .augment import Background, augment
+from .augment import Background, augment, mask
 from .settings import AudioSettings
 
 ROUND = 60  # steps whose clips are prepared together; 60 batches of 100 are 47 MB of features
 
 # Each use of chance has a stream of its own, so that changing one leaves the others as they were.
-CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE = range(5)
+CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE, MASKS = range(6)
 
 
 def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
@@ -34,6 +34,8 @@ class Recipe:
     time_shift: int  # samples either way
     background_volume: float
     background_frequency: float
+    time_mask: float = 0.0  # frames hidden at most, afresh at each use
+    frequency_mask: float = 0.0  # channels, likewise
 
 
 class Batches:
@@ -56,21 +58,34 @@ class Batches:
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = ahead.submit(self._round, first)
             for index in itertools.count(first + 1):
-                pictures, labels, order = coming.result()
+                pictures, labels = coming.result()
                 coming = ahead.submit(self._round, index)
-                for picked in order[skip:]:
-                    yield pictures[picked], labels[picked]
+                yield from zip(pictures[skip:], labels[skip:], strict=True)
                 skip = 0
 
-    def _round(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A round's features, labels and, for each of its steps, which of them to take."""
+    def _round(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The features and labels of each step of a round: [ROUND, batch, …]."""
         per_round = -(-ROUND // self._recipe.echo)
         parts = [self._fresh(index * per_round + part) for part in range(per_round)]
         pictures, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
         rng = stream(self._recipe.seed, ORDER, index)
         order = [rng.permutation(len(labels)) for _ in range(self._recipe.echo)]
         taken = np.concatenate(order)[: ROUND * self._recipe.batch_size]
-        return pictures, labels, taken.reshape(ROUND, -1)
+        shape = (ROUND, self._recipe.batch_size)
+        pictures = self._masked(pictures[taken], index)
+        return pictures.reshape(*shape, -1), labels[taken].reshape(shape)
+
+    def _masked(self, pictures: np.ndarray, index: int) -> np.ndarray:
+        """What the recipe leaves to be seen of a round's pictures."""
+        recipe = self._recipe
+        if not (recipe.time_mask or recipe.frequency_mask):
+            return pictures
+        return mask(
+            pictures.reshape(-1, self._settings.frames, self._settings.width),
+            stream(recipe.seed, MASKS, index),
+            frames=recipe.time_mask,
+            channels=recipe.frequency_mask,
+        )
 
     def _fresh(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """A batch of clips drawn and augmented with the stream of that index."""

@@ -4,6 +4,7 @@ Names may be cut short as long as they stay unmistakable: `--window_stride=20` i
 """
 
 import argparse
+from collections.abc import Sequence
 
 from . import optimizers
 from .errors import DataError
@@ -12,6 +13,22 @@ from .settings import RANGES, AudioSettings
 
 ARCHIVE = "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 WORDS = "yes,no,up,down,left,right,on,off,stop,go"
+
+# What a network is trained with where its flags say nothing: tiny_conv as upstream trains it.
+RECIPES = {
+    "tiny_conv": {},
+    "time_conv": {
+        "how_many_training_steps": [6000],
+        "learning_rate": [0.002],
+        "schedule": "cosine",
+        "warm_up": 0.03,
+        "optimizer": "adam",
+        "label_smoothing": 0.1,
+        "dropout": 0.2,
+        "time_mask": 6.0,
+        "frequency_mask": 5.0,
+    },
+}
 
 
 def boolean(text: str) -> bool:
@@ -77,6 +94,13 @@ def trainer() -> argparse.ArgumentParser:
     _add_data(parser)
     _add_training(parser)
     return parser
+
+
+def training(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The training's flags; those not given are what the network's recipe says."""
+    parser = trainer()
+    parser.set_defaults(**RECIPES[parser.parse_args(argv).model_architecture])
+    return parser.parse_args(argv)
 
 
 def freezer() -> argparse.ArgumentParser:
@@ -149,6 +173,13 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("--how_many_training_steps", type=numbers(int), default=[15000, 3000], metavar="N,N")
     flag("--learning_rate", type=numbers(float), default=[0.001, 0.0001], metavar="R,R")
+    schedules = optimizers.SCHEDULES
+    flag("--schedule", default="stages", choices=schedules, help="cosine: each rate falls to zero")
+    flag("--warm_up", type=number(float, 0, 1), default=0.0, help="share of steps to the full rate")
+    flag("--label_smoothing", type=number(float, 0, 0.9), default=0.0, help="share of a label")
+    flag("--dropout", type=number(float, 0, 0.9), default=0.5, help="of what the last layer sees")
+    flag("--time_mask", type=number(float, 0, 1000), default=0.0, help="frames hidden, at most")
+    flag("--frequency_mask", type=number(float, 0, 1000), default=0.0, help="channels, likewise")
     flag("--batch_size", type=number(int, 1, 10000), default=100)
     flag("--optimizer", default="gradient_descent", choices=optimizers.MEMORIES)
     flag("--seed", type=number(int, 0, 2**31 - 1), default=0, help="decides every random choice")

@@ -47,7 +47,6 @@ class Architecture:
 
     layers: tuple[Layer, ...]
     averaged: bool  # over time, before the dense layer
-    dropout: float  # share of the dense layer's input that each training step ignores
     deviation: float = 0.0  # of the weights at the start; 0 = by each layer's inputs (He et al.)
     first_share: float = 1.0  # of that deviation in the first layer, as features reach to 26
     centred: bool = False  # starts as if it were shown features less their mean
@@ -57,7 +56,6 @@ ARCHITECTURES = {
     "tiny_conv": Architecture(
         layers=(Layer("first", 10, 8, 8, (2, 2)),),
         averaged=False,
-        dropout=0.5,
         deviation=0.01,
     ),
     "time_conv": Architecture(
@@ -68,7 +66,6 @@ ARCHITECTURES = {
             Layer("fourth", 5, 1, 32, (2, 1)),
         ),
         averaged=True,
-        dropout=0.2,
         first_share=1 / 6,
         centred=True,
     ),

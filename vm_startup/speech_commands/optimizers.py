@@ -1,6 +1,7 @@
-"""How a gradient moves a weight: three classic rules."""
+"""How a gradient moves a weight, by three classic rules, and how far at each step."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,23 @@ ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
 # What each rule remembers about a weight, besides the weight.
 MEMORIES = {"gradient_descent": (), "momentum": ("momentum",), "adam": ("mean", "square")}
+
+SCHEDULES = ("stages", "cosine")
+LAST_SHARE = 0.003  # of the rate that a cosine ends at, so that the last steps still move
+
+
+def rate(
+    step: int, stages: Sequence[int], rates: Sequence[float], schedule: str, warm_up: float
+) -> float:
+    """The learning rate of a step (from 1), where stages of so many steps have these rates.
+
+    A "cosine" falls over all stages together; the first share `warm_up` of the steps rises to it.
+    """
+    ends = np.cumsum(stages)
+    full, done = rates[int(np.searchsorted(ends, step))], step / int(ends[-1])
+    if schedule == "cosine":
+        full *= 0.5 * (1 + math.cos(math.pi * done)) + LAST_SHARE
+    return full * min(1.0, done / warm_up) if warm_up else full
 
 
 def initial(optimizer: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

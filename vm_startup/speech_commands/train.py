@@ -30,7 +30,7 @@ SAVE_SECONDS = 60  # what a machine that is taken away costs at most, however lo
 # and how fast to train, and what is said on the way.
 FREE_FLAGS = {
     *("data_dir", "data_url", "data_sha256", "cache_dir", "train_dir", "summaries_dir"),
-    *("how_many_training_steps", "learning_rate", "start_checkpoint"),
+    *("how_many_training_steps", "learning_rate", "schedule", "warm_up", "start_checkpoint"),
     *("eval_step_interval", "save_step_interval", "check_nans", "verbosity"),
 }
 
@@ -39,7 +39,7 @@ MODEL_FLAGS = ("wanted_words", "model_architecture", "preprocess", "window_strid
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    flags = command_line.trainer().parse_args(argv)
+    flags = command_line.training(argv)
     command_line.check_training(flags)
     settings = command_line.audio_settings(flags)
     runtime.speak(flags.verbosity)
@@ -109,19 +109,15 @@ class Trainer:
         self.answer = tf.function(self._answer, reduce_retracing=True)
 
     @property
-    def dropout(self) -> float:
-        """The share of the dense layer's input that each step ignores."""
-        return models.ARCHITECTURES[self.architecture].dropout
-
-    @property
     def steps(self) -> int:
         """Steps in all."""
         return sum(self.flags.how_many_training_steps)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, from 1."""
-        ends = np.cumsum(self.flags.how_many_training_steps)
-        return self.flags.learning_rate[int(np.searchsorted(ends, step))]
+        flags = self.flags
+        stages = flags.how_many_training_steps, flags.learning_rate
+        return optimizers.rate(step, *stages, flags.schedule, flags.warm_up)
 
     # -- going on ---------------------------------------------------------------------------------
 
@@ -208,6 +204,8 @@ class Trainer:
             time_shift=int(flags.time_shift_ms * flags.sample_rate / 1000),
             background_volume=flags.background_volume,
             background_frequency=flags.background_frequency,
+            time_mask=flags.time_mask,
+            frequency_mask=flags.frequency_mask,
         )
         return batches.Batches(self.data, self.settings, recipe)
 
@@ -216,7 +214,7 @@ class Trainer:
         size = models.hidden_size(self.settings, self.architecture)
         rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
         drawn = rng.integers(256, size=(self.flags.batch_size, size), dtype=np.uint8)
-        return drawn >= 256 * self.dropout
+        return drawn >= 256 * self.flags.dropout
 
     def _learn(self, features, labels, kept, rate, step):
         numbers = models.Exact()
@@ -224,9 +222,9 @@ class Trainer:
             numbers = models.Observing(self.settings, self.state, step)
         weights = {name: self.state[name] for name in self.names}
         with tf.GradientTape() as tape:
-            scaled = tf.cast(kept, tf.float32) / (1 - self.dropout)
+            scaled = tf.cast(kept, tf.float32) / (1 - self.flags.dropout)
             logits = self._logits(features, weights, numbers, scaled)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            losses = smoothed(labels, logits, self.flags.label_smoothing)
             loss = tf.reduce_mean(losses)
         gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
         self._move(gradients, rate, step)
@@ -298,6 +296,15 @@ class Trainer:
 
     def _logits(self, features, weights, numbers, kept=None):
         return models.logits(features, weights, self.settings, numbers, kept, self.architecture)
+
+
+def smoothed(labels: tf.Tensor, logits: tf.Tensor, share: float) -> tf.Tensor:
+    """The cross entropy of each clip where a `share` of its label is spread over all labels."""
+    if not share:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    count = logits.shape[-1]
+    wanted = tf.one_hot(labels, count, 1 - share + share / count, share / count)
+    return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
 
 
 def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
