@@ -77,7 +77,7 @@ class Train:
     )
     learning_rate: tuple[float, ...] = setting((0.001,), "one for each stage", low=1e-7, high=10)
     schedule: Literal["stages", "cosine"] | None = setting(
-        None, "stages or cosine, a fall to zero; '' = as suits the network, also in the next five"
+        None, "stages or cosine, a fall to zero; '' = as suits the network, also in the next six"
     )
     warm_up: float | None = setting(None, "part of the steps to the full rate", low=0, high=1)
     label_smoothing: float | None = setting(
@@ -86,6 +86,9 @@ class Train:
     dropout: float | None = setting(None, "part of the last layer's input ignored", low=0, high=0.9)
     time_mask: float | None = setting(None, "frames hidden at most", low=0, high=1000)
     frequency_mask: float | None = setting(None, "channels hidden at most", low=0, high=1000)
+    augmentation: Literal["shift", "room"] | None = setting(
+        None, "shift or room, which varies speed, pitch, room, microphone and gain too"
+    )
     optimizer: Literal["adam", "momentum", "gradient_descent"] = setting("adam", "the optimiser")
     batch_size: int = setting(100, "clips a step", low=1, high=10_000)
     echo: int = setting(

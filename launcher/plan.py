@@ -23,7 +23,10 @@ RESULTS = {
 }
 
 # What the trainer chooses by the network where the config says nothing.
-RECIPE = ("schedule", "warm_up", "label_smoothing", "dropout", "time_mask", "frequency_mask")
+RECIPE = (
+    *("schedule", "warm_up", "label_smoothing", "dropout"),
+    *("time_mask", "frequency_mask", "augmentation"),
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from . import rooms
+
 SILENCE_VOLUME = 1.0  # silence is background at any volume up to full
 
 
@@ -40,20 +42,28 @@ def augment(
     time_shift: int,
     volume: float,
     frequency: float,
+    room: bool = False,
 ) -> np.ndarray:
     """Shifted and noisy copies of clips: int16 [n, samples] → int16 [n, samples].
 
     Each clip moves by up to `time_shift` samples either way, with zeros where nothing was. A share
     `frequency` of them gets background of a volume up to `volume`; those marked in `silent`
-    (bool [n]) get only background, at any volume. Sums are clamped, never wrapped.
+    (bool [n]) get only background, at any volume. With `room` speed, pitch, room, microphone and
+    gain vary as well, and silence is sometimes other noise or none. Sums are clamped, never
+    wrapped.
     """
-    wave = shift(audio, rng, time_shift).astype(np.float32)
+    spoken = rooms.respoken(audio, rng) if room else audio
+    wave = shift(spoken, rng, time_shift).astype(np.float32)
+    if room:
+        wave = rooms.recorded(wave, rng)
     wave[silent] = 0
     if background:
         gain = rng.uniform(0, volume, len(wave)) * (rng.uniform(0, 1, len(wave)) < frequency)
         gain = np.where(silent, rng.uniform(0, SILENCE_VOLUME, len(wave)), gain)
         gain = gain.astype(np.float32)
         wave += background.cut(len(wave), rng) * (gain * 32768)[:, np.newaxis]
+    if room:
+        wave[silent] = rooms.silences(wave[silent], rng)
     return np.clip(wave, -32768, 32767).astype(np.int16)
 
 

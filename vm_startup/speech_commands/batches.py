@@ -36,6 +36,7 @@ class Recipe:
     background_frequency: float
     time_mask: float = 0.0  # frames hidden at most, afresh at each use
     frequency_mask: float = 0.0  # channels, likewise
+    room: bool = False  # speed, pitch, room, microphone and gain vary, and silence more
 
 
 class Batches:
@@ -107,6 +108,7 @@ class Batches:
             time_shift=recipe.time_shift,
             volume=recipe.background_volume,
             frequency=recipe.background_frequency,
+            room=recipe.room,
         )
         labels = np.where(kind == dataset.SILENCE, dataset.SILENCE, self._label[clip])
         return features.extract(audio, self._settings), labels.astype(np.int32)

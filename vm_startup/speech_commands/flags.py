@@ -27,6 +27,7 @@ RECIPES = {
         "dropout": 0.2,
         "time_mask": 6.0,
         "frequency_mask": 5.0,
+        "augmentation": "room",
     },
 }
 
@@ -180,6 +181,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     flag("--dropout", type=number(float, 0, 0.9), default=0.5, help="of what the last layer sees")
     flag("--time_mask", type=number(float, 0, 1000), default=0.0, help="frames hidden, at most")
     flag("--frequency_mask", type=number(float, 0, 1000), default=0.0, help="channels, likewise")
+    flag(
+        "--augmentation",
+        default="shift",
+        choices=["shift", "room"],
+        help="room: speed, pitch, room, microphone and gain vary too",
+    )
     flag("--batch_size", type=number(int, 1, 10000), default=100)
     flag("--optimizer", default="gradient_descent", choices=optimizers.MEMORIES)
     flag("--seed", type=number(int, 0, 2**31 - 1), default=0, help="decides every random choice")

@@ -206,6 +206,7 @@ class Trainer:
             background_frequency=flags.background_frequency,
             time_mask=flags.time_mask,
             frequency_mask=flags.frequency_mask,
+            room=flags.augmentation == "room",
         )
         return batches.Batches(self.data, self.settings, recipe)
 
