@@ -24,7 +24,7 @@ def page() -> str:
 def _table(title: str, settings: type) -> str:
     rows = (_row(f) for f in fields(settings) if not is_dataclass(f.type))
     head = "| key | default | meaning |\n|---|---|---|\n"
-    return f"\n## {title}\n\n{settings.__doc__}\n\n{head}{''.join(rows)}"
+    return f"\n## {title}\n\n{" ".join(settings.__doc__.split())}\n\n{head}{''.join(rows)}"
 
 
 def _row(spec: Field) -> str:

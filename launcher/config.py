@@ -64,7 +64,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
-    """How the model is trained; each key is the trainer's flag of the same name."""
+    """How the model is trained; each key is the trainer's flag of the same name, and one that has
+    no default is chosen by the trainer to suit the network and the data."""
 
     model_architecture: Literal["tiny_conv", "time_conv"] = setting(
         "tiny_conv", "the network; time_conv convolves over time, is smaller and quicker"
@@ -72,13 +73,14 @@ class Train:
     preprocess: Literal["micro", "average"] = setting("micro", "features: 40 or 43 a frame")
     window_stride_ms: float = setting(20.0, "milliseconds between frames", low=10, high=40)
     quantize: bool = setting(True, "learn with int8 rounding in the loop")
-    how_many_training_steps: tuple[int, ...] = setting(
-        (1500,), "steps of each stage; 100 clips a step", low=1, high=1_000_000
+    how_many_training_steps: tuple[int, ...] | None = setting(
+        None, "steps of each stage; batch_size clips a step", low=1, high=1_000_000
     )
-    learning_rate: tuple[float, ...] = setting((0.001,), "one for each stage", low=1e-7, high=10)
-    schedule: Literal["stages", "cosine"] | None = setting(
-        None, "stages or cosine, a fall to zero; '' = as suits the network, also in the next six"
+    learning_rate: tuple[float, ...] | None = setting(None, "one a stage", low=1e-7, high=10)
+    optimizer: Literal["adam", "momentum", "gradient_descent"] | None = setting(
+        None, "adam, momentum or gradient_descent"
     )
+    schedule: Literal["stages", "cosine"] | None = setting(None, "stages or cosine, a fall to zero")
     warm_up: float | None = setting(None, "part of the steps to the full rate", low=0, high=1)
     label_smoothing: float | None = setting(
         None, "part of each label that is spread over all", low=0, high=0.9
@@ -89,11 +91,10 @@ class Train:
     augmentation: Literal["shift", "room"] | None = setting(
         None, "shift or room, which varies speed, pitch, room, microphone and gain too"
     )
-    optimizer: Literal["adam", "momentum", "gradient_descent"] = setting("adam", "the optimiser")
-    batch_size: int = setting(100, "clips a step", low=1, high=10_000)
-    echo: int = setting(
-        1, "uses of each augmented clip before it is drawn anew; more is quicker", low=1, high=100
+    echo: int | None = setting(
+        None, "uses of an augmented clip before it is drawn anew; more is quicker", low=1, high=100
     )
+    batch_size: int = setting(100, "clips a step", low=1, high=10_000)
     eval_step_interval: int = setting(250, "steps between validations", low=1, high=1_000_000)
     seed: int = setting(59185, "the same seed gives the same firmware", low=0, high=2**31 - 1)
 
@@ -295,7 +296,7 @@ def _scalar(value: Any, kind: type, spec: Field, where: str, key: str) -> Any:
 
 def _check_together(config: Config, path: Path) -> None:
     """What no single key can say of itself."""
-    data, train = config.data, config.train
+    data = config.data
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", config.name):
         raise ConfigError(
             f"{path}: name = {config.name!r} cannot name a machine",
@@ -306,17 +307,24 @@ def _check_together(config: Config, path: Path) -> None:
             f"{path}: [data] names no source of clips",
             "set data.folder, data.archive or data.synthetic_clips",
         )
-    if len(train.how_many_training_steps) != len(train.learning_rate):
-        raise ConfigError(
-            f"{path}: train.how_many_training_steps has {len(train.how_many_training_steps)} "
-            f"stages and train.learning_rate {len(train.learning_rate)}; they must agree"
-        )
+    _check_stages(config, path)
     if config.machine.recipe == "upstream":
         _check_upstream(config, path)
     if data.validation_percentage + data.testing_percentage > 80:
         raise ConfigError(
             f"{path}: data.validation_percentage and data.testing_percentage leave "
             "less than 20 % of the speakers to train on"
+        )
+
+
+def _check_stages(config: Config, path: Path) -> None:
+    """Steps and rates are lists of one length; the trainer's own have one stage."""
+    train = config.train
+    steps, rates = len(train.how_many_training_steps or "1"), len(train.learning_rate or "1")
+    if steps != rates:
+        raise ConfigError(
+            f"{path}: train.how_many_training_steps has {steps} stages and "
+            f"train.learning_rate {rates}; they must agree"
         )
 
 
@@ -333,6 +341,12 @@ def _check_upstream(config: Config, path: Path) -> None:
             f'{path}: machine.recipe = "upstream" has no train.model_architecture = '
             f'"{config.train.model_architecture}"',
             'set train.model_architecture = "tiny_conv"',
+        )
+    if bool(config.train.how_many_training_steps) != bool(config.train.learning_rate):
+        raise ConfigError(
+            f'{path}: machine.recipe = "upstream" takes train.how_many_training_steps and '
+            "train.learning_rate together",
+            "set both, or neither for [15000, 3000] steps at [0.001, 0.0001]",
         )
     if config.train.optimizer == "adam":
         raise ConfigError(

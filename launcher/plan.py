@@ -22,10 +22,10 @@ RESULTS = {
     "test_features.npz": 128 << 20,
 }
 
-# What the trainer chooses by the network where the config says nothing.
+# What the trainer chooses by the network and the data where the config says nothing.
 RECIPE = (
-    *("schedule", "warm_up", "label_smoothing", "dropout"),
-    *("time_mask", "frequency_mask", "augmentation"),
+    *("how_many_training_steps", "learning_rate", "optimizer", "schedule", "warm_up"),
+    *("label_smoothing", "dropout", "time_mask", "frequency_mask", "augmentation", "echo"),
 )
 
 
@@ -50,7 +50,7 @@ class Plan:
     firmware: dict[str, str]  # inference, convention, compiler
     wanted_words: list[str]
     window_stride_ms: float
-    total_steps: int
+    total_steps: int  # 0: the trainer's log tells
 
     def to_json(self) -> dict:
         """The plan as plain JSON values."""
@@ -78,7 +78,7 @@ def make(config: Config, job: str, source: str, quote: Quote) -> Plan:
         firmware=asdict(config.firmware),
         wanted_words=list(config.words.wanted),
         window_stride_ms=config.train.window_stride_ms,
-        total_steps=sum(config.train.how_many_training_steps),
+        total_steps=sum(config.train.how_many_training_steps or ()),
     )
 
 
@@ -149,9 +149,7 @@ def archive_url(archive: str) -> str:
 def _steps(config: Config) -> dict[str, str]:
     recipe = f"vm_startup/{config.machine.recipe}.sh"
     model = _flags(_model_flags(config))
-    last = sum(config.train.how_many_training_steps)
-    start = f"train/{config.train.model_architecture}.ckpt-{last}"
-    freeze = _flags({"start_checkpoint": start, "output_file": "results/tiny_conv.pb"})
+    freeze = _flags({"start_checkpoint": "train", "output_file": "results/tiny_conv.pb"})
     return {
         "set up": f"bash {recipe} setup",
         "train": f"bash {recipe} train {model} {_flags(_training_flags(config))}",
@@ -185,12 +183,8 @@ def _training_flags(config: Config) -> dict:
         "background_frequency": data.background_frequency,
         "silence_percentage": words.silence_percentage,
         "unknown_percentage": words.unknown_percentage,
-        "how_many_training_steps": train.how_many_training_steps,
-        "learning_rate": train.learning_rate,
         **{name: getattr(train, name) for name in RECIPE if getattr(train, name) is not None},
-        "optimizer": train.optimizer,
         "batch_size": train.batch_size,
-        "echo": train.echo,
         "eval_step_interval": train.eval_step_interval,
         "seed": train.seed,
         "train_dir": "train",

@@ -90,16 +90,21 @@ train() {
   mkdir -p train
   # For the judge, which hears of them only after the freeze.
   printf '%s\0' "$@" --data_url= --synthetic_clips=0 "--data_dir=$data" >train/flags
-  newest=$(printf '%s\n' train/*.ckpt-*.index | sort --version-sort | tail -n 1)
-  [[ ! -e $newest ]] || set -- "$@" "--start_checkpoint=${newest%.index}"
+  newest=$(newest_checkpoint train)
+  [[ -z $newest ]] || set -- "$@" "--start_checkpoint=$newest"
   choose_flags train "$@" --data_url= "--data_dir=$data"
   (run_upstream train "${flags[@]}") 2>&1 | tell_of_finished_checkpoints
   cp train/*_labels.txt train/labels.txt
 }
 
 freeze() {
-  local flags judged
-  choose_flags freeze "$@"
+  local flags judged start
+  start=$(value_of --start_checkpoint "$@")
+  if [[ -d $start ]]; then
+    start=$(newest_checkpoint "$start")
+    [[ -n $start ]] || fail "there is no checkpoint in $(value_of --start_checkpoint "$@")"
+  fi
+  choose_flags freeze "$@" "--start_checkpoint=$start"
   (run_upstream freeze "${flags[@]}")
   mapfile -d '' judged <train/flags
   run_ours -m speech_commands.judge "${judged[@]}" "--graph=$(value_of --output_file "$@")"
@@ -166,6 +171,13 @@ is_known() {
     --quantize=* | --optimizer=adam) false ;;
     *) grep -q -- "['\"]$1['\"]" "$3" ;;
   esac
+}
+
+# Prints the prefix of a folder's newest checkpoint, or nothing where it has none.
+newest_checkpoint() {
+  local newest
+  newest=$(printf '%s\n' "$1"/*.ckpt-*.index | sort --version-sort | tail -n 1)
+  [[ ! -e $newest ]] || printf '%s' "${newest%.index}"
 }
 
 # value_of NAME FLAGS: the value of the last flag of that name.

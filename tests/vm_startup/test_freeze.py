@@ -66,6 +66,15 @@ def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
     assert frozen(tmp_path, prefix) == frozen(tmp_path, prefix)
 
 
+def test_a_folder_stands_for_its_newest_checkpoint(tmp_path):
+    """A folder of checkpoints freezes as its newest does; one without any is refused."""
+    checkpoint.save(tmp_path, "tiny_conv", 9, models.initial(settings_of("micro"), 4, 5), {})
+    prefix = save(tmp_path)
+    assert frozen(tmp_path, tmp_path) == frozen(tmp_path, prefix)
+    with pytest.raises(DataError, match="holds no checkpoint tiny_conv.ckpt-N"):
+        frozen(tmp_path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("preprocess", ["micro", "average", "mfcc"])
 def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
     """From WAV bytes, the graph's picture equals features.extract's, loudest samples included."""

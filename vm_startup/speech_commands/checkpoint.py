@@ -56,6 +56,17 @@ def latest(folder: Path, name: str) -> tuple[Path, dict[str, np.ndarray]] | None
     return None
 
 
+def find(start: str | Path, name: str) -> tuple[Path, dict[str, np.ndarray]]:
+    """The checkpoint with this prefix, or the newest of this folder; raises DataError."""
+    start = Path(start)
+    if not start.is_dir():
+        return start, load(start)
+    found = latest(start, name)
+    if found is None:
+        raise DataError(f"{start} holds no checkpoint {name}.ckpt-N that can be read.")
+    return found
+
+
 def load(prefix: str | Path) -> dict[str, np.ndarray]:
     """Every value in a checkpoint; raises DataError where it is missing or damaged."""
     try:

@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = command_line.freezer().parse_args(argv)
     settings = command_line.audio_settings(flags)
     runtime.speak()
-    values = checkpoint.load(flags.start_checkpoint)
+    flags.start_checkpoint, values = checkpoint.find(
+        flags.start_checkpoint, flags.model_architecture
+    )
     check(values, flags, settings)
     graph = inference_graph(values, settings, flags.quantize, flags.model_architecture)
     output = Path(flags.output_file)
