@@ -24,7 +24,8 @@ def page() -> str:
 def _table(title: str, settings: type) -> str:
     rows = (_row(f) for f in fields(settings) if not is_dataclass(f.type))
     head = "| key | default | meaning |\n|---|---|---|\n"
-    return f"\n## {title}\n\n{" ".join(settings.__doc__.split())}\n\n{head}{''.join(rows)}"
+    meaning = " ".join(settings.__doc__.split())
+    return f"\n## {title}\n\n{meaning}\n\n{head}{''.join(rows)}"
 
 
 def _row(spec: Field) -> str:
