@@ -25,6 +25,35 @@ def test_tiny_conv_has_its_known_size():
     assert [sizes[name] for name in models.weight_names()] == [640, 8, 16000, 4]
 
 
+def test_tiny_embedding_conv_is_upstreams():
+    """Names and shapes of upstream's checkpoints; dropout strikes behind both convolutions."""
+    values = models.initial(MICRO, 4, 0, "tiny_embedding_conv")
+    assert {name: values[name].shape for name in models.weight_names("tiny_embedding_conv")} == {
+        **{"first_weights": (10, 8, 1, 8), "first_bias": (8,)},
+        **{"second_weights": (10, 8, 8, 8), "second_bias": (8,)},
+        **{"final_fc_weights": (96, 4), "final_fc_bias": (4,)},
+    }
+    assert models.dropout_size(MICRO, "tiny_embedding_conv") == 25 * 20 * 8 + 4 * 3 * 8
+    assert models.dropout_size(MICRO) == models.hidden_size(MICRO) == 4000
+
+
+def test_dropout_strikes_each_of_its_places(features):
+    """With nothing kept in either place the features no longer tell; with all kept they do."""
+    weights = models.initial(MICRO, 4, 1, "tiny_embedding_conv")
+    weights["second_bias"] += 1.0
+
+    def answers(first, second):
+        kept = np.repeat([[first, second]], 16, 0).repeat([4000, 96], 1).astype(np.float32)
+        args = (features, weights, MICRO, models.Exact(), kept, "tiny_embedding_conv")
+        return models.logits(*args).numpy()
+
+    exact = (features, weights, MICRO, models.Exact(), None, "tiny_embedding_conv")
+    assert np.array_equal(answers(1, 1), models.logits(*exact).numpy())
+    assert len(np.unique(answers(1, 1), axis=0)) == 16
+    assert len(np.unique(answers(0, 1), axis=0)) == 1 and answers(0, 1).any()
+    assert not answers(1, 0).any()
+
+
 def test_time_conv_has_its_known_size():
     """Three convolutions over time behind a small one over frequency: 13,020 weights."""
     values = models.initial(MICRO, 4, 0, "time_conv")

@@ -17,6 +17,7 @@ WORDS = "yes,no,up,down,left,right,on,off,stop,go"
 # What a network is trained with where its flags say nothing: tiny_conv as upstream trains it.
 RECIPES = {
     "tiny_conv": {},
+    "tiny_embedding_conv": {},
     "time_conv": {
         "how_many_training_steps": [6000],
         "learning_rate": [0.002],

@@ -1,13 +1,14 @@
 """The networks: a stack of convolutions over a picture of sound, then one vote per label.
 
     tiny_conv  picture [frames, width] → conv 10 × 8, 8 filters, stride 2 × 2 → dense → logits
+    tiny_embedding_conv  the same with a second convolution, 10 × 8, 8 filters, stride 8 × 8
     time_conv  picture → conv 5 × 8, 8 filters, stride 2 × 4 → frequencies become channels
                → conv 3, 24 → conv 5, 24, stride 2 → conv 5, 32, stride 2, over time alone
                → average over time → dense → logits
 
-A ReLU follows every convolution. Training sees every number as eight bits will hold it, so that
-conversion loses almost nothing: weights on a grid symmetric about zero, activations on grids that
-follow the observed extremes.
+A ReLU follows every convolution; the first two networks are upstream's. Training sees every number
+as eight bits will hold it, so that conversion loses almost nothing: weights on a grid symmetric
+about zero, activations on grids that follow the observed extremes.
 """
 
 import math
@@ -34,6 +35,7 @@ class Layer:
     width: int  # frequencies seen at a time; 1 = all of them, as channels
     filters: int
     stride: tuple[int, int] = (1, 1)  # frames, frequencies
+    dropped: bool = False  # whether dropout strikes what it makes, too
 
     @property
     def range(self) -> str:
@@ -55,6 +57,14 @@ class Architecture:
 ARCHITECTURES = {
     "tiny_conv": Architecture(
         layers=(Layer("first", 10, 8, 8, (2, 2)),),
+        averaged=False,
+        deviation=0.01,
+    ),
+    "tiny_embedding_conv": Architecture(
+        layers=(
+            Layer("first", 10, 8, 8, (2, 2), dropped=True),
+            Layer("second", 10, 8, 8, (8, 8)),
+        ),
         averaged=False,
         deviation=0.01,
     ),
@@ -102,6 +112,12 @@ def hidden_size(settings: AudioSettings, architecture: str = "tiny_conv") -> int
     """Numbers that the dense layer is given: 25 × 20 × 8 = 4000 or 32 for 49 × 40 features."""
     *_, (_, _, made) = shapes(settings, architecture)
     return made[-1] if ARCHITECTURES[architecture].averaged else math.prod(made)
+
+
+def dropout_size(settings: AudioSettings, architecture: str = "tiny_conv") -> int:
+    """Numbers that dropout may strike: what the dense layer is given, and others before it."""
+    early = (math.prod(made) for layer, _, made in shapes(settings, architecture) if layer.dropped)
+    return sum(early) + hidden_size(settings, architecture)
 
 
 def initial(
@@ -212,17 +228,20 @@ def logits(
 ) -> tf.Tensor:
     """The network: features float32 [n, size] → logits float32 [n, labels].
 
-    `kept` (float32 [n, hidden_size]) is dropout's mask, already scaled; None keeps everything.
+    `kept` (float32 [n, dropout_size]) is dropout's mask, already scaled; None keeps everything.
     """
     shape = [-1, settings.frames, settings.width, 1]
     hidden = tf.reshape(numbers.input(features), shape, name="Reshape_1")
-    for layer, given, _ in shapes(settings, architecture):
+    for layer, given, made in shapes(settings, architecture):
         if tuple(hidden.shape[1:]) != given:
             hidden = tf.reshape(hidden, [-1, *given], name="Frequencies")
         filters = numbers.weights(weights[f"{layer.name}_weights"])
         hidden = tf.nn.conv2d(hidden, filters, layer.stride, "SAME", name="Conv2D")
         hidden = tf.nn.relu(hidden + weights[f"{layer.name}_bias"], name="Relu")
         hidden = numbers.relu(hidden, layer.range)
+        if layer.dropped and kept is not None:
+            mask, kept = tf.split(kept, [math.prod(made), -1], 1)
+            hidden *= tf.reshape(mask, [-1, *made])
     if ARCHITECTURES[architecture].averaged:
         hidden = tf.nn.avg_pool2d(hidden, [hidden.shape[1], 1], 1, "VALID", name="AvgPool")
     hidden = tf.reshape(hidden, [-1, hidden_size(settings, architecture)], name="Reshape_2")

@@ -212,7 +212,7 @@ class Trainer:
 
     def _dropout(self) -> np.ndarray:
         """Which hidden numbers this step keeps: bool [batch, hidden]."""
-        size = models.hidden_size(self.settings, self.architecture)
+        size = models.dropout_size(self.settings, self.architecture)
         rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
         drawn = rng.integers(256, size=(self.flags.batch_size, size), dtype=np.uint8)
         return drawn >= 256 * self.flags.dropout

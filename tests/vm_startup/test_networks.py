@@ -1,0 +1,31 @@
+"""The networks beside tiny_conv, from recordings to the chip's answers."""
+
+import json
+import shutil
+
+import pytest
+from tiny_training import STEPS, run
+
+from firmware_export import steps
+from vm_startup.speech_commands import freeze
+
+WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")
+
+
+@pytest.mark.parametrize("network", ["tiny_embedding_conv", "time_conv"])
+def test_the_chip_answers_as_tensorflow_lite(recordings, tmp_path, network):
+    """After a short training and every step of the export, every test clip gets the same bytes
+    from the emulated chip, in a small firmware."""
+    chosen = f"--model_architecture={network}"
+    code, _, err = run(recordings, tmp_path / "train", chosen)
+    assert code == 0, err
+    checkpoint = f"--start_checkpoint={tmp_path}/train/{network}.ckpt-{STEPS}"
+    freeze.main([chosen, *WORDS, checkpoint, f"--output_file={tmp_path / steps.GRAPH}"])
+    for name in (steps.LABELS, steps.FEATURES):
+        shutil.copy(tmp_path / "train" / name, tmp_path)
+    for step in (steps.convert_step, steps.c_model_step, steps.firmware_step, steps.emulate_step):
+        step(tmp_path)
+    proof = json.loads((tmp_path / steps.PROOF).read_text())
+    assert proof["clips"] > 0
+    assert proof["differing"] == 0
+    assert proof["flash"] < 24_000
