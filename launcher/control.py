@@ -13,10 +13,10 @@ from launcher import job as jobs
 from launcher import ledger, state
 from launcher.backends.base import Backend, Quote
 from launcher.backends.local import LocalBackend
-from launcher.config import Config
 from launcher.console import Screen
 from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
 from launcher.ledger import RUNS, Ledger, refer
+from launcher.settings import Config
 
 if TYPE_CHECKING:
     from launcher.plan import Plan

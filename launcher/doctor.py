@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from launcher.config import Config
+from launcher.settings import Config
 
 PACKAGE = "micro-speech-launcher"
 TOOLS = {

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 from launcher import cost
 from launcher.backends.base import Quote
-from launcher.config import Config
 from launcher.errors import ConfigError
+from launcher.settings import Config
 
 ARCHIVES = {
     version: f"https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_{version}.tar.gz"

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from launcher.config import Config, Data
 from launcher.errors import ConfigError
 from launcher.plan import archive_url
+from launcher.settings import Config, Data
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from launcher.config import Config
+    from launcher.settings import Config
 
 
 @dataclass(frozen=True)

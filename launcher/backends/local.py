@@ -14,7 +14,7 @@ from pathlib import Path
 
 from launcher import cost, state
 from launcher.backends.base import Completed, Order, Quote, Rental
-from launcher.config import Config
+from launcher.settings import Config
 
 # Every process of a machine carries the machine's folder in its environment, so that all of them
 # can be found and ended, also those that left their parent's process group.

@@ -12,7 +12,7 @@ from launcher.backends.base import Order, Quote
 from launcher.backends.gce import GceBackend
 from launcher.backends.gce import request as gce_request
 from launcher.backends.local import LocalBackend
-from launcher.config import Config, Data, Words
+from launcher.settings import Config, Data, Words
 
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"

@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 # Lower may be imported by higher, never the other way round.
 LAYERS = [
     ["errors", "interrupts"],
-    ["config", "cost", "console", "state"],
+    ["settings", "cost", "console", "state"],
+    ["consistency"],
+    ["config"],
     ["job", "backends.base", "doctor"],
     ["plan", "ledger"],
     ["backends.local", "backends.proxy"],

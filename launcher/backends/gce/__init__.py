@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from launcher.backends.base import Machine, Order, Quote, Rental
 from launcher.backends.gce.waits import Waits
-from launcher.config import Config
 from launcher.errors import NoRoom
+from launcher.settings import Config
 
 if TYPE_CHECKING:
     from launcher.backends.gce.client import Client

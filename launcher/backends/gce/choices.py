@@ -9,9 +9,9 @@ from launcher.backends.base import Quote
 from launcher.backends.gce import prices, request
 from launcher.backends.gce.client import Client
 from launcher.backends.gce.refusals import region_of
-from launcher.config import Config, Gce
 from launcher.cost import Price
 from launcher.errors import CloudRefused, ConfigError
+from launcher.settings import Config, Gce
 
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
 SSD = ("pd-ssd", "pd-balanced")  # both count as SSD; pd-standard does not

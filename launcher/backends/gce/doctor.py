@@ -5,8 +5,8 @@ from collections.abc import Callable
 from launcher.backends.gce import choices
 from launcher.backends.gce.client import Client
 from launcher.backends.gce.listing import OURS
-from launcher.config import Gce
 from launcher.errors import LauncherError
+from launcher.settings import Gce
 
 
 def examine(project: str = "", gce: Gce | None = None) -> list[dict]:

@@ -6,8 +6,8 @@ import shlex
 from datetime import UTC, datetime, timedelta
 
 from launcher.backends.base import Order
-from launcher.config import Config
 from launcher.errors import ConfigError
+from launcher.settings import Config
 
 MANAGED_BY = "micro-speech-launcher"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -8,7 +8,7 @@ from fake_gce import FakeGce, missing_tools
 from launcher.backends.base import Order
 from launcher.backends.gce import GceBackend, birth, request
 from launcher.backends.gce.waits import Waits
-from launcher.config import Config, Gce, Words
+from launcher.settings import Config, Gce, Words
 
 WAITS = Waits(poll=0.05, grace=0.3)
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"

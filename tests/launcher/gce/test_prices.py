@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from launcher.backends.gce import prices
-from launcher.config import Gce
+from launcher.settings import Gce
 
 TABLE = tomllib.loads(Path(prices.__file__).with_name("prices.toml").read_text(encoding="utf-8"))
 CLASSES = sorted(name for name, entry in TABLE.items() if name.endswith("-standard"))

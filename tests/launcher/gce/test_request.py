@@ -7,8 +7,8 @@ import pytest
 
 from launcher.backends.base import Order
 from launcher.backends.gce import request
-from launcher.config import Config, Gce, Machine, Words
 from launcher.errors import ConfigError
+from launcher.settings import Config, Gce, Machine, Words
 
 GOLDEN = Path(__file__).with_name("insert.json")
 IMAGE = (
