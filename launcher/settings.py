@@ -172,6 +172,31 @@ class Gce:
 
 
 @dataclass(frozen=True)
+class Retrain:
+    """When a newly trained model takes the place of the one in use; read by launcher retrain."""
+
+    promote: Literal["better", "not_worse"] = setting(
+        "better", "only a model proved better, or any that is proved not worse"
+    )
+    confidence: float = setting(0.95, "of the proof", low=0.5, high=0.9999)
+    tolerance: float = setting(
+        0.01, "a loss of accuracy up to this counts as not worse", low=0, high=0.5
+    )
+    min_accuracy: float = setting(0.0, "a model below is never promoted", low=0, high=1)
+    max_miss_rate: float = setting(
+        1.0, "nor one that misses more of any word's clips", low=0, high=1
+    )
+    max_usd_per_month: float = setting(
+        0.0, "over a calendar month of retrainings, in UTC; 0 = no bound", low=0, high=1_000_000
+    )
+    webhook: str = setting("", "a URL that is told of each verdict; '' = nobody")
+    webhook_secret_env: str = setting(
+        "", "the environment variable with the key that signs what is told; '' = unsigned"
+    )
+    hook: str = setting("", "a command that is given each verdict as JSON; '' = none")
+
+
+@dataclass(frozen=True)
 class Config:
     """One job, as its user states it."""
 
@@ -183,3 +208,4 @@ class Config:
     firmware: Firmware = Firmware()
     machine: Machine = Machine()
     gce: Gce = Gce()
+    retrain: Retrain = Retrain()
