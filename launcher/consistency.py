@@ -57,11 +57,11 @@ def _check_upstream(config: Config, path: Path) -> None:
             f'{path}: machine.recipe = "upstream" trains on one source of recordings',
             "set data.folder or data.archive, and data.synthetic_clips = 0",
         )
-    if config.train.model_architecture != "tiny_conv":
+    if config.train.model_architecture not in ("tiny_conv", "tiny_embedding_conv"):
         raise ConfigError(
             f'{path}: machine.recipe = "upstream" has no train.model_architecture = '
             f'"{config.train.model_architecture}"',
-            'set train.model_architecture = "tiny_conv"',
+            'set train.model_architecture = "tiny_conv" or "tiny_embedding_conv"',
         )
     if bool(config.train.how_many_training_steps) != bool(config.train.learning_rate):
         raise ConfigError(
