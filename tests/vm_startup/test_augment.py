@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.augment import Background, augment, mask, shift
+from vm_startup.speech_commands.augment import Background, augment, mask, mix, shift
 
 SAMPLES = 200
 NOTHING = Background([], SAMPLES)
@@ -89,8 +89,8 @@ def test_the_same_stream_gives_the_same_clips(clips, hiss):
 
 def test_a_mask_hides_one_stripe_of_each_way():
     """Rows and columns of zeros, next to one another, no more than asked; the rest is untouched."""
-    pictures = np.ones((200, 20, 10), np.float32)
-    seen = mask(pictures, np.random.default_rng(0), frames=6, channels=3)
+    seen = np.ones((200, 20, 10), np.float32)
+    mask(seen, np.random.default_rng(0), frames=6, channels=3)
     rows, columns = ~seen.any(2), ~seen.any(1)
     assert rows.sum(1).max() == 6
     assert columns.sum(1).max() == 3
@@ -99,3 +99,16 @@ def test_a_mask_hides_one_stripe_of_each_way():
     assert np.array_equal(seen, visible.astype(np.float32))
     assert rows[:, 1:].any(0).all()
     assert columns[:, 1:].any(0).all()
+
+
+def test_a_mixture_is_labelled_as_what_it_is_of():
+    """About the asked share of pictures hold another, in the parts that their labels say."""
+    pictures, labels = np.eye(40, dtype=np.float32), np.arange(40, dtype=np.int32) % 4
+    mixed, parts = mix(pictures, labels, 4, 0.5, np.random.default_rng(0))
+    assert mixed.dtype == parts.dtype == np.float32
+    own = mixed.diagonal()
+    assert 10 < (own < 1).sum() < 30
+    assert own.min() >= 0.5
+    assert np.allclose(mixed[np.arange(40), np.arange(40) - 1], 1 - own)
+    assert np.allclose(parts[np.arange(40), labels], own)
+    assert np.allclose(parts.sum(1), 1)

@@ -43,12 +43,13 @@ def take(data, first, count, **changes):
     return list(islice(stream, count))
 
 
-def test_a_step_finds_its_batch_wherever_it_begins(data):
+@pytest.mark.parametrize("changes", [{}, {"augmentation": "room", "time_mask": 9, "mixup": 0.5}])
+def test_a_step_finds_its_batch_wherever_it_begins(data, changes):
     """Starting at a later step gives the batches that a run from the first would have come to."""
-    whole = take(data, 1, 17)
-    for first in (2, 5, 6, 11):
+    whole = take(data, 1, 17, **changes)
+    for first in (2, 5, 6, 16):
         for (features, labels), (again, labels_again) in zip(
-            whole[first - 1 :], take(data, first, 18 - first), strict=True
+            whole[first - 1 :], take(data, first, 18 - first, **changes), strict=True
         ):
             assert np.array_equal(features, again)
             assert np.array_equal(labels, labels_again)
@@ -67,22 +68,37 @@ def test_another_seed_draws_other_batches(data):
 
 
 def test_echo_uses_each_clip_again(data):
-    """With an echo of 3 a round holds a third as many different pictures; with 1, all differ."""
-    for echo, different in ((1, 40), (3, 16)):
-        pictures = np.concatenate([features for features, _ in take(data, 1, 5, echo=echo)])
+    """With an echo of 3 a round has a third as many new pictures; with 1, all differ."""
+
+    def speech(echo):
+        found = np.concatenate([features for features, _ in take(data, 1, 25, echo=echo)])
+        return found[found.any(1)]
+
+    assert len(np.unique(speech(1), axis=0)) == len(speech(1))
+    # Five rounds of 5 steps, each with 2 new batches of 8.
+    assert 0.7 * 80 < len(np.unique(speech(3), axis=0)) <= 80
+
+
+def test_the_uses_of_a_clip_lie_a_round_apart(data):
+    """Once it is past its first rounds, a round holds no picture twice."""
+    rounds = np.split(np.concatenate([f for f, _ in take(data, 16, 15, echo=3)]), 3)
+    for pictures in rounds:
         speech = pictures[pictures.any(1)]
-        assert len(np.unique(speech, axis=0)) <= different
-    assert len(np.unique(pictures, axis=0)) == 16
+        assert len(np.unique(speech, axis=0)) == len(speech)
+    first, second = (set(map(bytes, pictures)) for pictures in rounds[:2])
+    assert len(first & second) > 10
 
 
-def test_sources_are_drawn_equally_often(data):
-    """Four recordings of a word stand up to eight synthetic clips."""
+@pytest.mark.parametrize("share", [0.3, 0.0, 1.0])
+def test_synthetic_clips_are_drawn_with_their_share(data, share):
+    """However many there are of either kind; and where there are no others, nothing else is."""
     split = data.splits["training"]
     mixed = Split(split.audio, split.label, np.repeat(["folder", "synthetic"], [4, 8]), split.name)
-    mixed.label = np.array([2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3], np.int32)
+    mixed.label = np.array([2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 1, 1], np.int32)
     both = Dataset(data.labels, [], {"training": mixed})
-    labels = np.concatenate([labels for _, labels in take(both, 1, 100)])
-    assert (labels == 2).sum() / (labels >= 2).sum() == pytest.approx(0.5, abs=0.05)
+    labels = np.concatenate([part for _, part in take(both, 1, 100, synthetic_share=share)])
+    assert (labels == 3).sum() / (labels >= 2).sum() == pytest.approx(share, abs=0.05)
+    assert (labels == 1).any()
 
 
 def test_no_unknown_words_are_needed(data):
@@ -101,3 +117,20 @@ def test_masks_hide_part_of_a_picture(data):
         assert np.array_equal(labels, labels_seen)
         assert ((seen == features) | (seen == 0)).all()
         assert (seen != features).any()
+
+
+@pytest.mark.parametrize("augmentation", ["room", "hard"])
+def test_other_rooms_keep_the_labels(data, augmentation):
+    """The same clips are drawn, and every one sounds otherwise."""
+    plain, elsewhere = take(data, 1, 4), take(data, 1, 4, augmentation=augmentation)
+    for (features, labels), (changed, labels_changed) in zip(plain, elsewhere, strict=True):
+        assert np.array_equal(labels, labels_changed)
+        assert (features != changed).any(1).all()
+
+
+def test_mixup_labels_are_shares(data):
+    """Half of the pictures are of two labels, and each picture's shares sum to one."""
+    labels = np.concatenate([labels for _, labels in take(data, 1, 30, mixup=0.5)])
+    assert labels.shape == (240, 4)
+    assert np.allclose(labels.sum(1), 1)
+    assert 0.25 < (labels.max(1) < 1).mean() < 0.5

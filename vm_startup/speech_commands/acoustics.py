@@ -26,16 +26,26 @@ def trim(speech: np.ndarray, rate: int) -> np.ndarray:
 def through_room_and_microphone(speech: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The speech with short reverberation and an uneven frequency response, as long as it was."""
     size = len(speech) + RATE // 2  # room for the longest tail, so that none wraps around
-    spectrum = np.fft.rfft(speech, size) * np.fft.rfft(_room(random), size)
-    spectrum *= _microphone(np.fft.rfftfreq(size, 1 / RATE), random)
+    spectrum = np.fft.rfft(speech, size) * response(size, random)
     return np.fft.irfft(spectrum, size)[: len(speech)]
+
+
+def response(size: int, random: np.random.Generator) -> np.ndarray:
+    """What a room and a microphone make of each frequency: complex128 [size // 2 + 1]."""
+    room = np.fft.rfft(_room(random), size)
+    return room * _microphone(np.fft.rfftfreq(size, 1 / RATE), random)
 
 
 def at_level(signal: np.ndarray, decibels: float) -> np.ndarray:
     """The signal scaled so that its loudest 10 ms have this level below full scale."""
-    frames = signal[: len(signal) // _FRAME * _FRAME].reshape(-1, _FRAME)
-    loudest = np.sqrt((frames**2).mean(1).max(initial=0))
-    return signal * (FULL_SCALE * 10 ** (decibels / 20) / max(loudest, 1e-9))
+    return signal * (FULL_SCALE * 10 ** (decibels / 20) / max(loudest(signal), 1e-9))
+
+
+def loudest(signals: np.ndarray) -> np.ndarray:
+    """The root mean square of the loudest 10 ms of each signal: [..., samples] → [...]."""
+    frames = signals[..., : signals.shape[-1] // _FRAME * _FRAME]
+    frames = frames.reshape(*signals.shape[:-1], -1, _FRAME)
+    return np.sqrt((frames**2).mean(-1).max(-1, initial=0))
 
 
 def noise(

@@ -1,11 +1,9 @@
-"""Time shift and background noise as upstream draws them, and masks, on whole batches of clips."""
+"""Time shift and background as upstream draws them; masks and mixtures of pictures."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
-from . import rooms
 
 SILENCE_VOLUME = 1.0  # silence is background at any volume up to full
 
@@ -42,28 +40,39 @@ def augment(
     time_shift: int,
     volume: float,
     frequency: float,
-    room: bool = False,
 ) -> np.ndarray:
     """Shifted and noisy copies of clips: int16 [n, samples] → int16 [n, samples].
 
     Each clip moves by up to `time_shift` samples either way, with zeros where nothing was. A share
     `frequency` of them gets background of a volume up to `volume`; those marked in `silent`
-    (bool [n]) get only background, at any volume. With `room` speed, pitch, room, microphone and
-    gain vary as well, and silence is sometimes other noise or none. Sums are clamped, never
-    wrapped.
+    (bool [n]) get only background, at any volume. Sums are clamped, never wrapped.
     """
-    spoken = rooms.respoken(audio, rng) if room else audio
-    wave = shift(spoken, rng, time_shift).astype(np.float32)
-    if room:
-        wave = rooms.recorded(wave, rng)
+    wave = shift(audio, rng, time_shift).astype(np.float32)
     wave[silent] = 0
-    if background:
-        gain = rng.uniform(0, volume, len(wave)) * (rng.uniform(0, 1, len(wave)) < frequency)
-        gain = np.where(silent, rng.uniform(0, SILENCE_VOLUME, len(wave)), gain)
-        gain = gain.astype(np.float32)
-        wave += background.cut(len(wave), rng) * (gain * 32768)[:, np.newaxis]
-    if room:
-        wave[silent] = rooms.silences(wave[silent], rng)
+    add_background(wave, silent, background, rng, volume=volume, frequency=frequency)
+    return to_int16(wave)
+
+
+def add_background(
+    wave: np.ndarray,
+    silent: np.ndarray,
+    background: Background,
+    rng: np.random.Generator,
+    *,
+    volume: float,
+    frequency: float,
+) -> None:
+    """Add background to clips (float32 [n, samples], in int16's units) as `augment` does."""
+    if not background:
+        return
+    gain = rng.uniform(0, volume, len(wave)) * (rng.uniform(0, 1, len(wave)) < frequency)
+    gain = np.where(silent, rng.uniform(0, SILENCE_VOLUME, len(wave)), gain)
+    gain = gain.astype(np.float32)
+    wave += background.cut(len(wave), rng) * (gain * 32768)[:, np.newaxis]
+
+
+def to_int16(wave: np.ndarray) -> np.ndarray:
+    """Samples rounded towards zero, those beyond int16 clamped."""
     return np.clip(wave, -32768, 32767).astype(np.int16)
 
 
@@ -77,22 +86,38 @@ def shift(audio: np.ndarray, rng: np.random.Generator, limit: int) -> np.ndarray
     return sliding_window_view(padded, samples, axis=1)[np.arange(len(audio)), offset]
 
 
-def mask(
-    pictures: np.ndarray, rng: np.random.Generator, *, frames: float, channels: float
-) -> np.ndarray:
-    """Pictures (float32 [n, rows, columns]) with a stripe of each way set to zero.
+def mask(pictures: np.ndarray, rng: np.random.Generator, *, frames: float, channels: float) -> None:
+    """Set a stripe of each way in pictures (float32 [n, rows, columns]) to zero.
 
     A stripe is up to `frames` rows or up to `channels` columns wide, and begins anywhere.
     """
-    _, rows, columns = pictures.shape
-    hidden_rows = _stripes(len(pictures), rows, frames, rng)[:, :, np.newaxis]
-    hidden_columns = _stripes(len(pictures), columns, channels, rng)[:, np.newaxis, :]
-    return np.where(hidden_rows | hidden_columns, np.float32(0), pictures)
+    count, rows, columns = pictures.shape
+    stripes = _stripes(count, rows, frames, rng), _stripes(count, columns, channels, rng)
+    for picture, hidden_rows, hidden_columns in zip(pictures, *stripes, strict=True):
+        picture[hidden_rows] = 0
+        picture[:, hidden_columns] = 0
 
 
-def _stripes(how_many: int, size: int, widest: float, rng: np.random.Generator) -> np.ndarray:
-    """Which of `size` places each stripe covers: bool [how_many, size]."""
-    start = rng.uniform(0, size, (how_many, 1))
-    end = start + rng.uniform(0, widest, (how_many, 1))
-    places = np.arange(size)
-    return (start <= places) & (places < end)
+def _stripes(how_many: int, size: int, widest: float, rng: np.random.Generator) -> list[slice]:
+    start = rng.uniform(0, size, how_many)
+    end = start + rng.uniform(0, widest, how_many)
+    return list(map(slice, np.ceil(start).astype(int), np.ceil(end).astype(int)))
+
+
+def mix(
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    label_count: int,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A share of the pictures laid over the next one of the batch, labelled as parts of both.
+
+    float32 [n, size] and int32 [n] → float32 [n, size] and float32 [n, label_count]. The picture's
+    own part is at least half.
+    """
+    count = len(labels)
+    mixed = rng.random((count, 1)) < share
+    own = np.where(mixed, rng.uniform(0.5, 1, (count, 1)), 1).astype(np.float32)
+    parts = np.eye(label_count, dtype=np.float32)[labels]
+    return tuple(own * each + (1 - own) * np.roll(each, 1, 0) for each in (pictures, parts))

@@ -2,19 +2,24 @@
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import dataset, features
-from .augment import Background, augment, mask
+from . import dataset, features, rooms
+from .augment import Background, add_background, augment, mask, mix, to_int16
 from .settings import AudioSettings
 
 ROUND = 60  # steps whose clips are prepared together; 60 batches of 100 are 47 MB of features
+AUGMENTATIONS = ("shift", "room", "hard")
+SYNTHETIC = "synthetic"  # the source of clips that nobody recorded
+WORKERS = min(4, max(1, features.front_end.cores() - 1))  # one core is left to the training
 
 # Each use of chance has a stream of its own, so that changing one leaves the others as they were.
-CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE, MASKS = range(6)
+CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE, MASKS, ROOMS, MIXTURES = range(8)
+
+Fresh = tuple[np.ndarray, np.ndarray]  # features float32 [n, size] and labels int32 [n]
 
 
 def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
@@ -36,7 +41,9 @@ class Recipe:
     background_frequency: float
     time_mask: float = 0.0  # frames hidden at most, afresh at each use
     frequency_mask: float = 0.0  # channels, likewise
-    room: bool = False  # speed, pitch, room, microphone and gain vary, and silence more
+    augmentation: str = "shift"  # or, with speed, pitch, room, microphone and level: room, hard
+    synthetic_share: float = 0.5  # of the clips of a kind, where recordings are there as well
+    mixup: float = 0.0  # share of the pictures that another is laid over
 
 
 class Batches:
@@ -44,51 +51,77 @@ class Batches:
 
     def __init__(self, data: dataset.Dataset, settings: AudioSettings, recipe: Recipe) -> None:
         split = data.splits["training"]
-        self._audio, self._label = split.audio, split.label
-        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD)
-        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN)
+        self._audio, self._label, self._label_count = split.audio, split.label, len(data.labels)
+        self._synthetic = split.source == SYNTHETIC
+        share = recipe.synthetic_share
+        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD, share)
+        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN, share)
         self._background = Background(data.background, settings.samples)
         self._settings, self._recipe = settings, recipe
+        if recipe.augmentation != "shift":
+            self._rooms = rooms.Rooms(settings.samples, stream(recipe.seed, ROOMS))
 
     def from_step(self, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Features float32 [batch, size] and labels int32 [batch] of `step` (from 1) and all later.
+        """Features float32 [batch, size] and labels of `step` (from 1) and all later.
 
-        While one round is being trained on, the next is prepared in another thread.
+        Labels are int32 [batch], with mixup float32 [batch, labels]. While one round is being
+        trained on, other threads prepare what the next has new.
         """
         first, skip = divmod(step - 1, ROUND)
-        with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self._round, first)
-            for index in itertools.count(first + 1):
-                pictures, labels = coming.result()
-                coming = ahead.submit(self._round, index)
-                yield from zip(pictures[skip:], labels[skip:], strict=True)
+        workers = ThreadPoolExecutor(WORKERS)
+        prepared: dict[int, list[Future[Fresh]]] = {}
+        try:
+            for index in itertools.count(first):
+                used = self._used(index)
+                for new in [one for one in [*used, index + 1] if one not in prepared]:
+                    prepared[new] = self._prepare(new, workers)
+                for old in prepared.keys() - {*used, index + 1}:
+                    del prepared[old]
+                clips = [clip.result() for one in used for clip in prepared[one]]
+                yield from self._round(index, clips, skip)
                 skip = 0
+        finally:
+            workers.shutdown(cancel_futures=True)
 
-    def _round(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The features and labels of each step of a round: [ROUND, batch, …]."""
+    def _used(self, index: int) -> list[int]:
+        """The rounds whose new clips a round uses: its own and those just before it.
+
+        So the uses of one clip lie a round apart. The first rounds have none before them and use
+        the first round's clips more often.
+        """
+        return [max(0, index - age) for age in reversed(range(self._recipe.echo))]
+
+    def _prepare(self, index: int, workers: ThreadPoolExecutor) -> list[Future[Fresh]]:
+        """What a round has new, in batches."""
         per_round = -(-ROUND // self._recipe.echo)
-        parts = [self._fresh(index * per_round + part) for part in range(per_round)]
-        pictures, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        rng = stream(self._recipe.seed, ORDER, index)
-        order = [rng.permutation(len(labels)) for _ in range(self._recipe.echo)]
-        taken = np.concatenate(order)[: ROUND * self._recipe.batch_size]
-        shape = (ROUND, self._recipe.batch_size)
-        pictures = self._masked(pictures[taken], index)
-        return pictures.reshape(*shape, -1), labels[taken].reshape(shape)
+        numbers = range(index * per_round, (index + 1) * per_round)
+        return [workers.submit(self._fresh, number) for number in numbers]
 
-    def _masked(self, pictures: np.ndarray, index: int) -> np.ndarray:
-        """What the recipe leaves to be seen of a round's pictures."""
+    def _round(self, index: int, clips: list[Fresh], skip: int) -> Iterator[Fresh]:
+        """The batches of one round but for the first so many."""
+        pictures, labels = (np.concatenate(column) for column in zip(*clips, strict=True))
+        order = stream(self._recipe.seed, ORDER, index).permutation(len(labels))
+        size = self._recipe.batch_size
+        for place in range(skip, ROUND):
+            taken = order[place * size : (place + 1) * size]
+            yield self._finished(pictures[taken], labels[taken], index * ROUND + place)
+
+    def _finished(self, pictures: np.ndarray, labels: np.ndarray, step: int) -> Fresh:
+        """A batch with what differs at each use: masks and mixtures."""
         recipe = self._recipe
-        if not (recipe.time_mask or recipe.frequency_mask):
-            return pictures
-        return mask(
-            pictures.reshape(-1, self._settings.frames, self._settings.width),
-            stream(recipe.seed, MASKS, index),
-            frames=recipe.time_mask,
-            channels=recipe.frequency_mask,
-        )
+        if recipe.time_mask or recipe.frequency_mask:
+            mask(
+                pictures.reshape(-1, self._settings.frames, self._settings.width),
+                stream(recipe.seed, MASKS, step),
+                frames=recipe.time_mask,
+                channels=recipe.frequency_mask,
+            )
+        if recipe.mixup:
+            rng = stream(recipe.seed, MIXTURES, step)
+            return mix(pictures, labels, self._label_count, recipe.mixup, rng)
+        return pictures, labels
 
-    def _fresh(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _fresh(self, index: int) -> Fresh:
         """A batch of clips drawn and augmented with the stream of that index."""
         recipe = self._recipe
         rng = stream(recipe.seed, CLIPS, index)
@@ -100,36 +133,71 @@ class Batches:
         if self._unknown:
             unknown = self._unknown.draw(recipe.batch_size, rng)
             clip = np.where(kind == dataset.UNKNOWN, unknown, clip)
-        audio = augment(
+        silent = kind == dataset.SILENCE
+        vary = self._shifted if recipe.augmentation == "shift" else self._elsewhere
+        audio = vary(clip, silent, rng)
+        labels = np.where(silent, dataset.SILENCE, self._label[clip])
+        return features.extract(audio, self._settings), labels.astype(np.int32)
+
+    def _shifted(
+        self, clip: np.ndarray, silent: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Clips augmented as upstream does it: int16 [n, samples]."""
+        return augment(
             self._audio[clip],
-            kind == dataset.SILENCE,
+            silent,
             self._background,
             rng,
-            time_shift=recipe.time_shift,
-            volume=recipe.background_volume,
-            frequency=recipe.background_frequency,
-            room=recipe.room,
+            time_shift=self._recipe.time_shift,
+            **self._noise(),
         )
-        labels = np.where(kind == dataset.SILENCE, dataset.SILENCE, self._label[clip])
-        return features.extract(audio, self._settings), labels.astype(np.int32)
+
+    def _elsewhere(
+        self, clip: np.ndarray, silent: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Clips of other speakers in other rooms: int16 [n, samples]."""
+        wave = np.zeros((len(clip), self._settings.samples), np.float32)
+        hard = self._recipe.augmentation == "hard"
+        synthetic = self._synthetic[clip]
+        for manner, theirs in (
+            (rooms.HARD if hard else rooms.MILD, synthetic),
+            (rooms.HARD if hard else rooms.RECORDED, ~synthetic),
+        ):
+            chosen = np.flatnonzero(theirs & ~silent)
+            if len(chosen):
+                audio = self._audio[clip[chosen]]
+                wave[chosen] = self._rooms.heard(audio, manner, self._recipe.time_shift, rng)
+        add_background(wave, silent, self._background, rng, **self._noise())
+        wave[silent] = self._rooms.silences(wave[silent], rng)
+        return to_int16(wave)
+
+    def _noise(self) -> dict[str, float]:
+        recipe = self._recipe
+        return {"volume": recipe.background_volume, "frequency": recipe.background_frequency}
 
 
 class _Choice:
-    """The clips of one kind, each source drawn as often as another.
+    """The clips of one kind. Synthetic ones are drawn with their share, recordings share the rest.
 
-    A few hundred recordings would otherwise drown in thousands of synthetic clips.
+    Sources are drawn first, or a few hundred recordings would drown in thousands of others.
     """
 
-    def __init__(self, source: np.ndarray, chosen: np.ndarray) -> None:
-        self._by_source = [np.flatnonzero(chosen & (source == one)) for one in np.unique(source)]
-        self._by_source = [clips for clips in self._by_source if len(clips)]
+    def __init__(self, source: np.ndarray, chosen: np.ndarray, synthetic_share: float) -> None:
+        found = np.unique(source[chosen])
+        self._by_source = [np.flatnonzero(chosen & (source == one)) for one in found]
+        synthetic = found == SYNTHETIC
+        shares = np.ones(len(found))
+        if synthetic.any() and not synthetic.all():
+            recorded = (1 - synthetic_share) / (~synthetic).sum()
+            shares = np.where(synthetic, synthetic_share, recorded)
+        self._shares = shares / shares.sum()
 
     def __bool__(self) -> bool:
         return bool(self._by_source)
 
     def draw(self, how_many: int, rng: np.random.Generator) -> np.ndarray:
         """Indices of clips, with replacement: int64 [how_many]."""
-        source = rng.integers(len(self._by_source), size=how_many)
+        source = rng.choice(len(self._by_source), how_many, p=self._shares)
         counts = np.array([len(clips) for clips in self._by_source])
         offset = np.cumsum(counts) - counts
         return np.concatenate(self._by_source)[offset[source] + rng.integers(counts[source])]

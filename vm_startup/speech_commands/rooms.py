@@ -1,54 +1,92 @@
-"""Other speakers, rooms and microphones for recordings, on top of upstream's shift and noise."""
+"""Other speakers, rooms and microphones for clips, on top of upstream's shift and noise."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from . import acoustics
+from . import acoustics, speeds
+from .augment import Background
 
-SPEED = 0.16  # how far speed and pitch may move together, as a logarithm
-IN_ROOMS = 0.5  # share of the clips that pass a room and a microphone
-GAIN = (-12.0, 4.0)  # dB
+RESPONSES = 192  # rooms with microphones in them, drawn once; 18 MB of spectra
+NOISES = 32  # coloured noises of two seconds, likewise; clips hear any second of one
+AT_ONCE = 25  # clips in one transform, few enough that a processor keeps them near
+
 BACKGROUND, COLOURED = 16 / 26, 8 / 26  # shares of silence; what is left is digital zero
-NOISE_DEVIATION = 3000.0  # of coloured noise at 0 dB, in int16's units
-NOISE_GAIN = (-60.0, 10.0)  # dB
+SILENCE_DEVIATION = 3000.0  # of coloured noise at 0 dB, in int16's units
+SILENCE_GAIN = (-60.0, 10.0)  # dB
 
 
-def respoken(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clips quicker and higher, or slower and lower, about their middles: float32, as long."""
-    speeds = np.exp(rng.uniform(-SPEED, SPEED, len(audio)))
-    return np.stack([resampled(clip, speed) for clip, speed in zip(audio, speeds, strict=True)])
+@dataclass(frozen=True)
+class Manner:
+    """How far clips are changed; ranges are drawn from evenly."""
+
+    speed: float  # how far speed and pitch may move together, as a logarithm
+    rooms: float  # share of the clips that pass a room and a microphone
+    level: tuple[float, float]  # dB: gain, or where `noises` are, of the loudest 10 ms
+    noises: float = 0.0  # share of the clips with coloured noise
+    below: tuple[float, float] = (0.0, 0.0)  # dB from the loudest 10 ms to that noise
 
 
-def resampled(clip: np.ndarray, speed: float) -> np.ndarray:
-    """One clip read at a speed by cubic interpolation, zeros where nothing was: float32."""
-    samples, middle = len(clip), (len(clip) - 1) / 2
-    places = middle + (np.arange(samples) - middle) * speed
-    before = np.floor(places).astype(np.int64)
-    part = (places - before).astype(np.float32)
-    # Two zeros on either side: whatever lies farther out is read from them.
-    padded = np.pad(clip.astype(np.float32), 2)
-    a, b, c, d = (padded[np.clip(before + shift, 0, samples + 3)] for shift in (1, 2, 3, 4))
-    bend = part * (3 * (b - c) + d - a) + 2 * a - 5 * b + 4 * c - d
-    return b + 0.5 * part * (c - a + part * bend)
+RECORDED = Manner(speed=0.16, rooms=0.5, level=(-12, 4))
+MILD = Manner(speed=0.12, rooms=0.9, level=(-30, -4), noises=0.8, below=(5, 60))
+HARD = Manner(speed=0.25, rooms=0.95, level=(-32, -2), noises=0.8, below=(0, 40))
 
 
-def recorded(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clips as other microphones hear them, half of them in rooms: float32 [n, samples]."""
-    heard = wave.copy()
-    for index in np.flatnonzero(rng.random(len(wave)) < IN_ROOMS):
-        heard[index] = acoustics.through_room_and_microphone(wave[index], rng)
-    return heard * _amplitudes(GAIN, len(wave), rng)
+class Rooms:
+    """Responses and noises to draw from, the same for the same random stream."""
 
+    def __init__(self, samples: int, rng: np.random.Generator) -> None:
+        self._size = samples + acoustics.RATE // 2  # room for the longest tail
+        responses = [acoustics.response(self._size, rng) for _ in range(RESPONSES)]
+        self._responses = np.stack(responses).astype(np.complex64)
+        noises = [acoustics.noise(2 * samples, rng) for _ in range(NOISES)]
+        self._noises = Background([noise / noise.std() for noise in noises], samples)
 
-def silences(background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Some of these silences (float32 [n, samples]) replaced by coloured noise, some by nothing."""
-    chance = rng.random(len(background))
-    silence = np.where((chance < BACKGROUND)[:, np.newaxis], background, np.float32(0))
-    coloured = (chance >= BACKGROUND) & (chance < BACKGROUND + COLOURED)
-    loudness = _amplitudes(NOISE_GAIN, len(background), rng)
-    for index in np.flatnonzero(coloured):
-        noise = acoustics.noise(background.shape[1], rng)
-        silence[index] = noise * (NOISE_DEVIATION / noise.std()) * loudness[index]
-    return silence
+    def heard(
+        self, audio: np.ndarray, manner: Manner, time_shift: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Clips as others say them elsewhere: int16 [n, samples] → float32 [n, samples].
+
+        Each also moves by up to `time_shift` samples of the recording either way.
+        """
+        at_speeds = speeds.draw(manner.speed, len(audio), rng)
+        delays = rng.integers(-time_shift, time_shift + 1, len(audio))
+        wave = speeds.read(audio, at_speeds, delays)
+        inside = np.flatnonzero(rng.random(len(audio)) < manner.rooms)
+        places = rng.integers(RESPONSES, size=len(inside))
+        for start in range(0, len(inside), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            wave[inside[part]] = self._through(wave[inside[part]], places[part])
+        return self._with_noise(wave, manner, rng)
+
+    def silences(self, background: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Some of these silences (float32 [n, samples]) replaced by other noise, some by none."""
+        chance = rng.random((len(background), 1))
+        coloured = (chance >= BACKGROUND) & (chance < BACKGROUND + COLOURED)
+        loudness = SILENCE_DEVIATION * _amplitudes(SILENCE_GAIN, len(background), rng)
+        noise = self._noises.cut(len(background), rng) * loudness
+        silence = np.where(chance < BACKGROUND, background, np.float32(0))
+        return np.where(coloured, noise, silence)
+
+    def _through(self, wave: np.ndarray, places: np.ndarray) -> np.ndarray:
+        samples = wave.shape[1]
+        padded = np.zeros((len(wave), self._size), np.float32)
+        padded[:, :samples] = wave
+        spectra = np.fft.rfft(padded)
+        spectra *= self._responses[places]
+        return np.fft.irfft(spectra, self._size)[:, :samples]
+
+    def _with_noise(self, wave: np.ndarray, manner: Manner, rng: np.random.Generator) -> np.ndarray:
+        level = _amplitudes(manner.level, len(wave), rng)
+        if not manner.noises:
+            wave *= level
+            return wave
+        level *= np.float32(acoustics.FULL_SCALE)
+        wave *= level / np.maximum(acoustics.loudest(wave)[:, np.newaxis], 1e-9)
+        noisy = np.flatnonzero(rng.random(len(wave)) < manner.noises)
+        below = _amplitudes(manner.below, len(noisy), rng)
+        wave[noisy] += self._noises.cut(len(noisy), rng) * (level[noisy] / below)
+        return wave
 
 
 def _amplitudes(

@@ -206,7 +206,9 @@ class Trainer:
             background_frequency=flags.background_frequency,
             time_mask=flags.time_mask,
             frequency_mask=flags.frequency_mask,
-            room=flags.augmentation == "room",
+            augmentation=flags.augmentation,
+            synthetic_share=flags.synthetic_share,
+            mixup=flags.mixup,
         )
         return batches.Batches(self.data, self.settings, recipe)
 
