@@ -12,7 +12,7 @@ about zero, activations on grids that follow the observed extremes.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ RANGE_DECAY = 0.99  # share of an activation range that survives a step
 TRUNCATED = 0.88  # standard deviation of a normal distribution cut off at two of its own
 
 Values = Mapping[str, tf.Tensor | tf.Variable | np.ndarray]
+Convolve = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,11 @@ class Observing(Quantized):
         self._ranges[name].assign(seen + self._decay * (self._ranges[name] - seen))
 
 
+def conv2d(hidden: tf.Tensor, filters: tf.Tensor, stride: tuple[int, int]) -> tf.Tensor:
+    """The convolution that converters know."""
+    return tf.nn.conv2d(hidden, filters, stride, "SAME", name="Conv2D")
+
+
 def logits(
     features: tf.Tensor,
     weights: Values,
@@ -225,10 +231,12 @@ def logits(
     numbers: Exact | Quantized,
     kept: tf.Tensor | None = None,
     architecture: str = "tiny_conv",
+    convolve: Convolve = conv2d,
 ) -> tf.Tensor:
     """The network: features float32 [n, size] → logits float32 [n, labels].
 
     `kept` (float32 [n, dropout_size]) is dropout's mask, already scaled; None keeps everything.
+    `convolve` may be a quicker way to the same numbers.
     """
     shape = [-1, settings.frames, settings.width, 1]
     hidden = tf.reshape(numbers.input(features), shape, name="Reshape_1")
@@ -236,7 +244,7 @@ def logits(
         if tuple(hidden.shape[1:]) != given:
             hidden = tf.reshape(hidden, [-1, *given], name="Frequencies")
         filters = numbers.weights(weights[f"{layer.name}_weights"])
-        hidden = tf.nn.conv2d(hidden, filters, layer.stride, "SAME", name="Conv2D")
+        hidden = convolve(hidden, filters, layer.stride)
         hidden = tf.nn.relu(hidden + weights[f"{layer.name}_bias"], name="Relu")
         hidden = numbers.relu(hidden, layer.range)
         if layer.dropped and kept is not None:
