@@ -18,15 +18,16 @@ def graph():
 
 
 def test_a_graph_answers_any_number_of_pictures(graph):
-    """Each picture gets the label that it gets alone."""
+    """Each picture gets the scores that it gets alone, and they are shares of one."""
     rng = np.random.default_rng(0)
     features = rng.uniform(0, 26, (judge.BATCH + 3, SETTINGS.size)).astype(np.float32)
     together = judge.answers(graph, features, SETTINGS, 4)
-    assert together.shape == (judge.BATCH + 3,)
+    assert together.shape == (judge.BATCH + 3, 4)
+    assert np.allclose(together.sum(1), 1, atol=1e-5)
     for index in (0, judge.BATCH, judge.BATCH + 2):
         alone = judge.answers(graph, features[index : index + 1], SETTINGS, 4)
-        assert alone == together[index]
-    assert judge.answers(graph, features[:0], SETTINGS, 4).shape == (0,)
+        assert np.allclose(alone, together[index], atol=1e-6)
+    assert judge.answers(graph, features[:0], SETTINGS, 4).shape == (0, 4)
 
 
 def test_rounding_can_be_taken_out(graph):
@@ -37,7 +38,7 @@ def test_rounding_can_be_taken_out(graph):
     assert not any(node.op.startswith("FakeQuant") for node in exact.node)
     assert graph.SerializeToString(deterministic=True) == before
     features = np.full((1, SETTINGS.size), 13, np.float32)
-    assert judge.answers(exact, features, SETTINGS, 4).shape == (1,)
+    assert judge.answers(exact, features, SETTINGS, 4).shape == (1, 4)
 
 
 def test_another_number_of_labels_is_refused(graph):

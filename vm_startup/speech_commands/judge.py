@@ -30,16 +30,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     runtime.speak(flags.verbosity)
     runtime.be_repeatable()
     rounded = read(Path(flags.graph))
-    exact = without_rounding(rounded)
+    unrounded = without_rounding(rounded)
     data = train.load_data(flags)
     held_out = verdict.hold_out(flags, settings, data)
 
-    def answer(split: str, unrounded: bool) -> np.ndarray:
-        graph = exact if unrounded else rounded
-        return answers(graph, held_out[split][0], settings, len(data.labels))
+    def scores(features: np.ndarray, exact: bool) -> np.ndarray:
+        graph = unrounded if exact else rounded
+        return answers(graph, features, settings, len(data.labels))
 
     steps = sum(flags.how_many_training_steps)
-    verdict.write(Path(flags.train_dir), data.labels, steps, held_out, answer)
+    verdict.write(Path(flags.train_dir), flags, settings, data, held_out, steps, scores)
 
 
 def read(path: Path) -> tf.compat.v1.GraphDef:
@@ -71,7 +71,7 @@ def without_rounding(graph: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
 def answers(
     graph: tf.compat.v1.GraphDef, features: np.ndarray, settings: AudioSettings, label_count: int
 ) -> np.ndarray:
-    """The label that a graph gives to each picture: int64 [n]."""
+    """The scores that a graph gives to each picture: float32 [n, labels]."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         # In place of the graph's own, which may hold one picture at a time.
         picture = tf.compat.v1.placeholder(tf.float32, [None, settings.frames, settings.width, 1])
@@ -80,11 +80,11 @@ def answers(
         )
         if softmax.shape[-1] != label_count:
             raise DataError(f"the graph knows {softmax.shape[-1]} labels, not {label_count}.")
-        found = [np.zeros(0, np.int64)]
+        found = [np.zeros((0, label_count), np.float32)]
         for start in range(0, len(features), BATCH):
             pictures = features[start : start + BATCH]
             pictures = pictures.reshape(-1, *picture.shape[1:])
-            found.append(session.run(softmax, {picture: pictures}).argmax(1))
+            found.append(session.run(softmax, {picture: pictures}))
     return np.concatenate(found)
 
 

@@ -1,12 +1,13 @@
 """How good a model is, and the files that say so."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-MOST_TEST_CLIPS = 1000  # kept for the firmware's proof: 8 MB
+from . import intervals
 
 
 @dataclass
@@ -31,22 +32,37 @@ class Score:
         """Share of right answers, 0 where there was no question."""
         return float(self.confusion.trace() / self.count) if self.count else 0.0
 
-    def as_json(self) -> dict:
+    def as_json(self, labels: Sequence[str]) -> dict:
+        """What metrics.json says of it; `interval` is the accuracy's, 95 % (Wilson)."""
         return {
             "accuracy": self.accuracy,
             "count": self.count,
+            "interval": intervals.wilson(int(self.confusion.trace()), self.count),
+            "words": {label: self._word(index) for index, label in enumerate(labels)},
             "confusion": self.confusion.tolist(),
+        }
+
+    def _word(self, index: int) -> dict:
+        """One label's counts; precision or recall is None where there is nothing to divide by."""
+        clips, answers = int(self.confusion[index].sum()), int(self.confusion[:, index].sum())
+        right = int(self.confusion[index, index])
+        return {
+            "clips": clips,
+            "answers": answers,
+            "right": right,
+            "precision": right / answers if answers else None,
+            "recall": right / clips if clips else None,
         }
 
 
 def by_source(
-    truth: np.ndarray, answers: np.ndarray, sources: np.ndarray, label_count: int
+    truth: np.ndarray, answers: np.ndarray, sources: np.ndarray, labels: Sequence[str]
 ) -> dict[str, dict]:
     """The score of each source's clips."""
     return {
         str(source): Score.of(
-            truth[sources == source], answers[sources == source], label_count
-        ).as_json()
+            truth[sources == source], answers[sources == source], len(labels)
+        ).as_json(labels)
         for source in np.unique(sources)
     }
 
@@ -60,23 +76,4 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write atomically."""
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
-def write_test_features(
-    path: Path, features: np.ndarray, labels: np.ndarray, sources: np.ndarray, names: np.ndarray
-) -> None:
-    """Write model inputs and what they are, evenly picked where there are too many; atomically."""
-    picked = np.unique(np.linspace(0, len(labels) - 1, MOST_TEST_CLIPS).astype(int))
-    if len(labels) <= MOST_TEST_CLIPS:
-        picked = np.arange(len(labels))
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        np.savez(
-            file,
-            features=features[picked],
-            labels=labels[picked].astype(np.int32),
-            sources=np.asarray(sources)[picked].astype("<U16"),
-            names=np.asarray(names)[picked].astype(str),
-        )
     unfinished.replace(path)

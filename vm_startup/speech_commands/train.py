@@ -261,41 +261,37 @@ class Trainer:
 
     def finish(self, train_dir: Path) -> None:
         """The last judgement: metrics.json and test_features.npz."""
-
-        def answer(name: str, exact: bool) -> np.ndarray:
-            features, split = self.held_out[name]
-            return self.answers(features, split.label, exact)[0]
-
-        verdict.write(train_dir, self.data.labels, self.step, self.held_out, answer)
+        judged = self.flags, self.settings, self.data, self.held_out
+        verdict.write(train_dir, *judged, self.step, self.scores)
 
     def score(self, name: str) -> tuple[results.Score, float]:
         """The score of one held-out split and its mean cross entropy."""
         features, split = self.held_out[name]
-        answers, cross_entropy = self.answers(features, split.label)
-        return results.Score.of(split.label, answers, len(self.data.labels)), cross_entropy
+        logits = self.answers(features)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(split.label, logits).numpy()
+        score = results.Score.of(split.label, logits.argmax(1), len(self.data.labels))
+        return score, float(losses.sum() / max(1, len(losses)))
 
-    def answers(
-        self, features: np.ndarray, labels: np.ndarray, exact: bool = False
-    ) -> tuple[np.ndarray, float]:
-        """The label given to each picture (int64 [n]), and the mean cross entropy.
+    def scores(self, features: np.ndarray, exact: bool) -> np.ndarray:
+        """How much each picture (float32 [n, size]) is each label: float32 [n, labels], 0 to 1.
 
         With `exact` the weights and activations stay unrounded, whatever was trained.
         """
-        answers, losses = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-        for start in range(0, len(labels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            answer, loss = self.answer(features[part], labels[part], exact)
-            answers.append(answer.numpy())
-            losses.append(loss.numpy())
-        return np.concatenate(answers), float(np.concatenate(losses).sum() / max(1, len(labels)))
+        return tf.nn.softmax(self.answers(features, exact)).numpy()
 
-    def _answer(self, features, labels, exact: bool):
+    def answers(self, features: np.ndarray, exact: bool = False) -> np.ndarray:
+        """The logits behind the scores: float32 [n, labels]."""
+        answers = [np.zeros((0, len(self.data.labels)), np.float32)]
+        for start in range(0, len(features), EVALUATION_BATCH):
+            part = features[start : start + EVALUATION_BATCH]
+            answers.append(self.answer(part, exact).numpy())
+        return np.concatenate(answers)
+
+    def _answer(self, features, exact: bool):
         numbers = models.Exact()
         if self.flags.quantize and not exact:
             numbers = models.Quantized(self.settings, self.state)
-        logits = self._logits(features, self.state, numbers)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.argmax(logits, 1), losses
+        return self._logits(features, self.state, numbers)
 
     def _logits(self, features, weights, numbers, kept=None):
         return models.logits(features, weights, self.settings, numbers, kept, self.architecture)
