@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vm_startup.speech_commands import dataset, features, stream
+from vm_startup.speech_commands.settings import AudioSettings
+
+SECOND = dataset.SAMPLES
+
+
+def clips(labels):
+    """Clips that are told apart by their constant sample: 100 × their number, from 1."""
+    count = len(labels)
+    audio = (
+        np.full((count, SECOND), 100, np.int16) * np.arange(1, count + 1, dtype=np.int16)[:, None]
+    )
+    names = np.array([str(index) for index in range(count)])
+    return dataset.Split(audio, np.array(labels, np.int32), names, names)
+
+
+def compose(labels, background=(), seed=0):
+    """A recording made of such clips."""
+    return stream.compose(clips(labels), background, np.random.default_rng(seed))
+
+
+def test_every_wanted_word_comes_once_where_it_is_said_to():
+    """The onsets are those of the words' clips, a second at least from any other sound."""
+    labels = [0, 1, 1, 2, 3, 2, 3, 3]
+    made = compose(labels)
+    assert sorted(made.label) == [2, 2, 3, 3, 3]
+    assert (np.diff(made.onset) >= 2 * SECOND).all()
+    numbers = []
+    for onset, label in zip(made.onset, made.label, strict=True):
+        (sample,) = set(made.audio[onset : onset + SECOND])
+        assert labels[sample // 100 - 1] == label
+        numbers.append(sample)
+        around = made.audio[onset - SECOND : onset], made.audio[onset + SECOND : onset + 2 * SECOND]
+        assert not np.any(around)
+    assert len(set(numbers)) == 5
+
+
+def test_other_words_and_noise_take_half_the_time_at_least():
+    """Unknown words come again where they are few; the length follows from the wanted words."""
+    made = compose([1, 1] + [2] * 30)
+    assert len(made.audio) / SECOND == pytest.approx(stream.PER_WORD * 30, rel=0.15)
+    unknown = np.isin(made.audio, [100, 200]).sum() / SECOND
+    assert made.others == unknown > 20
+
+
+def test_a_recording_has_its_bound():
+    """However many clips there are, it is about an hour, half of it without wanted words."""
+    made = stream._order(np.repeat([1, 2, 3], 2000), np.random.default_rng(0))
+    assert (made == -1).sum() * 8 + (made >= 0).sum() * 3 == pytest.approx(stream.LONGEST, rel=0.01)
+    assert (made >= 2000).sum() == 600
+
+
+def test_noise_is_everywhere_and_louder_alone():
+    """Words have a tenth of full scale behind them at most; noise alone may be anything."""
+    hiss = np.random.default_rng(1).uniform(-1, 1, 3 * SECOND).astype(np.float32)
+    made = compose([1] + [2] * 40, [hiss, np.zeros(0, np.float32)])
+    behind = [made.audio[onset - SECOND : onset] for onset in made.onset]
+    assert max(np.abs(part).max() for part in behind) <= 3277
+    assert sum(bool(part.any()) for part in behind) > 20
+    assert np.abs(made.audio).max() > 20_000
+    assert not compose([2] * 3, []).audio[:SECOND].any()
+
+
+def test_the_seed_decides():
+    """The same seed makes the same recording, another one another."""
+    hiss = [np.random.default_rng(1).uniform(-1, 1, SECOND).astype(np.float32)]
+    labels = [1, 2, 3, 2]
+    assert np.array_equal(compose(labels, hiss).audio, compose(labels, hiss).audio)
+    assert not np.array_equal(compose(labels, hiss).onset, compose(labels, hiss, seed=1).onset)
+
+
+def test_micro_features_run_through_the_whole_recording():
+    """Both ways to them give the same bits, and the front end does not forget in between."""
+    settings = AudioSettings(preprocess="micro", window_stride_ms=20)
+    audio = np.random.default_rng(0).integers(-3000, 3000, 4 * SECOND).astype(np.int16)
+    found = stream.extract(audio, settings)
+    assert found.shape == (199, 40)
+    assert np.array_equal(found, features.micro(tf.constant(audio), settings).numpy())
+    assert not np.array_equal(found[50:99], stream.extract(audio[SECOND:], settings)[:49])
+
+
+@pytest.mark.parametrize("preprocess", ["average", "mfcc"])
+def test_spectral_features_are_those_of_one_piece(preprocess, monkeypatch):
+    """A recording that is worked on in pieces has the features that it has as a whole."""
+    settings = AudioSettings(preprocess=preprocess, window_stride_ms=20)
+    audio = np.random.default_rng(0).integers(-3000, 3000, 5 * SECOND + 77).astype(np.int16)
+    whole = stream.extract(audio, settings)
+    monkeypatch.setattr(stream, "PIECE", 2)
+    assert whole.shape == ((5 * SECOND + 77 - 480) // 320 + 1, settings.width)
+    assert np.array_equal(stream.extract(audio, settings), whole)
+    second = features.extract(audio[np.newaxis, :SECOND], settings)
+    assert np.allclose(whole[:49].ravel(), second[0], rtol=1e-5, atol=1e-5)
