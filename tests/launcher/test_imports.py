@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # Lower may be imported by higher, never the other way round.
 LAYERS = [
     ["errors", "interrupts"],
-    ["settings", "cost", "console", "state"],
+    ["settings", "cost", "console", "state", "records"],
     ["consistency"],
     ["config"],
     ["job", "backends.base", "doctor"],

@@ -1,0 +1,126 @@
+"""An append-only file of JSON records, one a line: fsynced, and locked while somebody writes it."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Self
+
+from launcher.errors import UsageError
+
+
+class Records:
+    """A record, held open and locked for as long as this launcher acts on what it tells of.
+
+    The lock is the kernel's, so it ends with the process however that dies.
+    """
+
+    FILE: ClassVar[str]  # its name in its folder
+
+    def __init__(self, folder: Path, handle: int) -> None:
+        self.folder = folder
+        self._handle = handle
+        self.records = read(folder / self.FILE)
+
+    @classmethod
+    def open(cls, folder: Path, flags: int = 0) -> Self:
+        """Take up the record in `folder`; `flags` are those of os.open. Raises BlockingIOError
+        while another process holds it, UsageError where it is damaged."""
+        handle = os.open(folder / cls.FILE, os.O_RDWR | os.O_APPEND | flags, 0o644)
+        try:
+            _lock(handle)
+            _cut_torn_tail(handle)
+            return cls(folder, handle)
+        except BaseException:
+            os.close(handle)
+            raise
+
+    def append(self, event: str, **facts: object) -> None:
+        """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
+        and then no part of the record is left."""
+        record = {"time": time.time(), "event": event, **facts}
+        line = json.dumps(record).encode() + b"\n"
+        if os.write(self._handle, line) < len(line):  # the disk filled up within the record
+            _cut_torn_tail(self._handle)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / self.FILE))
+        os.fsync(self._handle)
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Let go of it; what was written stays."""
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read(path: Path) -> list[dict]:
+    """The records of a file, without locking it: [] where there is none. Raises UsageError that
+    names the first line that no launcher wrote."""
+    return list(_parse(path))
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the record at this moment."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what appeared in `folder` outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    """Raises BlockingIOError if somebody keeps the lock. `is_held` holds it for some microseconds,
+    which must not look like a launcher at work."""
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    raise BlockingIOError(errno.EWOULDBLOCK, "held by another process")
+
+
+def _parse(path: Path) -> Iterator[dict]:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for number, line in enumerate(lines, 1):
+        if line.endswith(b"\n"):  # a record cut off by a power loss was never acted on
+            try:
+                record = json.loads(line)
+                yield {"event": record["event"], "time": record["time"], **record}
+            except (ValueError, TypeError, KeyError):
+                raise UsageError(
+                    f"{path}, line {number}: damaged, it is no record of the launcher's"
+                ) from None
+
+
+def _cut_torn_tail(handle: int) -> None:
+    size = os.fstat(handle).st_size
+    text = os.pread(handle, size, 0)
+    os.ftruncate(handle, text.rfind(b"\n") + 1)
