@@ -11,15 +11,16 @@ from . import dataset, features, rooms
 from .augment import Background, add_background, augment, mask, mix, to_int16
 from .settings import AudioSettings
 
+PIECE = 5  # steps whose batches are made at once, while the batches before are trained on
 ROUND = 60  # steps whose clips are prepared together; 60 batches of 100 are 47 MB of features
 AUGMENTATIONS = ("shift", "room", "hard")
 SYNTHETIC = "synthetic"  # the source of clips that nobody recorded
-WORKERS = min(4, max(1, features.front_end.cores() - 1))  # one core is left to the training
+WORKERS = min(4, features.front_end.cores())
 
 # Each use of chance has a stream of its own, so that changing one leaves the others as they were.
 CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE, MASKS, ROOMS, MIXTURES = range(8)
 
-Fresh = tuple[np.ndarray, np.ndarray]  # features float32 [n, size] and labels int32 [n]
+Batch = tuple[np.ndarray, np.ndarray]  # features float32 [n, size] and labels
 
 
 def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
@@ -61,27 +62,37 @@ class Batches:
         if recipe.augmentation != "shift":
             self._rooms = rooms.Rooms(settings.samples, stream(recipe.seed, ROOMS))
 
-    def from_step(self, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def from_step(self, step: int) -> Iterator[Batch]:
         """Features float32 [batch, size] and labels of `step` (from 1) and all later.
 
-        Labels are int32 [batch], with mixup float32 [batch, labels]. While one round is being
-        trained on, other threads prepare what the next has new.
+        Labels are int32 [batch], with mixup float32 [batch, labels]. While some batches are being
+        trained on, other threads make the next, and what the next round has new.
         """
-        first, skip = divmod(step - 1, ROUND)
-        workers = ThreadPoolExecutor(WORKERS)
-        prepared: dict[int, list[Future[Fresh]]] = {}
+        workers, finisher = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(1)
         try:
-            for index in itertools.count(first):
-                used = self._used(index)
-                for new in [one for one in [*used, index + 1] if one not in prepared]:
-                    prepared[new] = self._prepare(new, workers)
-                for old in prepared.keys() - {*used, index + 1}:
-                    del prepared[old]
-                clips = [clip.result() for one in used for clip in prepared[one]]
-                yield from self._round(index, clips, skip)
-                skip = 0
+            coming: Future[list[Batch]] | None = None
+            for pool, steps in self._pieces(step - 1, workers):
+                ready, coming = coming, finisher.submit(self._finished, pool, steps)
+                if ready:
+                    yield from ready.result()
         finally:
             workers.shutdown(cancel_futures=True)
+            finisher.shutdown(cancel_futures=True)
+
+    def _pieces(self, step: int, workers: ThreadPoolExecutor) -> Iterator[tuple[Batch, range]]:
+        """A few steps at a time (from 0) with all clips of their round, without end."""
+        prepared: dict[int, list[Future[Batch]]] = {}
+        for index in itertools.count(step // ROUND):
+            used = self._used(index)
+            for new in [one for one in [*used, index + 1] if one not in prepared]:
+                prepared[new] = self._prepare(new, workers)
+            for old in prepared.keys() - {*used, index + 1}:
+                del prepared[old]
+            clips = [clip.result() for one in used for clip in prepared[one]]
+            pool = tuple(np.concatenate(column) for column in zip(*clips, strict=True))
+            first, end = max(step, index * ROUND), (index + 1) * ROUND
+            for start in range(first, end, PIECE):
+                yield pool, range(start, min(start + PIECE, end))
 
     def _used(self, index: int) -> list[int]:
         """The rounds whose new clips a round uses: its own and those just before it.
@@ -91,23 +102,25 @@ class Batches:
         """
         return [max(0, index - age) for age in reversed(range(self._recipe.echo))]
 
-    def _prepare(self, index: int, workers: ThreadPoolExecutor) -> list[Future[Fresh]]:
+    def _prepare(self, index: int, workers: ThreadPoolExecutor) -> list[Future[Batch]]:
         """What a round has new, in batches."""
         per_round = -(-ROUND // self._recipe.echo)
         numbers = range(index * per_round, (index + 1) * per_round)
         return [workers.submit(self._fresh, number) for number in numbers]
 
-    def _round(self, index: int, clips: list[Fresh], skip: int) -> Iterator[Fresh]:
-        """The batches of one round but for the first so many."""
-        pictures, labels = (np.concatenate(column) for column in zip(*clips, strict=True))
-        order = stream(self._recipe.seed, ORDER, index).permutation(len(labels))
+    def _finished(self, pool: Batch, steps: range) -> list[Batch]:
+        """The batches of some steps of one round, each with what differs at each use of a clip."""
+        pictures, labels = pool
+        order = stream(self._recipe.seed, ORDER, steps[0] // ROUND).permutation(len(labels))
         size = self._recipe.batch_size
-        for place in range(skip, ROUND):
-            taken = order[place * size : (place + 1) * size]
-            yield self._finished(pictures[taken], labels[taken], index * ROUND + place)
+        places = [order[step % ROUND * size :][:size] for step in steps]
+        return [
+            self._varied(pictures[taken], labels[taken], step)
+            for taken, step in zip(places, steps, strict=True)
+        ]
 
-    def _finished(self, pictures: np.ndarray, labels: np.ndarray, step: int) -> Fresh:
-        """A batch with what differs at each use: masks and mixtures."""
+    def _varied(self, pictures: np.ndarray, labels: np.ndarray, step: int) -> Batch:
+        """A batch masked and mixed as the recipe says."""
         recipe = self._recipe
         if recipe.time_mask or recipe.frequency_mask:
             mask(
@@ -121,7 +134,7 @@ class Batches:
             return mix(pictures, labels, self._label_count, recipe.mixup, rng)
         return pictures, labels
 
-    def _fresh(self, index: int) -> Fresh:
+    def _fresh(self, index: int) -> Batch:
         """A batch of clips drawn and augmented with the stream of that index."""
         recipe = self._recipe
         rng = stream(recipe.seed, CLIPS, index)

@@ -1,0 +1,99 @@
+"""What the accuracy benchmarks share: recordings in memory, a model trained on them, its score."""
+
+import functools
+import math
+import os
+import statistics
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+WANTED = ("yes", "no")
+FLAGS = (
+    "--wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 "
+    "--silence_percentage=25 --unknown_percentage=25 --verbosity=ERROR "
+    "--eval_step_interval=1000000 --save_step_interval=1000000"
+).split()
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one model, in per cent. Silence is digital zero, as upstream's."""
+
+    all: float  # wanted words, a quarter as many unknown words, a quarter as many silences
+    wanted: float  # words that were recognised
+    false: float  # other words that were taken for wanted ones
+
+
+@functools.cache
+def recordings(folder: Path):
+    """Every clip of a folder as a dataset.Split, the speaker of each, and the noises there."""
+    from vm_startup.speech_commands import dataset, folder as folders
+
+    source = folders.FolderSource(folder)
+    clips = source.clips()
+    split = dataset.Split(
+        audio=np.stack([clip.read() for clip in clips]),
+        label=np.array([_label(clip.word) for clip in clips], np.int32),
+        source=np.array([clip.source for clip in clips]),
+        name=np.array([clip.name for clip in clips]),
+    )
+    return split, np.array([clip.speaker for clip in clips]), source.background()
+
+
+def trained(data, *more: str):
+    """The trainer once it has trained on the data's training split, to its last step."""
+    from vm_startup.speech_commands import flags as command_line, runtime, train
+
+    with tempfile.TemporaryDirectory() as place:
+        folders = f"--train_dir={place}", f"--summaries_dir={place}/logs", f"--cache_dir={place}"
+        flags = command_line.training([*FLAGS, *folders, *more])
+        command_line.check_training(flags)
+        runtime.speak(flags.verbosity)
+        trainer = train.Trainer(flags, command_line.audio_settings(flags), data)
+        trainer.train(Path(place))
+    return trainer
+
+
+def score(trainer, split) -> Score:
+    """How a model does on recordings; the unknown words among them are weighted, not left out."""
+    from vm_startup.speech_commands import dataset, features
+
+    def answers(audio: np.ndarray) -> np.ndarray:
+        pictures = features.extract(np.asarray(audio), trainer.settings)
+        return trainer.scores(pictures, False).argmax(1)
+
+    given, wanted = answers(split.audio), split.label >= dataset.FIRST_WORD
+    right = given == split.label
+    silence = float(answers(np.zeros((1, split.audio.shape[1]), np.int16))[0] == dataset.SILENCE)
+    parts = right[wanted].mean() + 0.25 * right[~wanted].mean() + 0.25 * silence
+    false = (given[~wanted] >= dataset.FIRST_WORD).mean()
+    return Score(100 * parts / 1.5, 100 * right[wanted].mean(), 100 * false)
+
+
+def mean(scores: list[Score]) -> str:
+    """The mean of several models' scores, each with its 95 % half-width."""
+
+    def one(values: list[float]) -> str:
+        middle = statistics.fmean(values)
+        if len(values) == 1:
+            return f"{middle:.1f}"
+        return f"{middle:.1f} ± {1.96 * statistics.stdev(values) / math.sqrt(len(values)):.1f}"
+
+    columns = {
+        field.name: [getattr(each, field.name) for each in scores] for field in fields(Score)
+    }
+    return ", ".join(f"{name} {one(values)}" for name, values in columns.items())
+
+
+def seeds(default: int) -> range:
+    """As many seeds as SEEDS says; fewer than the default take less time and prove less."""
+    return range(int(os.environ.get("SEEDS", default)))
+
+
+def _label(word: str) -> int:
+    from vm_startup.speech_commands import dataset
+
+    return dataset.FIRST_WORD + WANTED.index(word) if word in WANTED else dataset.UNKNOWN
