@@ -1,5 +1,7 @@
 """Mixing sources into labelled splits as TensorFlow's trainer does."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -13,22 +15,34 @@ from vm_startup.speech_commands.split import which_set
 class Made:
     """A source of constant clips: `counts` clips of each word in every split."""
 
-    def __init__(self, counts, name="folder", base=0):
+    reading = "Reading clips"
+
+    def __init__(self, counts, name="folder", base=1):
         self.counts, self.name, self.base = counts, name, base
 
     def clips(self):
         return [
-            Clip(word, f"s{i}", self.name, split, f"{word}/{split}{i}", self.reader(i))
+            Clip(word, f"s{i}", self.name, split, f"{word}/{split}{i}", self.sound(i))
             for word, count in self.counts.items()
             for split in ("training", "validation", "testing")
             for i in range(count)
         ]
 
-    def reader(self, i):
+    def sound(self, i):
         return lambda: np.full(16_000, self.base + i, np.int16)
 
     def background(self):
         return [np.zeros(5, np.float32)]
+
+    def key(self):
+        return "made" + self.name
+
+    def blocks(self):
+        return [range(len(self.clips()))]
+
+    @contextmanager
+    def reader(self):
+        yield lambda block: (self.clips()[i].read()[np.newaxis] for i in block)
 
 
 def test_splits_hold_upstreams_shares():
@@ -79,17 +93,28 @@ def test_a_word_that_a_split_lacks_is_refused():
     """The message says how many speakers there are and what would help."""
     one = Made({})
     one.clips = lambda: [
-        Clip("yes", "me", "folder", "training", f"yes/{i}", one.reader(i)) for i in range(9)
+        Clip("yes", who, "folder", "training", f"yes/{who}", one.sound(1)) for who in speakers
     ]
-    with pytest.raises(DataError, match="'yes' has no clip for validation: its 1 speaker .*30"):
+    speakers = ["me"] * 12
+    with pytest.raises(DataError, match="no clip for validation: all its clips are of one speaker"):
+        load([one], ["yes"])
+    speakers = list("abcdefghijkl")
+    with pytest.raises(DataError, match="'yes' has no clip for validation: its 12 speakers .*30"):
         load([one], ["yes"])
     load([one, Made({"yes": 1}, "synthetic")], ["yes"])
+
+
+def test_a_word_of_three_clips_is_refused():
+    """Even if each split gets one of them, nothing can be learned nor judged."""
+    with pytest.raises(DataError, match="'yes' has 3 clips, and at least 10 are needed"):
+        load([Made({"yes": 1})], ["yes"])
 
 
 def test_progress_ends_at_the_total():
     """The last report of each kind is complete."""
     calls = []
     sources = [Made({"yes": 3}), Made({"yes": 4}, "synthetic")]
+    sources[1].reading = "Speaking words"
     load(sources, ["yes"], progress=lambda *call: calls.append(call))
     assert ("Reading clips", 9, 9) in calls
     assert ("Speaking words", 12, 12) in calls
@@ -100,7 +125,7 @@ def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
     for word in ("yes", "cat"):
         (tmp_path / word).mkdir()
         for i in range(60):
-            wav.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i))
+            wav.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i + 1))
     flags = {"validation_percentage": 20, "testing_percentage": 20}
     sources = open_sources(["yes"], data_dir=str(tmp_path), cache_dir=tmp_path, **flags)
     assert "120 clips of 2 words" in capsys.readouterr().out
@@ -108,7 +133,7 @@ def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
     test = data.splits["testing"]
     expected = sum(which_set(f"{i}_nohash_0.wav", 20, 20) == "testing" for i in range(60))
     assert (test.label == 2).sum() == (test.label == 1).sum() == expected
-    assert [int(name[4:].split("_")[0]) for name in test.name[test.label == 2]] == [
+    assert [1 + int(name[4:].split("_")[0]) for name in test.name[test.label == 2]] == [
         audio[0] for audio in test.audio[test.label == 2]
     ]
 

@@ -4,33 +4,40 @@ Silence, unknown words and splits follow TensorFlow's speech_commands/input_data
 source, so that the accuracy on one can be compared with upstream's whatever it is mixed with.
 """
 
+import itertools
 import math
-import time
-from collections import Counter
+import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from . import archive
-from .clip import SAMPLES, Clip, Progress, Source
+from .clip import Clip, Progress, Source
 from .errors import DataError
 from .folder import FolderSource, Summary, check_folder
+from .rows import SILENT_ROW, Rows
 from .split import SPLITS, TRAINING
+from .store import store
 from .synthetic import SyntheticSource
 from .words import check_words
 
 SILENCE_LABEL = "_silence_"
 UNKNOWN_LABEL = "_unknown_"
 SILENCE, UNKNOWN, FIRST_WORD = 0, 1, 2
+FEWEST = 10  # clips of a word in all, below which nothing can be learned of it nor be judged
+
+Found = list[tuple[int, Clip]]  # clips and their rows in all that is stored
 
 
 @dataclass
 class Split:
     """The clips of one split; index i is the same clip in every field."""
 
-    audio: np.ndarray  # int16 [n, 16000]
+    audio: Rows  # int16 [n, 16000]; or an array
     label: np.ndarray  # int32 [n], an index into Dataset.labels
     source: np.ndarray  # str [n]; silence carries the source that it was counted for
     name: np.ndarray  # str [n]; "" for silence
@@ -60,31 +67,37 @@ def load(
     silence_percentage: float = 10.0,
     unknown_percentage: float = 10.0,
     seed: int = 0,
+    cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read every source's clips into memory, 32 kB each.
+    """Every source's clips, decoded once into files in `cache_dir`, 32 kB each (None: for now).
 
     The percentages are of the wanted clips in each split of each source. `progress` is called as
     progress("Reading clips", done, total), at most twice a second. Raises DataError where a word
-    cannot be used or has no clip in a split.
+    cannot be used or has no clip in a split, or where the files cannot be written.
     """
     check_words(wanted_words)
     labels = {word: FIRST_WORD + i for i, word in enumerate(wanted_words)}
-    clips = [source.clips() for source in sources]
-    check_splits([clip for some in clips for clip in some], wanted_words)
+    number = itertools.count()
+    found = [[(next(number), clip) for clip in source.clips()] for source in sources]
+    check_splits([clip for some in found for _, clip in some], wanted_words)
+    with nullcontext(cache_dir) if cache_dir else tempfile.TemporaryDirectory() as folder:
+        stored = [store(source, Path(folder), progress) for source in sources]
+    silent = {some[i][0] for some, its in zip(found, stored, strict=True) for i in its.silent}
+    found = _sounding(found, silent, wanted_words)
+    background = [noise for source in sources for noise in source.background()]
+    if not background:
+        print("There is no background noise: all silence is digital zero.", flush=True)
+    shares = silence_percentage, unknown_percentage
     plan = {
-        split: [
-            entry
-            for some in clips
-            for entry in _compose(some, split, labels, silence_percentage, unknown_percentage, seed)
-        ]
+        split: [entry for some in found for entry in _compose(some, split, labels, *shares, seed)]
         for split in SPLITS
     }
-    reading = _Reading(progress, plan)
+    audio = [its.audio for its in stored]
     return Dataset(
         labels=[SILENCE_LABEL, UNKNOWN_LABEL, *wanted_words],
-        splits={split: _read(entries, reading) for split, entries in plan.items()},
-        background=[noise for source in sources for noise in source.background()],
+        splits={split: _split(entries, audio) for split, entries in plan.items()},
+        background=background,
     )
 
 
@@ -130,82 +143,88 @@ def open_sources(
     return sources
 
 
+def _sounding(found: list[Found], silent: set[int], wanted_words: Sequence[str]) -> list[Found]:
+    """The clips that are not silent, with a line about those that are; DataError where a wanted
+    word has no others left, or too few."""
+    if not silent:
+        return found
+    quiet = [clip for some in found for row, clip in some if row in silent]
+    left = [[(row, clip) for row, clip in some if row not in silent] for some in found]
+    sounding = [clip for some in left for _, clip in some]
+    for word in wanted_words:
+        mute = [clip for clip in quiet if clip.word == word]
+        if mute and not any(clip.word == word for clip in sounding):
+            raise DataError(
+                f"all {len(mute):,} clips of the word {word!r} are silent, {mute[0].name} for one: "
+                "their samples are zero; record them again."
+            )
+    some = ", ".join(clip.name for clip in quiet[:3]) + (" and others" if len(quiet) > 3 else "")
+    print(f"Silent clips (all zero) are left out, {len(quiet):,}: {some}.", flush=True)
+    check_splits(sounding, wanted_words)
+    return left
+
+
 def _compose(
-    clips: list[Clip],
+    found: Found,
     split: str,
     labels: dict[str, int],
     silence_percentage: float,
     unknown_percentage: float,
     seed: int,
-) -> list[tuple[int, Clip | None, str]]:
-    """What one source puts into one split: label, clip (None for silence) and source of each."""
-    here = [clip for clip in clips if clip.split == split]
-    wanted = [(labels[clip.word], clip, clip.source) for clip in here if clip.word in labels]
-    unknown = [(UNKNOWN, clip, clip.source) for clip in here if clip.word not in labels]
+) -> list[tuple[int, int, str, str]]:
+    """What one source puts into one split: label, row, source and name of each."""
+    here = [(row, clip) for row, clip in found if clip.split == split]
+    wanted = [(labels[c.word], row, c.source, c.name) for row, c in here if c.word in labels]
+    unknown = [(UNKNOWN, row, c.source, c.name) for row, c in here if c.word not in labels]
     if split == TRAINING:
         return wanted + unknown
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(unknown))
     picked = sorted(order[: math.ceil(len(wanted) * unknown_percentage / 100)])
     silences = math.ceil(len(wanted) * silence_percentage / 100)
-    silence = [(SILENCE, None, clips[0].source)] * silences if clips else []
+    silence = [(SILENCE, SILENT_ROW, found[0][1].source, "")] * silences if found else []
     return wanted + [unknown[i] for i in picked] + silence
 
 
-def _read(entries: list[tuple[int, Clip | None, str]], reading: "_Reading") -> Split:
-    audio = np.zeros((len(entries), SAMPLES), np.int16)
-    for row, (_, clip, _) in zip(audio, entries, strict=True):
-        if clip:
-            row[:] = clip.read()
-            reading.done(clip)
+def _split(entries: list[tuple[int, int, str, str]], audio: list[np.ndarray]) -> Split:
+    label, row, source, name = zip(*entries, strict=True) if entries else ((), (), (), ())
     return Split(
-        audio=audio,
-        label=np.array([label for label, _, _ in entries], np.int32),
-        source=np.array([source for _, _, source in entries], str),
-        name=np.array([clip.name if clip else "" for _, clip, _ in entries], str),
+        audio=Rows(audio, np.array(row, np.int64)),
+        label=np.array(label, np.int32),
+        source=np.array(source, str),
+        name=np.array(name, str),
     )
 
 
-class _Reading:
-    """Tells `progress` how many clips are read and how many spoken, at most twice a second."""
-
-    def __init__(self, progress: Progress | None, plan: dict[str, list]):
-        self._progress = progress
-        self._total = Counter(
-            self._what(clip) for entries in plan.values() for _, clip, _ in entries if clip
-        )
-        self._done: Counter[str] = Counter()
-        self._last = time.monotonic()
-
-    def done(self, clip: Clip) -> None:
-        what = self._what(clip)
-        self._done[what] += 1
-        done, total, now = self._done[what], self._total[what], time.monotonic()
-        if self._progress and (done == total or now - self._last >= 0.5):
-            self._last = now
-            self._progress(what, done, total)
-
-    @staticmethod
-    def _what(clip: Clip) -> str:
-        return "Speaking words" if clip.source == "synthetic" else "Reading clips"
-
-
 def check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
-    """Raise DataError for a word without a clip in some split: nothing would judge it."""
-    speakers: dict[str, dict[str, set[str]]] = {
-        word: {split: set() for split in SPLITS} for word in wanted_words
-    }
+    """Raise DataError for a word of too few clips, or without one in some split: nothing would
+    judge it."""
+    words: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
-        if clip.word in speakers:
-            speakers[clip.word][clip.split].add(f"{clip.source}:{clip.speaker}")
-    for word, by_split in speakers.items():
-        for split in SPLITS:
-            if not by_split[split]:
-                count = sum(map(len, by_split.values()))
-                raise DataError(
-                    f"the word {word!r} has no clip for {split}: its {count} speaker"
-                    f"{'s' if count != 1 else ''} (the part of a file name before _nohash_) all "
-                    "fall into other splits; about 30 speakers are needed, or synthetic clips too."
-                )
+        words[clip.word].append(clip)
+    for word in wanted_words:
+        _check_split(word, words[word])
+
+
+def _check_split(word: str, clips: list[Clip]) -> None:
+    advice = "about 30 speakers are needed, or synthetic clips too."
+    missing = [split for split in SPLITS if split not in {clip.split for clip in clips}]
+    speakers = {(clip.source, clip.speaker) for clip in clips}
+    rule = "the part of a file name before _nohash_"
+    if missing and len(speakers) == 1:
+        raise DataError(
+            f"the word {word!r} has no clip for {missing[0]}: all its clips are of one speaker "
+            f"({rule}), and a speaker is in one split only; {advice}"
+        )
+    if missing:
+        raise DataError(
+            f"the word {word!r} has no clip for {missing[0]}: its {len(speakers)} speakers "
+            f"({rule}) all fall into other splits; {advice}"
+        )
+    if len(clips) < FEWEST:
+        raise DataError(
+            f"the word {word!r} has {len(clips)} clips, and at least {FEWEST} are needed to learn "
+            f"and judge it; {advice}"
+        )
 
 
 def _check_percentages(validation_percentage: float, testing_percentage: float) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
 from .settings import AudioSettings
+from .store import explained
 
 # The folder beside this one, whose package has a parent here and none on a machine.
 front_end = importlib.import_module(
@@ -50,18 +51,24 @@ def extract_cached(
     """The same, remembered in `folder` (None: nowhere) under the clips' and settings' digest."""
     if folder is None:
         return extract(audio, settings, progress)
-    key = hashlib.sha256(repr(settings).encode() + audio.tobytes()).hexdigest()[:32]
-    path = folder / f"features-{key}.npy"
+    digest = hashlib.sha256(repr(settings).encode())
+    for start in range(0, len(audio), CHUNK):
+        digest.update(np.ascontiguousarray(audio[start : start + CHUNK]))
+    path = folder / f"features-{digest.hexdigest()[:32]}.npy"
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):  # not there yet, or cut short by a full disk
         pass
     features = extract(audio, settings, progress)
-    folder.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.save(file, features)
-    unfinished.replace(path)
+    try:
+        with explained(folder, "the features", lambda: features.nbytes):
+            folder.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                np.save(file, features)
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return features
 
 

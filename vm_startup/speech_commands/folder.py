@@ -1,18 +1,22 @@
 """A folder with one sub-folder of WAV files per word, as Speech Commands is laid out."""
 
 import difflib
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from . import wav
-from .clip import SAMPLES, Clip
+from .clip import SAMPLES, Clip, Reader
 from .errors import DataError
 from .split import speaker_of, which_set
 from .words import BACKGROUND, check_words, fold
+
+BLOCK = 64  # recordings read in one go: 2 MB
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Summary:
 
 class FolderSource:
     """The clips of a folder that check_folder accepts."""
+
+    reading = "Reading clips"
 
     def __init__(
         self,
@@ -41,20 +47,43 @@ class FolderSource:
 
     def clips(self) -> list[Clip]:
         """Every recording of every word, sorted by word and file name."""
-        return [self._clip(word, path) for word in word_folders(self.folder) for path in wavs(word)]
+        return [self._clip(path) for path in self._paths]
 
     def background(self) -> list[np.ndarray]:
         """The recordings in `_background_noise_`, float32 in [-1, 1]."""
         paths = wavs(self.folder / BACKGROUND)
         return [wav.read(path).astype(np.float32) / 32768 for path in paths]
 
-    def _clip(self, word: Path, path: Path) -> Clip:
+    def key(self) -> str:
+        """Of the recordings' names, sizes and times of change."""
+        digest = hashlib.sha256(Path(wav.__file__).read_bytes() + bytes(BLOCK))
+        for path in self._paths:
+            found = path.stat()
+            name = path.relative_to(self.folder)
+            digest.update(f"\n{name}\0{found.st_size} {found.st_mtime_ns}".encode())
+        return digest.hexdigest()[:16]
+
+    def blocks(self) -> list[range]:
+        """As many recordings as fit a block, and so on."""
+        count = len(self._paths)
+        return [range(at, min(at + BLOCK, count)) for at in range(0, count, BLOCK)]
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Reads recordings one by one."""
+        yield lambda block: [np.stack([wav.read(self._paths[i], SAMPLES) for i in block])]
+
+    @cached_property
+    def _paths(self) -> list[Path]:
+        return [path for word in word_folders(self.folder) for path in wavs(word)]
+
+    def _clip(self, path: Path) -> Clip:
         return Clip(
-            word=word.name,
+            word=path.parent.name,
             speaker=speaker_of(path.stem),
             source=self.source,
             split=which_set(path.name, *self._percentages),
-            name=f"{word.name}/{path.name}",
+            name=f"{path.parent.name}/{path.name}",
             read=partial(wav.read, path, SAMPLES),
         )
 
@@ -63,7 +92,7 @@ def check_folder(folder: Path | str, wanted_words: Sequence[str]) -> Summary:
     """Look at every file's header, before anything is rented or trained.
 
     Raises DataError for the first thing that would stop a training: a missing folder or word, an
-    empty word, a recording that cannot be used, a link that leads out of the folder.
+    empty word or background, a recording that cannot be used, a link that leads out of the folder.
     """
     check_words(wanted_words)
     root = Path(folder)
@@ -73,6 +102,7 @@ def check_folder(folder: Path | str, wanted_words: Sequence[str]) -> Summary:
     for word in wanted_words:
         _check_word(root, word, words)
     noises = wavs(root / BACKGROUND)
+    _check_background(root / BACKGROUND, noises)
     recordings = [path for paths in words.values() for path in paths] + noises
     _check_links(root, [*folders, root / BACKGROUND, *recordings])
     headers = _check_recordings(recordings)
@@ -121,6 +151,15 @@ def _check_word(root: Path, word: str, words: dict[str, list[Path]]) -> None:
         raise DataError(f"{root} has no folder for the word {word!r}{_nearest(word, words)}.")
     if not words[word]:
         raise DataError(f"{root / word} holds no WAV file: it needs recordings of {word!r}.")
+
+
+def _check_background(folder: Path, noises: list[Path]) -> None:
+    """No folder is a choice; an empty one is a copy that went wrong."""
+    if folder.exists() and not noises:
+        raise DataError(
+            f"{folder} holds no WAV file: it needs recordings of noise without speech; "
+            "remove the folder to train without any."
+        )
 
 
 def _nearest(word: str, words: dict[str, list[Path]]) -> str:

@@ -31,9 +31,23 @@ def be_repeatable() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def progress(what: str, done: int, total: int) -> None:
-    """One line that people and the launcher's progress bar can read."""
-    log.info("%s: %d/%d", what, done, total)
+class Progress:
+    """Lines that people and the launcher's progress bar can read: how much is done, how fast."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, tuple[int, float, int]] = {}  # done and time at its begin, done now
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        before, since, last = self._runs.get(what, (done, now, done))
+        if done < last:  # it begins another time
+            before, since = done, now
+        self._runs[what] = before, since, done
+        rate = f", {(done - before) / max(now - since, 1e-6):,.0f}/s" if done > before else ""
+        log.info("%s: %d/%d%s", what, done, total, rate)
+
+
+progress = Progress()
 
 
 class Pace:

@@ -8,15 +8,17 @@ leaves the first ones as they were.
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from . import acoustics, espeak
-from .clip import SAMPLES, Clip
+from . import acoustics, espeak, speaking
+from .clip import SAMPLES, Clip, Reader
 from .errors import DataError
 from .espeak import Espeak
 from .split import SPLITS, TRAINING, which_set
@@ -58,6 +60,8 @@ class Take:
 class SyntheticSource:
     """So many clips of every wanted word, and at least half as many of other words in all."""
 
+    reading = "Speaking words"
+
     def __init__(
         self,
         wanted_words: Sequence[str],
@@ -69,6 +73,13 @@ class SyntheticSource:
     ):
         """Raises DataError where espeak cannot say a word or it does not fit into a second."""
         check_speakable(wanted_words)
+        self._made_of = {
+            "wanted_words": list(wanted_words),
+            "clips_per_word": clips_per_word,
+            "seed": seed,
+            "validation_percentage": validation_percentage,
+            "testing_percentage": testing_percentage,
+        }
         self._seed = seed
         self._speakers = _interleaved(validation_percentage, testing_percentage)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
@@ -77,17 +88,17 @@ class SyntheticSource:
         self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
         self._counts = dict.fromkeys(wanted_words, clips_per_word)
         self._counts[UNKNOWN] = clips_per_word * -(-len(wanted_words) // 2)
+        self._units = [
+            (stream, place)
+            for stream, count in self._counts.items()
+            for place in range(min(count, len(self._speakers)))
+        ]
         # One call of read() speaks all clips of its stream and speaker; its neighbours are next.
-        self._spoken = lru_cache(maxsize=2)(self._speak_all)
+        self._spoken = lru_cache(maxsize=1)(lambda *unit: list(self._speak_all(*unit)))
 
     def clips(self) -> list[Clip]:
         """Stream after stream, speaker after speaker."""
-        return [
-            self._clip(stream, number)
-            for stream, count in self._counts.items()
-            for place in range(len(self._speakers))
-            for number in range(place, count, len(self._speakers))
-        ]
+        return [self._clip(unit[0], number) for unit in self._units for number in self._of(*unit)]
 
     def background(self) -> list[np.ndarray]:
         """Ten seconds each of white, pink and brown noise, hum, and many voices at once."""
@@ -99,6 +110,31 @@ class SyntheticSource:
             (to_int16(acoustics.at_level(s, -12)) / acoustics.FULL_SCALE).astype(np.float32)
             for s in sounds
         ]
+
+    def key(self) -> str:
+        """Of what is asked for and of the code that speaks it."""
+        return speaking.key(self._made_of)
+
+    def blocks(self) -> list[range]:
+        """What one speaker says in one stream: espeak is loaded afresh for each."""
+        ends = np.cumsum([0] + [len(self._of(*unit)) for unit in self._units]).tolist()
+        return [range(*pair) for pair in pairwise(ends)]
+
+    def reader(self) -> AbstractContextManager[Reader]:
+        """Speaks in a process of its own, because there can be one espeak in each."""
+        return speaking.process(self._made_of, {b: i for i, b in enumerate(self.blocks())})
+
+    def speak(self, block: int) -> Iterator[np.ndarray]:
+        """The clips of the block with this index in blocks(), one by one: int16 [16000]."""
+        stream, place = self._units[block]
+        for number, speech in zip(
+            self._of(stream, place), self._speak_all(stream, place), strict=True
+        ):
+            yield _recorded(speech, self._random(stream, number, "recording"))
+
+    def _of(self, stream: str, place: int) -> range:
+        """The numbers of the clips of one speaker in one stream."""
+        return range(place, self._counts[stream], len(self._speakers))
 
     def _clip(self, stream: str, number: int) -> Clip:
         (speaker, *_), split = self._speakers[number % len(self._speakers)]
@@ -142,11 +178,11 @@ class SyntheticSource:
         speech = self._spoken(stream, place)[index]
         return _recorded(speech, self._random(stream, number, "recording"))
 
-    def _speak_all(self, stream: str, place: int) -> list[np.ndarray]:
+    def _speak_all(self, stream: str, place: int) -> Iterator[np.ndarray]:
         """The speech of one speaker in one stream, each at 16 kHz and without silence around it."""
         with Espeak() as engine:
-            numbers = range(place, self._counts[stream], len(self._speakers))
-            return [_speak(engine, self._take(stream, number)) for number in numbers]
+            for number in self._of(stream, place):
+                yield _speak(engine, self._take(stream, number))
 
     def _babble(self, samples: int, random: np.random.Generator) -> np.ndarray:
         trained = [variants for variants, split in self._speakers if split == TRAINING]

@@ -8,16 +8,19 @@ weights as if it had not been: every random choice follows from the seed and the
 """
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from . import batches, checkpoint, dataset, models, optimizers, results, runtime, verdict
+from . import batches, checkpoint, dataset, models, results, runtime, verdict
 from . import flags as command_line
+from .best import Best
 from .errors import DataError
+from .learning import Learner
 from .runtime import log, progress
 from .settings import AudioSettings
 from .summaries import Curves
@@ -31,7 +34,7 @@ SAVE_SECONDS = 60  # what a machine that is taken away costs at most, however lo
 FREE_FLAGS = {
     *("data_dir", "data_url", "data_sha256", "cache_dir", "train_dir", "summaries_dir"),
     *("how_many_training_steps", "learning_rate", "schedule", "warm_up", "start_checkpoint"),
-    *("eval_step_interval", "save_step_interval", "check_nans", "verbosity"),
+    *("eval_step_interval", "early_stop", "save_step_interval", "check_nans", "verbosity"),
 }
 
 # What even a training that only starts from another's checkpoint shares with it.
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def load_data(flags: argparse.Namespace) -> dataset.Dataset:
-    """Every clip that the flags name, in memory."""
+    """Every clip that the flags name, decoded once into the cache."""
     words = flags.wanted_words.split(",")
     cache = Path(flags.cache_dir or Path(flags.train_dir) / "cache")
     sources = dataset.open_sources(
@@ -77,6 +80,7 @@ def load_data(flags: argparse.Namespace) -> dataset.Dataset:
         silence_percentage=flags.silence_percentage,
         unknown_percentage=flags.unknown_percentage,
         seed=flags.seed,
+        cache_dir=cache,
         progress=progress,
     )
 
@@ -89,23 +93,17 @@ def archive_url(flags: argparse.Namespace) -> str:
 
 
 class Trainer:
-    """One model in training."""
+    """One model in training, from its first step to its judgement."""
 
     def __init__(
         self, flags: argparse.Namespace, settings: AudioSettings, data: dataset.Dataset
     ) -> None:
         self.flags, self.settings, self.data = flags, settings, data
-        self.architecture = flags.model_architecture
-        self.names = models.weight_names(self.architecture)
         self.step = 0
+        self.best = Best()
         self.held_out = verdict.hold_out(flags, settings, data)
-        self.mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
-        values = models.initial(settings, len(data.labels), flags.seed, self.architecture)
-        if models.ARCHITECTURES[self.architecture].centred:
-            values["first_bias"] -= self.mean * values["first_weights"].sum((0, 1, 2))
-        values |= optimizers.initial(flags.optimizer, {n: values[n] for n in self.names})
-        self.state = {name: tf.Variable(value, name=name) for name, value in values.items()}
-        self.learn = tf.function(self._learn, reduce_retracing=True)
+        mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
+        self.learner = Learner(flags, settings, len(data.labels), mean)
         self.answer = tf.function(self._answer, reduce_retracing=True)
 
     @property
@@ -113,34 +111,44 @@ class Trainer:
         """Steps in all."""
         return sum(self.flags.how_many_training_steps)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, from 1."""
-        flags = self.flags
-        stages = flags.how_many_training_steps, flags.learning_rate
-        return optimizers.rate(step, *stages, flags.schedule, flags.warm_up)
+    @property
+    def ended(self) -> bool:
+        """Whether every step is done, or more of them seem to be no use."""
+        patience = self.flags.early_stop
+        return self.step >= self.steps or 0 < patience <= self.best.waited
 
     # -- going on ---------------------------------------------------------------------------------
 
     def resume(self, train_dir: Path) -> None:
         """Take up the newest checkpoint of this training, or the one to start from."""
-        start, same = self.flags.start_checkpoint, self.identity()
-        found = checkpoint.latest(train_dir, self.flags.model_architecture)
-        if found is None and start:
-            found = Path(start), checkpoint.load(start)
+        name, same = self.flags.model_architecture, self.identity()
+        if found := checkpoint.latest(train_dir, name):
+            self.best = Best.of(found[1])
+        elif self.flags.start_checkpoint:
+            found = checkpoint.find(self.flags.start_checkpoint, name)
             same = {name: same[name] for name in MODEL_FLAGS}
-        if found is None:
+        else:
             return
         prefix, values = found
         check_identity(prefix, checkpoint.identity(values), same)
-        for name, variable in self.state.items():
-            if name in values and values[name].shape != variable.shape:
+        self._take(prefix, values)
+        log.info("Training from step: %d", self.step + 1)
+
+    def _take(self, prefix: Path, values: Mapping[str, np.ndarray]) -> None:
+        for name, variable in self.learner.state.items():
+            if name not in values and name in self.learner.weights:
                 raise DataError(
-                    f"the checkpoint {prefix} holds {name} of shape {values[name].shape}, not "
+                    f"the checkpoint {prefix} holds no {name}: it is not of the network "
+                    f"{self.flags.model_architecture}."
+                )
+            value = values.get(name, variable)
+            if value.shape != variable.shape:
+                raise DataError(
+                    f"the checkpoint {prefix} holds {name} of shape {value.shape}, not "
                     f"{tuple(variable.shape)}: it was trained for other words or features."
                 )
-            variable.assign(values.get(name, variable))
+            variable.assign(value)
         self.step = int(values.get(checkpoint.STEP, 0))
-        log.info("Training from step: %d", self.step + 1)
 
     def identity(self) -> dict:
         """The flags that make this training what it is."""
@@ -152,42 +160,36 @@ class Trainer:
         """All steps that are still to be done."""
         summaries = Path(self.flags.summaries_dir)
         training, validation = Curves(summaries / "train"), Curves(summaries / "validation")
-        stream = self._batches().from_step(self.step + 1)
         is_time_to_say, is_time_to_save = runtime.Pace(SAY_SECONDS), runtime.Pace(SAVE_SECONDS)
-        while self.step < self.steps:
-            self.step += 1
-            loss, accuracy = self.learn_one(*next(stream))
-            training.add(self.step, cross_entropy=loss, accuracy=accuracy)
-            last = self.step == self.steps
-            if last or is_time_to_say():
-                self._say_step(loss, accuracy)
-            if last or self.step % self.flags.eval_step_interval == 0:
-                self.validate(validation)
-            if last or self.step % self.flags.save_step_interval == 0 or is_time_to_save():
-                self.save(train_dir)
+        with contextlib.closing(self._batches().from_step(self.step + 1)) as stream:
+            while not self.ended:
+                self.step += 1
+                loss, accuracy = self.learner.learn(self.step, *next(stream))
+                training.add(self.step, cross_entropy=loss, accuracy=accuracy)
+                if self.step == self.steps or is_time_to_say():
+                    self._say_step(loss, accuracy)
+                if self.step == self.steps or self.step % self.flags.eval_step_interval == 0:
+                    self.validate(validation)
+                due = self.step % self.flags.save_step_interval == 0 or is_time_to_save()
+                if due or self.ended:
+                    self.save(train_dir)
         training.flush()
 
-    def learn_one(self, features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-        """One step: its loss and its accuracy; raises DataError where the loss is no number."""
-        rate = self.rate(self.step)
-        loss, accuracy = self.learn(
-            features, labels, self._dropout(), tf.constant(rate), tf.constant(self.step)
-        )
-        if not np.isfinite(loss):
-            raise DataError(
-                f"the loss is {float(loss)} at step {self.step}: training has diverged; "
-                f"a --learning_rate below {rate:g} would keep it stable."
-            )
-        return float(loss), float(accuracy)
-
     def save(self, train_dir: Path) -> None:
-        """Write a checkpoint; the line that tells of it comes once it is complete."""
+        """Write a checkpoint; the line that tells of it comes once it is complete.
+
+        A diverged training is not saved: lower rates can go on from the checkpoint before.
+        """
+        values = {name: variable.numpy() for name, variable in self.learner.state.items()}
+        for name, value in values.items():
+            self.learner.check(name, value, self.step)
+        values |= self.best.as_values()
         name = self.flags.model_architecture
-        prefix = checkpoint.save(train_dir, name, self.step, self.state, self.identity())
+        prefix = checkpoint.save(train_dir, name, self.step, values, self.identity())
         log.info('Saving to "%s"', prefix)
 
     def _say_step(self, loss: float, accuracy: float) -> None:
-        rate = self.rate(self.step)
+        rate = self.learner.rate(self.step)
         log.info(
             "Step #%d/%d: rate %f, accuracy %.1f%%, cross entropy %f",
             *(self.step, self.steps, rate, accuracy * 100, loss),
@@ -212,44 +214,10 @@ class Trainer:
         )
         return batches.Batches(self.data, self.settings, recipe)
 
-    def _dropout(self) -> np.ndarray:
-        """Which hidden numbers this step keeps: bool [batch, hidden]."""
-        size = models.dropout_size(self.settings, self.architecture)
-        rng = batches.stream(self.flags.seed, batches.DROPOUT, self.step)
-        drawn = rng.integers(256, size=(self.flags.batch_size, size), dtype=np.uint8)
-        return drawn >= 256 * self.flags.dropout
-
-    def _learn(self, features, labels, kept, rate, step):
-        numbers = models.Exact()
-        if self.flags.quantize:
-            numbers = models.Observing(self.settings, self.state, step)
-        weights = {name: self.state[name] for name in self.names}
-        with tf.GradientTape() as tape:
-            scaled = tf.cast(kept, tf.float32) / (1 - self.flags.dropout)
-            logits = self._logits(features, weights, numbers, scaled)
-            losses = smoothed(labels, logits, self.flags.label_smoothing)
-            loss = tf.reduce_mean(losses)
-        gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
-        self._move(gradients, rate, step)
-        right = tf.argmax(logits, 1, tf.int32) == labels
-        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
-
-    def _move(self, gradients, rate, step):
-        """Move the weights as if features were centred on their mean.
-
-        All features are positive, so filters and biases would pull against each other. A filter's
-        bias is therefore moved as that of a network that is shown `feature - mean`.
-        """
-        filters, bias = self.state["first_weights"], self.state["first_bias"]
-        before = tf.identity(filters)
-        gradients["first_weights"] -= self.mean * gradients["first_bias"]
-        optimizers.move(self.flags.optimizer, self.state, gradients, rate, step)
-        bias.assign_sub(self.mean * tf.reduce_sum(filters - before, [0, 1, 2]))
-
     # -- judging ----------------------------------------------------------------------------------
 
     def validate(self, curves: Curves) -> None:
-        """Score the validation clips, for people and for TensorBoard."""
+        """Score the validation clips, for people and TensorBoard, and keep what deserves it."""
         score, cross_entropy = self.score("validation")
         curves.add(self.step, cross_entropy=cross_entropy, accuracy=score.accuracy)
         curves.flush()
@@ -258,11 +226,16 @@ class Trainer:
             "Step %d: Validation accuracy = %.1f%% (N=%d)",
             *(self.step, score.accuracy * 100, score.count),
         )
+        self.learner.check("the validation's cross entropy", cross_entropy, self.step)
+        model = self.learner.model()
+        self.best.see(self.step, score.accuracy, score.count, cross_entropy, model)
 
     def finish(self, train_dir: Path) -> None:
-        """The last judgement: metrics.json and test_features.npz."""
+        """The last judgement, on the weights kept: metrics.json and test_features.npz."""
+        for name, value in self.best.model.items():
+            self.learner.state[name].assign(value)
         judged = self.flags, self.settings, self.data, self.held_out
-        verdict.write(train_dir, *judged, self.step, self.scores)
+        verdict.write(train_dir, *judged, self.step, self.scores, self.best.step or None)
 
     def score(self, name: str) -> tuple[results.Score, float]:
         """The score of one held-out split and its mean cross entropy."""
@@ -290,20 +263,9 @@ class Trainer:
     def _answer(self, features, exact: bool):
         numbers = models.Exact()
         if self.flags.quantize and not exact:
-            numbers = models.Quantized(self.settings, self.state)
-        return self._logits(features, self.state, numbers)
-
-    def _logits(self, features, weights, numbers, kept=None):
-        return models.logits(features, weights, self.settings, numbers, kept, self.architecture)
-
-
-def smoothed(labels: tf.Tensor, logits: tf.Tensor, share: float) -> tf.Tensor:
-    """The cross entropy of each clip where a `share` of its label is spread over all labels."""
-    if not share:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    count = logits.shape[-1]
-    wanted = tf.one_hot(labels, count, 1 - share + share / count, share / count)
-    return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+            numbers = models.Quantized(self.settings, self.learner.state)
+        network = {"numbers": numbers, "architecture": self.learner.architecture}
+        return models.logits(features, self.learner.state, self.settings, **network)
 
 
 def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:

@@ -58,14 +58,17 @@ def read(path: Path | str, samples: int | None = None) -> np.ndarray:
     Other widths and rates are converted, the same way every time; what is too loud for 16 bits is
     clipped. Raises DataError where the file cannot be used.
     """
-    header = check(path)
-    frames = header.frames
-    if samples is not None:  # a tenth of a second more, so that the resampler sees no edge
-        frames = min(frames, -(-samples * header.rate // RATE) + header.rate // 10)
-    size = header.bits // 8
-    with Path(path).open("rb") as file:
-        file.seek(header.start)
-        audio = _decode(file.read(frames * size), header, path)
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            header = _read_header(path, file)
+            frames = header.frames
+            if samples is not None:  # a tenth of a second more, so that the resampler sees no edge
+                frames = min(frames, -(-samples * header.rate // RATE) + header.rate // 10)
+            file.seek(header.start)
+            audio = _decode(file.read(frames * (header.bits // 8)), header, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     if header.rate != RATE:
         audio = _resample(audio, header.rate)
     return fit(to_int16(audio), samples)
