@@ -117,15 +117,6 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(recordings, trained, cha
     assert sorted(trained[0].iterdir()) == before
 
 
-def test_smoothed_labels_want_a_little_of_every_answer():
-    """A share of the label is spread evenly; none leaves upstream's cross entropy."""
-    labels, logits = np.array([0, 1]), np.array([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], np.float32)
-    log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    plain = -log[[0, 1], labels]
-    assert np.allclose(train.smoothed(labels, logits, 0.0), plain, atol=1e-6)
-    assert np.allclose(train.smoothed(labels, logits, 0.3), 0.7 * plain - 0.1 * log.sum(1))
-
-
 def test_divergence_is_noticed(recordings, tmp_path):
     """A loss that is no number ends training with the step and a way out."""
     code, _, err = run(recordings, tmp_path, "--learning_rate=1e38,1e38")

@@ -16,6 +16,7 @@ from .errors import DataError
 
 KEEP = 2  # the newest, and one in case that it cannot be read
 STEP, IDENTITY = "global_step", "identity"
+BEST = "best/"  # before the names of what the training keeps for its end
 
 
 def save(folder: Path, name: str, step: int, values: Mapping, identity: Mapping) -> Path:
@@ -79,6 +80,12 @@ def load(prefix: str | Path) -> dict[str, np.ndarray]:
 def identity(values: Mapping[str, np.ndarray]) -> dict:
     """What the checkpoint's training was asked for; {} where another trainer wrote it."""
     return json.loads(bytes(values[IDENTITY])) if IDENTITY in values else {}
+
+
+def best(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values with the weights kept so far in place of the last; as they are if none were."""
+    kept = {n.removeprefix(BEST): value for n, value in values.items() if n.startswith(BEST)}
+    return {**values, **kept}
 
 
 def _delete(prefix: Path) -> None:

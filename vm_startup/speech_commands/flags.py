@@ -210,7 +210,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="how often each augmented clip is used before it is drawn anew",
     )
+    flag("--weight_decay", type=number(float, 0, 100), default=0.0, help="times the learning rate")
     flag("--eval_step_interval", type=number(int, 1), default=400)
+    flag(
+        "--early_stop",
+        type=number(int, 0),
+        default=0,
+        help="validations in a row without a lower cross entropy that end a training; 0 = none do",
+    )
     flag("--save_step_interval", type=number(int, 1), default=100)
     flag("--train_dir", default="/tmp/speech_commands_train", help="checkpoints and results")
     flag("--summaries_dir", default="/tmp/retrain_logs", help="for TensorBoard")

@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         flags.start_checkpoint, flags.model_architecture
     )
     check(values, flags, settings)
-    graph = inference_graph(values, settings, flags.quantize, flags.model_architecture)
+    kept = checkpoint.best(values)
+    graph = inference_graph(kept, settings, flags.quantize, flags.model_architecture)
     output = Path(flags.output_file)
     output.parent.mkdir(parents=True, exist_ok=True)
     results.write_bytes(output, graph.SerializeToString(deterministic=True))

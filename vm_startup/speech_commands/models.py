@@ -197,7 +197,11 @@ class Quantized:
 
 
 class Observing(Quantized):
-    """The same in training: activation ranges follow what passes through."""
+    """The same in training: activation ranges follow what passes through.
+
+    Gradients pass as if nothing were rounded, and stop where a value is beyond its range.
+    TensorFlow's own for these roundings cannot be repeated bit for bit on a GPU.
+    """
 
     def __init__(self, settings: AudioSettings, ranges: Values, step: tf.Tensor) -> None:
         super().__init__(settings, ranges)
@@ -205,18 +209,31 @@ class Observing(Quantized):
         step = tf.cast(step, tf.float32)
         self._decay = tf.minimum(RANGE_DECAY, (step - 1.0) / step)
 
+    def weights(self, weights: tf.Tensor) -> tf.Tensor:
+        return _through(weights, super().weights(weights))
+
     def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
         self._follow(name, tf.reduce_max(hidden))
-        return super().relu(hidden, name)
+        return _through(hidden, super().relu(hidden, name), hidden <= self._ranges[name])
 
     def logits(self, logits: tf.Tensor) -> tf.Tensor:
         self._follow("logits_min", tf.reduce_min(logits))
         self._follow("logits_max", tf.reduce_max(logits))
-        return super().logits(logits)
+        low, high = self._ranges["logits_min"], self._ranges["logits_max"]
+        return _through(logits, super().logits(logits), (low <= logits) & (logits <= high))
 
     def _follow(self, name: str, seen: tf.Tensor) -> None:
         seen = tf.stop_gradient(seen)
         self._ranges[name].assign(seen + self._decay * (self._ranges[name] - seen))
+
+
+def _through(exact: tf.Tensor, rounded: tf.Tensor, inside: tf.Tensor | None = None) -> tf.Tensor:
+    """The rounded values, whose gradients reach the exact ones, where bool `inside` lets them."""
+
+    def back(gradient: tf.Tensor) -> tf.Tensor:
+        return gradient if inside is None else gradient * tf.cast(inside, tf.float32)
+
+    return tf.custom_gradient(lambda _: (tf.identity(rounded), back))(tf.convert_to_tensor(exact))
 
 
 def conv2d(hidden: tf.Tensor, filters: tf.Tensor, stride: tuple[int, int]) -> tf.Tensor:

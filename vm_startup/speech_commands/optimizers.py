@@ -45,9 +45,15 @@ def move(
     gradients: Mapping[str, tf.Tensor],
     rate: tf.Tensor,
     step: tf.Tensor,
+    decay: float = 0.0,
 ) -> None:
-    """Move each weight in `state` against its gradient; `step` counts from 1."""
+    """Move each weight in `state` against its gradient; `step` counts from 1.
+
+    All but biases shrink as well, by the share `rate * decay` (decoupled weight decay).
+    """
     for name, gradient in gradients.items():
+        if decay and not name.endswith("_bias"):
+            state[name].assign_sub(rate * decay * state[name])
         if optimizer == "gradient_descent":
             state[name].assign_sub(rate * gradient)
         elif optimizer == "momentum":

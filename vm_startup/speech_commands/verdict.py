@@ -43,8 +43,12 @@ def write(
     held_out: HeldOut,
     steps: int,
     scores: Scores,
+    kept_step: int | None = None,
 ) -> None:
-    """Score a model after so many steps of training, say how good it is, and write it down."""
+    """Score a model after so many steps of training, say how good it is, and write it down.
+
+    `kept_step` is the step whose weights it has, if it is not the last.
+    """
     features, split = held_out["testing"]
 
     def score(name: str, exact: bool = False) -> results.Score:
@@ -57,6 +61,7 @@ def write(
     metrics = {
         "labels": list(data.labels),
         "steps": steps,
+        "kept_step": steps if kept_step is None else kept_step,
         "validation": score("validation").as_json(data.labels),
         "testing": testing.as_json(data.labels) | {"by_source": sources},
         "float_testing": score("testing", exact=True).as_json(data.labels),
