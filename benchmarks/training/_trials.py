@@ -12,10 +12,11 @@ import numpy as np
 
 WANTED = ("yes", "no")
 FLAGS = (
-    "--wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 "
-    "--silence_percentage=25 --unknown_percentage=25 --verbosity=ERROR "
-    "--eval_step_interval=1000000 --save_step_interval=1000000"
-).split()
+    "--wanted_words=yes,no",
+    *("--preprocess=micro", "--window_stride=20", "--quantize=1"),
+    *("--silence_percentage=25", "--unknown_percentage=25"),
+    *("--eval_step_interval=1000000", "--save_step_interval=1000000", "--verbosity=ERROR"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Score:
 @functools.cache
 def recordings(folder: Path):
     """Every clip of a folder as a dataset.Split, the speaker of each, and the noises there."""
-    from vm_startup.speech_commands import dataset, folder as folders
+    from vm_startup.speech_commands import dataset
+    from vm_startup.speech_commands import folder as folders
 
     source = folders.FolderSource(folder)
     clips = source.clips()
@@ -45,7 +47,8 @@ def recordings(folder: Path):
 
 def trained(data, *more: str):
     """The trainer once it has trained on the data's training split, to its last step."""
-    from vm_startup.speech_commands import flags as command_line, runtime, train
+    from vm_startup.speech_commands import flags as command_line
+    from vm_startup.speech_commands import runtime, train
 
     with tempfile.TemporaryDirectory() as place:
         folders = f"--train_dir={place}", f"--summaries_dir={place}/logs", f"--cache_dir={place}"

@@ -42,7 +42,7 @@ def one(folder: Path, network: str, seed: int, fold: int) -> _trials.Score:
 
 
 def dataset(clips, heard: np.ndarray, noises: list[np.ndarray]):
-    """The clips of one deal. A trainer asks for validation clips, and is given some it has heard."""
+    """The clips of one deal. The trainer wants validation clips: it gets some that it has heard."""
     from vm_startup.speech_commands import dataset
 
     def some(chosen: np.ndarray) -> dataset.Split:

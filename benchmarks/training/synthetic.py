@@ -29,7 +29,8 @@ def run(folder: Path) -> None:
 
 def spoken(clips: int):
     """So many synthetic clips of each wanted word, as a training has them, and of others."""
-    from vm_startup.speech_commands import flags as command_line, train
+    from vm_startup.speech_commands import flags as command_line
+    from vm_startup.speech_commands import train
 
     with tempfile.TemporaryDirectory() as place:
         flags = f"--synthetic_clips={clips}", f"--train_dir={place}"
