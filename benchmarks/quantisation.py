@@ -17,7 +17,7 @@ def main(folder: Path) -> int:
     known = clips.load(folder / steps.FEATURES)
     labelled = known.labels >= 0
     features, labels = known.features[labelled], known.labels[labelled]
-    graph, model = (folder / steps.GRAPH).read_bytes(), steps.read_model(folder)
+    graph, model = steps.graph_path(folder).read_bytes(), steps.read_model(folder)
     scores = {
         "float graph": evaluate.run_graph(graph, features, exact=True),
         "with fake-quant": evaluate.run_graph(graph, features),

@@ -1,4 +1,4 @@
-"""Builds a firmware folder into bluepill.elf and .bin, the same bytes wherever it stands."""
+"""Builds a firmware folder's images, each an .elf and a .bin, the same bytes wherever it stands."""
 
 import json
 import os
@@ -19,7 +19,10 @@ FLASH_START, FLASH_SIZE = 0x08000000, 64 << 10  # as in chip/bluepill.ld
 RAM_START, RAM_SIZE = 0x20000000, 20 << 10
 STACK_AT_LEAST = 1 << 10
 
-SOURCES = ("startup.c", "main.c", "model.c")
+IMAGES = {
+    "bluepill": ("startup.c", "main.c", "model.c"),
+    "listener": ("startup.c", "listener_main.c", "listener.c", "micro_frontend.c", "model.c"),
+}
 _COMMON = ("-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wall")
 # Each compiler's own best: clang's -Os is smaller than its -O2 and runs fewer instructions.
 COMPILE_FLAGS = {
@@ -40,27 +43,27 @@ _CLANG_ONLY = ("-fno-sanitize=all", "-g0", "-fno-unwind-tables", "-fno-stack-pro
 
 @dataclass(frozen=True)
 class Size:
-    flash: int  # bytes of bluepill.bin
+    flash: int  # bytes of the .bin
     ram_static: int  # bytes of variables, before the stack
 
 
-def build(folder: Path, compiler: str = "clang") -> Size:
-    """Compile and link the sources in `folder`; raises DoesNotFit, ToolMissing.
+def build(folder: Path, compiler: str = "clang", image: str = "bluepill") -> Size:
+    """Compile and link one image of the sources in `folder`; raises DoesNotFit, ToolMissing.
 
     `compiler` is "clang", the one that the ziglang package brings along, or "arm-none-eabi-gcc".
     """
     folder = Path(folder)
     with tempfile.TemporaryDirectory(prefix="bluepill-") as scratch:
-        elf = Path(scratch) / "bluepill.elf"
+        elf = Path(scratch) / f"{image}.elf"
         command = [*_compiler(compiler), *COMPILE_FLAGS[compiler], *LINK_FLAGS]
         command += _CLANG_ONLY if compiler == "clang" else ()
-        done = _run([*command, "-o", str(elf), *SOURCES], folder, scratch)
+        done = _run([*command, "-o", str(elf), *IMAGES[image]], folder, scratch)
         if done.returncode != 0:
-            raise _failure(folder, done.stderr)
-        image, ram = loaded(elf.read_bytes())
-        files.write(folder / "bluepill.elf", elf.read_bytes())
-        files.write(folder / "bluepill.bin", image)
-    return Size(len(image), ram)
+            raise _failure(folder, done.stderr, image)
+        content, ram = loaded(elf.read_bytes())
+        files.write(folder / f"{image}.elf", elf.read_bytes())
+        files.write(folder / f"{image}.bin", content)
+    return Size(len(content), ram)
 
 
 def build_host(folder: Path, library: Path) -> None:
@@ -71,7 +74,7 @@ def build_host(folder: Path, library: Path) -> None:
         command += ["-ffreestanding", "-nostdlib"]
         done = _run([*command, "-o", str(Path(library).resolve()), "model.c"], folder, scratch)
     if done.returncode != 0:
-        raise _failure(folder, done.stderr)
+        raise _failure(folder, done.stderr, "model")
 
 
 def _compiler(name: str) -> list[str]:
@@ -100,8 +103,9 @@ def _run(command: list[str], folder: Path, scratch: str) -> subprocess.Completed
     )
 
 
-def _failure(folder: Path, complaint: str) -> ExportError:
+def _failure(folder: Path, complaint: str, image: str) -> ExportError:
     """The linker's complaint as one sentence; GNU's and LLVM's say the same of regions."""
+    who = "firmware with its front end" if image == "listener" else "firmware"
     layers = json.loads((folder / "layers.json").read_text("utf-8"))
     for region, kind, total in (("RAM", "ram", RAM_SIZE), ("FLASH", "flash", FLASH_SIZE)):
         found = re.findall(rf"region [`']{region}'[^\n]*overflowed by (\d+) bytes", complaint)
@@ -109,7 +113,7 @@ def _failure(folder: Path, complaint: str) -> ExportError:
             largest = max(layers, key=lambda layer: layer[kind])
             memory = "RAM" if region == "RAM" else "flash"
             return DoesNotFit(
-                f"The firmware needs {max(map(int, found))} bytes more {memory} than the chip's "
+                f"The {who} needs {max(map(int, found))} bytes more {memory} than the chip's "
                 f"{total // 1024} KiB; the largest layer is {largest['layer']} with "
                 f"{largest[kind]} bytes."
             )

@@ -2,9 +2,9 @@
 
 | convention | array | length | layout |
 |---|---|---|---|
-| 2019 | `g_tiny_conv_micro_features_model_data` | `const int …_len` | `xxd -i`, hand-edited |
+| 2019 | `g_NETWORK_micro_features_model_data` | `const int …_len` | `xxd -i`, hand-edited |
 | 2020 | `g_model` | `const int g_model_len` | the same, aligned to 4 bytes |
-| current | `g_tiny_conv_micro_features_model_data` | `constexpr unsigned int …_size` | \
+| current | `g_NETWORK_micro_features_model_data` | `constexpr unsigned int …_size` | \
 `generate_cc_arrays.py`, aligned to 16 bytes |
 """
 
@@ -14,17 +14,24 @@ from collections.abc import Callable
 
 from .errors import BadModel
 
-STEM = "tiny_conv_micro_features_model_data"
 EXPERIMENTAL = "tensorflow/lite/experimental/micro/examples/micro_speech/micro_features"
 MICRO = "tensorflow/lite/micro/examples/micro_speech/micro_features"
 
 
-def render(model: bytes, convention: str = "2019") -> tuple[str, str]:
-    """(header, source) as text. Raises BadModel for an unknown convention."""
+def stem(network: str) -> str:
+    """What header and source are called, without their endings."""
+    return f"{network}_micro_features_model_data"
+
+
+def render(model: bytes, convention: str = "2019", network: str = "tiny_conv") -> tuple[str, str]:
+    """(header, source) as text, named after `network`, which consists of letters, digits and _.
+
+    Raises BadModel for an unknown convention.
+    """
     if convention not in CONVENTIONS:
         known = ", ".join(CONVENTIONS)
         raise BadModel(f"C array convention {convention!r} is unknown; there are: {known}.")
-    return CONVENTIONS[convention](model)
+    return CONVENTIONS[convention](model, stem(network))
 
 
 def _xxd(model: bytes) -> str:
@@ -38,8 +45,8 @@ def _guarded(path: str, declarations: str) -> str:
     return f"#ifndef {guard}\n#define {guard}\n\n{declarations}\n#endif  // {guard}\n"
 
 
-def _render_2019(model: bytes) -> tuple[str, str]:
-    path, name = f"{EXPERIMENTAL}/{STEM}.h", f"g_{STEM}"
+def _render_2019(model: bytes, stem: str) -> tuple[str, str]:
+    path, name = f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}"
     header = f"extern const unsigned char {name}[];\nextern const int {name}_len;\n"
     source = (
         f'#include "{path}"\n\n'
@@ -49,7 +56,7 @@ def _render_2019(model: bytes) -> tuple[str, str]:
     return _guarded(path, header), source
 
 
-def _render_2020(model: bytes) -> tuple[str, str]:
+def _render_2020(model: bytes, stem: str) -> tuple[str, str]:
     path = f"{MICRO}/model.h"
     header = "extern const unsigned char g_model[];\nextern const int g_model_len;\n"
     source = (
@@ -60,8 +67,8 @@ def _render_2020(model: bytes) -> tuple[str, str]:
     return _guarded(path, header), source
 
 
-def _render_current(model: bytes) -> tuple[str, str]:
-    name = f"g_{STEM}"
+def _render_current(model: bytes, stem: str) -> tuple[str, str]:
+    name = f"g_{stem}"
     header = (
         "#include <cstdint>\n\n"
         f"constexpr unsigned int {name}_size = {len(model)};\n"
@@ -69,13 +76,13 @@ def _render_current(model: bytes) -> tuple[str, str]:
     )
     values = "".join(f"0x{byte:02x}," for byte in model)
     source = (
-        f'#include <cstdint>\n\n#include "{STEM}.h"\n\n'
+        f'#include <cstdint>\n\n#include "{stem}.h"\n\n'
         f"alignas(16) const unsigned char {name}[] = {{{values}}};\n"
     )
     return header, source
 
 
-CONVENTIONS: dict[str, Callable[[bytes], tuple[str, str]]] = {
+CONVENTIONS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
     "2019": _render_2019,
     "2020": _render_2020,
     "current": _render_current,

@@ -7,7 +7,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,21 @@ from .errors import BadModel
 OWN, MADE_UP = "own", "made up"
 ENOUGH = 200  # clips, that a proof is asked for
 MAX_CLIPS, MAX_BYTES = 10_000, 256 * 2**20
+SAMPLES = 16000  # of a clip
 
 
 @dataclass(frozen=True)
 class Clips:
     """features: float32 [n, inputs], as a model sees them before quantisation. labels: int32 [n],
-    −1 where nobody knows. sources, names: where each comes from, strings [n]."""
+    −1 where nobody knows. sources, names: where each comes from, strings [n]. audio: int16
+    [m, 16000], what some of them sound like; audio_of: int32 [m], which ones."""
 
     features: np.ndarray
     labels: np.ndarray
     sources: np.ndarray
     names: np.ndarray
+    audio: np.ndarray = field(default_factory=lambda: np.empty((0, SAMPLES), np.int16))
+    audio_of: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -40,14 +44,14 @@ class Clips:
 
 
 def load(path: Path) -> Clips:
-    """A test_features.npz; labels, sources and names may be missing. Raises BadModel."""
+    """A test_features.npz; all but the features may be missing. Raises BadModel."""
     content = files.read(path, MAX_BYTES)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise BadModel(f"{path} unpacks to more than {MAX_BYTES:,} bytes.")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in KINDS if name in arrays}
+            found = {name: arrays[name] for name in (*KINDS, *SOUND) if name in arrays}
             if any(isinstance(array, bytes) for array in found.values()):
                 raise ValueError("an entry is no array")
     except DAMAGES as problem:
@@ -63,6 +67,7 @@ DAMAGES = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U"}
+SOUND = {"audio", "audio_of"}
 EXPECTED = {
     "features": "floats",
     "labels": "a whole number for each clip",
@@ -74,6 +79,7 @@ EXPECTED = {
 def _checked(found: dict, path: Path) -> Clips:
     features = found["features"]
     count = len(features) if features.ndim else 0
+    sound = _sound({name: found.pop(name) for name in SOUND & set(found)}, count, path)
     if not 1 <= count <= MAX_CLIPS:
         raise BadModel(f"{path} holds {count} clips; 1 to {MAX_CLIPS:,} are allowed.")
     for name, array in found.items():
@@ -89,13 +95,29 @@ def _checked(found: dict, path: Path) -> Clips:
         found.get("labels", np.full(count, -1)),
         found.get("sources", np.full(count, "file")),
         found.get("names", np.arange(count).astype(str)),
+        *sound,
     )
+
+
+def _sound(found: dict, count: int, path: Path) -> tuple:
+    """(audio, audio_of) as Clips takes them, or nothing where a file holds neither."""
+    if not found:
+        return ()
+    audio, which = found.get("audio", np.empty(0)), found.get("audio_of", np.empty(0))
+    fits = audio.dtype == np.int16 and which.dtype.kind in "iu"
+    fits = fits and audio.shape == (*which.shape[:1], SAMPLES) and which.ndim == 1
+    if not fits or not np.all((which >= 0) & (which < count)):
+        raise BadModel(
+            f"{path}: the arrays audio and audio_of are no int16 [m, {SAMPLES}] with the numbers "
+            "of m clips."
+        )
+    return audio, which
 
 
 def save(clips: Clips, path: Path) -> None:
     """Writes an .npz atomically; equal clips give equal bytes."""
     packed = io.BytesIO()
-    np.savez(packed, **{name: getattr(clips, name) for name in KINDS})
+    np.savez(packed, **{name: getattr(clips, name) for name in (*KINDS, *sorted(SOUND))})
     files.write(path, packed.getvalue())
 
 
@@ -105,16 +127,21 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
     inputs: how many features the model takes, which tells the front end. Raises BadModel.
     """
     preprocess, stride = front_end(inputs)
+    from vm_startup.speech_commands import wav
     from vm_startup.speech_commands.errors import DataError
-    from vm_startup.speech_commands.wav_to_features import features_of_wav
+    from vm_startup.speech_commands.features import extract
+    from vm_startup.speech_commands.settings import AudioSettings
 
     try:
-        features = [features_of_wav(path, preprocess, stride) for path in paths]
+        audio = np.stack([wav.read(path, SAMPLES) for path in paths])
     except DataError as problem:
         raise BadModel(str(problem)) from problem
+    settings = AudioSettings(preprocess=preprocess, window_stride_ms=stride)
     folders = [path.resolve().parent.name for path in paths]
     known = [labels.index(folder) if folder in labels else -1 for folder in folders]
-    return _clips(np.stack(features), known, [OWN] * len(paths), [path.name for path in paths])
+    names = [path.name for path in paths]
+    features, own = extract(audio, settings), [OWN] * len(paths)
+    return _clips(features, known, own, names, audio, np.arange(len(paths)))
 
 
 def front_end(inputs: int) -> tuple[str, float]:
@@ -159,9 +186,9 @@ def join(first: Clips | None, second: Clips) -> Clips:
         raise BadModel(
             f"The clips have {sizes[0]} and {sizes[1]} features: they fit different models."
         )
-    return _clips(
-        *(np.concatenate([getattr(part, name) for part in (first, second)]) for name in KINDS)
-    )
+    names = (*KINDS, "audio")
+    joined = [np.concatenate([getattr(part, name) for part in (first, second)]) for name in names]
+    return _clips(*joined, np.concatenate([first.audio_of, second.audio_of + len(first)]))
 
 
 def shaped(features, shape) -> np.ndarray:
@@ -173,10 +200,12 @@ def shaped(features, shape) -> np.ndarray:
     return features.reshape(-1, *shape)
 
 
-def _clips(features, labels, sources, names) -> Clips:
+def _clips(features, labels, sources, names, audio=None, audio_of=()) -> Clips:
     return Clips(
         np.asarray(features, np.float32),
         np.asarray(labels, np.int32),
         np.asarray(sources).astype("<U16"),
         np.asarray(names).astype("<U80"),
+        np.empty((0, SAMPLES), np.int16) if audio is None else audio,
+        np.asarray(audio_of, np.int32),
     )

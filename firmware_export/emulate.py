@@ -5,6 +5,7 @@ The firmware speaks by semihosting, as to a debugger; with one it touches no per
 there. Any other access ends the run with its address.
 """
 
+import collections
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +22,26 @@ ORDERLY = 0x20026  # the reason that a firmware gives for an exit without failur
 class Chip:
     """One Cortex-M3 with an image in its flash; `run` once, then read what it left behind."""
 
-    def __init__(self, image: bytes, data: bytes = b"", clip_bytes: int = 0) -> None:
-        """`data` is what the host sends: clips of `clip_bytes`. Raises Mismatch, ToolMissing."""
+    def __init__(
+        self, image: bytes, data: bytes = b"", clip_bytes: int = 0, answers: int = 1
+    ) -> None:
+        """`data` is what the host sends: clips of `clip_bytes`, to each of which the firmware
+        writes `answers` times. Raises Mismatch, ToolMissing."""
         if not 64 <= len(image) <= FLASH_SIZE:
             raise Mismatch(f"The image is {len(image)} bytes; the chip's flash has {FLASH_SIZE}.")
-        self.image, self.data, self.clip_bytes = image, data, clip_bytes
+        self.image, self.data, self.clip_bytes, self.answers = image, data, clip_bytes, answers
         self.transcript = ""
         self.output = bytearray()  # what the firmware wrote to the host, binary
         self.exit: int | None = None  # the reason that it gave for its end
-        self.instructions = 0  # from the first clip's last byte to its answer
-        self._sent, self._counter, self._fault = 0, None, ""
+        # From the first clip's last byte to its first answer, from there to the next, and so on.
+        self.counts: collections.Counter[int] = collections.Counter()
+        self._sent, self._written, self._counter, self._fault = 0, 0, None, ""
         self._power_on()
+
+    @property
+    def instructions(self) -> int:
+        """From the first clip's last byte to its first answer."""
+        return self.counts[0]
 
     def _power_on(self) -> None:
         try:
@@ -69,7 +79,7 @@ class Chip:
                 self._fault = f"did not end within {budget} instructions"
             if self._fault:
                 raise Mismatch(f"The firmware {self._fault} at pc 0x{pc:08x}.")
-            self._count(self._sent == self.clip_bytes and not self.output)
+            self._count(self._sent == self.clip_bytes and self._written < self.answers)
         return self
 
     def _emulate(self, pc: int, budget: int) -> None:
@@ -118,6 +128,7 @@ class Chip:
         elif operation == WRITE:
             _, at, count = struct.unpack("<III", self.cpu.mem_read(argument, 12))
             self.output += self.cpu.mem_read(at, count)
+            self._written += 1
             self._answered(self._sent // max(1, self.clip_bytes))
             self._pause_if(self._counter is not None)
         elif operation == EXIT:
@@ -149,7 +160,7 @@ class Chip:
         if wanted and self._counter is None:
 
             def count(*_):
-                self.instructions += 1
+                self.counts[self._written] += 1
 
             self._counter = self.cpu.hook_add(self.unicorn.UC_HOOK_CODE, count)
         elif not wanted and self._counter is not None:

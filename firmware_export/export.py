@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,8 @@ def export(
     with files.new_folder(out) as folder:
         names = find_labels(labels, source, found.scores)
         files.write(folder / steps.LABELS, label_names.render(names))
-        files.write(folder / (steps.GRAPH if found.is_graph else steps.MODEL), found.data)
+        name = network(source) + (".pb" if found.is_graph else ".tflite")
+        files.write(folder / name, found.data)
         _write_clips(folder, found, names, clips, features)
         if found.is_graph:
             progress("Converting", 0, 1)
@@ -59,6 +61,11 @@ def export(
         result = report.build(folder)
         files.write_json(folder / "export.json", result)
     return {**result, "folder": str(out)}
+
+
+def network(source: Path) -> str:
+    """What a network is called: as its file where that can be part of a name in C."""
+    return source.stem if re.fullmatch(r"[A-Za-z]\w*", source.stem, re.ASCII) else steps.NETWORK
 
 
 def _read(source: Path) -> Source:

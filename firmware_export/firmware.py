@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import build, files, reference
+from . import build, files, listener, reference, tflite
 from .compile import Compiled, compile_layers, quoted
 from .errors import BadModel
 
@@ -22,9 +22,12 @@ class Clip:
     features: np.ndarray  # float, as many as the model's input takes
 
 
-def write(folder: Path, model: bytes, clips: list[Clip], labels: list[str] | None = None) -> None:
+def write(
+    folder: Path, model: bytes, clips: list[Clip], labels: list[str] | None = None
+) -> list[str]:
     """Write everything that `build.build` or `make` needs into `folder`; raises BadModel.
 
+    Returns the images that can be built of it: the listener is for models of `micro` features.
     `layers.json` goes along: each layer's name and bytes of flash and RAM, for reports.
     """
     compiled = compile_layers(model)
@@ -36,10 +39,14 @@ def write(folder: Path, model: bytes, clips: list[Clip], labels: list[str] | Non
     chip = resources.files(__package__) / "chip"
     for name in CHIP_FILES:
         texts[name] = (chip / name).read_text("utf-8")
-    texts["Makefile"] = _makefile((chip / "Makefile.in").read_text("utf-8"))
+    heard = listener.sources(tflite.load(model))
+    images = ["bluepill", *([listener.IMAGE] if heard else [])]
+    texts |= heard
+    texts["Makefile"] = _makefile((chip / "Makefile.in").read_text("utf-8"), images)
     texts["layers.json"] = _layers(compiled)
     for name, text in texts.items():
         files.write(Path(folder) / name, text)
+    return images
 
 
 def _clips(model: bytes, clips: list[Clip], labels: list[str]) -> str:
@@ -65,10 +72,12 @@ def _wrapped(codes: np.ndarray) -> list[str]:
     return ["    " + " ".join(f"{v}," for v in codes[i : i + 20]) for i in range(0, len(codes), 20)]
 
 
-def _makefile(template: str) -> str:
+def _makefile(template: str, images: list[str]) -> str:
+    rules = "".join(f"{image}.elf: {' '.join(build.IMAGES[image])}\n" for image in images)
     filled = template.replace("@CFLAGS@", " ".join(build.COMPILE_FLAGS["arm-none-eabi-gcc"]))
     filled = filled.replace("@LDFLAGS@", " ".join(build.LINK_FLAGS))
-    return filled.replace("@SOURCES@", " ".join(build.SOURCES))
+    names = " ".join(f"{image}.bin" for image in images)
+    return filled.replace("@IMAGES@", names).replace("@RULES@\n", rules)
 
 
 def _layers(compiled: Compiled) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import build, evaluate, reference
+from . import build, evaluate, listener, reference, sounds
+from .clips import Clips
 from .emulate import ORDERLY, Chip
 from .errors import Mismatch
 
@@ -23,12 +24,28 @@ class Proof:
     differing: int  # 0: a proof with differences is not given
     accuracy_quantised: float | None  # of the interpreter; None without labels
     accuracy_firmware: float | None
+    confusion: list[list[int]] | None  # [i][j]: clips of label i that the firmware took for j
     differing_optimised: int  # clips that the interpreter's default kernels answer otherwise
     instructions: int  # of one inference
     flash: int  # bytes
     ram: int  # bytes of variables and stack together
     stack: int  # bytes, the most ever in use
     transcript: str  # what the firmware said of the clips that it carries
+
+
+@dataclass(frozen=True)
+class Listened:
+    """The same of the listener, which is given sound; every field is JSON."""
+
+    clips: int  # of a second
+    recorded: int  # those that are recordings; the others are made up
+    differing: int  # 0, in features as well as in scores
+    instructions_per_frame: int  # a stride of samples to its features
+    stride_ms: float  # how often that is done
+    instructions: int  # of one inference
+    flash: int
+    ram: int
+    stack: int
 
 
 def prove(
@@ -46,10 +63,12 @@ def prove(
     folder, interpreter = Path(folder), reference.load(model)
     codes = interpreter.codes(features)
     expected = interpreter.answers(codes)
-    _compare("this computer's build", expected, _on_host(folder, codes, expected))
+    _compare("this computer's build", "score", expected, _on_host(folder, codes, expected))
     image = (folder / "bluepill.bin").read_bytes()
-    chip, got = _on_chip(image, codes, expected, progress)
-    _compare("the firmware", expected, got)
+    chip = Chip(image, codes.tobytes(), codes.shape[1])
+    chip.run(lambda clips: progress("Emulating", clips, len(codes)))
+    got = _written(chip, expected)
+    _compare("the firmware", "score", expected, got)
     if PASSED not in chip.transcript or chip.exit != ORDERLY:
         raise Mismatch(f"The firmware's own clips failed: {_first_failure(chip.transcript)}.")
     variables = build.loaded((folder / "bluepill.elf").read_bytes())[1]
@@ -60,6 +79,7 @@ def prove(
         differing=int(np.any(got != expected, axis=1).sum()),
         accuracy_quantised=None if labels is None else evaluate.accuracy(expected, labels),
         accuracy_firmware=None if labels is None else evaluate.accuracy(got, labels),
+        confusion=None if labels is None else evaluate.confusion(got, labels),
         differing_optimised=int(np.any(optimised != expected, axis=1).sum()),
         instructions=chip.instructions,
         flash=len(image),
@@ -69,14 +89,52 @@ def prove(
     )
 
 
-def _compare(who: str, expected: np.ndarray, got: np.ndarray) -> None:
+def listen(
+    model: bytes,
+    folder: Path,
+    known: Clips,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Listened | None:
+    """Compare listener.bin in `folder`, given sound, with the interpreter, given the features that
+    the model was trained on; None for a model that cannot listen. Raises Mismatch."""
+    folder, interpreter = Path(folder), reference.load(model)
+    inputs = interpreter.input.size
+    front_end = listener.front_end(inputs)
+    if front_end is None:
+        return None
+    audio, features, recorded = sounds.choose(known, front_end)
+    codes = interpreter.codes(features)
+    expected = np.hstack([codes, interpreter.answers(codes)])
+    heard = audio[:, : listener.samples(front_end, inputs)]
+    image = (folder / "listener.bin").read_bytes()
+    chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=2)
+    chip.run(lambda clips: progress("Listening", clips, len(heard)))
+    got = _written(chip, expected)
+    _compare("the listener", "feature", expected[:, :inputs], got[:, :inputs])
+    _compare("the listener", "score", expected[:, inputs:], got[:, inputs:])
+    variables = build.loaded((folder / "listener.elf").read_bytes())[1]
+    stack = chip.stack(variables)
+    return Listened(
+        clips=len(audio),
+        recorded=recorded,
+        differing=int(np.any(got != expected, axis=1).sum()),
+        instructions_per_frame=chip.counts[0],
+        stride_ms=1000 * front_end.stride / front_end.sample_rate,
+        instructions=chip.counts[1],
+        flash=len(image),
+        ram=variables + stack,
+        stack=stack,
+    )
+
+
+def _compare(who: str, what: str, expected: np.ndarray, got: np.ndarray) -> None:
     different = np.argwhere(expected != got)
     if len(different):
-        clip, score = different[0]
+        clip, index = different[0]
         clips = len(np.unique(different[:, 0]))
         raise Mismatch(
-            f"Clip {clip}, score {score}: expected {expected[clip, score]}, but {who} answers "
-            f"{got[clip, score]}; {clips} of {len(expected)} clips differ."
+            f"Clip {clip}, {what} {index}: expected {expected[clip, index]}, but {who} answers "
+            f"{got[clip, index]}; {clips} of {len(expected)} clips differ."
         )
 
 
@@ -85,14 +143,12 @@ def _first_failure(transcript: str) -> str:
     return next((line for line in lines if "expected" in line), "they did not end")
 
 
-def _on_chip(image: bytes, codes: np.ndarray, expected: np.ndarray, progress):
-    """The emulated chip after all clips, and its answers in the shape of `expected`."""
-    chip = Chip(image, codes.tobytes(), codes.shape[1])
-    chip.run(lambda clips: progress("Emulating", clips, len(codes)))
+def _written(chip: Chip, expected: np.ndarray) -> np.ndarray:
+    """What the chip's firmware wrote, in the shape of `expected`."""
     got = np.frombuffer(bytes(chip.output), expected.dtype)
     if got.size != expected.size:
-        raise Mismatch(f"The firmware gave {got.size} scores where {expected.size} were expected.")
-    return chip, got.reshape(expected.shape)
+        raise Mismatch(f"The firmware gave {got.size} numbers, not {expected.size}.")
+    return got.reshape(expected.shape)
 
 
 def _on_host(folder: Path, codes: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -26,8 +26,7 @@ class Reference:
                 f"The features are {flat.shape[1]} numbers a clip; "
                 f"the model takes {self.input.size} finite ones."
             )
-        grid = (float(self.input.scale[0]), _zero_point(self.input))
-        return evaluate.quantise(flat, {"dtype": _type(self.input), "quantization": grid})
+        return on_grid(flat, self.input)
 
     def answers(self, codes: np.ndarray) -> np.ndarray:
         """The scores, as integers [clips, output size], of clips given as integers."""
@@ -42,16 +41,23 @@ class Reference:
     def _given(self, clip: np.ndarray, given: dict) -> np.ndarray:
         if given["dtype"] != np.float32:
             return clip.reshape(given["shape"])
-        real = (clip - np.float32(_zero_point(self.input))) * self.input.scale[0]
+        real = (clip - np.float32(zero_point(self.input))) * self.input.scale[0]
         return real.reshape(given["shape"])
+
+
+def on_grid(features: np.ndarray, tensor: tflite.Tensor) -> np.ndarray:
+    """Features as the integers of `tensor`, an input of a model."""
+    grid = (float(tensor.scale[0]), zero_point(tensor))
+    return evaluate.quantise(features, {"dtype": _type(tensor), "quantization": grid})
+
+
+def zero_point(tensor: tflite.Tensor) -> int:
+    """The code of 0.0 as the firmware has it: of an unsigned byte where the file holds such."""
+    return tensor.zero_point + 128 * tensor.unsigned
 
 
 def _type(tensor: tflite.Tensor):
     return np.uint8 if tensor.unsigned else np.int8
-
-
-def _zero_point(tensor: tflite.Tensor) -> int:
-    return tensor.zero_point + 128 * tensor.unsigned
 
 
 def load(model: bytes, *, optimised: bool = False) -> Reference:

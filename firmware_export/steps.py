@@ -1,10 +1,11 @@
 """From a frozen graph to proven firmware, one step at a time, in a job's folder.
 
-    tiny_conv.pb ─▶ tiny_conv.tflite ─▶ model/*.{h,cc}
-                          ├──────────▶ firmware/bluepill.{elf,bin} ─▶ firmware.json
-    labels.txt, test_features.npz ─────┘
+    NETWORK.pb ─▶ NETWORK.tflite ─▶ model/NETWORK_*.{h,cc}
+                       ├──────────▶ firmware/{bluepill,listener}.{elf,bin} ─▶ firmware.json
+    labels.txt, test_features.npz ──┘
 
-Each step reads only what those before it left, gives the same bytes for the same input, and writes
+What a network's files are called follows from the one graph or model that the folder holds. Each
+step reads only what those before it left, gives the same bytes for the same input, and writes
 atomically: a job that was killed between any two, or within one, goes on with the next unfinished.
 """
 
@@ -17,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from . import build, c_model, clips, convert, evaluate, files, graph, labels, quiet, tflite
+from .errors import BadModel
 
-GRAPH, MODEL, LABELS = "tiny_conv.pb", "tiny_conv.tflite", "labels.txt"
-FEATURES, PROOF = "test_features.npz", "firmware.json"
+NETWORK = "tiny_conv"  # unless the folder says otherwise
+LABELS, FEATURES, PROOF = "labels.txt", "test_features.npz", "firmware.json"
 CALIBRATION = 100  # clips; a range measured on more hardly differs
 
 CODE = 12 * 2**10  # what start-up, kernels and test code take of the flash, rounded up
@@ -32,44 +34,68 @@ def nothing(what: str, done: int, total: int) -> None:
 
 
 def convert_step(folder: Path, inference: str = "int8") -> None:
-    """tiny_conv.pb → tiny_conv.tflite; test clips calibrate a graph without fake-quant nodes."""
-    data = files.read(folder / GRAPH, graph.MAX_BYTES)
+    """NETWORK.pb → NETWORK.tflite; test clips calibrate a graph without fake-quant nodes."""
+    source = graph_path(folder)
+    data = files.read(source, graph.MAX_BYTES)
     known = clips.load(folder / FEATURES) if (folder / FEATURES).exists() else None
     features = None if known is None else known.features[known.given][:CALIBRATION]
-    files.write(folder / MODEL, convert.convert(data, inference, features))
+    files.write(source.with_suffix(".tflite"), convert.convert(data, inference, features))
 
 
 def c_model_step(folder: Path, convention: str = "2019") -> None:
-    """tiny_conv.tflite → model/tiny_conv_micro_features_model_data.{h,cc}."""
-    header, source = c_model.render(read_model(folder), convention)
-    files.write(folder / "model" / f"{c_model.STEM}.h", header)
-    files.write(folder / "model" / f"{c_model.STEM}.cc", source)
+    """NETWORK.tflite → model/NETWORK_micro_features_model_data.{h,cc}."""
+    network = model_path(folder).stem
+    header, source = c_model.render(read_model(folder), convention, network)
+    files.write(folder / "model" / f"{c_model.stem(network)}.h", header)
+    files.write(folder / "model" / f"{c_model.stem(network)}.cc", source)
 
 
 def firmware_step(folder: Path, compiler: str = "clang") -> None:
-    """tiny_conv.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit."""
+    """NETWORK.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit."""
     from . import firmware
 
     model, names = read_model(folder), read_labels(folder)
     with files.replaced_folder(folder / "firmware") as scratch:
         chosen = embedded(model, test_clips(folder), names)
-        firmware.write(scratch, model, chosen, names)
-        build.build(scratch, compiler)
+        for image in firmware.write(scratch, model, chosen, names):
+            build.build(scratch, compiler, image)
 
 
 def emulate_step(folder: Path, progress: Progress = nothing) -> None:
-    """Every test clip through the emulated chip → firmware.json. Raises Mismatch."""
+    """Every test clip through the emulated chip, and sound where the firmware can listen →
+    firmware.json. Raises Mismatch."""
     from . import prove
 
     model, known = read_model(folder), test_clips(folder)
     labelled = known.labels if (known.labels >= 0).any() else None
     proof = prove.prove(model, folder / "firmware", known.features, labelled, progress)
-    files.write_json(folder / PROOF, dataclasses.asdict(proof))
+    heard = prove.listen(model, folder / "firmware", known, progress)
+    told = {"listener": heard and dataclasses.asdict(heard)}
+    files.write_json(folder / PROOF, dataclasses.asdict(proof) | told)
+
+
+def graph_path(folder: Path) -> Path:
+    """The folder's one frozen graph. Raises BadModel where it holds several."""
+    return _only(folder, ".pb")
+
+
+def model_path(folder: Path) -> Path:
+    """The folder's one .tflite. Raises BadModel where it holds several."""
+    return _only(folder, ".tflite")
+
+
+def _only(folder: Path, ending: str) -> Path:
+    """The one file with this ending; where there is none, the name that it should have had."""
+    found = sorted(path for path in folder.glob(f"*{ending}") if not path.name.startswith("."))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise BadModel(f"{folder} holds {len(found)} networks, {names}: leave one.")
+    return found[0] if found else folder / f"{NETWORK}{ending}"
 
 
 def read_model(folder: Path) -> bytes:
     """The folder's .tflite."""
-    return files.read(folder / MODEL, tflite.MAX_BYTES)
+    return files.read(model_path(folder), tflite.MAX_BYTES)
 
 
 def read_labels(folder: Path) -> list[str]:

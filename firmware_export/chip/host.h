@@ -28,6 +28,16 @@ static inline int32_t host_read(int32_t file, void *to, uint32_t count) {
     return host_call(HOST_READ, arguments);
 }
 
+/* Whether all of `count` bytes came. */
+static inline int host_read_all(int32_t file, void *to, uint32_t count) {
+    for (uint32_t missing = count; missing > 0;) {
+        int32_t left = host_read(file, (uint8_t *)to + (count - missing), missing);
+        if (left < 0 || (uint32_t)left >= missing) return 0;
+        missing = (uint32_t)left;
+    }
+    return 1;
+}
+
 static inline void host_write(int32_t file, const void *from, uint32_t count) {
     const uint32_t arguments[3] = {(uint32_t)file, (uint32_t)(uintptr_t)from, count};
     host_call(HOST_WRITE, arguments);

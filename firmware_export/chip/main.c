@@ -45,13 +45,7 @@ static int run_clip(const struct clip *clip) {
 static void serve(int32_t input, int32_t output) {
     static model_input features[MODEL_INPUT_SIZE];
     model_output scores[MODEL_OUTPUT_SIZE];
-    for (;;) {
-        uint32_t missing = sizeof features;
-        while (missing > 0) {
-            int32_t left = host_read(input, (uint8_t *)features + sizeof features - missing, missing);
-            if (left < 0 || (uint32_t)left >= missing) return;
-            missing = (uint32_t)left;
-        }
+    while (host_read_all(input, features, sizeof features)) {
         model_invoke(features, scores);
         host_write(output, scores, sizeof scores);
     }

@@ -51,6 +51,15 @@ def test_2019_header_is_guarded_as_upstream():
     )
 
 
+@pytest.mark.parametrize("convention", ["2019", "current"])
+def test_names_follow_the_network(convention):
+    """Another network's array, guard and include bear its name, in letters of the convention."""
+    ours = "".join(c_model.render(MODEL, convention))
+    theirs = "".join(c_model.render(MODEL, convention, "time_conv"))
+    renamed = ours.replace("tiny_conv", "time_conv").replace("TINY_CONV", "TIME_CONV")
+    assert theirs == renamed != ours
+
+
 @pytest.mark.parametrize("convention", c_model.CONVENTIONS)
 def test_compiles_to_the_models_bytes(tmp_path, convention):
     """Each convention compiles as C++ from where upstream keeps it, and the array is the model."""

@@ -26,10 +26,10 @@ def inside(folder):
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory, keyword_graph, features):
-    """What a stranger brings: graph.pb, the same as model.tflite, and features.npz with labels."""
+    """What a stranger brings: words.pb, the same as words.tflite, and features.npz with labels."""
     folder, graph = tmp_path_factory.mktemp("given"), keyword_graph()
-    (folder / "graph.pb").write_bytes(graph)
-    (folder / "model.tflite").write_bytes(convert(graph))
+    (folder / "words.pb").write_bytes(graph)
+    (folder / "words.tflite").write_bytes(convert(graph))
     expected = evaluate.run_graph(graph, features).argmax(axis=1)
     np.savez(folder / "features.npz", features=features[:40], labels=expected[:40])
     return folder
@@ -37,19 +37,19 @@ def given(tmp_path_factory, keyword_graph, features):
 
 @pytest.fixture(scope="module")
 def exported(given):
-    """(folder, report) of graph.pb."""
+    """(folder, report) of words.pb."""
     out = given / "exported"
     features = given / "features.npz"
-    return out, export(given / "graph.pb", out, labels=["yes", "no"], features=features)
+    return out, export(given / "words.pb", out, labels=["yes", "no"], features=features)
 
 
 def test_export_makes_everything(exported):
     """The folder holds graph, model, labels, C array, sources and images, as the report lists."""
     out, made = exported
     for name in (
-        "tiny_conv.pb", "tiny_conv.tflite", "labels.txt", "test_features.npz", "firmware.json",
-        "model/tiny_conv_micro_features_model_data.h",
-        "model/tiny_conv_micro_features_model_data.cc",
+        "words.pb", "words.tflite", "labels.txt", "test_features.npz", "firmware.json",
+        "model/words_micro_features_model_data.h",
+        "model/words_micro_features_model_data.cc",
         "firmware/bluepill.elf", "firmware/bluepill.bin", "firmware/Makefile", "firmware/model.c",
     ):  # fmt: skip
         content = (out / name).read_bytes()
@@ -79,11 +79,11 @@ def test_export_reports_what_was_measured(exported):
 def test_model_of_anybody_is_taken_as_it_is(given, exported, tmp_path):
     """A .tflite passes through unchanged and gives the firmware that its graph gives."""
     features = given / "features.npz"
-    made = export(given / "model.tflite", tmp_path / "out", labels=["yes", "no"], features=features)
+    made = export(given / "words.tflite", tmp_path / "out", labels=["yes", "no"], features=features)
     assert made["accuracy"]["float"] is None
-    for name in ("tiny_conv.tflite", "firmware/bluepill.bin", "firmware/bluepill.elf"):
+    for name in ("words.tflite", "firmware/bluepill.bin", "firmware/bluepill.elf"):
         assert made["artefacts"][name] == exported[1]["artefacts"][name]
-    assert "tiny_conv.pb" not in made["artefacts"]
+    assert "words.pb" not in made["artefacts"]
 
 
 def test_command_with_clips_and_json(given, tmp_path):
@@ -94,7 +94,7 @@ def test_command_with_clips_and_json(given, tmp_path):
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         noise = np.random.default_rng(1).normal(0, 3000, 16000)
         file.writeframes(noise.astype("<i2").tobytes())
-    arguments = ["graph.pb", "--out", tmp_path / "out", "--labels", "yes,no", "--clip", wav]
+    arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no", "--clip", wav]
     options = ["--inference", "uint8", "--convention", "current", "--json"]
     done = subprocess.run([*COMMAND, *arguments, *options], cwd=given, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
@@ -140,7 +140,7 @@ def test_labels_beside_the_model_are_used(given, tmp_path):
     """Without labels given, a labels.txt beside the source names the scores if it fits."""
     from firmware_export.export import find_labels
 
-    source = tmp_path / "model.tflite"
+    source = tmp_path / "words.tflite"
     assert find_labels(None, source, 2) == ["label 0", "label 1"]
     (tmp_path / "labels.txt").write_text("on\noff\n")
     assert find_labels(None, source, 2) == ["on", "off"]
@@ -152,7 +152,7 @@ def test_features_of_another_model_are_refused(given, tmp_path):
     """Features that do not fit the model's input are refused with both sizes."""
     np.savez(tmp_path / "x.npz", features=np.zeros((3, 100)))
     with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
-        export(given / "graph.pb", tmp_path / "out", features=tmp_path / "x.npz")
+        export(given / "words.pb", tmp_path / "out", features=tmp_path / "x.npz")
     assert inside(tmp_path) == ["x.npz"]
 
 
@@ -160,7 +160,7 @@ def test_labels_of_another_model_are_refused(given, tmp_path):
     """Features labelled with numbers that the model has no label for are refused."""
     np.savez(tmp_path / "x.npz", features=np.zeros((2, 1960)), labels=[3, 4])
     with pytest.raises(BadModel, match="labels holds 4; this model's 4 labels"):
-        export(given / "graph.pb", tmp_path / "out", features=tmp_path / "x.npz")
+        export(given / "words.pb", tmp_path / "out", features=tmp_path / "x.npz")
     assert inside(tmp_path) == ["x.npz"]
 
 
@@ -171,7 +171,7 @@ def limited():
 
 def test_full_disk_is_one_sentence(given, tmp_path):
     """Where the disk is full, the command ends with 2 and one sentence, and leaves nothing."""
-    arguments = [*COMMAND, given / "graph.pb", "--out", tmp_path / "out"]
+    arguments = [*COMMAND, given / "words.pb", "--out", tmp_path / "out"]
     done = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=limited)
     assert done.returncode == 2
     assert done.stderr.startswith("error: The disk is full: ") and done.stderr.count("\n") == 1
@@ -181,7 +181,7 @@ def test_full_disk_is_one_sentence(given, tmp_path):
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), (signal.SIGINT, 130)])
 def test_interrupted_command_leaves_nothing(given, tmp_path, number, code):
     """Ctrl-C or SIGTERM in the middle ends with 130 and leaves nothing half-made."""
-    arguments = [*COMMAND, given / "graph.pb", "--out", tmp_path / "out"]
+    arguments = [*COMMAND, given / "words.pb", "--out", tmp_path / "out"]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as command:
         deadline = time.monotonic() + 120
         while not inside(tmp_path) and time.monotonic() < deadline:

@@ -1,5 +1,6 @@
 """One step at a time in a job's folder, each fed by the files that those before it left."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ YES_NO = ["_silence_", "_unknown_", "yes", "no"]
 def trained(tmp_path_factory, keyword_graph, features):
     """What a training leaves: graph, labels, and test features labelled as the model answers."""
     folder, graph = tmp_path_factory.mktemp("job"), keyword_graph()
-    files.write(folder / steps.GRAPH, graph)
+    files.write(folder / "tiny_conv.pb", graph)
     files.write(folder / steps.LABELS, labels.render(YES_NO))
     answers = evaluate.run_model(convert(graph), features).argmax(axis=1)
     save_features(folder, features, answers)
@@ -87,6 +88,27 @@ def test_proof_counts_the_labelled_clips(finished):
     assert "~~~ALL TESTS PASSED~~~" in built["transcript"]
 
 
+def test_the_listener_is_proven_as_well(finished):
+    """The firmware that hears is built beside the other one, and its figures stand in the proof."""
+    heard = json.loads((finished / steps.PROOF).read_text())["listener"]
+    assert heard["differing"] == 0 and heard["clips"] >= 24
+    assert heard["flash"] == (finished / "firmware/listener.bin").stat().st_size
+    assert heard["instructions"] > heard["instructions_per_frame"] > 0
+
+
+def test_names_follow_the_network(job):
+    """Model and C array are called after the one graph in the folder; two graphs are refused."""
+    (job / "tiny_conv.pb").rename(job / "time_conv.pb")
+    steps.convert_step(job)
+    steps.c_model_step(job)
+    assert steps.model_path(job) == job / "time_conv.tflite"
+    names = {path.name for path in (job / "model").iterdir()}
+    assert names == {f"time_conv_micro_features_model_data.{end}" for end in ("h", "cc")}
+    shutil.copy(job / "time_conv.pb", job / "tiny_conv.pb")
+    with pytest.raises(BadModel, match="holds 2 networks, time_conv.pb, tiny_conv.pb: leave one"):
+        steps.convert_step(job)
+
+
 @pytest.mark.parametrize("script, line", [("quantisation", "lost"), ("firmware", "differing")])
 def test_benchmarks_print_their_numbers(finished, script, line):
     """The benchmarks run on a finished job's folder, and end with 0 as its bounds are kept."""
@@ -98,14 +120,14 @@ def test_benchmarks_print_their_numbers(finished, script, line):
 
 def test_float_graph_is_calibrated_on_the_test_clips(job, keyword_graph):
     """A graph trained without fake-quant nodes is converted with the features beside it."""
-    files.write(job / steps.GRAPH, keyword_graph(fake_quant=False))
+    files.write(job / "tiny_conv.pb", keyword_graph(fake_quant=False))
     steps.convert_step(job)
     assert steps.read_model(job)[4:8] == b"TFL3"
 
 
 def test_made_up_clips_do_not_calibrate(job, keyword_graph):
     """Ranges are never measured on inputs that nobody spoke."""
-    files.write(job / steps.GRAPH, keyword_graph(fake_quant=False))
+    files.write(job / "tiny_conv.pb", keyword_graph(fake_quant=False))
     clips.save(clips.made_up(300, 1960, 0.0, 26.0), job / steps.FEATURES)
     with pytest.raises(BadModel, match="no fake-quant nodes"):
         steps.convert_step(job)

@@ -20,7 +20,7 @@ def test_the_chip_answers_as_tensorflow_lite(recordings, tmp_path, network):
     code, _, err = run(recordings, tmp_path / "train", chosen)
     assert code == 0, err
     checkpoint = f"--start_checkpoint={tmp_path}/train/{network}.ckpt-{STEPS}"
-    freeze.main([chosen, *WORDS, checkpoint, f"--output_file={tmp_path / steps.GRAPH}"])
+    freeze.main([chosen, *WORDS, checkpoint, f"--output_file={tmp_path}/{network}.pb"])
     for name in (steps.LABELS, steps.FEATURES):
         shutil.copy(tmp_path / "train" / name, tmp_path)
     for step in (steps.convert_step, steps.c_model_step, steps.firmware_step, steps.emulate_step):

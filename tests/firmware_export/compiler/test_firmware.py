@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from firmware_export import build, emulate, errors, firmware, prove, reference, tflite
+from firmware_export.listener import FRONT_END_FILES
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -123,6 +124,7 @@ def test_a_build_leaves_nothing_else_behind(tiny):
         *("bluepill.elf", "bluepill.bin", "bluepill.ld", "Makefile", "layers.json"),
         *("main.c", "startup.c", "model.c", "model.h", "clips.h", "host.h"),
         *("conv.h", "dense.h", "quantised.h", "softmax.h", "window.h"),
+        *("listener.c", "listener.h", "listener_main.c", "grid.h", *FRONT_END_FILES),
     }
 
 
@@ -254,13 +256,14 @@ def test_gcc_builds_the_same_answers(models, tmp_path):
 
 @needs("arm-none-eabi-gcc")
 @needs("make")
-def test_the_makefile_builds_what_build_does(tiny, tmp_path):
-    """`make` in the firmware's folder needs nothing else, and gives build.py's image."""
+@pytest.mark.parametrize("image", build.IMAGES)
+def test_the_makefile_builds_what_build_does(tiny, tmp_path, image):
+    """`make` in the firmware's folder needs nothing else, and gives build.py's images."""
     shutil.copytree(tiny[1], tmp_path / "made")
     shutil.copytree(tiny[1], tmp_path / "built")
-    subprocess.run(["make", "clean", "bluepill.bin"], cwd=tmp_path / "made", check=True)
-    build.build(tmp_path / "built", "arm-none-eabi-gcc")
-    images = [(tmp_path / name / "bluepill.bin").read_bytes() for name in ("made", "built")]
+    subprocess.run(["make", "clean", "all"], cwd=tmp_path / "made", check=True)
+    build.build(tmp_path / "built", "arm-none-eabi-gcc", image)
+    images = [(tmp_path / name / f"{image}.bin").read_bytes() for name in ("made", "built")]
     assert images[0] == images[1]
 
 

@@ -5,17 +5,6 @@
 
 #define MOST_FRAMES 100
 
-/* Whether as many samples came as were wanted. */
-static int read_samples(int32_t input, int16_t *samples, uint32_t count) {
-    uint32_t missing = count * sizeof *samples;
-    while (missing > 0) {
-        int32_t left = host_read(input, (uint8_t *)(samples + count) - missing, missing);
-        if (left < 0 || (uint32_t)left >= missing) return 0;
-        missing = (uint32_t)left;
-    }
-    return 1;
-}
-
 int main(void) {
     static struct {
         uint32_t state_size;
@@ -26,7 +15,7 @@ int main(void) {
     answer.state_size = sizeof state;
     int32_t input = host_open(0), output = host_open(4);
     uint32_t frames = 0, wanted = MF_WINDOW;
-    while (frames < MOST_FRAMES && read_samples(input, samples, wanted)) {
+    while (frames < MOST_FRAMES && host_read_all(input, samples, wanted * sizeof *samples)) {
         micro_frontend_hear(&state, samples, wanted);
         frames += (uint32_t)micro_frontend_frame(&state, answer.features[frames]);
         wanted = MF_STRIDE;

@@ -1,0 +1,23 @@
+/* Proves the listener on the chip: clips of CLIP_STRIDES strides in, each from a fresh start; what the model
+   is then shown and what it answers out, until the host's input ends. */
+#include "host.h"
+#include "listener.h"
+
+/* The last of these completes frame LISTENER_FRAMES. */
+#define CLIP_STRIDES ((MF_WINDOW + (LISTENER_FRAMES - 1) * MF_STRIDE + MF_STRIDE - 1) / MF_STRIDE)
+
+int main(void) {
+    static int16_t samples[LISTENER_STRIDE];
+    model_output scores[MODEL_OUTPUT_SIZE];
+    int32_t input = host_open(0), output = host_open(4);
+    for (int stride = 0; host_read_all(input, samples, sizeof samples); stride++) {
+        if (stride % CLIP_STRIDES == 0) listener_reset();
+        listener_hear(samples);
+        if (stride % CLIP_STRIDES < CLIP_STRIDES - 1) continue;
+        host_write(output, listener_features(), MODEL_INPUT_SIZE);
+        listener_scores(scores);
+        host_write(output, scores, sizeof scores);
+    }
+    host_exit(0);
+    return 0;
+}
