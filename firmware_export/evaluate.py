@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vm_startup.speech_commands.results import Score
+
 from . import graph as graphs
 from . import quiet
 from .clips import shaped
@@ -51,3 +53,10 @@ def accuracy(scores, labels) -> float | None:
     if not labelled.any():
         return None
     return float((scores.argmax(axis=1) == labels)[labelled].mean())
+
+
+def confusion(scores, labels) -> list[list[int]]:
+    """[i][j]: clips of label i whose label j scores highest; a label below 0 is none."""
+    labelled = np.asarray(labels) >= 0
+    answers = scores[labelled].argmax(axis=1)
+    return Score.of(np.asarray(labels)[labelled], answers, scores.shape[1]).confusion.tolist()

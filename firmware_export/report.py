@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import clips, evaluate, files, steps
+import numpy as np
+
+from vm_startup.speech_commands.results import Score
+
+from . import clips, evaluate, files, scores, steps
 from .build import FLASH_SIZE, RAM_SIZE
 
 
 def build(folder: Path) -> dict:
     """The report of a finished export folder, ready for JSON.
 
-    labels; accuracy (float, quantised, firmware; None where no clip has a label); clips (given,
-    made_up, labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
+    labels; accuracy (float, quantised, firmware; None where no clip has a label); firmware_testing
+    (the score of the firmware's answers as metrics.json has it, or None); clips (given, made_up,
+    labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
     transcript; artefacts {path: {size, sha256}}.
     """
     proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
@@ -21,6 +26,7 @@ def build(folder: Path) -> dict:
     return {
         "labels": steps.read_labels(folder),
         "accuracy": _accuracy(folder, known, proof),
+        "firmware_testing": firmware_testing(folder),
         "clips": {
             "given": int(known.given.sum()),
             "made_up": int((~known.given).sum()),
@@ -34,14 +40,22 @@ def build(folder: Path) -> dict:
 MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript")
 
 
+def firmware_testing(folder: Path) -> dict | None:
+    """The score of the firmware's answers to the test clips; None where none has a label."""
+    proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
+    if proof["confusion"] is None:
+        return None
+    return Score(np.array(proof["confusion"])).as_json(steps.read_labels(folder))
+
+
 def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
     labelled = known.labels >= 0
     if not labelled.any():
         return None
     path, floating = folder / steps.GRAPH, None
     if path.exists():
-        scores = evaluate.run_graph(path.read_bytes(), known.features[labelled])
-        floating = evaluate.accuracy(scores, known.labels[labelled])
+        answers = evaluate.run_graph(path.read_bytes(), known.features[labelled])
+        floating = evaluate.accuracy(answers, known.labels[labelled])
     return {
         "float": floating,
         "quantised": proof["accuracy_quantised"],
@@ -63,6 +77,7 @@ def text(report: dict) -> str:
         [
             f"{', '.join(report['labels'])} → {report['folder']}/firmware/bluepill.bin",
             f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
+            *_firmware_lines(report["firmware_testing"]),
             f"  flash         {_share(report['flash'], FLASH_SIZE)}",
             f"  RAM           {_share(report['ram'], RAM_SIZE)}, stack included",
             f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
@@ -78,6 +93,14 @@ def _accuracy_text(accuracy: dict | None, count: int) -> str:
         return "unknown, as no test clip has a label (--features, or --clip WORD/SOME.wav)"
     named = [f"{name} {value:.1%}" for name, value in accuracy.items() if value is not None]
     return f"{', '.join(named)} on {count} labelled clips"
+
+
+def _firmware_lines(score: dict | None) -> list[str]:
+    """The firmware's accuracy as an interval, and its words."""
+    if score is None:
+        return []
+    lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score)]
+    return [f"                {line}" for line in lines]
 
 
 def _share(used: int, limit: int) -> str:

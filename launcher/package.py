@@ -23,17 +23,37 @@ ARTEFACTS = (
 DECIDING = ("tensorflow", "numpy", "espeakng-loader", "soxr", "ziglang", "unicorn")
 
 
+def package(folder: Path) -> None:
+    """Complete metrics.json and write manifest.json."""
+    complete_metrics(folder)
+    write_manifest(folder)
+
+
+def complete_metrics(folder: Path) -> None:
+    """Put the score of the firmware's answers beside those that the machine measured.
+
+    Here, where results are made to last: what was pulled has been checked against the machine's
+    sums by now, and the manifest comes after. Doing it twice changes nothing.
+    """
+    from firmware_export import report
+
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    files.write_json(path, metrics | {"firmware_testing": report.firmware_testing(folder)})
+
+
 def write_manifest(folder: Path) -> None:
     """Write manifest.json; it names no time and no place, so equal jobs have equal manifests
     but for training.log, which tells what happened."""
     manifest = {
         "artefacts": {name: files.describe(folder / name) for name in ARTEFACTS},
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions()},
     }
     files.write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what decides the bytes of an artefact, as installed here."""
     found = {}
     for name in DECIDING:
         try:

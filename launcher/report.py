@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+from firmware_export import scores
 from launcher import cost
 from launcher.job import Job
 
@@ -34,6 +35,8 @@ def build(job: Job, folder: Path) -> dict:
         "folder": str(folder),
         "labels": metrics["labels"],
         "accuracy": _accuracy(metrics, proof),
+        "scores": {name: metrics[name] for name in SCORES},
+        "stream": metrics["stream"],
         "firmware": {
             "flash": proof["flash"],
             "flash_limit": FLASH_SIZE,
@@ -56,6 +59,9 @@ def build(job: Job, folder: Path) -> dict:
     }
 
 
+SCORES = ("validation", "float_testing", "testing", "firmware_testing")
+
+
 def _accuracy(metrics: dict, proof: dict) -> dict:
     return {
         "float": metrics["float_testing"]["accuracy"],
@@ -74,7 +80,10 @@ def summary(report: dict) -> str:
         "",
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
         f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
-        *_by_source(accuracy["by_source"]),
+        *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
+        *_indented(*scores.word_lines(report["scores"]["firmware_testing"])),
+        f"  stream        {scores.stream(report['stream'])}",
+        *_indented(scores.stream_bounds(report["stream"])),
         f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
         f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
@@ -87,11 +96,23 @@ def summary(report: dict) -> str:
     return "\n".join(lines)
 
 
-def _by_source(scores: dict) -> list[str]:
-    if len(scores) < 2:
+def _indented(*lines: str) -> list[str]:
+    return [f"                {line}" for line in lines]
+
+
+def _firmware(report: dict) -> str:
+    """How sure the firmware's accuracy is, and on how many clips where those are not all."""
+    score, clips = report["scores"]["firmware_testing"], report["accuracy"]["clips"]
+    part = f" (on {score['count']:,} of them)" if score["count"] != clips else ""
+    return f"firmware {scores.interval(score)}{part}"
+
+
+def _by_source(sources: dict) -> list[str]:
+    if len(sources) < 2:
         return []
-    parts = (f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in scores.items())
-    return [f"                {'; '.join(parts)}"]
+    return [
+        "; ".join(f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in sources.items())
+    ]
 
 
 def passed(report: dict) -> bool:
@@ -138,10 +159,30 @@ def markdown(report: dict) -> str:
         f"# {report['job']}\n\n```\n{summary(report)}\n```\n\n"
         f"Labels: {', '.join(report['labels'])}\n\n"
         f"## Accuracy by source\n\n{sources}\n"
+        f"{_words(report)}"
+        f"{_stream(report['stream'])}"
         f"## Artefacts\n\n| file | bytes | SHA-256 |\n|---|---:|---|\n{rows}\n\n"
         f"## What the firmware said\n\n```\n{report['firmware']['transcript'].strip()}\n```\n\n"
         f"## Machine\n\n{report['rental']['proof']}\n\n"
         f"## Seconds\n\n| phase | seconds |\n|---|---:|\n{seconds}"
+    )
+
+
+def _words(report: dict) -> str:
+    score = report["scores"]["firmware_testing"]
+    return (
+        f"## Words\n\nWhat the firmware answered to {score['count']:,} clips nobody trained on.\n\n"
+        f"{scores.word_table(score)}\n\n{scores.confusion_table(score)}\n\n"
+    )
+
+
+def _stream(found: dict) -> str:
+    seconds = found["seconds"]
+    return (
+        f"## A long recording\n\nThe model {scores.stream(found)}: {scores.stream_bounds(found)}. "
+        f"{found['other_words']:,} other words are spoken in it. The model is asked ten times a "
+        f"second; its answers are averaged over {seconds['average']:g} s, and a word is not "
+        f"detected again within {seconds['suppression']:g} s.\n\n{scores.curve_table(found)}\n\n"
     )
 
 

@@ -31,7 +31,7 @@ def run(work: "Work") -> dict:
     work.step("C model", lambda: export_steps.c_model(work))
     work.step("firmware", lambda: export_steps.firmware(work))
     work.step("emulate", lambda: export_steps.emulate(work))
-    work.step("package", lambda: package.write_manifest(work.folder))
+    work.step("package", lambda: package.package(work.folder))
     work.step("report", lambda: report.write(work.job, work.folder))
     return report.read(work.folder)
 

@@ -4,6 +4,38 @@ import pytest
 
 from launcher import report
 
+FIRMWARE = {
+    "accuracy": 0.95,
+    "count": 1000,
+    "interval": [0.9347, 0.9619],
+    "words": {
+        "_silence_": {"clips": 100, "answers": 100, "right": 100, "precision": 1.0, "recall": 1.0},
+        "_unknown_": {"clips": 100, "answers": 80, "right": 80, "precision": 1.0, "recall": 0.8},
+        "yes": {"clips": 400, "answers": 420, "right": 390, "precision": 0.929, "recall": 0.975},
+        "no": {"clips": 400, "answers": 400, "right": 380, "precision": 0.95, "recall": 0.95},
+    },
+    "confusion": [[100, 0, 0, 0], [0, 80, 20, 0], [0, 0, 390, 10], [0, 0, 20, 380]],
+}
+POINTS = [(0.2, 1, 9), (0.5, 3, 2), (0.7, 8, 1), (1.0, 100, 0)]
+CURVE = [
+    {
+        "threshold": threshold,
+        "missed": missed,
+        "misses": missed / 100,
+        "false_accepts": accepted,
+        "false_accepts_per_hour": float(accepted),
+    }
+    for threshold, missed, accepted in POINTS
+]
+STREAM = {
+    "hours": 1.0,
+    "keywords": 100,
+    "other_words": 300,
+    "seconds": {"average": 1.0, "suppression": 1.5, "tolerance": 0.75},
+    "curve": CURVE,
+    "operating_point": CURVE[2]
+    | {"misses_interval": [0.041, 0.15], "false_accepts_interval": [0.03, 5.57]},
+}
 REPORT = {
     "job": "words-1",
     "folder": "runs/words-1",
@@ -18,6 +50,8 @@ REPORT = {
             "synthetic": {"accuracy": 0.953, "count": 1000},
         },
     },
+    "scores": dict.fromkeys(report.SCORES, FIRMWARE),
+    "stream": STREAM,
     "firmware": {
         "flash": 24_000,
         "flash_limit": 65_536,
@@ -41,6 +75,10 @@ def test_the_summary_has_every_figure():
     for part in (
         "float 95.1%, quantised 95.0%, firmware 95.0%",
         "folder 92.0% of 87; synthetic 95.3% of 1,000",
+        "firmware 93.5% to 96.2% with 95% confidence (on 1,000 of them)",
+        "yes  precision 92.9%, recall 97.5%",
+        "hears 92% of 100 words at 1.0 false accepts an hour, over 1 h of words, others and noise",
+        "with 95% confidence 85% to 96% of them, at 0.0 to 5.6 an hour",
         "24,000 bytes of 64 KiB (37%)",
         "2,048 bytes of 20 KiB (10%)",
         "1,184,301 per inference",
@@ -59,6 +97,36 @@ def test_a_firmware_that_failed_is_not_said_to_have_passed(key, value):
     failed = copy.deepcopy(REPORT)
     failed["firmware"][key] = value
     assert "ALL TESTS PASSED" not in report.summary(failed)
+
+
+def test_many_words_are_told_by_the_weakest():
+    """The screen names at most four words, those of the lowest recall, and says that it does."""
+    many = copy.deepcopy(REPORT)
+    word = {"clips": 10, "answers": 10, "right": 9, "precision": 0.9}
+    many["scores"]["firmware_testing"]["words"] = {
+        name: word | {"recall": recall}
+        for name, recall in zip("abcdef", (0.9, 0.5, 0.8, None, 0.7, 1.0), strict=True)
+    }
+    text = report.summary(many)
+    for name in "bcde":
+        assert f" {name}  precision 90.0%, recall " in text
+    assert " a  precision" not in text
+    assert "d  precision 90.0%, recall –" in text
+    assert "recall of 2 more words is no lower" in text
+
+
+def test_the_page_has_words_confusion_and_curve():
+    """report.md says of each word, each confusion and each rate of false accepts what was found."""
+    page = report.markdown(REPORT)
+    for row in (
+        "| yes | 92.9% | 97.5% | 400 |",
+        "| is \\ taken for | _silence_ | _unknown_ | yes | no |",
+        "| _unknown_ | 0 | 80 | 20 | 0 |",
+        "| 1 | 8.0% | 0.70 |",
+        "| 0.5 | 100.0% | 1.00 |",
+        "| 20 | 1.0% | 0.20 |",
+    ):
+        assert row in page, row
 
 
 def test_the_page_has_the_proof_and_the_files():

@@ -82,6 +82,12 @@ def test_the_report_is_measured_not_promised(finished):
     assert (folder / "firmware" / "bluepill.bin").stat().st_size == report["firmware"]["flash"]
     assert report["firmware"]["ram"] <= 6 << 10
     assert report["rental"]["state"] == "returned"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    answered = metrics["firmware_testing"]
+    assert answered["accuracy"] == proof["accuracy_firmware"]
+    assert answered.keys() == metrics["validation"].keys()
+    assert report["scores"]["firmware_testing"] == answered
+    assert report["stream"]["keywords"] > 0
 
 
 def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import dataset, detection, stream
+from vm_startup.speech_commands import detection, stream
+from vm_startup.speech_commands.clip import SAMPLES as SECOND
 from vm_startup.speech_commands.settings import AudioSettings
 
 SETTINGS = AudioSettings(preprocess="micro", window_stride_ms=20)
-SECOND = dataset.SAMPLES
 YES, NO = 2, 3
 SILENT, OTHER, SAID_YES, SAID_NO = np.eye(4)
 

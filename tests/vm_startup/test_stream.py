@@ -3,9 +3,8 @@ import pytest
 import tensorflow as tf
 
 from vm_startup.speech_commands import dataset, features, stream
+from vm_startup.speech_commands.clip import SAMPLES as SECOND
 from vm_startup.speech_commands.settings import AudioSettings
-
-SECOND = dataset.SAMPLES
 
 
 def clips(labels):

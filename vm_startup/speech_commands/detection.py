@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from . import dataset, intervals
+from .clip import SAMPLES
 from .runtime import Pace
 from .settings import AudioSettings
 from .stream import Stream, extract
@@ -97,7 +98,7 @@ def count(
 def curve(heard: Heard, stream: Stream) -> dict:
     """What metrics.json says of a recording: the curve, and the point to work at: the fewest
     misses at no more than BEARABLE false accepts per hour."""
-    hours, onset = len(stream.audio) / dataset.SAMPLES / 3600, stream.onset / dataset.SAMPLES
+    hours, onset = len(stream.audio) / SAMPLES / 3600, stream.onset / SAMPLES
     points = []
     for threshold in THRESHOLDS:
         missed, accepted = count(*detections(heard, threshold), onset, stream.label)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import dataset, features
+from .clip import SAMPLES
 from .settings import AudioSettings
 
 LONGEST = 3600  # seconds, about
@@ -42,7 +43,7 @@ def compose(
     words, taken again where they are few, and to noise alone; with too many wanted words for that
     some are drawn.
     """
-    rate, samples = dataset.SAMPLES, split.audio.shape[1]
+    rate, samples = SAMPLES, split.audio.shape[1]
     order = _order(split.label, rng)
     spoken = order >= 0
     length = np.where(spoken, samples, (rng.uniform(*NOISE, len(order)) * rate).astype(int))
@@ -77,7 +78,7 @@ def _order(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _scenes(ends: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
     start = 0
     while start < ends:
-        stop = start + int(rng.uniform(*SCENE) * dataset.SAMPLES)
+        stop = start + int(rng.uniform(*SCENE) * SAMPLES)
         yield start, stop
         start = stop
 

@@ -1,0 +1,46 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from firmware_export import evaluate, steps
+from launcher import package
+
+LABELS = ["_silence_", "_unknown_", "yes", "no"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A job's folder as the emulator leaves it, as far as metrics.json is concerned."""
+    scores = np.eye(4, dtype=np.int8)[[0, 2, 2, 3, 3]]
+    confusion = evaluate.confusion(scores, np.array([0, 1, 2, 3, -1]))
+    (tmp_path / steps.PROOF).write_text(json.dumps({"confusion": confusion}))
+    (tmp_path / steps.LABELS).write_text("\n".join(LABELS))
+    (tmp_path / "metrics.json").write_text(json.dumps({"labels": LABELS, "steps": 9}))
+    return tmp_path
+
+
+def test_the_firmwares_answers_are_counted_where_a_label_is_known():
+    """Row and column are label and answer; a clip that nobody labelled counts nowhere."""
+    scores = np.array([[9, 1], [1, 9], [0, 3], [7, 2]], np.int8)
+    assert evaluate.confusion(scores, np.array([0, 0, 1, -1])) == [[1, 1], [0, 1]]
+
+
+def test_metrics_are_completed_by_what_the_firmware_answered(folder):
+    """The firmware's score stands beside the machine's, and nothing else changes."""
+    package.complete_metrics(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    found = metrics.pop("firmware_testing")
+    assert (found["accuracy"], found["count"]) == (0.75, 4)
+    assert found["words"]["yes"]["precision"] == 0.5
+    assert found["confusion"] == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert metrics == {"labels": LABELS, "steps": 9}
+
+
+def test_a_job_killed_while_packaging_completes_its_metrics_again(folder, tmp_path):
+    """Done twice, it gives the same bytes."""
+    package.complete_metrics(folder)
+    shutil.copy(folder / "metrics.json", tmp_path / "once")
+    package.complete_metrics(folder)
+    assert (folder / "metrics.json").read_bytes() == (tmp_path / "once").read_bytes()
