@@ -25,7 +25,6 @@ class Proof:
     accuracy_quantised: float | None  # of the interpreter; None without labels
     accuracy_firmware: float | None
     confusion: list[list[int]] | None  # [i][j]: clips of label i that the firmware took for j
-    confusion: list[list[int]] | None  # [i][j]: clips of label i that the firmware took for j
     differing_optimised: int  # clips that the interpreter's default kernels answer otherwise
     instructions: int  # of one inference
     flash: int  # bytes
@@ -80,7 +79,6 @@ def prove(
         differing=int(np.any(got != expected, axis=1).sum()),
         accuracy_quantised=None if labels is None else evaluate.accuracy(expected, labels),
         accuracy_firmware=None if labels is None else evaluate.accuracy(got, labels),
-        confusion=None if labels is None else evaluate.confusion(got, labels),
         confusion=None if labels is None else evaluate.confusion(got, labels),
         differing_optimised=int(np.any(optimised != expected, axis=1).sum()),
         instructions=chip.instructions,

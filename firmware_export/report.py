@@ -52,7 +52,7 @@ def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
     labelled = known.labels >= 0
     if not labelled.any():
         return None
-    path, floating = folder / steps.GRAPH, None
+    path, floating = steps.graph_path(folder), None
     if path.exists():
         answers = evaluate.run_graph(path.read_bytes(), known.features[labelled])
         floating = evaluate.accuracy(answers, known.labels[labelled])
