@@ -15,23 +15,23 @@ CLIPS, SEEDS = 6000, 3
 
 
 def run(folder: Path) -> None:
-    data = spoken(CLIPS)
     clips, _, _ = _trials.recordings(folder)
-    for network, goal in GOALS.items():
-        flags = f"--model_architecture={network}", f"--synthetic_clips={CLIPS}"
-        found = []
-        for seed in _trials.seeds(SEEDS):
-            found.append(_trials.score(_trials.trained(data, *flags, f"--seed={seed}"), clips))
-            print(f"  {network}, seed {seed}: {_trials.mean(found[-1:])}", flush=True)
-        aim = f"goal: all {goal:g}" if goal else "no goal"
-        print(f"{network} from synthetic speech, on recordings: {_trials.mean(found)}; {aim}")
+    with tempfile.TemporaryDirectory() as cache:
+        data = spoken(CLIPS, cache)
+        for network, goal in GOALS.items():
+            found = []
+            for seed in _trials.seeds(SEEDS):
+                flags = f"--model_architecture={network}", f"--synthetic_clips={CLIPS}"
+                found.append(_trials.score(_trials.trained(data, *flags, f"--seed={seed}"), clips))
+                print(f"  {network}, seed {seed}: {_trials.mean(found[-1:])}", flush=True)
+            aim = f"goal: all {goal:g}" if goal else "no goal"
+            print(f"{network} from synthetic speech, on recordings: {_trials.mean(found)}; {aim}")
 
 
-def spoken(clips: int):
+def spoken(clips: int, cache: str):
     """So many synthetic clips of each wanted word, as a training has them, and of others."""
     from vm_startup.speech_commands import flags as command_line
     from vm_startup.speech_commands import train
 
-    with tempfile.TemporaryDirectory() as place:
-        flags = f"--synthetic_clips={clips}", f"--train_dir={place}"
-        return train.load_data(command_line.training([*_trials.FLAGS, *flags]))
+    flags = f"--synthetic_clips={clips}", f"--train_dir={cache}"
+    return train.load_data(command_line.training([*_trials.FLAGS, *flags]))
