@@ -12,6 +12,7 @@ from firmware_export.__main__ import main as exporter
 from launcher import __version__
 from launcher.console import Forgiving
 from launcher.errors import Detached, Interrupted, LauncherError, describe
+from launcher.schedule.cli import schedule
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 JOB = click.argument("job")
@@ -174,6 +175,9 @@ def reap(project, everybody, as_json) -> None:
         click.echo("\n".join([f"gave back {name}" for name in names] or ["nothing to give back"]))
     if failures:
         raise LauncherError("; ".join(failures), "launcher status shows what is left")
+
+
+cli.add_command(schedule)
 
 
 @cli.command(params=exporter.params, help=exporter.help)

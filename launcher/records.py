@@ -32,7 +32,7 @@ class Records:
         while another process holds it, UsageError where it is damaged."""
         handle = os.open(folder / cls.FILE, os.O_RDWR | os.O_APPEND | flags, 0o644)
         try:
-            _lock(handle)
+            lock(handle)
             _cut_torn_tail(handle)
             return cls(folder, handle)
         except BaseException:
@@ -69,6 +69,19 @@ def read(path: Path) -> list[dict]:
     return list(_parse(path))
 
 
+def lock(handle: int) -> None:
+    """Lock an open file. Raises BlockingIOError if somebody keeps the lock.
+
+    `is_held` holds it for some microseconds, which must not look like a launcher at work.
+    """
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    raise BlockingIOError(errno.EWOULDBLOCK, "held by another process")
+
+
 def is_held(path: Path) -> bool:
     """Whether some process holds the record at this moment."""
     try:
@@ -91,17 +104,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    """Raises BlockingIOError if somebody keeps the lock. `is_held` holds it for some microseconds,
-    which must not look like a launcher at work."""
-    for _ in range(20):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(0.02)
-    raise BlockingIOError(errno.EWOULDBLOCK, "held by another process")
 
 
 def _parse(path: Path) -> Iterator[dict]:

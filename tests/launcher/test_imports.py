@@ -15,6 +15,10 @@ LAYERS = [
     ["config"],
     ["job", "backends.base", "doctor"],
     ["plan", "ledger"],
+    ["schedule.locks", "schedule.cron", "schedule.tell", "schedule.record"],
+    ["schedule.store"],
+    ["schedule.child", "schedule.live"],
+    ["schedule.runner"],
     ["backends.local", "backends.proxy"],
     ["backends.ssh_call"],
     ["backends.ssh"],
@@ -33,7 +37,10 @@ LAYERS = [
     ["run"],
     ["control"],
     ["status"],
+    ["schedule.view", "schedule.install"],
+    ["schedule.cli"],
     ["cli"],
+    ["__main__"],
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -69,12 +76,15 @@ def test_the_parts_stand_without_the_launcher(package):
         assert not [name for name in imported(path) if name.split(".")[0] == "launcher"], path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["status"], ["train", "--help"], ["schedule", "--help"]]
+)
 def test_nothing_heavy_is_loaded_to_answer(arguments, tmp_path):
     """Help and status load neither TensorFlow nor numpy nor anything else that takes its time."""
     heavy = (
         *("tensorflow", "numpy", "rich", "unicorn", "psutil", "soxr", "ziglang"),
         *("google", "fabric", "invoke", "paramiko", "cryptography", "requests"),
+        *("apscheduler", "sqlalchemy", "cronsim", "tzlocal"),
     )
     code = (
         "import sys; from launcher.cli import cli; "

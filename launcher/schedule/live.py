@@ -1,0 +1,84 @@
+"""The store in the hands of the long-running scheduler, with others at work on it beside it."""
+
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice, takewhile
+
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.util import datetime_to_utc_timestamp
+from sqlalchemy import Engine
+
+from launcher.errors import LauncherError
+from launcher.schedule.store import Store, translated
+
+MOST_COUNTED = 1000  # missed runs; more need not be told apart
+
+
+class LiveStore(Store):
+    """Outlives what a moment brings (a full disk, a damaged file), of which it tells once, and
+    gives way to a change that another process made between its own read and write."""
+
+    def __init__(self, engine: Engine, tell: Callable) -> None:
+        super().__init__(engine)
+        self._tell = tell
+        self._told = ""
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        with self._surviving():
+            return super().get_due_jobs(now)
+        return []
+
+    def get_next_run_time(self) -> datetime | None:
+        with self._surviving():
+            return super().get_next_run_time()
+        return None
+
+    def update_job(self, job: Job) -> None:
+        unchanged = self.jobs_t.c.job_state == self.states.get(job.id)
+        values = {
+            "next_run_time": datetime_to_utc_timestamp(job.next_run_time),
+            "job_state": self.pickled(job),
+        }
+        with self._surviving(), self.engine.begin() as connection:
+            rows = self.jobs_t.update().where(self.jobs_t.c.id == job.id, unchanged)
+            connection.execute(rows.values(values))
+
+    def remove_job(self, job_id: str) -> None:
+        with self._surviving(), contextlib.suppress(JobLookupError):
+            super().remove_job(job_id)
+
+    @contextlib.contextmanager
+    def _surviving(self):
+        try:
+            with translated(self.file):
+                yield
+            self._told = ""
+        except LauncherError as error:
+            if self._told != str(error):
+                self._told = str(error)
+                self._tell("trouble", "", f"{error}; {error.hint}".removesuffix("; "))
+
+
+class Announcer(BaseExecutor):
+    """Announces what is due: its name, the last time of those that passed, and how many passed
+    before it.
+
+    That a run is skipped while another one of it goes is decided by whoever hears it: it is true
+    also of a run that an earlier scheduler began, of which APScheduler knows nothing.
+    """
+
+    def __init__(self, announce: Callable[[str, datetime, int], object]) -> None:
+        super().__init__()
+        self._announce = announce
+
+    def submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self._do_submit_job(job, run_times)
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        last = run_times[-1]
+        times = islice(job.trigger.times(job.next_run_time), MOST_COUNTED)
+        missed = sum(1 for _ in takewhile(lambda time: time <= last, times))
+        self._announce(job.id, last, missed)
