@@ -119,6 +119,40 @@ def test_a_stream_goes_on_where_a_clip_ends(model, built, tmp_path):
     np.testing.assert_array_equal(got, expected)
 
 
+def test_the_headers_example_is_a_firmware(built, tmp_path):
+    """What listener.h shows to an engineer compiles, links and fits as it stands."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    lines = (built / "listener.h").read_text().split("\n\n")[1].splitlines()
+    example = "\n".join(line.removeprefix("       ") for line in lines)
+    assert "listener_hear(samples)" in example
+    main = '#include "listener.h"\nvoid wait_for_audio(int16_t *samples) { *samples = 1; }\n'
+    (tmp_path / "listener_main.c").write_text(f"{main}int main(void) {{\n{example}\n}}\n")
+    assert build.build(tmp_path, image="listener").flash > 20_000
+
+
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc")
+def test_gccs_listener_hears_the_same(model, built, recorded, tmp_path):
+    """A user's own compiler gives the same bits."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    build.build(tmp_path, "arm-none-eabi-gcc", "listener")
+    assert prove.listen(model, tmp_path, recorded).differing == 0
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="no qemu-system-arm")
+def test_qemu_hears_the_same(model, built, recorded):
+    """Another emulator's Cortex-M3 gives the same bits."""
+    machine = ["qemu-system-arm", "-M", "netduino2", "-nographic", "-monitor", "none"]
+    machine += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
+    command = [*machine, "-kernel", str(built / "listener.elf")]
+    sound = recorded.audio[:2].tobytes()
+    done = subprocess.run(command, input=sound, capture_output=True, timeout=120, check=True)
+    interpreter = reference.load(model)
+    codes = interpreter.codes(recorded.features[1:3])
+    expected = np.hstack([codes, interpreter.answers(codes)])
+    got = np.frombuffer(done.stdout, expected.dtype).reshape(2, -1)
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_every_value_lands_where_quantising_puts_it(tmp_path):
     """All 65,536 integers of a front end, on grids of any scale and zero point, signed or not."""
     rng = np.random.default_rng(3)
