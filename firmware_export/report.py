@@ -19,7 +19,7 @@ def build(folder: Path) -> dict:
     labels; accuracy (float, quantised, firmware; None where no clip has a label); firmware_testing
     (the score of the firmware's answers as metrics.json has it, or None); clips (given, made_up,
     labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
-    transcript; artefacts {path: {size, sha256}}.
+    transcript; listener (prove.Listened, or None where the model cannot listen); artefacts {path: {size, sha256}}.
     """
     proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
     known = steps.test_clips(folder)
@@ -37,7 +37,7 @@ def build(folder: Path) -> dict:
     }
 
 
-MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript")
+MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript", "listener")
 
 
 def firmware_testing(folder: Path) -> dict | None:
@@ -83,6 +83,7 @@ def text(report: dict) -> str:
             f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
             f"  proof         {tested} through the emulated chip, "
             f"{report['differing']} answered otherwise than TensorFlow Lite",
+            *listener_lines(report["listener"]),
             _last_line(report["transcript"]),
         ]
     )
@@ -101,6 +102,19 @@ def _firmware_lines(score: dict | None) -> list[str]:
         return []
     lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score)]
     return [f"                {line}" for line in lines]
+
+
+def listener_lines(listener: dict | None) -> list[str]:
+    """The firmware that hears, for a person; no line where there is none."""
+    if listener is None:
+        return []
+    return [
+        f"  listener      {_share(listener['flash'], FLASH_SIZE)}, "
+        f"{_share(listener['ram'], RAM_SIZE)} of RAM with features and audio",
+        f"                {listener['instructions_per_frame']:,} instructions more every "
+        f"{listener['stride_ms']:g} ms; {listener['clips']} seconds of sound heard, "
+        f"{listener['differing']} otherwise",
+    ]
 
 
 def _share(used: int, limit: int) -> str:

@@ -73,6 +73,7 @@ def test_export_reports_what_was_measured(exported):
     text = report.text(made)
     assert "_silence_, _unknown_, yes, no → " in text and "float 100.0%" in text
     assert "40 given and 160 made-up clips" in text and "bytes of 64 KiB" in text
+    assert made["listener"]["differing"] == 0 and "of RAM with features and audio" in text
     assert text.endswith("~~~ALL TESTS PASSED~~~")
 
 
