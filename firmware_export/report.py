@@ -19,7 +19,8 @@ def build(folder: Path) -> dict:
     labels; accuracy (float, quantised, firmware; None where no clip has a label); firmware_testing
     (the score of the firmware's answers as metrics.json has it, or None); clips (given, made_up,
     labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
-    transcript; listener (prove.Listened, or None where the model cannot listen); artefacts {path: {size, sha256}}.
+    transcript; listener (prove.Listened, or None where the model cannot listen); artefacts
+    {path: {size, sha256}}.
     """
     proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
     known = steps.test_clips(folder)
