@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -49,7 +50,7 @@ def cli() -> None:
     launcher status                            every job here, and what is still paid for
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong; 3 the cloud refused;
-    4 the firmware does not fit or does not match; 130 interrupted.
+    4 the firmware does not fit or does not match; 5 not now; 130 interrupted.
     """
 
 
@@ -180,6 +181,63 @@ def reap(project, everybody, as_json) -> None:
 cli.add_command(schedule)
 
 
+@cli.command()
+@CONFIG
+@BACKEND
+@SET
+@click.option("--force", is_flag=True, help="Retrain although nothing changed.")
+@click.option(
+    "--scheduled",
+    callback=lambda _, __, text: _moment(text),
+    metavar="ISO",
+    help="The time this run was planned for; a second call for the same time trains nothing.",
+)
+@JSON
+@click.pass_context
+def retrain(ctx, config, backend, overrides, force, scheduled, as_json) -> None:
+    """Train CONFIG's model anew if anything changed, and use the result only if it is better.
+
+    Versions stand in models/NAME/, the one in use is models/NAME/current. Safe to be called from
+    anything, any number of times: what was begun is taken up. Exit codes: 0 promoted, kept or
+    nothing changed; 5 another retraining is going, or the month's budget is spent.
+    """
+    from launcher.console import screen
+    from launcher.retrain import story, view
+
+    if backend:
+        overrides = (*overrides, f"backend={backend}")
+    done = story.retrain(
+        config, overrides, force=force, scheduled=scheduled, screen=screen(quiet=as_json)
+    )
+    if done["error"]:
+        click.echo(_told(done["error"], done["hint"]), err=True)
+    click.echo(_json(done) if as_json else view.summary(done))
+    click.echo(view.paying(done), err=as_json)
+    ctx.exit(done["exit_code"])
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("version", required=False, default="")
+def rollback(name, version) -> None:
+    """Let models/NAME/current name VERSION again, or the champion before the present one."""
+    from launcher.retrain.rollback import rollback as go_back
+
+    done = go_back(name, version)
+    click.echo(f"{name}: {done['from'] or '–'} → {done['to']}")
+
+
+@cli.command()
+@click.argument("name")
+@JSON
+def history(name, as_json) -> None:
+    """Show every retraining of the model NAME: what changed, both scores, the verdict, the cost."""
+    from launcher.retrain import view
+
+    shown = view.shown(name)
+    click.echo(_json(shown) if as_json else view.text(shown))
+
+
 @cli.command(params=exporter.params, help=exporter.help)
 def export(**choices) -> None:
     """The exporter's own command, with the launcher's errors."""
@@ -237,6 +295,14 @@ def _interrupt(*_) -> None:
     raise KeyboardInterrupt
 
 
+def _moment(text: str | None) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        moment = datetime.fromisoformat(text) if text else None
+        if not moment or moment.tzinfo:
+            return moment
+    raise click.BadParameter(f"{text!r}: write it as 2026-11-02T03:00:00+01:00")
+
+
 def _settings(path, backend, dry_run, overrides):
     from launcher import config
 
@@ -272,12 +338,17 @@ def _explain(error: LauncherError | click.ClickException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
     else:
-        click.echo(f"error: {message}" + (f"\nhint: {hint}" if hint else ""), err=True)
+        click.echo(_told(message, hint), err=True)
     if "--json" in sys.argv:
         told = {"error": message, "hint": hint, "exit_code": error.exit_code}
+        told |= error.to_json() if isinstance(error, LauncherError) else {}
         with contextlib.suppress(OSError):  # standard output may be what cannot be written
             click.echo(_json(told))
     return error.exit_code
+
+
+def _told(message: str, hint: str) -> str:
+    return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
 
 
 def _json(value: object) -> str:

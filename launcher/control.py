@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,18 +63,38 @@ def begin(config: Config, out: Path | None) -> Ledger:
     Raises ConfigError before anything is written where the job cannot work, UsageError where
     `out` exists.
     """
+    plan = draft(config, f"{config.name}-1", out)
+    if out:
+        return create(plan, out)
+    while True:
+        name = f"{config.name}-{1 + max(_numbers(config.name), default=0)}"
+        # Another launcher may take the same number at this moment; then the next one is free.
+        with contextlib.suppress(FileExistsError):
+            return create(replace(plan, job=name), RUNS / name, retry=True)
+
+
+def draft(config: Config, name: str, out: Path | None = None) -> "Plan":
+    """Check the data, and make the plan of a job called `name`; nothing is written. Raises
+    ConfigError where the job cannot work."""
     from launcher import preflight
 
     preflight.check(config, out or RUNS)
-    quote = quoting(config).quote(config)
-    if out:
-        return _create(make_plan(config, f"{config.name}-1", quote), out)
-    while True:
-        number = 1 + max(_numbers(config.name), default=0)
-        name = f"{config.name}-{number}"
-        # Another launcher may take the same number at this moment; then the next one is free.
-        with contextlib.suppress(FileExistsError):
-            return _create(make_plan(config, name, quote), RUNS / name, retry=True)
+    return make_plan(config, name, quoting(config).quote(config))
+
+
+def create(plan: "Plan", folder: Path, retry: bool = False) -> Ledger:
+    """Open the record of a new job. Raises UsageError where `folder` exists, or with `retry`
+    FileExistsError."""
+    try:
+        return Ledger.create(folder, plan=plan.to_json(), uid=secrets.token_hex(4), pid=os.getpid())
+    except FileExistsError:
+        if retry:
+            raise
+        raise UsageError(f"{folder}: exists already", "name another folder with --out") from None
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror or error}", "name another folder with --out"
+        ) from error
 
 
 def make_plan(config: Config, name: str, quote: Quote) -> "Plan":
@@ -162,8 +183,7 @@ def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[st
             name = job.machine or name
             if not job.owes or ledger.is_alive(folder) or machine.works_alone(job):
                 continue
-            with Ledger.open(folder) as opened:
-                machine.give_back(opened, backend_of(job.plan))
+            settle(folder)
             given_back.append(job.machine)
         except (LauncherError, OSError) as error:
             failures.append(f"{name}: {error}")
@@ -176,6 +196,15 @@ def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[st
         given_back += [rental.name for rental in reaped]
         failures += [failure for failure in failed if failure not in failures]
     return given_back, failures
+
+
+def settle(folder: Path) -> None:
+    """Give back what a dead job owes. Raises MachineOwed where that cannot be done, UsageError
+    where the job lives."""
+    from launcher.machine import give_back
+
+    with Ledger.open(folder) as opened:
+        give_back(opened, backend_of(jobs.fold(opened.records).plan))
 
 
 def request_end(folder: Path) -> None:
@@ -193,19 +222,6 @@ def request_end(folder: Path) -> None:
 def _numbers(name: str) -> list[int]:
     found = (re.fullmatch(rf"{name}-(\d+)", path.name) for path in RUNS.glob(f"{name}-*"))
     return [int(match[1]) for match in found if match]
-
-
-def _create(plan: "Plan", folder: Path, retry: bool = False) -> Ledger:
-    try:
-        return Ledger.create(folder, plan=plan.to_json(), uid=secrets.token_hex(4), pid=os.getpid())
-    except FileExistsError:
-        if retry:
-            raise
-        raise UsageError(f"{folder}: exists already", "name another folder with --out") from None
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be made: {error.strerror or error}", "name another folder with --out"
-        ) from error
 
 
 @contextlib.contextmanager

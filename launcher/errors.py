@@ -12,6 +12,8 @@ LauncherError            1
 ├── CloudRefused         3   credentials, quota, no room anywhere
 │   └── NoRoom           3   this zone or region has none; another may
 ├── FirmwareRefused      4   the firmware does not fit or does not match
+├── NotNow               5   another retraining of the same model is going
+├── OverBudget           5   the month's budget does not allow another retraining
 └── Interrupted        130   Ctrl-C or SIGTERM
 
 Detached is no error: it leaves the story of a job early, with the machine still at work.
@@ -100,6 +102,22 @@ class FirmwareRefused(LauncherError):
     """The firmware does not fit the chip, or does not answer as the model did."""
 
     exit_code = 4
+
+
+class NotNow(LauncherError):
+    """What was asked for would get into the way of what is going on; later it would not."""
+
+    exit_code = 5
+
+    def to_json(self) -> dict:
+        """See LauncherError."""
+        return {**super().to_json(), "verdict": "skipped"}
+
+
+class OverBudget(LauncherError):
+    """What was asked for might cost more than is left of this month's budget."""
+
+    exit_code = 5
 
 
 class Interrupted(LauncherError):

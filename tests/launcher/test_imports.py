@@ -36,6 +36,16 @@ LAYERS = [
     ["training", "report", "export_steps"],
     ["run"],
     ["control"],
+    *(
+        [f"retrain.{name}" for name in names]
+        for names in (
+            ["history", "fingerprint", "rule", "tell"],
+            ["versions", "budget", "held_out"],
+            ["compare", "work", "rollback"],
+            ["steps", "view"],
+            ["story"],
+        )
+    ),
     ["status"],
     ["schedule.view", "schedule.install"],
     ["schedule.cli"],

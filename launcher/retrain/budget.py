@@ -1,0 +1,36 @@
+"""What a model's retrainings may cost in a calendar month, in UTC. Pure."""
+
+import time
+
+from launcher import cost
+from launcher.errors import OverBudget
+from launcher.retrain.history import Run
+
+
+def spent(runs: list[Run], now: float) -> float:
+    """US dollars: what the runs that ended this month cost, and what those that are not over may
+    still cost."""
+    return sum(_part(run, now) for run in runs)
+
+
+def check(runs: list[Run], cap_usd: float, bound_usd: float, now: float) -> None:
+    """Raise OverBudget where `runs` and another `cap_usd` might cost more than `bound_usd` this
+    month; a bound of 0 is none."""
+    before = spent(runs, now)
+    if bound_usd and cap_usd and before + cap_usd > bound_usd:
+        raise OverBudget(
+            f"a retraining may cost {cost.dollars(cap_usd)}, and {cost.dollars(before)} of this "
+            f"month's {cost.dollars(bound_usd)} are spent",
+            "wait for the next month (UTC), raise retrain.max_usd_per_month, or lower "
+            "machine.max_run_minutes",
+        )
+
+
+def _part(run: Run, now: float) -> float:
+    if not run.verdict:
+        return run.cap_usd
+    return run.cost_usd if _month(run.ended) == _month(now) else 0.0
+
+
+def _month(moment: float) -> str:
+    return time.strftime("%Y-%m", time.gmtime(moment))

@@ -1,0 +1,59 @@
+"""The story of one retraining, on one screen."""
+
+from datetime import datetime
+from pathlib import Path
+
+from launcher import config as configs
+from launcher.console import Screen
+from launcher.errors import Interrupted, LauncherError, NotNow, OverBudget, describe
+from launcher.export_steps import translated
+from launcher.retrain import fingerprint
+from launcher.retrain.history import History
+from launcher.retrain.work import Retraining, utc
+
+
+def retrain(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    *,
+    force: bool = False,
+    scheduled: datetime | None = None,
+    screen: Screen,
+) -> dict:
+    """From a config to a verdict: the run's record, with `verdict` and `exit_code`.
+
+    What the history says is done is not done again, so the same call begins a run and takes up one
+    that was killed. Raises NotNow while another launcher retrains this model, UsageError where
+    config, history or champion cannot be used, Interrupted; a run that had begun is then taken up
+    by the next call.
+    """
+    config = configs.load(path, overrides)
+    seen = fingerprint.take(config)
+    with History.take(config.name) as past, translated():
+        work = Retraining(config, seen, past, screen)
+        work.catch_up()
+        if answer := work.answered(utc(scheduled)) or work.unchanged(force):
+            return answer
+        work.begin(utc(scheduled))
+        try:
+            work.end(_conclude(work))
+        except (Interrupted, NotNow):
+            raise
+        except OverBudget as error:
+            work.end("over budget", error)
+        except LauncherError as error:
+            work.end("failed", error)
+        except OSError as error:
+            work.end("failed", LauncherError(describe(error)))
+        work.tell()
+        return work.record
+
+
+def _conclude(work: Retraining) -> str:
+    """Train, compare, promote: the verdict."""
+    from launcher.retrain import steps
+
+    with translated():
+        job = steps.train(work)
+        steps.decide(work, job)
+        return steps.promote(work, job)

@@ -1,0 +1,77 @@
+"""Retrainings as their user wants to see them."""
+
+import time
+from pathlib import Path
+
+from launcher import cost, job, ledger, report
+from launcher.retrain import history, versions
+from launcher.retrain.work import record
+
+
+def summary(done: dict) -> str:
+    """The last screen of `launcher retrain`, of the run's record."""
+    name, verdict = done["model"], done["verdict"]
+    if verdict == "unchanged":
+        return f"{name}: nothing changed since run {done['run']}; {_stays(done)}"
+    if verdict == "promoted":
+        verdict = f"{done['version']} is the champion now: {done['folder']}/{versions.CURRENT}"
+    else:
+        verdict = f"{verdict}; {_stays(done)}"
+    scores = [_scores(done["comparison"])] if done["comparison"] else []
+    return "\n  ".join([f"{name}: {verdict}", *scores, *done["reasons"] * (not done["error"])])
+
+
+def paying(done: dict) -> str:
+    """What is still paid for after a run."""
+    return report.paying(job.fold(ledger.read(Path(done["job"])) if done["job"] else []))
+
+
+def shown(name: str) -> dict:
+    """A model's history as plain JSON values. Raises UsageError where there is none."""
+    records, model = history.read(name), history.MODELS / name
+    return {
+        "model": name,
+        "champion": versions.current(model),
+        "going": history.is_going(name),
+        "runs": [record(model, run) for run in history.fold(records)],
+        "rolled_back": [found for found in records if found["event"] == "rolled back"],
+    }
+
+
+def text(past: dict) -> str:
+    """The same for people, oldest first."""
+    told = [(run["began"], _run(run, past["going"])) for run in past["runs"]]
+    told += [(back["time"], [_rolled(back)]) for back in past["rolled_back"]]
+    lines = []
+    for moment, (first, *rest) in sorted(told):
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))
+        lines += [f"{when}  {first}", *(f"{'':18}{line}" for line in rest)]
+    champion = f"{past['champion']} is the champion" if past["champion"] else "no champion yet"
+    return "\n".join([*lines, f"{past['model']}: {champion}; times are UTC"])
+
+
+def _run(run: dict, going: bool) -> list[str]:
+    state = "going" if going else "stopped; the next launcher retrain goes on with it"
+    facts = [f"{run['verdict'] or state} {run['version']}".strip()]
+    facts += [_scores(run["comparison"])] if run["comparison"] else []
+    facts += [cost.dollars(run["cost_usd"])] if run["verdict"] else []
+    first = f"run {run['run']:3}  {', '.join(facts)}"
+    return [first, f"         new: {'; '.join(run['changes'])}", *_why(run)]
+
+
+def _why(run: dict) -> list[str]:
+    return [f"         why: {run['reasons'][0]}"] if run["reasons"] else []
+
+
+def _rolled(back: dict) -> str:
+    return f"rolled back from {back['from'] or 'no champion'} to {back['to']}"
+
+
+def _scores(comparison: dict) -> str:
+    old, new = comparison["champion"], comparison["challenger"]
+    before = f"{old['accuracy']:.1%} → " if old else ""
+    return f"{before}{new['accuracy']:.1%} of {comparison['clips']:,} clips"
+
+
+def _stays(done: dict) -> str:
+    return f"{done['champion']} stays the champion" if done["champion"] else "no champion yet"
