@@ -4,6 +4,8 @@ Signals are float64 with int16's units where a level matters, at 16 kHz; every r
 from the generator that is passed in.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 RATE = 16_000  # Hz
@@ -33,7 +35,7 @@ def through_room_and_microphone(speech: np.ndarray, random: np.random.Generator)
 def response(size: int, random: np.random.Generator) -> np.ndarray:
     """What a room and a microphone make of each frequency: complex128 [size // 2 + 1]."""
     room = np.fft.rfft(_room(random), size)
-    return room * _microphone(np.fft.rfftfreq(size, 1 / RATE), random)
+    return room * _microphone(size, random)
 
 
 def at_level(signal: np.ndarray, decibels: float) -> np.ndarray:
@@ -52,7 +54,7 @@ def noise(
     samples: int, random: np.random.Generator, colour: str | None = None, hum: float = 0.0
 ) -> np.ndarray:
     """Noise of one of COLOURS or of a random slope; `hum` is mains hum, as strong as that is 1."""
-    frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / RATE), 20.0)
+    frequencies = np.maximum(_frequencies(samples), 20.0)
     exponent = random.uniform(-1.2, 0.2) if colour is None else COLOURS[colour]
     white = random.standard_normal((2, len(frequencies)))
     spectrum = (white[0] + 1j * white[1]) * frequencies**exponent
@@ -62,6 +64,18 @@ def noise(
         strength = hum * np.linalg.norm(spectrum) / np.linalg.norm(lines)
         spectrum[mains * samples // RATE] += strength * lines
     return np.fft.irfft(spectrum, samples)
+
+
+@lru_cache(maxsize=8)  # a tenth of a clip's time otherwise
+def _frequencies(samples: int) -> np.ndarray:
+    """Those of the spectrum of so many samples, Hz."""
+    return np.fft.rfftfreq(samples, 1 / RATE)
+
+
+@lru_cache(maxsize=8)
+def _octaves(samples: int) -> np.ndarray:
+    """Their logarithms, from 1 Hz."""
+    return np.log2(np.maximum(_frequencies(samples), 1.0))
 
 
 def _room(random: np.random.Generator) -> np.ndarray:
@@ -77,11 +91,11 @@ def _room(random: np.random.Generator) -> np.ndarray:
     return response
 
 
-def _microphone(frequencies: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _microphone(samples: int, random: np.random.Generator) -> np.ndarray:
     """Gains over frequency: a wandering curve between a low cut and sometimes a high one."""
-    octaves = np.log2(np.maximum(frequencies, 1.0))
+    frequencies = _frequencies(samples)
     knots = np.log2([60, 150, 400, 900, 2000, 4000, 6000, 8000])
-    gains = 10 ** (np.interp(octaves, knots, random.normal(0, 4, len(knots))) / 20)
+    gains = 10 ** (np.interp(_octaves(samples), knots, random.normal(0, 4, len(knots))) / 20)
     gains *= 1 / np.sqrt(1 + (random.uniform(30, 250) / np.maximum(frequencies, 1.0)) ** 4)
     if random.random() < 0.3:
         gains *= 1 / np.sqrt(1 + (frequencies / random.uniform(3500, 7500)) ** 8)

@@ -138,7 +138,7 @@ class SyntheticSource:
 
     def _clip(self, stream: str, number: int) -> Clip:
         (speaker, *_), split = self._speakers[number % len(self._speakers)]
-        word = self._take(stream, number).utterance.word
+        word = stream if stream in self._texts else self._take(stream, number).utterance.word
         return Clip(
             word=word,
             speaker=speaker,

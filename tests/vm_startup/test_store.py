@@ -1,0 +1,242 @@
+"""Clips decoded once: nothing is read twice, and nothing half-written is ever taken for whole."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.store import FORMAT, store
+from vm_startup.speech_commands.synthetic import SyntheticSource
+
+BLOCK, BLOCKS = 6, 20
+ROOT = Path(__file__).parents[2]
+
+
+class Numbered:
+    """Clip i is full of i; what is read is written down, and reading may take its time."""
+
+    reading = "Reading clips"
+
+    def __init__(self, log, seconds=0.0):
+        self.log, self.seconds = log, seconds
+
+    def key(self):
+        return "numbered"
+
+    def blocks(self):
+        return [range(i * BLOCK, (i + 1) * BLOCK) for i in range(BLOCKS)]
+
+    @contextmanager
+    def reader(self):
+        yield self.read
+
+    def read(self, block):
+        with self.log.open("a") as log:
+            log.write(f"{block.start}\n")
+        for i in block:
+            yield np.full((1, 16_000), i, np.int16)
+            time.sleep(self.seconds)
+
+    def was_read(self):
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture
+def source(tmp_path):
+    return Numbered(tmp_path / "log")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def check(stored):
+    """Every clip is what it should be."""
+    assert stored.audio.dtype == np.int16
+    assert stored.audio.shape == (BLOCK * BLOCKS, 16_000)
+    assert (stored.audio == np.arange(BLOCK * BLOCKS)[:, np.newaxis]).all()
+    assert stored.silent == [0]
+
+
+def start(program, *arguments, **more):
+    """A Python program that has this module's names."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += "from tests.vm_startup.test_store import *\n" + program
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **more)
+
+
+def test_clips_are_read_once(source, cache):
+    """A second run maps what the first has written, and reads nothing."""
+    check(store(source, cache))
+    assert len(source.was_read()) == BLOCKS
+    check(store(source, cache))
+    assert len(source.was_read()) == BLOCKS
+
+
+def test_a_run_killed_at_any_time_is_gone_on_with(source, cache):
+    """Whenever it is killed, what is whole is not read again and what is not is."""
+    slow = "store(Numbered(Path(sys.argv[1]), 0.01), Path(sys.argv[2]))"
+    kills, rng = 5, random.Random(time.time())
+    for _ in range(kills):
+        process = start(slow, source.log, cache)
+        before, deadline = len(source.was_read()), time.monotonic() + 20
+        while len(source.was_read()) == before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.12))
+        process.kill()
+        process.communicate()
+    check(store(source, cache))
+    twice = len(source.was_read()) - BLOCKS
+    assert twice <= kills * os.cpu_count()
+
+
+def test_two_runs_at_once_share_the_work(source, cache):
+    """The second waits for the first and finds everything there."""
+    program = "check(store(Numbered(Path(sys.argv[1]), 0.001), Path(sys.argv[2])))"
+    for process in [start(program, source.log, cache) for _ in range(2)]:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+    assert len(source.was_read()) == BLOCKS
+
+
+def test_progress_goes_from_what_is_there_to_the_total(source, cache):
+    """A run that goes on counts what an earlier one has read."""
+    calls = []
+    store(source, cache, lambda *call: calls.append(call))
+    assert calls[0] == ("Reading clips", 0, BLOCK * BLOCKS)
+    assert calls[-1] == ("Reading clips", BLOCK * BLOCKS, BLOCK * BLOCKS)
+    index = cache / "clips-numbered.index"
+    index.write_text("".join(index.read_text().splitlines(keepends=True)[:4]))
+    calls.clear()
+    store(source, cache, lambda *call: calls.append(call))
+    assert calls[0] == ("Reading clips", 3 * BLOCK, BLOCK * BLOCKS)
+
+
+def test_a_changed_clip_is_found_and_only_its_block_is_read_again(source, cache, capsys):
+    """A file that was written by another is compared with its checksums."""
+    store(source, cache)
+    with (cache / "clips-numbered.int16").open("r+b") as file:
+        file.seek(3 * BLOCK * 32_000 + 5)
+        file.write(b"x")
+    check(store(source, cache))
+    assert source.was_read().count(str(3 * BLOCK)) == 2
+    assert len(source.was_read()) == BLOCKS + 1
+    assert (
+        "was changed by another: 114 of its 120 clips are as they were" in capsys.readouterr().out
+    )
+
+
+def test_a_file_that_was_cut_short_is_completed(source, cache, capsys):
+    """What is missing at its end is read again."""
+    store(source, cache)
+    os.truncate(cache / "clips-numbered.int16", 40 * 32_000)
+    check(store(source, cache))
+    assert len(source.was_read()) == BLOCKS + BLOCKS - 6
+    assert "was changed by another: 36 of its 120" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\x00\xff junk", "is damaged"),
+        (b"", "is damaged"),
+        (None, "is of another version"),
+    ],
+)
+def test_an_index_that_cannot_be_read_makes_everything_anew(
+    source, cache, capsys, monkeypatch, content, complaint
+):
+    """Another version's cache, or a damaged one, costs one line and a reading."""
+    if content is None:
+        monkeypatch.setattr("vm_startup.speech_commands.store.FORMAT", FORMAT + 1)
+    store(source, cache)
+    monkeypatch.undo()
+    if content is not None:
+        (cache / "clips-numbered.index").write_bytes(content)
+    check(store(source, cache))
+    assert len(source.was_read()) == 2 * BLOCKS
+    assert f"index {complaint}: the clips are made anew.\n" in capsys.readouterr().out
+
+
+def test_a_damaged_line_of_the_index_costs_its_block(source, cache):
+    """Each line is checked for itself."""
+    store(source, cache)
+    index = cache / "clips-numbered.index"
+    lines = index.read_text().splitlines(keepends=True)
+    lines[4] = lines[4].replace("block", "blocc")
+    index.write_text("".join(lines))
+    check(store(source, cache))
+    assert len(source.was_read()) == BLOCKS + 1
+
+
+def test_a_disk_that_fills_up_is_explained_and_what_is_whole_is_kept(source, cache):
+    """One sentence names the cache, what is needed and what is free; the next run goes on."""
+    program = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+store(Numbered(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+    process = start(program, source.log, cache)
+    _, errors = process.communicate(timeout=30)
+    sentence = errors.strip().splitlines()[-1]
+    assert f"DataError: {cache} cannot hold the 120 clips: File too large; " in sentence
+    assert "bytes are needed and " in sentence
+    assert "are free. Make room there or name another --cache_dir" in sentence
+    check(store(source, cache))
+    assert source.was_read().count("0") == 1
+
+
+def test_too_little_room_is_noticed_before_anything_is_read(source, cache, monkeypatch):
+    """The clips of a data set are counted first."""
+    disk = namedtuple("disk", "total used free")(10**9, 0, 3_839_999)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    with pytest.raises(DataError, match="left on device; 3,840,000 bytes are needed and 3,839,999"):
+        store(source, cache)
+    assert not source.was_read()
+
+
+def test_speech_from_processes_is_the_speech_of_clips(cache):
+    """However many processes speak, each clip is what it is alone."""
+    source = SyntheticSource(["yes", "lights on"], 70, seed=3)
+    audio, clips = store(source, cache).audio, source.clips()
+    assert len(audio) == len(clips) == 210
+    for index in (0, 1, 69, 77, 140, 209):
+        assert (audio[index] == clips[index].read()).all()
+
+
+SPEAK = """
+source = SyntheticSource(["yes"], 100_000)
+try:
+    store(source, Path(sys.argv[1]), lambda *call: print(*call, flush=True))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_speaking_process_outlives_who_started_it(cache, how):
+    """Ctrl-C ends all of them quietly, and so does any other end."""
+    process = start(SPEAK, cache, stdout=subprocess.PIPE, start_new_session=True)
+    while process.stdout.readline().split()[2] == "0":
+        pass
+    speaking = psutil.Process(process.pid).children(recursive=True)
+    assert speaking
+    os.killpg(process.pid, how)  # as a terminal does
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    assert errors == ""
+    gone, alive = psutil.wait_procs(speaking, timeout=5)
+    assert not alive
