@@ -14,7 +14,7 @@ from vm_startup.speech_commands.settings import AudioSettings
 
 def frozen(folder):
     """The digest of the graph that a finished training freezes to."""
-    values = checkpoint.load(folder / f"tiny_conv.ckpt-{STEPS}")
+    values = checkpoint.best(checkpoint.load(folder / f"tiny_conv.ckpt-{STEPS}"))
     settings = AudioSettings(preprocess="micro", window_stride_ms=20)
     graph = inference_graph(values, settings, quantize=True)
     return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()

@@ -47,7 +47,7 @@ class Learner:
         """
         rate = tf.constant(self.rate(step), tf.float32)
         loss, accuracy = self.graph(features, labels, rate, tf.constant(step))
-        self.check("the loss", float(loss), step)
+        self.check(step, loss=float(loss))
         return float(loss), float(accuracy)
 
     def model(self) -> dict[str, np.ndarray]:
@@ -55,14 +55,15 @@ class Learner:
         names = self.weights + models.range_names(self.architecture)
         return {name: self.state[name].numpy() for name in names}
 
-    def check(self, what: str, value: np.ndarray | float, step: int) -> None:
-        """Raise DataError unless every value is a number."""
-        if not np.isfinite(value).all():
-            wrong = np.asarray(value)[~np.isfinite(value)].flat[0]
-            raise DataError(
-                f"{what} is {wrong} at step {step}: training has diverged; "
-                f"a --learning_rate below {self.rate(step):g} would keep it stable."
-            )
+    def check(self, step: int, **values: np.ndarray | float) -> None:
+        """Raise DataError unless all of these are numbers."""
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                wrong = np.asarray(value)[~np.isfinite(value)].flat[0]
+                raise DataError(
+                    f"the {name} is {wrong} at step {step}: training has diverged; "
+                    f"a --learning_rate below {self.rate(step):g} would keep it stable."
+                )
 
     def _learn(self, features, labels, rate, step):
         numbers = models.Exact()

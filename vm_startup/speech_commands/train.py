@@ -181,8 +181,7 @@ class Trainer:
         A diverged training is not saved: lower rates can go on from the checkpoint before.
         """
         values = {name: variable.numpy() for name, variable in self.learner.state.items()}
-        for name, value in values.items():
-            self.learner.check(name, value, self.step)
+        self.learner.check(self.step, **values)
         values |= self.best.as_values()
         name = self.flags.model_architecture
         prefix = checkpoint.save(train_dir, name, self.step, values, self.identity())
@@ -226,8 +225,8 @@ class Trainer:
             "Step %d: Validation accuracy = %.1f%% (N=%d)",
             *(self.step, score.accuracy * 100, score.count),
         )
-        self.learner.check("the validation's cross entropy", cross_entropy, self.step)
         model = self.learner.model()
+        self.learner.check(self.step, **model)  # eight-bit answers do not tell: they are clamped
         self.best.see(self.step, score.accuracy, score.count, cross_entropy, model)
 
     def finish(self, train_dir: Path) -> None:
