@@ -1,0 +1,87 @@
+"""One training in a process of its own, by the product's trainer, with a clock beside it.
+
+    python _watched.py FLAGS OF THE TRAINING
+
+The clock starts once TensorFlow is imported. The last line printed is what was seen, as JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FLAGS = (
+    "--wanted_words=yes,no",
+    *("--preprocess=micro", "--window_stride=20", "--quantize=1", "--data_url="),
+    *("--silence_percentage=25", "--unknown_percentage=25", "--verbosity=ERROR"),
+)
+UPSTREAM = (
+    *("--model_architecture=tiny_conv", "--optimizer=gradient_descent"),
+    *("--how_many_training_steps=15000,3000", "--learning_rate=.001,.0001"),
+    *("--schedule=stages", "--warm_up=0", "--label_smoothing=0", "--dropout=.5"),
+    *("--augmentation=shift", "--echo=1"),
+)
+WARM_UP = 200  # steps until everything is traced and the first batches are used up
+
+
+def watch(folder: Path, *flags: str) -> dict:
+    """Train on a folder's recordings with nothing kept from before, not even the front end's build.
+
+    Gives "seconds" to the last file written, "steps" done; at steady state "step_ms" from one step
+    to the next and the "share" of it in the step; "validated": [seconds, step, accuracy] of each.
+    """
+    with tempfile.TemporaryDirectory(prefix="training-") as place:
+        folders = (
+            f"--data_dir={folder}",
+            *(f"--train_dir={place}/train", f"--summaries_dir={place}/logs"),
+        )
+        command = [sys.executable, __file__, *FLAGS, *folders, *flags]
+        environment = os.environ | {"XDG_CACHE_HOME": f"{place}/cache", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(flags: list[str]) -> None:
+    from vm_startup.speech_commands import train
+
+    began = time.perf_counter()
+    learned: list[tuple[float, float]] = []  # when each step began and ended
+    validated: list[tuple[float, int, float]] = []  # seconds, step, accuracy
+
+    class Watched(train.Trainer):
+        def __init__(self, *given) -> None:
+            super().__init__(*given)
+            learn = self.learner.learn
+
+            def timed(*batch):
+                start = time.perf_counter()
+                found = learn(*batch)
+                learned.append((start, time.perf_counter()))
+                return found
+
+            self.learner.learn = timed
+
+        def score(self, name: str):
+            found = super().score(name)
+            validated.append((time.perf_counter() - began, self.step, found[0].accuracy))
+            return found
+
+    train.Trainer = Watched
+    train.main(flags)
+    steady = learned[WARM_UP:]
+    wall = steady[-1][1] - steady[0][0]
+    seen = {
+        "seconds": time.perf_counter() - began,
+        "steps": len(learned),
+        "step_ms": 1000 * wall / len(steady),
+        "share": sum(end - start for start, end in steady) / wall,
+        "validated": validated,
+    }
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
