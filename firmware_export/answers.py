@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import build, reference, steps, tflite
+from . import build, evaluate, steps, tflite
 from .emulate import Chip
 from .errors import Mismatch
 
@@ -26,7 +26,7 @@ def of(folder: Path, features: np.ndarray, progress: steps.Progress = steps.noth
     Raises Mismatch where the firmware faults, or does not answer all of them.
     """
     model, names = tflite.load(steps.read_model(folder)), steps.read_labels(folder)
-    codes = reference.on_grid(np.asarray(features, np.float32), model.input)
+    codes = _codes(np.asarray(features, np.float32), model.input)
     image = (folder / "firmware" / "bluepill.bin").read_bytes()
     chip = Chip(image, codes.tobytes(), codes.shape[1])
     chip.run(lambda clips: progress("Emulating", clips, len(codes)))
@@ -36,3 +36,10 @@ def of(folder: Path, features: np.ndarray, progress: steps.Progress = steps.noth
     variables = build.loaded((folder / "firmware" / "bluepill.elf").read_bytes())[1]
     words = np.array(names)[scores.reshape(len(codes), -1).argmax(axis=1)]
     return Answers(words, len(image), variables + chip.stack(variables), chip.instructions)
+
+
+def _codes(features: np.ndarray, tensor: tflite.Tensor) -> np.ndarray:
+    """Features as the model's integers; codes of unsigned tensors are kept as signed ones."""
+    kind, zero_point = (np.uint8, 128) if tensor.unsigned else (np.int8, 0)
+    grid = float(tensor.scale[0]), tensor.zero_point + zero_point
+    return evaluate.quantise(features, {"dtype": kind, "quantization": grid})

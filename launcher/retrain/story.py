@@ -45,6 +45,10 @@ def retrain(
             work.end("failed", error)
         except OSError as error:
             work.end("failed", LauncherError(describe(error)))
+        except Exception as error:  # a mistake of ours is told like any other, and shown whole
+            work.end("failed", LauncherError(repr(error)))
+            work.tell()
+            raise
         work.tell()
         return work.record
 
