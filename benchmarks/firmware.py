@@ -12,27 +12,39 @@ from firmware_export import prove, steps
 from firmware_export.errors import Mismatch
 
 MOST = {"flash": 26 * 1024, "ram": 6 * 1024, "instructions": 2_000_000, "differing": 0}
-UNITS = {"flash": "bytes", "ram": "bytes with stack", "instructions": "per inference"}
+HEARD = {**MOST, "flash": 32 * 1024, "ram": 10 * 1024, "instructions_per_frame": 100_000}
+UNITS = {
+    "flash": "bytes",
+    "ram": "bytes with stack",
+    "instructions": "per inference",
+    "instructions_per_frame": "per stride of samples",
+}
 FEWEST_CLIPS = 200
 
 
 def main(folder: Path) -> int:
-    known = steps.test_clips(folder)
+    known, model = steps.test_clips(folder), steps.read_model(folder)
     try:
-        proof = prove.prove(
-            steps.read_model(folder), folder / "firmware", known.features, known.labels
-        )
+        proof = prove.prove(model, folder / "firmware", known.features, known.labels)
+        heard = prove.listen(model, folder / "firmware", known)
     except Mismatch as problem:
         print(f"  {problem}")
         return 1
     made_up = int((~known.given).sum())
     print(f"{folder}: {proof.clips} clips, {made_up} of them made up")
-    missed = proof.clips < FEWEST_CLIPS
-    for name, most in MOST.items():
-        value = getattr(proof, name)
-        missed |= value > most
-        print(f"  {name:13} {value:>9,} {UNITS.get(name, 'clips')}, at most {most:,} allowed")
+    missed = proof.clips < FEWEST_CLIPS or too_much(proof, MOST)
+    if heard:
+        print(f"as a listener: {heard.clips} seconds of sound, {heard.recorded} of them recorded")
+        missed |= too_much(heard, HEARD)
     return int(missed)
+
+
+def too_much(proof: prove.Proof | prove.Listened, bounds: dict[str, int]) -> bool:
+    """Print each figure beside its bound; whether one is missed."""
+    for name, most in bounds.items():
+        unit = UNITS.get(name, "clips")
+        print(f"  {name:22} {getattr(proof, name):>9,} {unit}, at most {most:,} allowed")
+    return any(getattr(proof, name) > most for name, most in bounds.items())
 
 
 if __name__ == "__main__":
