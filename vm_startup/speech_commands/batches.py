@@ -43,7 +43,7 @@ class Recipe:
     time_mask: float = 0.0  # frames hidden at most, afresh at each use
     frequency_mask: float = 0.0  # channels, likewise
     augmentation: str = "shift"  # or, with speed, pitch, room, microphone and level: room, hard
-    synthetic_share: float = 0.5  # of the clips of a kind, where recordings are there as well
+    synthetic_share: float = 0.3  # of the clips of a kind, where recordings are there as well
     mixup: float = 0.0  # share of the pictures that another is laid over
 
 
