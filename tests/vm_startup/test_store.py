@@ -134,9 +134,7 @@ def test_a_changed_clip_is_found_and_only_its_block_is_read_again(source, cache,
     check(store(source, cache))
     assert source.was_read().count(str(3 * BLOCK)) == 2
     assert len(source.was_read()) == BLOCKS + 1
-    assert (
-        "was changed by another: 114 of its 120 clips are as they were" in capsys.readouterr().out
-    )
+    assert "changed by another: 114 of its 120 clips are as they were" in capsys.readouterr().out
 
 
 def test_a_file_that_was_cut_short_is_completed(source, cache, capsys):

@@ -18,10 +18,10 @@ import numpy as np
 from . import archive
 from .clip import Clip, Progress, Source
 from .errors import DataError
-from .folder import FolderSource, Summary, check_folder
+from .folder import FolderSource, check_folder
 from .rows import SILENT_ROW, Rows
 from .split import SPLITS, TRAINING
-from .store import store
+from .store import is_stored, store
 from .synthetic import SyntheticSource
 from .words import check_words
 
@@ -126,12 +126,12 @@ def open_sources(
     check_words(wanted_words)
     sources: list[Source] = []
     if data_dir:
-        _describe(check_folder(data_dir, wanted_words), data_dir)
         sources.append(FolderSource(data_dir, **flags))
+        _check(sources[-1], wanted_words, cache_dir, data_dir)
     if data_url:
         folder = archive.fetch(data_url, data_sha256, cache_dir, progress)
-        _describe(check_folder(folder, wanted_words), data_url)
         sources.append(FolderSource(folder, source="archive", **flags))
+        _check(sources[-1], wanted_words, cache_dir, data_url)
     if synthetic_clips < 0:
         raise DataError(f"--synthetic_clips is {synthetic_clips}: it counts clips, 0 for none.")
     if synthetic_clips:
@@ -236,8 +236,13 @@ def _check_percentages(validation_percentage: float, testing_percentage: float) 
         )
 
 
-def _describe(found: Summary, folder: Path | str) -> None:
-    line = f"{folder}: {sum(found.words.values()):,} clips of {len(found.words)} words"
+def _check(
+    source: FolderSource, wanted_words: Sequence[str], cache_dir: str | Path, name: str
+) -> None:
+    """Check a folder and say what it holds."""
+    decoded = is_stored(source, Path(cache_dir))
+    found = check_folder(source.folder, wanted_words, decoded=decoded)
+    line = f"{name}: {sum(found.words.values()):,} clips of {len(found.words)} words"
     if found.converted:
         line += f"; {found.converted:,} recordings are converted to 16-bit 16 kHz"
     print(line, flush=True)

@@ -24,7 +24,7 @@ class Summary:
     """What check_folder found."""
 
     words: dict[str, int]  # clips of each word, wanted or not
-    converted: int  # recordings that are not 16-bit 16 kHz already
+    converted: int  # recordings, of those looked at, that are not 16-bit 16 kHz already
     noises: int  # background recordings
 
 
@@ -56,10 +56,17 @@ class FolderSource:
 
     def key(self) -> str:
         """Of the recordings' names, sizes and times of change."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> str:
         digest = hashlib.sha256(Path(wav.__file__).read_bytes() + bytes(BLOCK))
         for path in self._paths:
-            found = path.stat()
-            name = path.relative_to(self.folder)
+            try:
+                found = path.stat()
+            except OSError as error:
+                raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+            name = f"{path.parent.name}/{path.name}"
             digest.update(f"\n{name}\0{found.st_size} {found.st_mtime_ns}".encode())
         return digest.hexdigest()[:16]
 
@@ -88,8 +95,11 @@ class FolderSource:
         )
 
 
-def check_folder(folder: Path | str, wanted_words: Sequence[str]) -> Summary:
-    """Look at every file's header, before anything is rented or trained.
+def check_folder(
+    folder: Path | str, wanted_words: Sequence[str], *, decoded: bool = False
+) -> Summary:
+    """Look at every file's header, before anything is rented or trained; where all words are known
+    to be `decoded`, at those of the noises only.
 
     Raises DataError for the first thing that would stop a training: a missing folder or word, an
     empty word or background, a recording that cannot be used, a link that leads out of the folder.
@@ -105,7 +115,7 @@ def check_folder(folder: Path | str, wanted_words: Sequence[str]) -> Summary:
     _check_background(root / BACKGROUND, noises)
     recordings = [path for paths in words.values() for path in paths] + noises
     _check_links(root, [*folders, root / BACKGROUND, *recordings])
-    headers = _check_recordings(recordings)
+    headers = _check_recordings(noises if decoded else recordings)
     return Summary(
         words={word: len(paths) for word, paths in words.items()},
         converted=sum(header.converted for header in headers),

@@ -54,14 +54,14 @@ def store(source: Source, folder: Path, progress: Progress | None = None) -> Sto
     `progress` is called as progress(source.reading, done, total), at most twice a second. Raises
     DataError where a clip cannot be read or the folder cannot hold them, 32 kB each.
     """
-    path = folder / f"clips-{source.key()}.int16"
-    blocks = source.blocks()
+    path, blocks = _path(source, folder), source.blocks()
     total = sum(map(len, blocks))
     with explained(folder, f"the {total:,} clips", lambda: _needed(path, total)):
         folder.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two trainings may share a cache
             index = _Index(path, total)
+            index.open()
             missing = index.missing(blocks)
             if missing or not index.finished:
                 _check_room(folder, _needed(path, total))
@@ -70,6 +70,15 @@ def store(source: Source, folder: Path, progress: Progress | None = None) -> Sto
         audio = np.memmap(path, "<i2", "r", shape=(total, SAMPLES)) if total else np.empty(0)
     silent = [clip for block in index.blocks.values() for clip in block.silent]
     return Stored(np.asarray(audio, np.int16).reshape(total, SAMPLES), sorted(silent))
+
+
+def is_stored(source: Source, folder: Path) -> bool:
+    """Whether all of the source's clips are in the folder already."""
+    return _Index(_path(source, folder), sum(map(len, source.blocks()))).is_whole()
+
+
+def _path(source: Source, folder: Path) -> Path:
+    return folder / f"clips-{source.key()}.int16"
 
 
 def _fill(source: Source, missing: list[range], index: "_Index", report: "_Report") -> None:
@@ -102,7 +111,6 @@ class _Index:
         self._lock = threading.Lock()
         self.finished = False
         self.blocks: dict[range, Block] = {}
-        self._open()
 
     @property
     def clips(self) -> int:
@@ -141,15 +149,20 @@ class _Index:
             file.write(_as_line(block))
             self.blocks[block.clips] = block
 
-    def _open(self) -> None:
+    def is_whole(self) -> bool:
+        """Whether it was finished, and not written to since."""
+        _, written, _ = self._read_list()
+        return bool(written) and written == self._written()
+
+    def open(self) -> None:
         """Take what is there and whole; say what is done with anything else."""
         blocks, written, complaint = self._read_list()
-        if not complaint and written and written == self._written():
+        if written and written == self._written():
             self.blocks, self.finished = blocks, True
             return
         with self._path.open("ab"):  # there is a file from here on
             pass
-        self.blocks = {clips: block for clips, block in blocks.items() if self._is_whole(block)}
+        self.blocks = {clips: block for clips, block in blocks.items() if self._has(block)}
         if complaint:
             print(f"{self._list} {complaint}: the clips are made anew.", flush=True)
         elif written:
@@ -192,7 +205,7 @@ class _Index:
             return 0
         return found.st_mtime_ns if found.st_size == self._clips * CLIP_BYTES else 0
 
-    def _is_whole(self, block: Block) -> bool:
+    def _has(self, block: Block) -> bool:
         checksum, left = 0, len(block.clips) * CLIP_BYTES
         with self._path.open("rb") as file:
             file.seek(block.clips.start * CLIP_BYTES)
