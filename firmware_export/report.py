@@ -78,7 +78,7 @@ def text(report: dict) -> str:
         [
             f"{', '.join(report['labels'])} → {report['folder']}/firmware/bluepill.bin",
             f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
-            *_firmware_lines(report["firmware_testing"]),
+            *_firmware_lines(report["firmware_testing"], report["labels"]),
             f"  flash         {_share(report['flash'], FLASH_SIZE)}",
             f"  RAM           {_share(report['ram'], RAM_SIZE)}, stack included",
             f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
@@ -97,11 +97,11 @@ def _accuracy_text(accuracy: dict | None, count: int) -> str:
     return f"{', '.join(named)} on {count} labelled clips"
 
 
-def _firmware_lines(score: dict | None) -> list[str]:
+def _firmware_lines(score: dict | None, labels: list[str]) -> list[str]:
     """The firmware's accuracy as an interval, and its words."""
     if score is None:
         return []
-    lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score)]
+    lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score, labels)]
     return [f"                {line}" for line in lines]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MOST_WORDS = 4  # that a screen has room for
 
 
-def words(score: dict) -> dict[str, dict]:
-    """What a score says of each wanted word: labels that stand for a word, not for all others."""
-    return {name: word for name, word in score["words"].items() if not name.startswith("_")}
+def words(score: dict, labels: Sequence[str]) -> dict[str, dict]:
+    """What a score says of each wanted word: labels that stand for a word, not for all others.
+
+    In the order of `labels`, which JSON with sorted keys does not keep.
+    """
+    return {name: score["words"][name] for name in labels if not name.startswith("_")}
 
 
 def interval(score: dict) -> str:
@@ -18,9 +21,9 @@ def interval(score: dict) -> str:
     return f"{low:.1%} to {high:.1%} with 95% confidence"
 
 
-def word_lines(score: dict) -> list[str]:
+def word_lines(score: dict, labels: Sequence[str]) -> list[str]:
     """A small table: each word's precision and recall, the weakest alone where there are many."""
-    found = words(score)
+    found = words(score, labels)
     names, more = list(found), len(found) - MOST_WORDS
     if more > 0:
         names = sorted(names, key=lambda name: found[name]["recall"] or 0)[:MOST_WORDS]
@@ -63,26 +66,25 @@ def _rates(point: dict) -> str:
     return f"{low:.1f} to {high:.1f}" if low else f"{high:.1f} at most"
 
 
-def word_table(score: dict) -> str:
+def word_table(score: dict, labels: Sequence[str]) -> str:
     """The words as a Markdown table."""
     lines = ["| word | precision | recall | clips |", "|---|---:|---:|---:|"]
     lines += [
         f"| {name} | {share(word['precision'])} | {share(word['recall'])} | {word['clips']:,} |"
-        for name, word in words(score).items()
+        for name, word in words(score, labels).items()
     ]
     return "\n".join(lines)
 
 
-def confusion_table(score: dict) -> str:
+def confusion_table(score: dict, labels: Sequence[str]) -> str:
     """Clips by what they are and what they were taken for, as a Markdown table."""
-    return "\n".join(_confusion(score))
+    return "\n".join(_confusion(score, labels))
 
 
-def _confusion(score: dict) -> Iterator[str]:
-    names = list(score["words"])
-    yield "".join(f"| {name} " for name in ["is \\ taken for", *names]) + "|"
-    yield "|---" + "|---:" * len(names) + "|"
-    for name, counts in zip(names, score["confusion"], strict=True):
+def _confusion(score: dict, labels: Sequence[str]) -> Iterator[str]:
+    yield "".join(f"| {name} " for name in ["is \\ taken for", *labels]) + "|"
+    yield "|---" + "|---:" * len(labels) + "|"
+    for name, counts in zip(labels, score["confusion"], strict=True):
         yield "".join(f"| {cell} " for cell in [name, *counts]) + "|"
 
 

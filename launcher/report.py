@@ -46,6 +46,7 @@ def build(job: Job, folder: Path) -> dict:
             "clips": proof["clips"],
             "differing": proof["differing"],
             "transcript": proof["transcript"],
+            "listener": proof["listener"],
         },
         "cost": {
             "usd": cost.usd(job.plan["usd_per_hour"], seconds),
@@ -74,6 +75,8 @@ def _accuracy(metrics: dict, proof: dict) -> dict:
 
 def summary(report: dict) -> str:
     """The last screen of a job."""
+    from firmware_export.report import listener_lines
+
     accuracy, firmware = report["accuracy"], report["firmware"]
     lines = [
         f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
@@ -81,7 +84,7 @@ def summary(report: dict) -> str:
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
         f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
         *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
-        *_indented(*scores.word_lines(report["scores"]["firmware_testing"])),
+        *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
         f"  stream        {scores.stream(report['stream'])}",
         *_indented(scores.stream_bounds(report["stream"])),
         f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
@@ -89,6 +92,7 @@ def summary(report: dict) -> str:
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
         f"  proof         {firmware['clips']:,} clips through the emulated chip, "
         f"{firmware['differing']} answered otherwise than TensorFlow Lite",
+        *listener_lines(firmware["listener"]),
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
         "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
@@ -169,10 +173,10 @@ def markdown(report: dict) -> str:
 
 
 def _words(report: dict) -> str:
-    score = report["scores"]["firmware_testing"]
+    labels, score = report["labels"], report["scores"]["firmware_testing"]
     return (
         f"## Words\n\nWhat the firmware answered to {score['count']:,} clips nobody trained on.\n\n"
-        f"{scores.word_table(score)}\n\n{scores.confusion_table(score)}\n\n"
+        f"{scores.word_table(score, labels)}\n\n{scores.confusion_table(score, labels)}\n\n"
     )
 
 
