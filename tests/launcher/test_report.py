@@ -61,6 +61,7 @@ REPORT = {
         "instructions": 1_184_301,
         "clips": 1087,
         "differing": 0,
+        "listener": None,
         "transcript": "yes/a: …\n~~~ALL TESTS PASSED~~~\n",
     },
     "cost": {"usd": 0.0, "machine_seconds": 1.0, "cap_usd": 0.0, "price": "this computer"},
