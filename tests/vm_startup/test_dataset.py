@@ -9,6 +9,7 @@ from vm_startup.speech_commands import wav
 from vm_startup.speech_commands.clip import Clip
 from vm_startup.speech_commands.dataset import load, open_sources
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.rows import SILENT_ROW, Rows
 from vm_startup.speech_commands.split import which_set
 
 
@@ -136,6 +137,94 @@ def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
     assert [1 + int(name[4:].split("_")[0]) for name in test.name[test.label == 2]] == [
         audio[0] for audio in test.audio[test.label == 2]
     ]
+
+
+def spoken(folder, silent=()):
+    """Forty recordings each of two words, those in `silent` ("yes/3") all zero."""
+    for word in ("yes", "cat"):
+        (folder / word).mkdir(parents=True)
+        for i in range(40):
+            loudness = 0 if f"{word}/{i}" in silent else 100 + i
+            wav.write(folder / word / f"{i}_nohash_0.wav", np.full(16_000, loudness))
+    return folder
+
+
+def opened(folder, cache):
+    """The folder as a training has it."""
+    sources = open_sources(["yes"], data_dir=str(folder), cache_dir=cache)
+    return load(sources, ["yes"], cache_dir=cache)
+
+
+def test_a_word_that_is_all_silent_is_refused(tmp_path, capsys):
+    """It is named, and so is a recording, on each run."""
+    folder = spoken(tmp_path / "data", [f"yes/{i}" for i in range(40)])
+    for _ in range(2):
+        with pytest.raises(DataError, match="all 40 clips of the word 'yes' are silent, yes/0_noh"):
+            opened(folder, tmp_path / "cache")
+
+
+def test_silent_clips_are_left_out_with_one_line(tmp_path, capsys):
+    """They teach nothing, and a second run says so too, though it reads nothing again."""
+    folder = spoken(tmp_path / "data", ["yes/3", "cat/7", "cat/8", "cat/9"])
+    for _ in range(2):
+        data = opened(folder, tmp_path / "cache")
+        names = [name for split in data.splits.values() for name in split.name]
+        assert "yes/4_nohash_0.wav" in names
+        assert "yes/3_nohash_0.wav" not in names
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "ilent clips" in line]
+        assert line == (
+            "Silent clips (all zero) are left out, 4: cat/7_nohash_0.wav, cat/8_nohash_0.wav, "
+            "cat/9_nohash_0.wav and others."
+        )
+
+
+def test_a_recording_that_changes_is_read_again(tmp_path):
+    """The cache knows a folder by its files' names, sizes and times of change."""
+    folder, cache = spoken(tmp_path / "data"), tmp_path / "cache"
+    before = opened(folder, cache).splits["training"]
+    (row,) = np.flatnonzero(before.name == "yes/0_nohash_0.wav")
+    assert before.audio[row][0] == 100
+    wav.write(folder / "yes" / "0_nohash_0.wav", np.full(16_000, 7))
+    assert opened(folder, cache).splits["training"].audio[row][0] == 7
+
+
+def test_a_recording_of_8_khz_is_named(tmp_path):
+    """A telephone's recording among others is found before anything is decoded."""
+    folder = spoken(tmp_path / "data")
+    path = folder / "cat" / "5_nohash_0.wav"
+    content = bytearray(path.read_bytes())
+    content[24:28] = (8000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"cat/5_nohash_0.wav was recorded at 8,000 Hz: 16,000 Hz"):
+        opened(folder, tmp_path / "cache")
+
+
+def test_training_without_background_is_said_once(tmp_path, capsys):
+    """No folder of noises is a choice, and its consequence is told."""
+    opened(spoken(tmp_path / "data"), tmp_path / "cache")
+    assert capsys.readouterr().out.count("There is no background noise: all silence is") == 1
+
+
+def test_rows_are_indexed_as_an_array_is():
+    """Numbers, slices, masks and lists of numbers give what an array of the same rows gives."""
+    stores = [np.full((3, 16_000), 1, np.int16), np.full((2, 16_000), 2, np.int16)]
+    stores[0] += np.arange(3, dtype=np.int16)[:, np.newaxis] * 10
+    order = np.array([4, 0, SILENT_ROW, 2, 3, 1])
+    rows, array = (
+        Rows(stores, order),
+        np.concatenate([*stores, np.zeros_like(stores[0][:1])])[order],
+    )
+    assert (len(rows), rows.shape, rows.dtype, rows.ndim) == (6, array.shape, array.dtype, 2)
+    keys = [0, -1, np.int64(2), slice(1, 4), slice(None), [5, 5, 0], array[:, 0] > 1, np.arange(2)]
+    for key in keys:
+        assert rows[key].shape == array[key].shape
+        assert (rows[key] == array[key]).all()
+    assert (np.asarray(rows) == array).all()
+    assert (rows.copy() == array).all()
+    assert len(list(rows)) == 6
+    whole = Rows(stores[:1], np.arange(3))[:]
+    whole[:] = 0
+    assert stores[0].all()
 
 
 def test_no_source_at_all_is_refused(tmp_path):

@@ -94,6 +94,15 @@ def test_a_word_without_clips_is_refused(data):
         check_folder(data, ["maybe"])
 
 
+def test_an_empty_background_folder_is_refused(data):
+    """A folder without noises is a copy that went wrong; no folder at all is a choice."""
+    (data / "_background_noise_" / "hum.wav").unlink()
+    with pytest.raises(DataError, match="_background_noise_ holds no WAV.*remove the folder to"):
+        check_folder(data, ["yes"])
+    (data / "_background_noise_").rmdir()
+    assert check_folder(data, ["yes"]).noises == 0
+
+
 def test_the_first_bad_recording_is_named_and_the_others_counted(data):
     """One sentence however many recordings are bad, those of unknown words included."""
     (data / "no" / "a1_nohash_0.wav").write_bytes(b"")
