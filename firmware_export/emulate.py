@@ -129,7 +129,8 @@ class Chip:
             _, at, count = struct.unpack("<III", self.cpu.mem_read(argument, 12))
             self.output += self.cpu.mem_read(at, count)
             self._written += 1
-            self._answered(self._sent // max(1, self.clip_bytes))
+            if self._written % self.answers == 0:
+                self._answered(self._sent // max(1, self.clip_bytes))
             self._pause_if(self._counter is not None)
         elif operation == EXIT:
             self.exit = argument

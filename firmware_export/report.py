@@ -113,8 +113,8 @@ def listener_lines(listener: dict | None) -> list[str]:
         f"  listener      {_share(listener['flash'], FLASH_SIZE)}, "
         f"{_share(listener['ram'], RAM_SIZE)} of RAM with features and audio",
         f"                {listener['instructions_per_frame']:,} instructions more every "
-        f"{listener['stride_ms']:g} ms; {listener['clips']} seconds of sound heard, "
-        f"{listener['differing']} otherwise",
+        f"{listener['stride_ms']:g} ms; {listener['clips']} seconds of sound, "
+        f"{listener['differing']} answered otherwise than TensorFlow does",
     ]
 
 

@@ -59,7 +59,9 @@ def recorded():
 def test_it_answers_sound_as_the_interpreter_answers_features(model, built, recorded):
     """Features and scores on the chip are those of the training's front end, bit for bit, in less
     than half of the chip's flash and a third of its RAM."""
-    heard = prove.listen(model, built, recorded)
+    seen = []
+    heard = prove.listen(model, built, recorded, lambda *now: seen.append(now))
+    assert seen == [("Listening", done, 24) for done in range(1, 25)]
     assert (heard.clips, heard.recorded, heard.differing) == (24, 12, 0)
     assert heard.flash <= 26 << 10 and heard.ram <= 6 << 10
     assert heard.instructions_per_frame < 80_000 < heard.instructions < 1_300_000

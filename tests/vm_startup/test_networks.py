@@ -15,7 +15,7 @@ WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "-
 @pytest.mark.parametrize("network", ["tiny_embedding_conv", "time_conv"])
 def test_the_chip_answers_as_tensorflow_lite(recordings, tmp_path, network):
     """After a short training and every step of the export, every test clip gets the same bytes
-    from the emulated chip, in a small firmware."""
+    from the emulated chip, in a small firmware, whether features or sound is sent."""
     chosen = f"--model_architecture={network}"
     code, _, err = run(recordings, tmp_path / "train", chosen)
     assert code == 0, err
@@ -29,3 +29,5 @@ def test_the_chip_answers_as_tensorflow_lite(recordings, tmp_path, network):
     assert proof["clips"] > 0
     assert proof["differing"] == 0
     assert proof["flash"] < 24_000
+    assert proof["listener"]["recorded"] > 0  # sound that the training left for the proof
+    assert proof["listener"]["differing"] == 0
