@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_training import STEPS, run, start
 
-from vm_startup.speech_commands import checkpoint, flags, train
+from vm_startup.speech_commands import checkpoint, features, flags, train
 from vm_startup.speech_commands.freeze import inference_graph
 from vm_startup.speech_commands.settings import AudioSettings
 
@@ -43,10 +43,23 @@ def test_results_are_complete(trained):
     assert np.sum(testing["confusion"]) == testing["count"] == metrics["float_testing"]["count"]
     assert list(testing["by_source"]) == ["folder"]
     assert metrics["validation"]["count"] > 0
+    for score in (metrics["validation"], testing, metrics["float_testing"]):
+        low, high = score["interval"]
+        assert low <= score["accuracy"] <= high
+        assert set(score["words"]) == set(labels)
+    wanted = testing["words"]["yes"]["clips"] + testing["words"]["no"]["clips"]
+    stream = metrics["stream"]
+    assert stream["keywords"] == wanted
+    assert stream["hours"] == pytest.approx(wanted * 15 / 3600, rel=0.3)
+    assert f"of {wanted} words at " in out
     with np.load(folder / "test_features.npz", allow_pickle=False) as test:
         assert test["features"].shape == (testing["count"], 1960)
         assert test["features"].dtype == np.float32
         assert test["labels"].dtype == np.int32
+        assert len(test["audio"]) == len(test["audio_of"]) > 0
+        settings = AudioSettings(preprocess="micro", window_stride_ms=20)
+        heard = features.extract(test["audio"], settings)
+        assert np.array_equal(heard, test["features"][test["audio_of"]])
         assert set(test["sources"]) == {"folder"}
         assert all(name.endswith(".wav") for name in test["names"][test["labels"] > 0])
     assert list(folder.glob("logs/train/events.*"))
