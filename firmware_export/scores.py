@@ -55,15 +55,11 @@ def stream(found: dict) -> str:
 def stream_bounds(found: dict) -> str:
     """What the recording leaves open."""
     point = found["operating_point"]
-    low, high = point["misses_interval"]
+    (fewest, most), (low, high) = point["misses_interval"], point["false_accepts_interval"]
     return (
-        f"with 95% confidence {1 - high:.0%} to {1 - low:.0%} of them, at {_rates(point)} an hour"
+        f"with 95% confidence {1 - most:.0%} to {1 - fewest:.0%} of the words and "
+        f"{low:.1f} to {high:.1f} false accepts an hour"
     )
-
-
-def _rates(point: dict) -> str:
-    low, high = point["false_accepts_interval"]
-    return f"{low:.1f} to {high:.1f}" if low else f"{high:.1f} at most"
 
 
 def word_table(score: dict, labels: Sequence[str]) -> str:

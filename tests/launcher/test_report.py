@@ -80,7 +80,7 @@ def test_the_summary_has_every_figure():
         "firmware 93.5% to 96.2% with 95% confidence (on 1,000 of them)",
         "yes  precision 92.9%, recall 97.5%",
         "hears 92% of 100 words at 1.0 false accepts an hour, over 1 h of words, others and noise",
-        "with 95% confidence 85% to 96% of them, at 0.0 to 5.6 an hour",
+        "with 95% confidence 85% to 96% of the words and 0.0 to 5.6 false accepts an hour",
         "24,000 bytes of 64 KiB (37%)",
         "2,048 bytes of 20 KiB (10%)",
         "1,184,301 per inference",
