@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 MOST_WORDS = 4  # that a screen has room for
+RATES = (1, 2, 5, 10, 20)  # false accepts an hour; the first is that of the operating point
 
 
 def words(score: dict, labels: Sequence[str]) -> dict[str, dict]:
@@ -85,9 +86,12 @@ def _confusion(score: dict, labels: Sequence[str]) -> Iterator[str]:
 
 
 def curve_table(found: dict) -> str:
-    """The curve as a Markdown table: the fewest misses at each of a few rates of false accepts."""
+    """The curve as a Markdown table: the fewest misses at each of a few rates of false accepts.
+
+    Rates that the recording is too short to tell from none are left out, but for the one to work at.
+    """
     lines = ["| false accepts an hour, at most | misses | threshold |", "|---:|---:|---:|"]
-    for rate in (0.5, 1, 2, 5, 10, 20):
+    for rate in [rate for rate in RATES if rate == RATES[0] or rate * found["hours"] >= 1]:
         good = [point for point in found["curve"] if point["false_accepts_per_hour"] <= rate]
         best = min(good, key=lambda point: (point["missed"], -point["threshold"]))
         lines.append(f"| {rate:g} | {best['misses']:.1%} | {best['threshold']:.2f} |")
