@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def convert(work: "Work") -> None:
-    """tiny_conv.pb → tiny_conv.tflite."""
+    """The frozen graph → the .tflite."""
     from firmware_export import steps
 
     with translated():
@@ -22,7 +22,7 @@ def convert(work: "Work") -> None:
 
 
 def c_model(work: "Work") -> None:
-    """tiny_conv.tflite → its C array."""
+    """The .tflite → its C array."""
     from firmware_export import steps
 
     with translated():
@@ -30,7 +30,7 @@ def c_model(work: "Work") -> None:
 
 
 def firmware(work: "Work") -> None:
-    """tiny_conv.tflite → bluepill.elf and bluepill.bin. Raises FirmwareRefused."""
+    """The .tflite → bluepill.elf and .bin, and the listener. Raises FirmwareRefused."""
     from firmware_export import steps
 
     with translated():

@@ -9,16 +9,17 @@ from firmware_export import files
 
 # What stands in a finished job folder for its user; the ledger and scratch files are not listed.
 ARTEFACTS = (
-    "tiny_conv.pb",
-    "tiny_conv.tflite",
+    "{network}.pb",
+    "{network}.tflite",
     "labels.txt",
     "metrics.json",
     "training.log",
-    "model/tiny_conv_micro_features_model_data.h",
-    "model/tiny_conv_micro_features_model_data.cc",
+    "model/{network}_micro_features_model_data.h",
+    "model/{network}_micro_features_model_data.cc",
     "firmware/bluepill.elf",
     "firmware/bluepill.bin",
 )
+LISTENER = ("firmware/listener.elf", "firmware/listener.bin")  # where features are micro
 # A change in one of these may change the bytes of an artefact.
 DECIDING = ("tensorflow", "numpy", "espeakng-loader", "soxr", "ziglang", "unicorn")
 
@@ -42,11 +43,18 @@ def complete_metrics(folder: Path) -> None:
     files.write_json(path, metrics | {"firmware_testing": report.firmware_testing(folder)})
 
 
+def artefacts(folder: Path) -> list[str]:
+    """The names of what a finished job made, below its folder."""
+    (graph,) = folder.glob("*.pb")
+    heard = [name for name in LISTENER if (folder / name).exists()]
+    return [name.format(network=graph.stem) for name in ARTEFACTS] + heard
+
+
 def write_manifest(folder: Path) -> None:
     """Write manifest.json; it names no time and no place, so equal jobs have equal manifests
     but for training.log, which tells what happened."""
     manifest = {
-        "artefacts": {name: files.describe(folder / name) for name in ARTEFACTS},
+        "artefacts": {name: files.describe(folder / name) for name in artefacts(folder)},
         "versions": {"python": platform.python_version(), **versions()},
     }
     files.write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")

@@ -14,9 +14,9 @@ ARCHIVES = {
 }
 
 # What a machine may send back, and how large it may be in bytes: what comes from there is data
-# from a stranger. tiny_conv.pb is about 70 kB; 1,000 test clips are 8 MB of features.
+# from a stranger. A graph is about 70 kB; 1,000 test clips are 8 MB of features.
 RESULTS = {
-    "tiny_conv.pb": 16 << 20,
+    "{network}.pb": 16 << 20,
     "labels.txt": 64 << 10,
     "metrics.json": 4 << 20,
     "test_features.npz": 128 << 20,
@@ -71,7 +71,10 @@ def make(config: Config, job: str, source: str, quote: Quote) -> Plan:
         backend=config.backend,
         upload=upload,
         steps=_steps(config),
-        results=dict(RESULTS),
+        results={
+            name.format(network=config.train.model_architecture): limit
+            for name, limit in RESULTS.items()
+        },
         max_run_seconds=seconds,
         cap_usd=cap,
         **asdict(quote),
@@ -149,7 +152,8 @@ def archive_url(archive: str) -> str:
 def _steps(config: Config) -> dict[str, str]:
     recipe = f"vm_startup/{config.machine.recipe}.sh"
     model = _flags(_model_flags(config))
-    freeze = _flags({"start_checkpoint": "train", "output_file": "results/tiny_conv.pb"})
+    output = f"results/{config.train.model_architecture}.pb"
+    freeze = _flags({"start_checkpoint": "train", "output_file": output})
     return {
         "set up": f"bash {recipe} setup",
         "train": f"bash {recipe} train {model} {_flags(_training_flags(config))}",

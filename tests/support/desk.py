@@ -13,7 +13,7 @@ import psutil
 from launcher import job as jobs
 from launcher import ledger
 from launcher.backends.local import BELONGS_TO
-from launcher.package import ARTEFACTS
+from launcher.package import artefacts
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = CONFIGS / "quickstart.toml"
@@ -25,7 +25,6 @@ SMALL = (
     "--set=train.eval_step_interval=20",
 )
 # What two jobs of one config must have in common, to the last byte.
-EQUAL = [name for name in ARTEFACTS if name != "training.log"]
 PATIENCE = 240  # seconds for anything here; reached only where something hangs
 
 
@@ -121,4 +120,5 @@ def without_training(plan, past):
 
 def digests(folder):
     """The SHA-256 of everything that must be the same in two jobs of one config."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in EQUAL}
+    names = [name for name in artefacts(folder) if name != "training.log"]
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
