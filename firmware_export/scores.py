@@ -88,7 +88,7 @@ def _confusion(score: dict, labels: Sequence[str]) -> Iterator[str]:
 def curve_table(found: dict) -> str:
     """The curve as a Markdown table: the fewest misses at each of a few rates of false accepts.
 
-    Rates that the recording is too short to tell from none are left out, but for the one to work at.
+    Rates that the recording is too short to tell from none are left out, but for the first.
     """
     lines = ["| false accepts an hour, at most | misses | threshold |", "|---:|---:|---:|"]
     for rate in [rate for rate in RATES if rate == RATES[0] or rate * found["hours"] >= 1]:
