@@ -239,6 +239,17 @@ def test_audio_that_fits_no_clips_is_refused(tmp_path, arrays):
         clips.load(tmp_path / "x.npz")
 
 
+def test_recordings_are_picked_evenly(recorded):
+    """Of many recordings, first and last and some between are heard, each with its own features."""
+    many = dataclasses.replace(
+        recorded, audio=recorded.audio.repeat(4, 0), audio_of=recorded.audio_of.repeat(4)
+    )
+    audio, features, count = sounds.choose(many, USUAL)
+    assert (count, len(audio)) == (16, 24)
+    np.testing.assert_array_equal(audio[[0, 15]], recorded.audio[[0, -1]])
+    np.testing.assert_array_equal(features, sounds.features(audio, USUAL))
+
+
 def test_audio_stays_with_its_clips(tmp_path, recorded):
     """Through a file, and where other clips come before."""
     clips.save(recorded, tmp_path / "x.npz")
