@@ -128,5 +128,29 @@ def run(max_parallel, as_json) -> None:
     runner.run((sys.executable, "-P", "-m", "launcher"), max_parallel, Teller(as_json))
 
 
+@schedule.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--systemd", "how", flag_value="systemd", help="A user timer for each.")
+@click.option("--crontab", "how", flag_value="crontab", help="A line of your crontab for each.")
+@click.option("--print", "only_print", is_flag=True, help="Show it and touch nothing.")
+def install(names, how, only_print) -> None:
+    """Let systemd or cron start the schedules NAME, or all, instead of launcher schedule run.
+
+    Each calls launcher retrain, which does nothing where an earlier one still goes. A schedule
+    that is changed or removed later has to be installed again, or undone as is said.
+    """
+    from launcher.errors import UsageError
+    from launcher.schedule import install as installer
+    from launcher.schedule.store import Schedules
+
+    with Schedules() as schedules:
+        chosen = [schedules.find(name) for name in names] or schedules.all()
+    if not chosen:
+        raise UsageError("no schedules", "launcher schedule add makes one")
+    installed = installer.install(chosen, how or "", only_print)
+    shown = "\n".join(f"# {where}\n{text}" for where, text in installed.texts.items())
+    click.echo(shown if only_print else installed.done)
+
+
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)

@@ -66,12 +66,13 @@ class Cron(BaseTrigger):
         """Every time after `after`, in UTC and in order."""
         return (time for time, _ in self._times(after))
 
-    def jumped(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        """Those times in UTC at which the clock jumps over what the expression asks for."""
+    def odd(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Those times in UTC that one would not find by looking at a clock on the wall for the
+        first time it shows what the expression asks for."""
         for time, exists in self._times(after):
             if time > until:
                 return
-            if not exists:
+            if not exists or time.astimezone(self.zone).fold:
                 yield time
 
     def _times(self, after: datetime) -> Iterator[tuple[datetime, bool]]:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice, takewhile
+from pathlib import Path
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
@@ -21,14 +22,20 @@ class LiveStore(Store):
     """Outlives what a moment brings (a full disk, a damaged file), of which it tells once, and
     gives way to a change that another process made between its own read and write."""
 
-    def __init__(self, engine: Engine, tell: Callable) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: Engine, file: Path, tell: Callable) -> None:
+        super().__init__(engine, file)
         self._tell = tell
         self._told = ""
+        self._over = False
+
+    def shutdown(self) -> None:
+        # APScheduler looks for what is due once more as it ends, when nobody hears of it.
+        self._over = True
+        super().shutdown()
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         with self._surviving():
-            return super().get_due_jobs(now)
+            return [] if self._over else super().get_due_jobs(now)
         return []
 
     def get_next_run_time(self) -> datetime | None:

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from apscheduler.schedulers.background import BackgroundScheduler
+
 from launcher import state
 from launcher.errors import LauncherError, UsageError, describe
 from launcher.schedule import child, locks, store
@@ -42,7 +44,10 @@ def run(launcher: tuple[str, ...], max_parallel: int, tell: Teller) -> None:
     if lock is None:
         pid = locks.pid_of(lock_file())
         raise UsageError(f"a scheduler is at work already: process {pid}", "launcher schedule list")
-    locks.note_pid(lock, os.getpid())
+    try:
+        locks.note_pid(lock, os.getpid())
+    except OSError as error:
+        raise LauncherError(f"{lock_file()}: {error.strerror}") from error
     Runner(launcher, max_parallel, tell).run()
 
 
@@ -66,8 +71,8 @@ class Runner:
 
     def run(self) -> None:
         """Until asked to end."""
-        announcer = Announcer(self._announce)
-        with Schedules(LiveStore, announcer, tell=self._tell) as self._schedules, self._signals():
+        live = (BackgroundScheduler, LiveStore, Announcer(self._announce))
+        with Schedules(*live, tell=self._tell) as self._schedules, self._signals():
             count = len(self._schedules.all())
             self._tell("started", "", f"{count} schedules, {self._max_parallel} at once at most")
             for run in self._schedules.record.open():
@@ -205,7 +210,7 @@ class Runner:
     def _signals(self) -> Iterator[None]:
         """Ctrl-C, SIGTERM and a closed terminal stop it; the end of a child wakes it."""
         enders = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        acts = {number: self._stop for number in enders if callable(signal.getsignal(number))}
+        acts = {n: self._stop for n in enders if signal.getsignal(n) != signal.SIG_IGN}
         acts[signal.SIGCHLD] = lambda: None
         before = {
             number: signal.signal(number, lambda *_, act=act: self._inbox.put(act))

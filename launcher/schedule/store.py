@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import pickle
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy import URL, Engine, NullPool, create_engine, select
 from sqlalchemy.exc import DatabaseError
 
@@ -60,14 +61,18 @@ class Schedule:
 class Store(SQLAlchemyJobStore):
     """APScheduler's store, which keeps a row that it cannot read instead of deleting it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file: Path) -> None:
         super().__init__(engine=engine)
-        self.file = Path(engine.url.database)
+        self.file = file
         self.states: dict[str, bytes] = {}  # of the jobs as they were last read
 
     def pickled(self, job: Job) -> bytes:
         """A job as its row holds it."""
         return pickle.dumps(job.__getstate__(), self.pickle_protocol)
+
+    def lookup_job(self, job_id: str) -> Job | None:
+        found = self._get_jobs(self.jobs_t.c.id == job_id)
+        return found[0] if found else None
 
     def _get_jobs(self, *conditions) -> list[Job]:
         columns = (self.jobs_t.c.id, self.jobs_t.c.job_state)
@@ -83,6 +88,17 @@ class Store(SQLAlchemyJobStore):
             raise _damaged(self.file, f"its schedule {name} cannot be read: {error}") from error
 
 
+class Clockless(BaseScheduler):
+    """APScheduler for changing schedules: it starts nothing. One with a clock looks for what is
+    due even as it is shut down, and what it finds then is lost."""
+
+    def wakeup(self) -> None:
+        """There is nobody to wake."""
+
+    def shutdown(self, wait: bool = True) -> None:
+        super().shutdown(wait)
+
+
 class Schedules:
     """The store, open. Other launchers may have it open, too: each change is one transaction.
 
@@ -91,7 +107,11 @@ class Schedules:
     """
 
     def __init__(
-        self, store: type[Store] = Store, executor: BaseExecutor | None = None, **options: object
+        self,
+        scheduler: type[BaseScheduler] = Clockless,
+        store: type[Store] = Store,
+        executor: BaseExecutor | None = None,
+        **options: object,
     ) -> None:
         self.path = path()
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # what counts is said by us
@@ -101,9 +121,10 @@ class Schedules:
             _examine(self.path)
             engine = _engine(self.path)
             self.record = Record(engine)
-            executors = {"default": executor} if executor else {}
-            self.scheduler = BackgroundScheduler(
-                timezone=UTC, jobstores={"default": store(engine, **options)}, executors=executors
+            self.scheduler = scheduler(
+                timezone=UTC,
+                jobstores={"default": store(engine, self.path, **options)},
+                executors={"default": executor} if executor else {},
             )
             self.scheduler.start(paused=True)
 
@@ -120,10 +141,12 @@ class Schedules:
 
     def find(self, name: str) -> Schedule:
         """The schedule called `name`. Raises UsageError."""
-        everything = {found.name: found for found in self.all()}
-        if name not in everything:
-            raise UsageError(f"no schedule {name!r}", _known(everything))
-        return everything[name]
+        with translated(self.path):
+            job = self.scheduler.get_job(name)
+        if not job:
+            known = ", ".join(found.name for found in self.all()) or "none"
+            raise UsageError(f"no schedule {name!r}", f"schedules: {known}")
+        return _schedule(job)
 
     def add(self, name: str, work: Work, cron: Cron, replace: bool) -> Schedule:
         """Keep a new schedule, with `replace` in the place of one of the same name. Raises
@@ -176,7 +199,7 @@ def translated(file: Path) -> Iterator[None]:
         yield
     except DatabaseError as error:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-        if code in DAMAGED:
+        if code in DAMAGED or "no such table" in str(error.orig):
             raise _damaged(file, str(error.orig)) from error
         if code in FULL:
             raise LauncherError(
@@ -196,23 +219,24 @@ def _schedule(job: Job) -> Schedule:
     return Schedule(job.id, job.func(**job.kwargs), job.trigger, job.next_run_time)
 
 
-def _known(names: dict) -> str:
-    return f"schedules: {', '.join(names)}" if names else "launcher schedule add makes one"
-
-
-def _engine(file: Path) -> Engine:
+def _engine(file: Path, mode: str = "rw") -> Engine:
+    """SQLite on `file`, which is not made unless `mode` is "rwc"."""
+    url = URL.create("sqlite", database=_uri(file, mode), query={"uri": "true"})
     # Without a pool, no handle outlives its transaction: a file put back by hand is seen at once.
-    url = URL.create("sqlite", database=str(file))
     return create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+
+
+def _uri(file: Path, mode: str) -> str:
+    return f"{file.absolute().as_uri()}?mode={mode}"
 
 
 def _make(file: Path) -> None:
     """A new store appears with its tables in it, or not at all: an empty file is a damaged one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    unborn = file.with_name(f".{file.name}.{os.getpid()}")
+    unborn = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        engine = _engine(unborn)
-        Store(engine).jobs_t.create(engine)
+        engine = _engine(unborn, "rwc")
+        Store(engine, unborn).jobs_t.create(engine)
         RUNS.create(engine)
         with contextlib.suppress(FileExistsError):  # of two launchers that start at once, one wins
             os.link(unborn, file)
@@ -221,7 +245,7 @@ def _make(file: Path) -> None:
 
 
 def _examine(file: Path) -> None:
-    with contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+    with contextlib.closing(sqlite3.connect(_uri(file, "rw"), uri=True)) as connection:
         try:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             names = connection.execute("SELECT name FROM sqlite_master").fetchall()
