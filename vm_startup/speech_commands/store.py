@@ -144,11 +144,6 @@ class _Index:
         self._write_list([*map(_as_line, self.blocks.values()), _line("whole", self._written())])
         self.finished = True
 
-    def _append(self, block: Block) -> None:
-        with self._lock, self._list.open("a") as file:
-            file.write(_as_line(block))
-            self.blocks[block.clips] = block
-
     def is_whole(self) -> bool:
         """Whether it was finished, and not written to since."""
         _, written, _ = self._read_list()
@@ -167,10 +162,16 @@ class _Index:
             print(f"{self._list} {complaint}: the clips are made anew.", flush=True)
         elif written:
             found = f"{self.clips:,} of its {self._clips:,} clips are as they were"
-            print(f"{self._path} was changed by another: {found}, others are made anew.")
+            print(f"{self._path} was changed by another: {found}, others made anew.", flush=True)
         elif self.blocks:
-            print(f"{self._path}: {self.clips:,} of {self._clips:,} clips are there already.")
+            found = f"{self.clips:,} of {self._clips:,} clips are there already"
+            print(f"{self._path}: {found}.", flush=True)
         self._write_list(map(_as_line, self.blocks.values()))
+
+    def _append(self, block: Block) -> None:
+        with self._lock, self._list.open("a") as file:
+            file.write(_as_line(block))
+            self.blocks[block.clips] = block
 
     def _read_list(self) -> tuple[dict[range, Block], int, str]:
         """The blocks of the list, when the file was written (0: it is not finished), and what is
@@ -266,7 +267,7 @@ def _as_block(fields: list[str]) -> Block:
 
 
 def _check_room(folder: Path, needed: int) -> None:
-    if needed > shutil.disk_usage(folder).free:
+    if needed > _free(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -274,6 +275,12 @@ def _needed(path: Path, clips: int) -> int:
     """Bytes that a store's file has still to get."""
     there = path.stat().st_blocks * 512 if path.exists() else 0
     return max(0, clips * CLIP_BYTES - there)
+
+
+def _free(folder: Path) -> int:
+    """Free bytes of the disk of a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 @contextmanager
@@ -285,7 +292,7 @@ def explained(folder: Path, what: str, needed: Callable[[], int]) -> Iterator[No
         reason = error.strerror or str(error)
         if error.errno in FULL:
             reason += (
-                f"; {needed():,} bytes are needed and {shutil.disk_usage(folder).free:,} are free. "
+                f"; {needed():,} bytes are needed and {_free(folder):,} are free. "
                 "Make room there or name another --cache_dir; the next run goes on from here"
             )
         raise DataError(f"{folder} cannot hold {what}: {reason}.") from error
