@@ -40,9 +40,9 @@ class Listened:
     clips: int  # of a second
     recorded: int  # those that are recordings; the others are made up
     differing: int  # 0, in features as well as in scores
-    instructions_per_frame: int  # a stride of samples to its features
+    instructions_per_frame: int  # a stride of samples to what is kept of it
     stride_ms: float  # how often that is done
-    instructions: int  # of one inference
+    instructions: int  # of one inference, from what was kept to the scores
     flash: int
     ram: int
     stack: int
@@ -104,14 +104,16 @@ def listen(
         return None
     audio, features, recorded = sounds.choose(known, front_end)
     codes = interpreter.codes(features)
-    expected = np.hstack([codes, interpreter.answers(codes)])
+    answers = interpreter.answers(codes)
     heard = audio[:, : listener.samples(front_end, inputs)]
     image = (folder / "listener.bin").read_bytes()
-    chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=2)
+    chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=3)
     chip.run(lambda clips: progress("Listening", clips, len(heard)))
+    expected = np.hstack([answers.view(np.uint8), codes.view(np.uint8)])
     got = _written(chip, expected)
-    _compare("the listener", "feature", expected[:, :inputs], got[:, :inputs])
-    _compare("the listener", "score", expected[:, inputs:], got[:, inputs:])
+    scores, shown = np.split(got, [answers.shape[1]], axis=1)
+    _compare("the listener", "feature", codes, shown.copy().view(codes.dtype))
+    _compare("the listener", "score", answers, scores.copy().view(answers.dtype))
     variables = build.loaded((folder / "listener.elf").read_bytes())[1]
     stack = chip.stack(variables)
     return Listened(

@@ -112,9 +112,10 @@ def listener_lines(listener: dict | None) -> list[str]:
     return [
         f"  listener      {_share(listener['flash'], FLASH_SIZE)}, "
         f"{_share(listener['ram'], RAM_SIZE)} of RAM with features and audio",
-        f"                {listener['instructions_per_frame']:,} instructions more every "
-        f"{listener['stride_ms']:g} ms; {listener['clips']} seconds of sound, "
-        f"{listener['differing']} answered otherwise than TensorFlow does",
+        f"                {listener['instructions_per_frame']:,} instructions every "
+        f"{listener['stride_ms']:g} ms, {listener['instructions']:,} more for an answer",
+        f"                {listener['clips']} seconds of sound through the emulated chip, "
+        f"{listener['differing']} answered otherwise than by TensorFlow",
     ]
 
 

@@ -1,4 +1,4 @@
-/* From samples to scores: the front end, its last features as the model takes them, the model. */
+/* From samples to scores: the front end, what is kept of its last frames, the model. */
 #include "listener.h"
 
 #include "grid.h"
@@ -6,6 +6,8 @@
 
 static struct {
     struct micro_frontend front_end;
+    uint32_t signals[LISTENER_FRAMES][MF_CHANNELS]; /* of the last frames, before noise is reduced; a ring */
+    int oldest;                                     /* which of them is the oldest */
     model_input features[MODEL_INPUT_SIZE];
 } heard;
 
@@ -17,25 +19,28 @@ static model_input on_grid(uint16_t feature) {
 
 void listener_reset(void) {
     micro_frontend_reset(&heard.front_end);
-    for (int i = 0; i < MODEL_INPUT_SIZE; i++) heard.features[i] = on_grid(0);
-}
-
-/* Let the oldest frame go and put a new one behind the others. */
-static void remember(const uint16_t *frame) {
-    model_input *features = heard.features;
-    for (int i = MF_CHANNELS; i < MODEL_INPUT_SIZE; i++) features[i - MF_CHANNELS] = features[i];
-    for (int c = 0; c < MF_CHANNELS; c++) features[MODEL_INPUT_SIZE - MF_CHANNELS + c] = on_grid(frame[c]);
+    for (int frame = 0; frame < LISTENER_FRAMES; frame++)
+        for (int c = 0; c < MF_CHANNELS; c++) heard.signals[frame][c] = 0;
 }
 
 int listener_hear(const int16_t *samples) {
-    uint16_t frame[MF_CHANNELS];
     size_t taken = micro_frontend_hear(&heard.front_end, samples, LISTENER_STRIDE);
-    int complete = micro_frontend_frame(&heard.front_end, frame);
-    if (complete) remember(frame);
+    int complete = micro_frontend_signals(&heard.front_end, heard.signals[heard.oldest]);
+    if (complete) heard.oldest = (heard.oldest + 1) % LISTENER_FRAMES;
     micro_frontend_hear(&heard.front_end, samples + taken, LISTENER_STRIDE - taken);
     return complete;
 }
 
-void listener_scores(model_output *scores) { model_invoke(heard.features, scores); }
+const model_input *listener_features(void) {
+    uint16_t found[MF_CHANNELS];
+    model_input *code = heard.features;
+    for (int c = 0; c < MF_CHANNELS; c++) heard.front_end.noise[c] = 0;
+    for (int i = 0; i < LISTENER_FRAMES; i++) {
+        const uint32_t *signals = heard.signals[(heard.oldest + i) % LISTENER_FRAMES];
+        micro_frontend_features(signals, heard.front_end.noise, found);
+        for (int c = 0; c < MF_CHANNELS; c++) *code++ = on_grid(found[c]);
+    }
+    return heard.features;
+}
 
-const model_input *listener_features(void) { return heard.features; }
+void listener_scores(model_output *scores) { model_invoke(listener_features(), scores); }

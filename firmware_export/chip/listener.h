@@ -9,8 +9,11 @@
        }
 
    There is one listener, its memory is static, and nothing here may be called from two threads, or from
-   an interrupt and the main loop at once. A frame takes about 80,000 instructions and an answer of the
-   model about a million, all that 20 ms have at 50 MHz: let the driver fill further buffers meanwhile. */
+   an interrupt and the main loop at once. A frame takes about 60,000 instructions and an answer one or two
+   million, more than 20 ms have at 50 MHz: let the driver fill further buffers meanwhile.
+
+   Each answer is that to a clip of the last second alone, as the model was trained on clips: the noise that
+   the front end takes away is followed anew from the oldest of the frames, not from where the stream began. */
 #ifndef LISTENER_H
 #define LISTENER_H
 
@@ -24,8 +27,7 @@
 
 _Static_assert(MODEL_INPUT_SIZE % MF_CHANNELS == 0, "the model takes whole frames");
 
-/* Forget all that was heard: as if only silence had been. Models are trained on clips that begin so; a
-   stream that is never reset differs from them in that the front end knows its noise. */
+/* Forget all that was heard, as if only silence had been. To be called before anything else. */
 void listener_reset(void);
 
 /* Take in LISTENER_STRIDE samples, mono, over the whole of 16 bits. Answers 1 where they complete a frame:
@@ -35,7 +37,7 @@ int listener_hear(const int16_t *samples);
 /* The model's answer to the last LISTENER_FRAMES frames; may be asked after every frame, or more rarely. */
 void listener_scores(model_output *scores);
 
-/* The frames that it would answer, MODEL_INPUT_SIZE numbers on the model's grid, the oldest frame first. */
+/* What it answers: MODEL_INPUT_SIZE numbers on the model's grid, the oldest frame first. */
 const model_input *listener_features(void);
 
 #endif

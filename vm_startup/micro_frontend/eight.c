@@ -43,7 +43,8 @@ static void extract(const int16_t *const clips[LANES], size_t length, uint16_t *
     size_t at = 0;
     for (size_t from = 0; from + MF_WINDOW <= length; from += MF_STRIDE, at += MF_CHANNELS) {
         pair peak = take_window(clips, from, work);
-        finish_frame(work, peak, noise, found);
+        find_signals(work, peak, found);
+        find_features(found, noise);
         for (int lane = 0; lane < LANES; lane++)
             for (int c = 0; c < MF_CHANNELS; c++) out[lane][at + c] = (uint16_t)found[c][lane];
     }

@@ -31,15 +31,28 @@ static pair take_window(const int16_t *samples, place *work) {
     return peak;
 }
 
-int micro_frontend_frame(struct micro_frontend *state, uint16_t features[MF_CHANNELS]) {
+int micro_frontend_signals(struct micro_frontend *state, uint32_t signals[MF_CHANNELS]) {
     if (state->heard < MF_WINDOW) return 0;
     place *work = (place *)state->work;
-    word found[MF_CHANNELS];
     pair peak = take_window(state->samples, work);
-    finish_frame(work, peak, state->noise, found);
-    for (int c = 0; c < MF_CHANNELS; c++) features[c] = (uint16_t)found[c];
+    find_signals(work, peak, signals);
     state->heard -= MF_STRIDE;
     for (int i = MF_STRIDE; i < MF_WINDOW; i++) state->samples[i - MF_STRIDE] = state->samples[i];
+    return 1;
+}
+
+void micro_frontend_features(const uint32_t signals[MF_CHANNELS], uint32_t noise[MF_CHANNELS],
+                             uint16_t features[MF_CHANNELS]) {
+    word found[MF_CHANNELS];
+    for (int c = 0; c < MF_CHANNELS; c++) found[c] = signals[c];
+    find_features(found, noise);
+    for (int c = 0; c < MF_CHANNELS; c++) features[c] = (uint16_t)found[c];
+}
+
+int micro_frontend_frame(struct micro_frontend *state, uint16_t features[MF_CHANNELS]) {
+    uint32_t signals[MF_CHANNELS];
+    if (!micro_frontend_signals(state, signals)) return 0;
+    micro_frontend_features(signals, state->noise, features);
     return 1;
 }
 

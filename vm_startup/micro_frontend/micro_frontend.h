@@ -30,6 +30,12 @@ size_t micro_frontend_hear(struct micro_frontend *state, const int16_t *samples,
 /* Once a window is full: write its features, forget a stride of samples, answer 1. Before that: 0. */
 int micro_frontend_frame(struct micro_frontend *state, uint16_t features[MF_CHANNELS]);
 
+/* The same in two halves. The signals of a window's channels, as above; then features of frames one after
+   the other, their noise followed from zeros on, as where a stream begins with the first of them. */
+int micro_frontend_signals(struct micro_frontend *state, uint32_t signals[MF_CHANNELS]);
+void micro_frontend_features(const uint32_t signals[MF_CHANNELS], uint32_t noise[MF_CHANNELS],
+                             uint16_t features[MF_CHANNELS]);
+
 /* Features of `clips` clips of `length` samples each, each from a fresh start, one after the other:
    1 + (length - MF_WINDOW) / MF_STRIDE frames of MF_CHANNELS each, none of a clip shorter than a window.
    _one_by_one does it as the chip does, _together eight clips at a time. */

@@ -131,8 +131,8 @@ INLINE word logarithm(word value) {
     return word_if_above(value, (value & 0) + 1, ((loge << 6) + (1 << 15)) >> 16, value & 0);
 }
 
-/* All channels from all energies. Each slope ends one channel and begins the next. */
-INLINE void channels(const place *work, word loudness, word *noise, word *features) {
+/* All channels' signals from all energies. Each slope ends one channel and begins the next. */
+INLINE void channels(const place *work, word loudness, word *signals) {
     const struct mf_weights *weights = mf_weights;
     wide channel = wide_of(0), next = wide_of(0);
     work += MF_FIRST_BIN;
@@ -141,20 +141,25 @@ INLINE void channels(const place *work, word loudness, word *noise, word *featur
             channel = wide_mul_add(channel, work->energy, weights->ending);
             next = wide_mul_add(next, work->energy, weights->beginning);
         }
-        if (slope == 0) continue;
-        int c = slope - 1;
-        word signal = reduce_noise(square_root(channel) >> loudness, noise + c,
-                                   c & 1 ? MF_SMOOTHING_ODD : MF_SMOOTHING_EVEN);
-        features[c] = logarithm(control_gain(signal, noise[c]));
+        if (slope > 0) signals[slope - 1] = square_root(channel) >> loudness;
     }
 }
 
-/* A frame's features from its window, which lies in its places; `peak` is pair_louder of them all. */
-INLINE void finish_frame(place *work, pair peak, word *noise, word *features) {
+/* A frame's signals from its window, which lies in its places; `peak` is pair_louder of them all. */
+INLINE void find_signals(place *work, pair peak, word *signals) {
     word loudness = 15 - word_bits(pair_peak(peak));
     transform(work, loudness);
     energies(work);
-    channels(work, loudness, noise, features);
+    channels(work, loudness, signals);
+}
+
+/* A frame's features in the place of its signals; the noise follows them. */
+INLINE void find_features(word *found, word *noise) {
+    for (int c = 0; c < MF_CHANNELS; c++) {
+        uint32_t smoothing = c & 1 ? MF_SMOOTHING_ODD : MF_SMOOTHING_EVEN;
+        word signal = reduce_noise(found[c], noise + c, smoothing);
+        found[c] = logarithm(control_gain(signal, noise[c]));
+    }
 }
 
 #endif
