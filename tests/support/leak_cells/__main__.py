@@ -5,4 +5,4 @@ from pathlib import Path
 
 from leak_cells.nursery import serve
 
-serve(Path(sys.argv[1]))
+serve(Path(sys.argv[1]), sys.argv[2:])

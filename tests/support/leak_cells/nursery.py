@@ -26,7 +26,7 @@ WARM_SECONDS = 120
 WARM = (
     *(f"launcher.{name}" for name in ("cli", "control", "run", "status")),
     *(f"launcher.backends.gce.{name}" for name in ("client", "birth", "choices", "login")),
-    *("firmware_export.firmware", "firmware_export.prove", "leak_cells.strikes"),
+    *("firmware_export.firmware", "firmware_export.prove", "leak_cells.strikes", "tensorflow"),
 )
 CLIPS = 24  # that are emulated in a cell, of the 200 that a proof is asked for
 
@@ -57,16 +57,17 @@ class Launched:
 
 
 class Nursery:
-    """Forks launchers, from `with` to its end."""
+    """Forks launchers, from `with` to its end, out of a process that has imported `warm`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: tuple[str, ...] = WARM) -> None:
         self._path = folder / "nursery"
+        self._warm = warm
 
     def __enter__(self) -> Self:
         tests = str(Path(__file__).parents[1])
         path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "leak_cells", str(self._path)],
+            [sys.executable, "-m", "leak_cells", str(self._path), *self._warm],
             env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -99,9 +100,9 @@ class Nursery:
         return Launched(link)
 
 
-def serve(path: Path) -> None:
+def serve(path: Path, warm: list[str]) -> None:
     """Fork whoever is asked for at the socket `path`, for as long as the parent lives."""
-    _warm()
+    _warm(warm)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers need nobody to wait for them
     parent = os.getppid()
     listener = socket.socket(socket.AF_UNIX)
@@ -161,11 +162,10 @@ def _become(request: dict) -> None:
         os._exit(code)
 
 
-def _warm() -> None:
+def _warm(names: list[str]) -> None:
     """Import what launchers import on their way; start no thread, open no connection."""
-    for name in WARM:
-        importlib.import_module(name)
     from firmware_export import clips, quiet
 
-    quiet.tensorflow()
     clips.ENOUGH = CLIPS
+    for name in names:
+        quiet.tensorflow() if name == "tensorflow" else importlib.import_module(name)

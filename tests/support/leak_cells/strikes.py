@@ -2,6 +2,7 @@
 in the ledger, in the client or in SSH for its step."""
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, rental
 STRUCK = "struck"  # a file that says so
 LINES = 20  # that a training prints, one each LINE_SECONDS
 LINE_SECONDS = 0.06
+QUICK_LINES = 3  # where all is taken from the past
 CHECKPOINT = "train/tiny_conv.ckpt-20"
 GOES_ON = "goes on from 20"
 
@@ -48,24 +50,39 @@ class Strike:
         return self.step.what in what if self.step.where == "ssh" else self.step.what == what
 
 
-def arm(step: dict | None = None, fault: str = "", past: str = "") -> None:
+def arm(step: dict | None = None, fault: str = "", past: str = "", whole: bool = False) -> None:
     """Let `fault` happen at `step` of this launcher; `past` is the job that its machine repeats
-    in place of a training."""
+    in place of a training. With `whole`, what is made here of its results is the past's, too."""
     if past:
-        _shorten(past)
+        _shorten(past, QUICK_LINES if whole else LINES)
+    if whole:
+        _repeat(Path(past))
     if step:
         strike = Strike(Step(**step), fault)
         {"ledger": _ledger, "api": _api, "ssh": _ssh}[strike.step.where](strike)
 
 
-def _shorten(past: str) -> None:
-    """A machine trains for a second, or goes on from its checkpoint, and has the past's results."""
+def _repeat(past: Path) -> None:
+    """From graph to proof nothing is computed: it was, by the job `past`."""
+    from launcher import export_steps
+
+    def fetch(work) -> None:
+        own = shutil.ignore_patterns("ledger.jsonl", "training.log", "manifest.json", "report.*")
+        shutil.copytree(past, work.folder, dirs_exist_ok=True, ignore=own)
+
+    export_steps.convert = fetch
+    for name in ("c_model", "firmware", "emulate"):
+        setattr(export_steps, name, lambda work: None)
+
+
+def _shorten(past: str, lines: int) -> None:
+    """A machine trains for a moment, or goes on from its checkpoint, and has the past's results."""
     from launcher import control
 
     make = control.make_plan
     train = (
         f"mkdir -p train; if [ -e {CHECKPOINT}.index ]; then echo {GOES_ON}; fi; "
-        f"for i in $(seq {LINES}); do echo line $i; sleep {LINE_SECONDS}; if [ $i = 5 ]; then "
+        f"for i in $(seq {lines}); do echo line $i; sleep {LINE_SECONDS}; if [ $i = 5 ]; then "
         f"echo weights >{CHECKPOINT}.data-00000-of-00001; echo index >{CHECKPOINT}.index; "
         f"echo 'Saving to \"{CHECKPOINT}\"'; fi; done; "
         "cp past/labels.txt past/metrics.json past/test_features.npz train/"

@@ -1,0 +1,122 @@
+"""Retrainings that are killed at random instants: is a model promoted wrongly, or a champion lost?
+
+    python benchmarks/retrain_matrix.py --out report.md          200 kills, about twenty minutes
+    python benchmarks/retrain_matrix.py --kills 8 --seed 5       fewer, and others
+
+Each trial is a model with a champion, and a challenger that is really better, worse or as good. A
+launcher that retrains it is killed by SIGKILL up to four times, each time at an instant that is
+drawn anew: soon after one of the marks of its way, from its start to its last word. Then one is
+left alone. After every kill `current` must name the old champion or the right new one, and each
+version must be whole; at the end the verdict must be right, the training done once, and no machine
+left. Real are the launcher from its first line to its last, its machine's processes, the emulator
+and the files; a machine's training, and what is made here of its results, are those of two jobs
+that were really run before, one of which is right on every clip and one on none.
+
+Ends with exit code 1 where anything is wrong.
+"""
+
+import argparse
+import collections
+import contextlib
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+import retrain_cells  # noqa: E402  its folder is on the path only now
+from desk import QUICKSTART, SMALL, Desk  # noqa: E402
+from leak_cells import Nursery  # noqa: E402
+from retrain_cells import KINDS, Outcome, Trial  # noqa: E402
+
+COUNTS = ("wrong_promotions", "lost_champions", "half_versions", "machines_left")
+
+
+def main() -> None:
+    options = _options()
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place.mkdir(parents=True, exist_ok=True)
+        challengers = retrain_cells.make(_undisturbed(place), place / "past")
+        nursery = stack.enter_context(Nursery(place, retrain_cells.WARM))
+        desks = retrain_cells.prepare(nursery, challengers, place / "desks")
+        seeds = itertools.count(options.seed * 1_000_000)
+
+        def trial(kind: str) -> Outcome:
+            seed = next(seeds)
+            at = place / f"trial-{seed}"
+            outcome = Trial(kind, seed, nursery, challengers, desks, at).play()
+            if outcome.ok:
+                shutil.rmtree(at)
+            return outcome
+
+        outcomes = list(_played(trial, options.kills, options.jobs))
+    text = _report(outcomes, time.monotonic() - began)
+    print(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    sys.exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200, help="so many at least")
+    parser.add_argument("--seed", type=int, default=1, help="of the instants")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
+    parser.add_argument("--out", type=Path, help="write the report, Markdown, to this file")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="work there; what failed stays")
+    return parser.parse_args()
+
+
+def _undisturbed(place: Path) -> Path:
+    """The folder of a small job with a real training, on this computer."""
+    (place / "trained").mkdir()
+    code, _, err = Desk(place / "trained").run("train", str(QUICKSTART), *SMALL)
+    if code:
+        sys.exit(err)
+    return place / "trained" / "runs" / "quickstart-1"
+
+
+def _played(trial, kills: int, at_once: int) -> Iterator[Outcome]:
+    """Trials of all kinds in turn, until there were so many kills; a line for each."""
+    done, kinds = 0, itertools.cycle(KINDS)
+    with ThreadPoolExecutor(at_once) as pool:
+        while done < kills:
+            for outcome in pool.map(trial, itertools.islice(kinds, 2 * at_once)):
+                done += outcome.kills
+                verdict = "ok   " if outcome.ok else "WRONG"
+                print(f"{done:4} kills  {verdict} {outcome.kind} model", flush=True)
+                for sentence in outcome.otherwise:
+                    print(f"            {sentence}", flush=True)
+                yield outcome
+
+
+def _report(outcomes: list[Outcome], seconds: float) -> str:
+    totals = {name: sum(getattr(outcome, name) for outcome in outcomes) for name in COUNTS}
+    kills = sum(outcome.kills for outcome in outcomes)
+    counts = ", ".join(f"{total} {name.replace('_', ' ')}" for name, total in totals.items())
+    wrong = sum(bool(outcome.otherwise) for outcome in outcomes)
+    lines = [
+        f"# Retraining, killed\n\n**{kills} kills in {len(outcomes)} retrainings: {counts}, "
+        f"{wrong} otherwise wrong**; {seconds / 60:.1f} minutes.\n",
+        f"| challenger | retrainings | kills | {' | '.join(totals)} |".replace("_", " "),
+        f"|---|---:|---:|{'---:|' * len(totals)}",
+    ]
+    for kind in KINDS:
+        those = [outcome for outcome in outcomes if outcome.kind == kind]
+        sums = collections.Counter({name: sum(getattr(o, name) for o in those) for name in COUNTS})
+        figures = [len(those), sum(o.kills for o in those), *(sums[name] for name in COUNTS)]
+        lines.append(f"| {kind} | {' | '.join(map(str, figures))} |")
+    lines += [sentence for outcome in outcomes for sentence in outcome.otherwise]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import JobFailed, UsageError
+from launcher.retrain import versions
+from launcher.retrain.history import History
+from launcher.retrain.rollback import rollback
+
+SUPPORT = Path(__file__).parents[2] / "support"
+MODEL = Path("models/words")
+FIRST = {"run": 1, "champion": "", "comparison": {}}
+
+
+@pytest.fixture
+def two(past, job):
+    """A model with v1 and v2, the champion; its history is not held."""
+    for number in (1, 2):
+        facts = {"run": number, "champion": f"v{number - 1}" if number > 1 else ""}
+        versions.publish(MODEL, f"v{number}", job(f"words-r{number}"), facts | {"comparison": {}})
+        versions.point(MODEL, f"v{number}")
+        past.append("begun", run=number, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
+        past.append("ended", run=number, verdict="promoted", version=f"v{number}", told=True)
+    past.close()
+    return MODEL
+
+
+def test_a_version_is_its_jobs_files_and_why(past, job):
+    """A version has every artefact of its job, manifest, report and verdict, all read-only."""
+    versions.publish(MODEL, "v1", job(), FIRST)
+    found = {str(p.relative_to(MODEL / "v1")) for p in MODEL.rglob("v1/**/*") if p.is_file()}
+    assert found == {
+        *("firmware/bluepill.bin", "labels.txt"),
+        *("manifest.json", "report.json", "report.md", "verdict.json"),
+    }
+    assert all((MODEL / "v1" / name).stat().st_mode & 0o777 == 0o444 for name in found)
+    assert versions.verdict(MODEL, "v1")["run"] == 1
+    versions.check(MODEL, "v1")
+
+
+def test_a_version_is_made_once(past, job):
+    """A version that exists stays as it is, whatever it is asked to become."""
+    versions.publish(MODEL, "v1", job(), FIRST)
+    versions.publish(MODEL, "v1", job("words-r2"), FIRST | {"run": 2})
+    assert versions.verdict(MODEL, "v1")["run"] == 1
+
+
+def test_a_job_has_one_version(past, job):
+    """The next version has the next number; a job that has one already keeps it."""
+    assert versions.for_job(MODEL, "runs/words-r1") == "v1"
+    versions.publish(MODEL, "v1", job(), FIRST)
+    assert versions.for_job(MODEL, str(job("words-r2"))) == "v2"
+    assert versions.for_job(MODEL, str(Path.cwd() / "runs" / "words-r1")) == "v1"
+
+
+def test_files_that_changed_since_their_job_are_not_promoted(past, job):
+    """A job whose files are not what its manifest says makes no version."""
+    folder = job()
+    (folder / "labels.txt").write_text("others")
+    with pytest.raises(JobFailed, match="v1 could not be made: labels.txt has changed"):
+        versions.publish(MODEL, "v1", folder, FIRST)
+    assert [path.name for path in MODEL.iterdir()] == ["history.jsonl"]
+
+
+def test_names_come_after_what_they_name_is_on_the_disk(past, job, monkeypatch):
+    """Every file of a version is synced before the version gets its name, the version before it
+    becomes the champion, and each new name after that."""
+    folder, synced, named = job(), set(), []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_sync(handle):
+        synced.add(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    def note_name(path, target):
+        if not path.is_symlink():
+            assert {p.stat().st_ino for p in (path, *path.rglob("*"))} <= synced
+        synced.discard(MODEL.stat().st_ino)
+        named.append(Path(target).name)
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_name)
+    versions.publish(MODEL, "v1", folder, FIRST)
+    assert MODEL.stat().st_ino in synced
+    versions.point(MODEL, "v1")
+    assert named[-2:] == ["v1", "current"]
+    assert MODEL.stat().st_ino in synced
+
+
+@pytest.mark.parametrize("action", ["promote", "roll_back"])
+def test_a_crash_at_any_call_leaves_the_old_champion_or_the_new(here, past, job, two, action):
+    """Killed before each single write, sync or renaming, a promotion or a roll-back leaves a
+    champion that is whole, and the next one finishes it and tidies up."""
+    if action == "promote":
+        with History.take("words") as taken:
+            versions.point(MODEL, "v1")
+            folder = job("words-r3")
+            taken.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
+            taken.append("job", run=3, job=str(folder))
+            taken.append("decided", run=3, champion="v1", version="v3", comparison={"reasons": []})
+    environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "crash_points", action, str(here)],
+        env=environment,
+        cwd=SUPPORT.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    assert told["points"] > (40 if action == "promote" else 8)
+
+
+def test_rolling_back_goes_to_the_champion_before(two):
+    """Without a version the one before the present champion is meant, and the first has none."""
+    assert rollback("words") == {"model": "words", "from": "v2", "to": "v1"}
+    assert versions.current(MODEL) == "v1"
+    with pytest.raises(UsageError, match="no version before v1"):
+        rollback("words")
+    assert rollback("words", "v2")["to"] == "v2"
+
+
+def test_rolling_back_to_what_is_not_there_names_what_is(two):
+    """An unknown version is refused with those that exist, and nothing changes."""
+    with pytest.raises(UsageError, match="words has no version v9") as refusal:
+        rollback("words", "v9")
+    assert refusal.value.hint == "versions: v1, v2"
+    assert versions.current(MODEL) == "v2"
+
+
+def test_a_version_that_was_tampered_with_is_not_gone_back_to(two):
+    """A version whose bytes are not what was promoted is refused."""
+    path = MODEL / "v1" / "firmware" / "bluepill.bin"
+    path.chmod(0o644)
+    path.write_bytes(b"other")
+    with pytest.raises(UsageError, match=r"v1 is not what was promoted: firmware/bluepill.bin"):
+        rollback("words", "v1")
+
+
+def test_a_newer_launchers_version_is_refused(two):
+    """A champion in a format that this launcher does not know ends in one sentence."""
+    path = MODEL / "v2" / "verdict.json"
+    path.chmod(0o644)
+    path.write_text(json.dumps({"format": 2}))
+    with (
+        History.take("words") as past,
+        pytest.raises(UsageError, match=r"verdict.json was made by a newer launcher \(format 2"),
+    ):
+        versions.champion(past)
+
+
+def test_a_lost_champion_is_said_and_put_back(two):
+    """Where `current` is gone or names nothing, it is said; a roll-back mends it."""
+    (MODEL / "current").unlink()
+    with History.take("words") as past, pytest.raises(UsageError, match="current is gone"):
+        versions.champion(past)
+    (MODEL / "current").symlink_to("v7")
+    with pytest.raises(UsageError, match="names no version") as refusal:
+        versions.current(MODEL)
+    assert "v1, v2" in refusal.value.hint
+    rollback("words", "v2")
+    assert versions.current(MODEL) == "v2"
