@@ -19,8 +19,8 @@ def build(folder: Path) -> dict:
     labels; accuracy (float, quantised, firmware; None where no clip has a label); firmware_testing
     (the score of the firmware's answers as metrics.json has it, or None); clips (given, made_up,
     labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
-    transcript; listener (prove.Listened, or None where the model cannot listen); artefacts
-    {path: {size, sha256}}.
+    transcript; listener (prove.Listened, or None where the model cannot listen);
+    listener_refused (why it does not fit, or None); artefacts {path: {size, sha256}}.
     """
     proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
     known = steps.test_clips(folder)
@@ -33,12 +33,13 @@ def build(folder: Path) -> dict:
             "made_up": int((~known.given).sum()),
             "labelled": int((known.labels >= 0).sum()),
         },
-        **{name: proof[name] for name in MEASURED},
+        **{name: proof[name] for name in (*MEASURED, *LISTENER)},
         "artefacts": artefacts(folder),
     }
 
 
-MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript", "listener")
+MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript")
+LISTENER = ("listener", "listener_refused")
 
 
 def firmware_testing(folder: Path) -> dict | None:
@@ -84,7 +85,7 @@ def text(report: dict) -> str:
             f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
             f"  proof         {tested} through the emulated chip, "
             f"{report['differing']} answered otherwise than TensorFlow Lite",
-            *listener_lines(report["listener"]),
+            *listener_lines(report["listener"], report["listener_refused"]),
             _last_line(report["transcript"]),
         ]
     )
@@ -105,10 +106,10 @@ def _firmware_lines(score: dict | None, labels: list[str]) -> list[str]:
     return [f"                {line}" for line in lines]
 
 
-def listener_lines(listener: dict | None) -> list[str]:
-    """The firmware that hears, for a person; no line where there is none."""
+def listener_lines(listener: dict | None, refused: str | None = None) -> list[str]:
+    """The firmware that hears, for a person, or why there is none; no line for other features."""
     if listener is None:
-        return []
+        return [f"  listener      none: {refused}"] if refused else []
     return [
         f"  listener      {_share(listener['flash'], FLASH_SIZE)}, "
         f"{_share(listener['ram'], RAM_SIZE)} of RAM with features and audio",

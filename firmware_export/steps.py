@@ -17,11 +17,24 @@ from pathlib import Path
 
 import numpy as np
 
-from . import build, c_model, clips, convert, evaluate, files, graph, labels, quiet, tflite
-from .errors import BadModel
+from . import (
+    build,
+    c_model,
+    clips,
+    convert,
+    evaluate,
+    files,
+    graph,
+    labels,
+    listener,
+    quiet,
+    tflite,
+)
+from .errors import BadModel, DoesNotFit
 
 NETWORK = "tiny_conv"  # unless the folder says otherwise
 LABELS, FEATURES, PROOF = "labels.txt", "test_features.npz", "firmware.json"
+REFUSED = "listener.refused"  # in firmware/
 CALIBRATION = 100  # clips; a range measured on more hardly differs
 
 CODE = 12 * 2**10  # what start-up, kernels and test code take of the flash, rounded up
@@ -51,14 +64,23 @@ def c_model_step(folder: Path, convention: str = "2019") -> None:
 
 
 def firmware_step(folder: Path, compiler: str = "clang") -> None:
-    """NETWORK.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit."""
+    """NETWORK.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit.
+
+    A model that fits, but not with its front end beside it, has no listener; listener.refused says
+    why.
+    """
     from . import firmware
 
     model, names = read_model(folder), read_labels(folder)
     with files.replaced_folder(folder / "firmware") as scratch:
         chosen = embedded(model, test_clips(folder), names)
-        for image in firmware.write(scratch, model, chosen, names):
-            build.build(scratch, compiler, image)
+        images = firmware.write(scratch, model, chosen, names)
+        build.build(scratch, compiler)
+        try:
+            if listener.IMAGE in images:
+                build.build(scratch, compiler, listener.IMAGE)
+        except DoesNotFit as problem:
+            files.write(scratch / REFUSED, f"{problem}\n")
 
 
 def emulate_step(folder: Path, progress: Progress = nothing) -> None:
@@ -69,8 +91,13 @@ def emulate_step(folder: Path, progress: Progress = nothing) -> None:
     model, known = read_model(folder), test_clips(folder)
     labelled = known.labels if (known.labels >= 0).any() else None
     proof = prove.prove(model, folder / "firmware", known.features, labelled, progress)
-    heard = prove.listen(model, folder / "firmware", known, progress)
-    told = {"listener": heard and dataclasses.asdict(heard)}
+    heard, refused = None, folder / "firmware" / REFUSED
+    if not refused.exists():
+        heard = prove.listen(model, folder / "firmware", known, progress)
+    told = {
+        "listener": heard and dataclasses.asdict(heard),
+        "listener_refused": refused.read_text("utf-8").strip() if refused.exists() else None,
+    }
     files.write_json(folder / PROOF, dataclasses.asdict(proof) | told)
 
 

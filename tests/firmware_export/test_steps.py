@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import build, clips, evaluate, files, labels, report, steps
+from firmware_export import build, clips, evaluate, files, labels, listener, report, steps
 from firmware_export.convert import convert
 from firmware_export.errors import BadModel
 
@@ -94,6 +94,27 @@ def test_the_listener_is_proven_as_well(finished):
     assert heard["differing"] == 0 and heard["clips"] >= 24
     assert heard["flash"] == (finished / "firmware/listener.bin").stat().st_size
     assert heard["instructions"] > heard["instructions_per_frame"] > 0
+
+
+def test_a_model_that_leaves_no_room_to_listen_says_so(job, monkeypatch):
+    """Where the front end does not fit beside a model, its firmware is given without a listener,
+    and proof and report say how much is missing."""
+    sources = listener.sources
+
+    def crowded(model):
+        texts = sources(model)
+        more = texts["listener.c"].replace("} heard;", "    uint8_t more[16000];\n} heard;")
+        return texts | {"listener.c": more}
+
+    monkeypatch.setattr(listener, "sources", crowded)
+    for step in STEPS.values():
+        step(job)
+    assert not (job / "firmware" / "listener.bin").exists()
+    built = report.build(job)
+    assert built["listener"] is None and built["differing"] == 0
+    assert "with its front end needs" in built["listener_refused"]
+    text = report.text(built | {"folder": "here"})
+    assert f"listener      none: {built['listener_refused']}" in text
 
 
 def test_names_follow_the_network(job):
