@@ -121,12 +121,13 @@ class Runner:
     def _take_up(self, run: Run) -> None:
         """A run that an earlier scheduler left: it still goes, ended meanwhile, or was cut off."""
         busy = run.schedule in self._waiting or run.schedule in self._going
-        if busy or not run.tries:
+        goes = child.is_going(run.schedule)
+        if busy or not (run.tries or goes):
             self._enter(run)
             return
         self._newest[run.schedule] = run.scheduled
         self._going[run.schedule] = Going(run, child.adopt(run.schedule))
-        if child.is_going(run.schedule):
+        if goes:
             self._tell("taken up", run.schedule, "an earlier scheduler began it, and it goes on")
 
     def _begin_waiting(self) -> None:

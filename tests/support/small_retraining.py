@@ -2,6 +2,7 @@
 does what a file beside the config asks for.
 
     CONFIG.seconds   go on for so long
+    CONFIG.until     go on until the file that it names exists
     CONFIG.killed    die of SIGKILL, so many times
     CONFIG.answer    say this to scripts instead of a verdict, and end with its exit_code
 
@@ -40,6 +41,8 @@ if (left := int(asked("killed") or 0)) > 0:
     Path(f"{config}.killed").write_text(str(left - 1))
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(float(asked("seconds") or 0))
+while not Path(asked("until")).exists():  # no name is the folder itself
+    time.sleep(0.02)
 note("end")
 answer = json.loads(asked("answer") or '{"verdict": "kept", "reasons": ["No better."]}')
 print(json.dumps(answer))

@@ -1,7 +1,9 @@
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +32,15 @@ class Office(Desk):
     def __init__(self, folder):
         super().__init__(folder)
         self._started = []
+
+    def wait(self, condition, what="it"):
+        """With longer pauses: what is waited for here takes time to read."""
+
+        def slowly():
+            time.sleep(0.03)
+            return condition()
+
+        return super().wait(slowly, what)
 
     def schedule(self, name, cron=YEARLY, timezone="UTC"):
         """Add a schedule with a config of its own, in this process."""
@@ -98,7 +109,7 @@ class Office(Desk):
             process.wait()
         for process in psutil.process_iter():
             try:
-                if process.cwd() == str(self.folder):
+                if process.cwd() == str(self.folder) and process.pid != os.getpid():
                     process.kill()
             except psutil.Error:
                 continue

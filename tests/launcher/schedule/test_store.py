@@ -17,20 +17,6 @@ def names():
         return [schedule.name for schedule in schedules.all()]
 
 
-def test_a_model_added_twice_says_so(office):
-    """The second `add` names what is there and what may be done; --replace puts it in its place."""
-    office.schedule("words")
-    config = str(office.folder / "words.toml")
-    again = ["schedule", "add", config, "--cron", "0 4 * * *", "--timezone", "Europe/Berlin"]
-    code, _, err = office.run(*again)
-    assert code == 2
-    assert "words is scheduled already: words.toml" in err and "--replace" in err
-    code, out, _ = office.run(*again, "--replace")
-    assert code == 0
-    assert "'0 4 * * *' Europe/Berlin: At 04:00 every day" in out
-    assert names() == ["words"]
-
-
 @pytest.mark.parametrize("command", ["remove", "pause", "resume"])
 def test_an_unknown_name_is_answered_with_the_known_ones(office, command):
     """A schedule that does not exist is an error that names those that do."""
