@@ -3,6 +3,7 @@ import pytest
 
 from vm_startup.speech_commands import detection, stream
 from vm_startup.speech_commands.clip import SAMPLES as SECOND
+from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.settings import AudioSettings
 
 SETTINGS = AudioSettings(preprocess="micro", window_stride_ms=20)
@@ -120,8 +121,8 @@ def test_more_caution_accepts_less(seed):
 
 
 def test_a_model_is_asked_about_each_second_ten_times_a_second():
-    """Every window of the front end's frames is asked about once, in order, and progress is
-    told to the end."""
+    """Every second is asked about once, in order, as a clip of its own, and progress is told to
+    the end."""
     audio = np.random.default_rng(0).integers(-9000, 9000, 5 * SECOND).astype(np.int16)
     asked, told = [], []
 
@@ -130,14 +131,13 @@ def test_a_model_is_asked_about_each_second_ten_times_a_second():
         return np.tile(SAID_NO, (len(features), 1))
 
     found = detection.listen(audio, SETTINGS, scores, lambda *step: told.append(step))
-    frames = stream.extract(audio, SETTINGS)
     pictures = np.concatenate(asked)
     assert pictures.dtype == np.float32
     for index in (0, 1, len(pictures) - 1):
-        window = frames[5 * index : 5 * index + SETTINGS.frames]
-        assert np.array_equal(pictures[index], window.ravel())
+        second = audio[np.newaxis, 1600 * index : 1600 * index + SECOND]
+        assert np.array_equal(pictures[index], extract(second, SETTINGS)[0])
     assert told[-1] == (len(pictures), len(pictures))
-    assert found.time[0] == pytest.approx(0.99)  # 49 frames of 30 ms, 20 ms apart
+    assert found.time[0] == 1
     assert np.diff(found.time) == pytest.approx(0.1)
-    assert 4.9 < found.time[-1] <= 5.0
+    assert found.time[-1] == pytest.approx(5)
     assert set(found.top) == {NO}

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from vm_startup.speech_commands import dataset, features, stream
+from vm_startup.speech_commands import dataset, stream
 from vm_startup.speech_commands.clip import SAMPLES as SECOND
-from vm_startup.speech_commands.settings import AudioSettings
 
 
 def clips(labels):
@@ -70,26 +68,3 @@ def test_the_seed_decides():
     labels = [1, 2, 3, 2]
     assert np.array_equal(compose(labels, hiss).audio, compose(labels, hiss).audio)
     assert not np.array_equal(compose(labels, hiss).onset, compose(labels, hiss, seed=1).onset)
-
-
-def test_micro_features_run_through_the_whole_recording():
-    """Both ways to them give the same bits, and the front end does not forget in between."""
-    settings = AudioSettings(preprocess="micro", window_stride_ms=20)
-    audio = np.random.default_rng(0).integers(-3000, 3000, 4 * SECOND).astype(np.int16)
-    found = stream.extract(audio, settings)
-    assert found.shape == (199, 40)
-    assert np.array_equal(found, features.micro(tf.constant(audio), settings).numpy())
-    assert not np.array_equal(found[50:99], stream.extract(audio[SECOND:], settings)[:49])
-
-
-@pytest.mark.parametrize("preprocess", ["average", "mfcc"])
-def test_spectral_features_are_those_of_one_piece(preprocess, monkeypatch):
-    """A recording that is worked on in pieces has the features that it has as a whole."""
-    settings = AudioSettings(preprocess=preprocess, window_stride_ms=20)
-    audio = np.random.default_rng(0).integers(-3000, 3000, 5 * SECOND + 77).astype(np.int16)
-    whole = stream.extract(audio, settings)
-    monkeypatch.setattr(stream, "PIECE", 2)
-    assert whole.shape == ((5 * SECOND + 77 - 480) // 320 + 1, settings.width)
-    assert np.array_equal(stream.extract(audio, settings), whole)
-    second = features.extract(audio[np.newaxis, :SECOND], settings)
-    assert np.allclose(whole[:49].ravel(), second[0], rtol=1e-5, atol=1e-5)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from . import dataset, intervals
+from . import dataset, features, intervals
 from .clip import SAMPLES
 from .runtime import Pace
 from .settings import AudioSettings
-from .stream import Stream, extract
+from .stream import Stream
 
 HOP = 0.1  # seconds between two questions
 AVERAGE = 1.0  # seconds of answers that are averaged
@@ -42,18 +42,20 @@ def listen(
     scores: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Heard:
-    """Ask `scores` (float32 [n, size] → [n, labels]) about a recording, int16 [samples]."""
-    hop = max(1, round(HOP * 1000 / settings.window_stride_ms))
-    pictures = sliding_window_view(extract(audio, settings), settings.frames, axis=0)[::hop]
+    """Ask `scores` (float32 [n, size] → [n, labels]) about a recording, int16 [samples].
+
+    Each second is a clip of its own, as on the chip: the front end's noise estimate begins anew.
+    """
+    hop = round(HOP * settings.sample_rate)
+    seconds = sliding_window_view(audio, settings.samples)[::hop]
     answers, is_time = [], Pace(0.5)
-    for start in range(0, len(pictures), WINDOWS):
-        some = pictures[start : start + WINDOWS].swapaxes(1, 2)
-        answers.append(scores(some.reshape(len(some), -1)))
+    for start in range(0, len(seconds), WINDOWS):
+        some = seconds[start : start + WINDOWS]
+        answers.append(scores(features.extract(some, settings)))
         done = start + len(some)
-        if done == len(pictures) or is_time():
-            progress(done, len(pictures))
-    ends = np.arange(len(pictures)) * hop * settings.stride_samples
-    ends += (settings.frames - 1) * settings.stride_samples + settings.window_samples
+        if done == len(seconds) or is_time():
+            progress(done, len(seconds))
+    ends = np.arange(len(seconds)) * hop + settings.samples
     return averaged(np.concatenate(answers), ends / settings.sample_rate)
 
 

@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from . import dataset, features
+from . import dataset
 from .clip import SAMPLES
-from .settings import AudioSettings
 
 LONGEST = 3600  # seconds, about
 PER_WORD = 15  # seconds of recording for each wanted word, as long as that is within LONGEST
@@ -21,7 +19,6 @@ GAP = (1.0, 3.0)  # seconds before each clip
 NOISE = (2.0, 10.0)  # seconds of each stretch of noise alone
 SCENE = (10.0, 30.0)  # seconds for which one background goes on
 VOLUME, FREQUENCY = 0.1, 0.8  # of a background: at most, and in what share of scenes
-PIECE = 60  # seconds of spectrogram at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -94,23 +91,3 @@ def _add(
     start = rng.integers(len(noise))
     piece = np.resize(np.roll(noise, -start), len(audio))
     audio[:] = np.clip(audio + piece * (rng.uniform(0, volume) * 32768), -32768, 32767)
-
-
-def extract(audio: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """Features of a recording, int16 [samples] → float32 [frames, width].
-
-    The front end runs through, as on a chip: it does not forget at every second.
-    """
-    if in_c := features.in_c(settings):
-        return in_c(audio[np.newaxis], threads=1).reshape(-1, settings.width)
-    if settings.preprocess == "micro":
-        return features.micro(tf.constant(audio), settings).numpy()
-    step, window = settings.stride_samples, settings.window_samples
-    frames = 1 + (len(audio) - window) // step
-    many = PIECE * settings.sample_rate // step
-    pieces = (
-        audio[first * step : (min(first + many, frames) - 1) * step + window]
-        for first in range(0, frames, many)
-    )
-    waves = (piece[:, np.newaxis].astype(np.float32) / 32768 for piece in pieces)
-    return np.concatenate([features.spectral(wave, settings)[0].numpy() for wave in waves])
