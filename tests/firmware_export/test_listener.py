@@ -23,6 +23,7 @@ from firmware_export import (
 from firmware_export.convert import convert
 from firmware_export.emulate import Chip
 from firmware_export.errors import BadModel, DoesNotFit, Mismatch
+from vm_startup.micro_frontend import build as micro_frontend
 from vm_startup.micro_frontend.tables import FrontEnd
 
 USUAL = FrontEnd()
@@ -206,6 +207,30 @@ def test_the_front_end_follows_from_the_models_input(inputs, stride):
     samples = listener.samples(front_end, inputs)
     assert samples % front_end.stride == 0 and 15_000 < samples <= 16_000
     assert 1 + (samples - 480) // front_end.stride == inputs // 40
+
+
+@pytest.mark.parametrize("stride", [15, 25, 30])
+def test_other_strides_are_heard_as_well(model, built, tmp_path, stride):
+    """Strides of which a window is no multiple, and as long as one: the features are the op's."""
+    front_end = FrontEnd(480, 16 * stride)
+    inputs = 40 * (1 + (16000 - 480) // front_end.stride)
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    (tmp_path / micro_frontend.TABLES).write_text(micro_frontend.tables.header(front_end))
+    header = (built / "model.h").read_text()
+    (tmp_path / "model.h").write_text(header.replace("SIZE 1960", f"SIZE {inputs}"))
+    (tmp_path / "model.c").write_text(
+        '#include "model.h"\nvoid model_invoke(const model_input *input, model_output *output) {\n'
+        "    for (int i = 0; i < MODEL_OUTPUT_SIZE; i++) output[i] = input[i];\n}\n"
+    )
+    build.build(tmp_path, image="listener")
+    audio = sounds.made_up(11)[8:]
+    heard = np.ascontiguousarray(audio[:, : listener.samples(front_end, inputs)])
+    image = (tmp_path / "listener.bin").read_bytes()
+    chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=3).run()
+    tensor = reference.load(model).input
+    codes = reference.on_grid(sounds.features(audio, front_end), tensor)
+    got = np.frombuffer(bytes(chip.output), codes.dtype).reshape(len(audio), -1)
+    np.testing.assert_array_equal(got, np.hstack([codes[:, :4], codes]))
 
 
 @pytest.mark.parametrize("inputs", [2107, 25 * 40, 100, 1961])
