@@ -1,8 +1,8 @@
 """Which of a training's weights are kept, and when more training is no use.
 
 Validation sets are small: of 50 clips, one more or less is two points, and among many validations
-some early one is lucky. Therefore the weights that are kept are the latest whose accuracy is within
-one standard error of the best seen.
+some early one is lucky. Therefore the weights that are kept are the latest whose accuracy is not
+clearly worse than the best seen: within two standard errors of it.
 """
 
 import math
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .checkpoint import BEST
+
+STANDARD_ERRORS = 2  # one prefers a lucky step in mid-schedule to its end in a training of three
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Best:
         """Take note of how a step's model did on so many clips, and keep it if it deserves it."""
         self.accuracy = max(self.accuracy, accuracy)
         error = math.sqrt(self.accuracy * (1 - self.accuracy) / max(1, count))  # binomial
-        if accuracy >= self.accuracy - error:
+        if accuracy >= self.accuracy - STANDARD_ERRORS * error:
             self.step, self.model = step, model
         self.waited = 0 if cross_entropy < self.cross_entropy else self.waited + 1
         self.cross_entropy = min(self.cross_entropy, cross_entropy)
