@@ -25,7 +25,8 @@ RESULTS = {
 # What the trainer chooses by the network and the data where the config says nothing.
 RECIPE = (
     *("how_many_training_steps", "learning_rate", "optimizer", "schedule", "warm_up"),
-    *("label_smoothing", "dropout", "time_mask", "frequency_mask", "augmentation", "echo"),
+    *("label_smoothing", "weight_decay", "dropout", "augmentation", "time_mask"),
+    *("frequency_mask", "mixup", "synthetic_share", "echo", "early_stop"),
 )
 
 

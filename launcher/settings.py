@@ -77,14 +77,25 @@ class Train:
     label_smoothing: float | None = setting(
         None, "part of each label that is spread over all", low=0, high=0.9
     )
+    weight_decay: float | None = setting(None, "Adam's, apart from its gradient", low=0, high=10)
     dropout: float | None = setting(None, "part of the last layer's input ignored", low=0, high=0.9)
+    augmentation: Literal["shift", "room", "hard"] | None = setting(
+        None,
+        "shift, room (speed, pitch, room, microphone and gain vary too) or hard (even more)",
+    )
     time_mask: float | None = setting(None, "frames hidden at most", low=0, high=1000)
     frequency_mask: float | None = setting(None, "channels hidden at most", low=0, high=1000)
-    augmentation: Literal["shift", "room"] | None = setting(
-        None, "shift or room, which varies speed, pitch, room, microphone and gain too"
+    mixup: float | None = setting(
+        None, "part of the clips that another is laid over", low=0, high=1
+    )
+    synthetic_share: float | None = setting(
+        None, "part of the clips that are synthetic, where there are recordings too", low=0, high=1
     )
     echo: int | None = setting(
         None, "uses of an augmented clip before it is drawn anew; more is quicker", low=1, high=100
+    )
+    early_stop: int | None = setting(
+        None, "validations without a better one after which training ends", low=0, high=1_000_000
     )
     batch_size: int = setting(100, "clips a step", low=1, high=10_000)
     eval_step_interval: int = setting(250, "steps between validations", low=1, high=1_000_000)
