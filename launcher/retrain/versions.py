@@ -96,10 +96,13 @@ def check(model: Path, version: str) -> None:
 def publish(model: Path, version: str, job: Path, why: dict) -> None:
     """Make the version of a finished job's files, unless it is there; `why` is its verdict.
 
-    Raises JobFailed where the disk is full, or the job's files are not what its manifest says.
+    Raises JobFailed where something else is there, the disk is full, or the job's files are not
+    what its manifest says.
     """
-    if (model / version).exists():
+    if version in known(model) and verdict(model, version)["job"] == str(job):
         return
+    if (model / version).exists():
+        raise JobFailed(f"{model / version} is in the way of a new version", "move it elsewhere")
     manifest = json.loads((job / "manifest.json").read_text(encoding="utf-8"))
     try:
         with files.replaced_folder(model / version) as scratch:

@@ -20,10 +20,14 @@ from pathlib import Path
 
 from launcher.console import Silent
 from launcher.errors import LauncherError
-from launcher.retrain import fingerprint, steps, versions
+from launcher.retrain import (
+    fingerprint,
+    steps,
+    tell,  # noqa: F401  once, and not anew in each process
+    versions,
+)
 from launcher.retrain.history import MODELS, History
 from launcher.retrain.rollback import rollback
-from launcher.retrain.tell import tell
 from launcher.retrain.work import Retraining
 from launcher.settings import Config, Data, Words
 

@@ -43,9 +43,12 @@ def test_a_version_is_its_jobs_files_and_why(past, job):
 
 
 def test_a_version_is_made_once(past, job):
-    """A version that exists stays as it is, whatever it is asked to become."""
-    versions.publish(MODEL, "v1", job(), FIRST)
-    versions.publish(MODEL, "v1", job("words-r2"), FIRST | {"run": 2})
+    """A version that exists stays as it is, and another job cannot have its name."""
+    folder = job()
+    versions.publish(MODEL, "v1", folder, FIRST)
+    versions.publish(MODEL, "v1", folder, FIRST | {"run": 2})
+    with pytest.raises(JobFailed, match="v1 is in the way"):
+        versions.publish(MODEL, "v1", job("words-r2"), FIRST | {"run": 2})
     assert versions.verdict(MODEL, "v1")["run"] == 1
 
 

@@ -1,4 +1,5 @@
-"""Two finished jobs whose firmware is known to differ: one is right on every clip, one on none."""
+"""Two finished jobs whose firmware is known to differ: one is right on nearly every clip, one on
+nearly none."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ class Challengers:
 
 def make(finished: Path, folder: Path) -> Challengers:
     """Both, out of a finished job. Its test clips are called what its firmware takes them for, so
-    that it is always right; the other has its labels in another order, so that it never is."""
+    that it is always right; the other has its labels in another order, so that it never is. A word
+    that it never hears needs a clip all the same, on which it is wrong."""
     from firmware_export import answers, clips
 
     made = Challengers(folder / "good", folder / "bad")
@@ -27,9 +29,10 @@ def make(finished: Path, folder: Path) -> Challengers:
     moved = [names[-1], *names[:-1]]
     (made.bad / "labels.txt").write_text("\n".join(moved) + "\n")
     known = clips.load(finished / "test_features.npz")
-    heard = answers.of(finished, known.features)
-    numbered = np.array([f"clip {index}" for index in range(len(known))])
+    heard = list(answers.of(finished, known.features))
+    for word in set(names) - set(heard):
+        heard[names.index(word)] = word
     for job, labels in ((made.good, names), (made.bad, moved)):
         meant = np.array([labels.index(word) for word in heard])
-        clips.save(replace(known, labels=meant, names=numbered), job / "test_features.npz")
+        clips.save(replace(known, labels=meant), job / "test_features.npz")
     return made

@@ -1,0 +1,245 @@
+"""Retrainings from command to champion: real launchers, forked by a nursery; killed at random."""
+
+import json
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import retrain_cells
+from desk import QUICKSTART, Desk
+from leak_cells import Nursery
+from retrain_cells import KINDS, Challengers, Trial
+
+from launcher import job as jobs
+from launcher import ledger
+from launcher.ledger import Ledger
+from launcher.retrain import versions
+from launcher.retrain.history import History
+
+MODEL = Path("models/quickstart")
+NEWER = "--set=train.seed=7"  # something changed
+
+
+@dataclass
+class Office:
+    """What the tests here share: it forks launchers, and has models to begin with."""
+
+    nursery: Nursery
+    challengers: Challengers
+    desks: dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory, finished):
+    """An office with a model of no version, one whose champion is bad, and one whose is good."""
+    folder = tmp_path_factory.mktemp("office")
+    challengers = retrain_cells.make(finished[0], folder / "past")
+    with Nursery(folder, retrain_cells.WARM) as nursery:
+        desks = retrain_cells.prepare(nursery, challengers, folder / "desks")
+        yield Office(nursery, challengers, desks)
+
+
+@pytest.fixture
+def sit(here, office, monkeypatch):
+    """Sits down at a desk: a function that runs the launcher there, to (code, output, errors)."""
+
+    def at(champion):
+        folder = here / "desk"
+        shutil.copytree(office.desks[champion], folder, symlinks=True)
+        monkeypatch.chdir(folder)
+
+        def run(*arguments, past="good", **environment):
+            for name in ("out", "err"):
+                Path(name).unlink(missing_ok=True)
+            strike = {"past": str(getattr(office.challengers, past, past)), "whole": True}
+            wanted = Desk(folder).environment | environment
+            launched = office.nursery.launch(folder, wanted, *arguments, strike=strike)
+            assert launched.wait()
+            return launched.code, Path("out").read_text(), Path("err").read_text()
+
+        return run
+
+    return at
+
+
+def retrain(run, *arguments, **choices):
+    """Run `launcher retrain --json`: exit code and what it told."""
+    code, out, err = run("retrain", str(QUICKSTART), "--json", *arguments, **choices)
+    assert out, err
+    return code, json.loads(out)
+
+
+def test_killed_at_random_instants_the_right_model_wins(here, office):
+    """A slice of benchmarks/retrain_matrix.py: better, worse and equal challengers whose launchers
+    are killed again and again end with the right champion, whole versions and no machine."""
+
+    def play(number):
+        kind = list(KINDS)[number]
+        desk = here / f"trial-{number}"
+        return Trial(kind, number, office.nursery, office.challengers, office.desks, desk).play()
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(play, range(len(KINDS))))
+    assert [outcome for outcome in outcomes if not outcome.ok] == []
+    assert sum(outcome.kills for outcome in outcomes) >= 4
+
+
+def test_a_better_model_takes_the_champions_place(sit):
+    """A challenger proved better becomes the next version and `current`, with the reason why; the
+    history has every run with its changes, scores, verdict, reason and cost, and a roll-back too,
+    and the next retraining is compared with what was gone back to."""
+    run = sit("bad")
+    code, done = retrain(run, NEWER)
+    assert (code, done["verdict"], done["version"], done["champion"]) == (0, "promoted", "v2", "v1")
+    assert versions.current(MODEL) == "v2"
+    why = json.loads((MODEL / "current" / "verdict.json").read_text())
+    assert why["comparison"] == done["comparison"]
+    assert why["comparison"]["challenger"]["accuracy"] > 0.9
+    assert retrain(run, NEWER)[1]["verdict"] == "unchanged"
+    assert run("rollback", "quickstart")[:2] == (0, "quickstart: v2 → v1\n")
+    code, done = retrain(run, NEWER, "--force")
+    assert (code, done["champion"], done["version"]) == (0, "v1", "v3")
+    shown = run("history", "quickstart")[1]
+    for part in (
+        *("promoted v1", "promoted v2", "promoted v3", "rolled back from v2 to v1"),
+        *("new: the first run", "new: train.seed: 59185 → 7", "new: nothing: it was forced"),
+        *("why: it is proved better", "% of ", "0.00 USD", "quickstart: v3 is the champion"),
+    ):
+        assert part in shown
+    told = json.loads(run("history", "quickstart", "--json")[1])
+    assert [found["verdict"] for found in told["runs"]] == ["promoted"] * 3
+
+
+def test_a_scheduled_time_is_answered_once(sit):
+    """A second call for the same time, in whatever time zone it is written, trains nothing, also
+    where something changed meanwhile."""
+    run = sit("good")
+    code, first = retrain(run, NEWER, "--scheduled=2026-11-02T03:00:00+01:00", past="bad")
+    assert (code, first["verdict"]) == (0, "kept")
+    again = retrain(run, "--set=train.seed=8", "--scheduled=2026-11-02T02:00:00Z")
+    assert again == (0, first)
+    assert len(list(Path("runs").iterdir())) == 2
+    code, _, err = run("retrain", str(QUICKSTART), "--scheduled=yesterday")
+    assert code == 2 and "2026-11-02T03:00:00+01:00" in err
+
+
+def test_while_one_goes_another_is_skipped(sit):
+    """A second retraining of the same model ends at once with exit code 5."""
+    run = sit("good")
+    with History.take("quickstart"):
+        code, told = retrain(run, NEWER)
+    assert (code, told["verdict"], told["exit_code"]) == (5, "skipped", 5)
+    assert "another retraining of quickstart is going" in told["error"]
+
+
+def test_a_failure_is_told_and_the_next_run_begins_anew(sit, here):
+    """A job that fails leaves champion and no machine, tells the hook why, and is no reason to
+    believe that its data were seen."""
+    run = sit("good")
+    hook = here / "hook"
+    hook.write_text("#!/bin/sh\ncat >told\n")
+    hook.chmod(0o755)
+    code, done = retrain(run, NEWER, f"--set=retrain.hook={hook}", past="/nowhere")
+    assert (code, done["verdict"], done["exit_code"]) == (1, "failed", 1)
+    told = json.loads(Path("told").read_text())
+    assert (told["event"], told["error"]) == ("failed", done["error"])
+    assert (Desk(Path.cwd()).machines(), versions.current(MODEL)) == ([], "v1")
+    code, done = retrain(run, NEWER, past="bad")
+    assert (code, done["verdict"], done["job"]) == (0, "kept", "runs/quickstart-r3")
+
+
+def test_what_failed_after_its_training_is_not_trained_again(sit):
+    """Where a new version has no place the champion stays, and the next run needs no training."""
+    run = sit("bad")
+    (MODEL / "v2").mkdir()
+    code, done = retrain(run, NEWER)
+    assert (code, done["verdict"], versions.current(MODEL)) == (1, "failed", "v1")
+    assert "models/quickstart/v2 is in the way" in done["error"]
+    (MODEL / "v2").rmdir()
+    code, done = retrain(run, NEWER)
+    assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
+    assert (Path(done["job"]) / "training.log").read_text().count("== train ==") == 1
+
+
+def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
+    """A run that was killed amid its training, and would now break the month's budget, gives its
+    machine back and ends with exit code 5; so would any run that rents."""
+    run = sit("good")
+    plan = jobs.fold(ledger.read(Path("runs/quickstart-r1"))).plan
+    owing = Path("runs/quickstart-r2")
+    plan = plan | {"job": owing.name, "cap_usd": 5.0}
+    with Ledger.create(owing, plan=plan, uid="abcd", pid=0) as opened:
+        facts = {"machine": f"{owing.name}-abcd", "place": "", "request_id": "1", "seconds": 60}
+        opened.append("renting", **facts)
+    machine = Path("state/micro-speech-launcher/machines") / f"{owing.name}-abcd"
+    (machine / "work").mkdir(parents=True)
+    with History.take("quickstart") as past:
+        past.append("begun", run=2, fingerprint=past.runs[0].fingerprint, changes=[])
+        past.append("job", run=2, job=str(owing), cap_usd=5.0)
+    code, done = retrain(run, "--set=retrain.max_usd_per_month=4.99")
+    assert (code, done["verdict"]) == (5, "over budget")
+    assert "5.00 USD" in done["error"] and "raise retrain.max_usd_per_month" in done["hint"]
+    assert not machine.exists()
+    assert jobs.fold(ledger.read(owing)).rental == "returned"
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda: _rewrite(MODEL / "history.jsonl", "rubbish\n"), "history.jsonl, line 1: damaged"),
+        (lambda: _rewrite(MODEL / "v1" / "verdict.json", '{"format": 9}'), "by a newer launcher"),
+        (lambda: (MODEL / "current").unlink(), "current is gone"),
+    ],
+    ids=["history", "champion", "current"],
+)
+def test_what_cannot_be_trusted_is_said_before_anything_is_trained(sit, harm, says):
+    """A damaged history, a newer launcher's champion or a lost one end with exit code 2 and one
+    sentence; nothing is trained, and nothing starts from zero."""
+    run = sit("good")
+    harm()
+    code, told = retrain(run, NEWER)
+    assert (code, told["exit_code"]) == (2, 2)
+    assert says in told["error"]
+    assert len(list(Path("runs").iterdir())) == 1
+
+
+def _rewrite(path, text):
+    path.chmod(0o644)
+    path.write_text(text)
+
+
+@pytest.fixture
+def small_disk(here):
+    """Where models go there is room for a champion and no more; a function that makes more."""
+    models = here / "desk" / "models"
+
+    def fill():
+        kept = models.rename(models.with_name("kept"))
+        models.mkdir()
+        size = sum(path.lstat().st_size for path in kept.rglob("*")) + (100 << 10)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(models)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("mounting a small disk is not allowed here")
+        shutil.copytree(kept, models, symlinks=True, dirs_exist_ok=True)
+        return lambda: subprocess.run(["mount", "-o", "remount,size=64m", str(models)], check=True)
+
+    yield fill
+    subprocess.run(["umount", str(models)], capture_output=True)
+
+
+def test_a_full_disk_costs_no_champion(sit, small_disk):
+    """Where a version does not fit on the disk the old champion stays, the sentence is clear, and
+    with room the same job is promoted."""
+    run = sit("bad")
+    make_room = small_disk()
+    code, done = retrain(run, NEWER)
+    assert (code, versions.current(MODEL)) == (1, "v1")
+    assert "v2 could not be made: The disk is full" in done["error"]
+    assert [path.name for path in MODEL.glob(".*")] == []
+    make_room()
+    code, done = retrain(run, NEWER)
+    assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
+    assert versions.current(MODEL) == "v2"
