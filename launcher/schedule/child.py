@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,17 +57,25 @@ class Child:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def begin(launcher: tuple[str, ...], name: str, work: Work, scheduled: datetime) -> Child | None:
+def begin(
+    launcher: tuple[str, ...],
+    name: str,
+    work: Work,
+    scheduled: datetime,
+    note: Callable[[], object],
+) -> Child | None:
     """Start the retraining of schedule `name`; None while an earlier one of it goes on.
 
-    `launcher` is the command that `retrain CONFIG --scheduled TIME --json` is put behind. Raises
-    OSError.
+    `launcher` is the command that `retrain CONFIG --scheduled TIME --json` is put behind. `note` is
+    called before the process begins, when an earlier one's words can no longer be taken for its
+    own. Raises OSError.
     """
     lock = locks.take(_lock(name))
     if lock is None:
         return None
     try:
         with said(name).open("wb") as out, log(name).open("wb") as err:
+            note()
             process = subprocess.Popen(
                 [*launcher, "retrain", work.config, "--scheduled", scheduled.isoformat(), "--json"],
                 cwd=work.folder,

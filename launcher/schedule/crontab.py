@@ -1,5 +1,6 @@
 """A schedule as a line of the user's crontab."""
 
+import shlex
 import subprocess
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -22,7 +23,8 @@ def render(found: list[tuple[Schedule, str]]) -> dict[str, str]:
     lines = []
     for schedule, command in found:
         _check_zone(schedule.cron, local)
-        command = f"({command}) >{child.log(schedule.name)} 2>&1".replace("%", "\\%")
+        log = shlex.quote(str(child.log(schedule.name)))
+        command = f"({command}) >{log} 2>&1".replace("%", "\\%")
         lines += [_mark(schedule.name), f"{times(schedule.cron)} {command}"]
     return {WHERE: "\n".join(lines) + "\n"}
 

@@ -16,12 +16,12 @@ def take(path: Path) -> int | None:
     except BlockingIOError:
         os.close(handle)
         return None
+    os.ftruncate(handle, 0)  # who held it before is not who holds it now
     return handle
 
 
 def note_pid(handle: int, pid: int) -> None:
     """Write down, in a lock's file, which process works under it."""
-    os.ftruncate(handle, 0)
     os.pwrite(handle, b"%d\n" % pid, 0)
 
 

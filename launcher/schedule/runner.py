@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -74,7 +75,8 @@ class Runner:
         live = (BackgroundScheduler, LiveStore, Announcer(self._announce))
         with Schedules(*live, tell=self._tell) as self._schedules, self._signals():
             count = len(self._schedules.all())
-            self._tell("started", "", f"{count} schedules, {self._max_parallel} at once at most")
+            most = f"{self._max_parallel} at once at most"
+            self._tell("started", "", f"process {os.getpid()}, schedules: {count}, {most}")
             for run in self._schedules.record.open():
                 self._take_up(run)
             self._schedules.scheduler.resume()
@@ -144,20 +146,23 @@ class Runner:
         if wrong := _changed(schedule.work):
             self._end(run, Result("failed", wrong))
             return
+        once_more = replace(run, tries=run.tries + 1)
+        name, note = run.schedule, partial(self._note, once_more)
         try:
-            begun = child.begin(self._launcher, run.schedule, schedule.work, run.scheduled)
+            begun = child.begin(self._launcher, name, schedule.work, run.scheduled, note)
         except OSError as error:
             self._end(run, Result("failed", describe(error)))
             return
         if begun is None:
             self._end(run, Result("skipped", "an earlier run of it goes on"))
             return
-        run = replace(run, tries=run.tries + 1)
-        self._going[run.schedule] = Going(run, begun)
-        with self._surviving():
-            self._schedules.record.begun(run)
+        self._going[name] = Going(once_more, begun)
         due = clock(run.scheduled, schedule.cron.zone)
         self._say("begun", run, f"due {due}, process {begun.pid}", pid=begun.pid)
+
+    def _note(self, run: Run) -> None:
+        with self._surviving():
+            self._schedules.record.begun(run)
 
     def _see_to_ends(self) -> None:
         for name, going in list(self._going.items()):
@@ -168,15 +173,14 @@ class Runner:
     def _ended(self, run: Run, result: Result) -> None:
         cut_off = not result.verdict
         if self._stopping and (cut_off or result.verdict == "interrupted"):
-            with self._surviving():
-                self._schedules.record.begun(replace(run, tries=0))
+            self._note(replace(run, tries=0))
             self._say("interrupted", run, "goes on when the scheduler is started again")
         elif cut_off and run.tries < TRIES:
             self._waiting[run.schedule] = run
             self._say("cut off", run, f"{result.told}; it is taken up at once")
         elif cut_off:
-            told = f"cut off {TRIES} times: {result.told}"
-            self._end(run, Result("failed", f"{told}; see {child.log(run.schedule)}"))
+            told = f"cut off {TRIES} times: {result.told}; launcher status shows what it left"
+            self._end(run, Result("failed", told))
         else:
             self._end(run, result)
 

@@ -10,7 +10,7 @@ import cronsim
 from launcher import records
 from launcher.errors import LauncherError
 from launcher.retrain import history
-from launcher.schedule import child, locks, runner
+from launcher.schedule import child, locks, runner, store
 from launcher.schedule.record import Run
 from launcher.schedule.store import Schedule, Schedules
 from launcher.schedule.tell import clock
@@ -26,8 +26,10 @@ POLICIES = {
 
 def everything() -> dict:
     """Every schedule, and whether a scheduler is at work, as plain JSON values."""
-    with Schedules() as schedules:
-        shown = [one(schedule, schedules) for schedule in schedules.all()]
+    shown = []
+    if store.path().exists():  # looking makes none
+        with Schedules() as schedules:
+            shown = [one(schedule, schedules) for schedule in schedules.all()]
     return {"scheduler": scheduler(), "schedules": shown, **POLICIES}
 
 
