@@ -205,7 +205,7 @@ def _clips(features, labels, sources, names, audio=None, audio_of=()) -> Clips:
         np.asarray(features, np.float32),
         np.asarray(labels, np.int32),
         np.asarray(sources).astype("<U16"),
-        np.asarray(names).astype("<U80"),
+        np.asarray(names).astype(str),  # whole: which split a clip is in follows from its name
         np.empty((0, SAMPLES), np.int16) if audio is None else audio,
         np.asarray(audio_of, np.int32),
     )

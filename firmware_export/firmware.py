@@ -12,6 +12,7 @@ from .compile import Compiled, compile_layers, quoted
 from .errors import BadModel
 
 CHIP_FILES = ("bluepill.ld", "host.h", "main.c", "startup.c")
+LONGEST = 80  # characters of a clip's name, which stands in the flash
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _clips(model: bytes, clips: list[Clip], labels: list[str]) -> str:
     for number, clip in enumerate(clips, 1):
         codes = interpreter.codes(clip.features[np.newaxis])
         expected = ", ".join(str(v) for v in interpreter.answers(codes)[0])
-        entries.append(f"    {{{quoted(clip.name)}, clip_{number}, {{{expected}}}}},")
+        entries.append(f"    {{{quoted(clip.name[:LONGEST])}, clip_{number}, {{{expected}}}}},")
         lines += [f"static const model_input clip_{number}[MODEL_INPUT_SIZE] = {{"]
         lines += [*_wrapped(codes[0]), "};", ""]
     lines += ["static const struct clip clips[] = {", *(entries or ["    {0},"]), "};"]

@@ -2,10 +2,11 @@
 
 import re
 import shlex
+import urllib.parse
 from pathlib import Path
 
 from launcher.errors import ConfigError
-from launcher.settings import Config, Gce
+from launcher.settings import Config, Gce, Retrain
 
 
 def check(config: Config, path: Path) -> None:
@@ -13,6 +14,7 @@ def check(config: Config, path: Path) -> None:
     _check_together(config, path)
     _check_gce(config.gce, path)
     _check_who(config.gce, path)
+    _check_told(config.retrain, path)
 
 
 def _check_together(config: Config, path: Path) -> None:
@@ -93,11 +95,7 @@ def _check_gce(gce: Gce, path: Path) -> None:
             f"{path}: gce.machine_type = {gce.machine_type!r} takes whatever CPU there is",
             'set gce.min_cpu_platform = ""',
         )
-    try:
-        runs = bool(shlex.split(gce.proxy_command)) or not gce.proxy_command
-    except ValueError:  # a quote that does not end
-        runs = False
-    if not runs:
+    if not _is_command(gce.proxy_command):
         raise ConfigError(f"{path}: gce.proxy_command = {gce.proxy_command!r} is no command")
     if not re.fullmatch(r"[a-z_][-a-z0-9_]{0,31}", gce.user) or gce.user == "root":
         raise ConfigError(
@@ -117,3 +115,41 @@ def _check_who(gce: Gce, path: Path) -> None:
         email = getattr(gce, name)
         if not re.fullmatch(r"([^\s@'\"]+@[^\s@'\"]+)?", email):
             raise ConfigError(f"{path}: gce.{name} = {email!r} is no e-mail of a service account")
+
+
+def _check_told(retrain: Retrain, path: Path) -> None:
+    """Who is told how a retraining ended. A key would be read by all who read the config."""
+    if retrain.webhook and not _is_address(retrain.webhook):
+        raise ConfigError(
+            f"{path}: retrain.webhook is no address of a webhook",
+            "write it as https://HOST/PATH, with nobody's name or password in it",
+        )
+    name = retrain.webhook_secret_env
+    if name and not retrain.webhook:
+        raise ConfigError(f"{path}: retrain.webhook_secret_env signs what no retrain.webhook takes")
+    if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", name):
+        raise ConfigError(
+            f"{path}: retrain.webhook_secret_env is not the name of an environment variable",
+            "the key itself stands in that variable, never in a config",
+        )
+    if not _is_command(retrain.hook):
+        raise ConfigError(f"{path}: retrain.hook = {retrain.hook!r} is no command")
+
+
+def _is_address(url: str) -> bool:
+    if not re.fullmatch(r"[!-~]+", url):
+        return False
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+        return known and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+
+
+def _is_command(text: str) -> bool:
+    """Whether words can be made of it; nothing at all is no command to run, which is fine."""
+    try:
+        return bool(shlex.split(text)) or not text
+    except ValueError:  # a quote that does not end
+        return False

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import answers, labels, steps
+from firmware_export import answers, steps
+from launcher import report
+from launcher.errors import ConfigError
 from launcher.export_steps import translated
 from launcher.retrain import rule
 from launcher.retrain.held_out import HeldOut
 from launcher.settings import Retrain
+
+RULE = ("promote", "confidence", "tolerance", "min_accuracy", "max_miss_rate")
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,11 @@ class Comparison:
     challenger: dict
     gained: int  # clips that only the challenger answers rightly
     lost: int  # clips that only the champion does
-    p: float  # McNemar's, exact
-    difference: tuple[
-        float, float
-    ]  # bounds of the difference in accuracy, at the rule's confidence
+    p_better: float  # McNemar's, exact and one-sided
+    p_worse: float
+    difference: tuple[float, float]  # bounds of the change in accuracy, as confident as the rule
+    words_changed: dict[str, dict]  # of each label: gained, lost, p_worse
+    rule: dict
     promoted: bool
     reasons: list[str]
 
@@ -40,45 +45,59 @@ def compare(
     settings: Retrain,
     progress: steps.Progress = steps.nothing,
 ) -> Comparison:
-    """Measure both and decide. Folders of versions or finished jobs; None: there is no champion."""
-    wanted = steps.read_labels(challenger)
-    truth = np.where(np.isin(held_out.words, wanted), held_out.words, labels.UNKNOWN)
+    """Measure both and decide. Folders of versions or finished jobs; None: there is no champion.
+
+    Raises ConfigError where one of them listens for other words than were pinned.
+    """
+    truth = held_out.words
+    for folder in filter(None, (champion, challenger)):
+        _check_words(folder, held_out)
     with translated():
         new = answers.of(challenger, held_out.features, progress)
         old = answers.of(champion, held_out.features, progress) if champion else None
-    measured = _measured(new, truth)
-    pairs = _pairs(old, new, truth) if old else {}
-    spoken = [str(word) for word in np.unique(truth) if not word.startswith("_")]
-    misses = {word: measured["words"][word]["miss_rate"] for word in spoken}
-    promoted, reasons = rule.decide(settings, measured["accuracy"], misses, pairs)
-    overall = pairs.get("", rule.Pairs(len(truth), 0, 0))
+    pairs = _pairs(new if old is None else old, new, truth)
+    promoted, reasons = rule.decide(settings, pairs, first=old is None)
+    overall = pairs.pop(rule.EVERYTHING)
     return Comparison(
         clips=len(truth),
-        champion=_measured(old, truth) if old else None,
-        challenger=measured,
+        champion=None if old is None else _measured(champion, old, truth),
+        challenger=_measured(challenger, new, truth),
         gained=overall.gained,
         lost=overall.lost,
-        p=overall.p,
-        difference=overall.interval(settings.confidence),
+        p_better=overall.p_better,
+        p_worse=overall.p_worse,
+        difference=overall.difference(settings.confidence),
+        words_changed={
+            word: {"gained": pair.gained, "lost": pair.lost, "p_worse": pair.p_worse}
+            for word, pair in pairs.items()
+        },
+        rule={name: getattr(settings, name) for name in RULE},
         promoted=promoted,
         reasons=reasons,
     )
 
 
-def _measured(found: answers.Answers, truth: np.ndarray) -> dict:
+def _check_words(folder: Path, held_out: HeldOut) -> None:
+    with translated():
+        names = steps.read_labels(folder)
+    if missing := sorted({*map(str, held_out.words), *held_out.wanted} - set(names)):
+        raise ConfigError(
+            f"{folder} does not listen for {', '.join(missing)}, which clips are pinned of",
+            "other words are another model: give it another name",
+        )
+
+
+def _measured(folder: Path, said: np.ndarray, truth: np.ndarray) -> dict:
     from scipy.stats import binomtest
 
-    right = found.words == truth
+    right = said == truth
     low, high = binomtest(int(right.sum()), len(truth)).proportion_ci(method="wilson")
+    proof = report.read(folder)["firmware"]
     return {
         "accuracy": float(right.mean()),
         "interval": [float(low), float(high)],
-        "words": {
-            str(word): _word(found.words == word, truth == word) for word in np.unique(truth)
-        },
-        "flash": found.flash,
-        "ram": found.ram,
-        "instructions": found.instructions,
+        "words": {str(word): _word(said == word, truth == word) for word in np.unique(truth)},
+        **{name: proof[name] for name in ("flash", "ram", "instructions")},
     }
 
 
@@ -90,11 +109,17 @@ def _word(said: np.ndarray, spoken: np.ndarray) -> dict:
     }
 
 
-def _pairs(old: answers.Answers, new: answers.Answers, truth: np.ndarray) -> dict[str, rule.Pairs]:
-    gained, lost = new.words == truth, old.words == truth
-    gained, lost = gained & ~lost, lost & ~gained
-    those = {"": np.ones(len(truth), bool)} | {str(w): truth == w for w in np.unique(truth)}
+def _pairs(old: np.ndarray, new: np.ndarray, truth: np.ndarray) -> dict[str, rule.Pairs]:
+    """Over all clips, and of each label."""
+    before, after = old == truth, new == truth
+    those = {rule.EVERYTHING: np.ones(len(truth), bool)}
+    those |= {str(word): truth == word for word in np.unique(truth)}
     return {
-        word: rule.Pairs(int(here.sum()), int(gained[here].sum()), int(lost[here].sum()))
+        word: rule.Pairs(
+            clips=int(here.sum()),
+            right=int(after[here].sum()),
+            gained=int((after & ~before)[here].sum()),
+            lost=int((before & ~after)[here].sum()),
+        )
         for word, here in those.items()
     }

@@ -1,86 +1,153 @@
-"""When a challenger takes the champion's place. Pure: right and wrong answers in, a verdict out."""
+"""When a challenger takes the champion's place. Pure: counts of right answers in, a verdict out.
 
+Every proof is one-sided: it errs in at most one of 1 / (1 - confidence) cases of equals.
+"""
+
+import math
 from dataclasses import dataclass
 
 from launcher.settings import Retrain
 
+EVERYTHING = ""  # the key of all clips together, where the others are labels
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """The same clips through two models."""
+    """The same clips through two models; without a champion, none is gained or lost."""
 
     clips: int
-    gained: int  # only the challenger was right
+    right: int  # the challenger was right
+    gained: int  # only the challenger was
     lost: int  # only the champion was
 
     @property
-    def p(self) -> float:
-        """How likely so uneven a split is between equals: McNemar's exact test."""
-        from scipy.stats import binomtest
+    def p_better(self) -> float:
+        """How likely so many of the uneven clips would be gained between equals: McNemar's test,
+        exact and one-sided."""
+        return _tail(self.gained, self.gained + self.lost)
 
-        uneven = self.gained + self.lost
-        return float(binomtest(self.gained, uneven).pvalue) if uneven else 1.0
+    @property
+    def p_worse(self) -> float:
+        """How likely so many of them would be lost between equals."""
+        return _tail(self.lost, self.gained + self.lost)
 
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """Bounds of the change in accuracy, exact given how many clips were answered otherwise."""
-        from scipy.stats import binomtest
+    def difference(self, confidence: float) -> tuple[float, float]:
+        """Bounds of the change in accuracy, each of which holds with `confidence`.
 
-        uneven = self.gained + self.lost
-        if not uneven:
-            return 0.0, 0.0
-        share = binomtest(self.gained, uneven).proportion_ci(confidence)
-        low, high = (float(uneven * (2 * part - 1) / self.clips) for part in share)
-        return low, high
+        Tango's score interval (Statistics in Medicine 17, 1998). An interval that takes the number
+        of uneven clips as given would prove any two models equal that differ on none of ten clips.
+        """
+        return (
+            _least(self.gained, self.lost, self.clips, confidence),
+            -_least(self.lost, self.gained, self.clips, confidence),
+        )
 
 
-def decide(
-    rule: Retrain, accuracy: float, misses: dict[str, float], pairs: dict[str, Pairs]
-) -> tuple[bool, list[str]]:
-    """Whether to promote, and why: a sentence each.
-
-    accuracy, misses: the challenger's, overall and of each wanted word. pairs: over all clips under
-    "", and of each word; {} where there is no champion.
-    """
-    refused = _gates(rule, accuracy, misses)
+def decide(rule: Retrain, pairs: dict[str, Pairs], first: bool) -> tuple[bool, list[str]]:
+    """Whether to promote, and why: a sentence each. `pairs` are over EVERYTHING, and of each label;
+    `first`: there is no champion."""
+    refused = _gates(rule, pairs)
+    if not first:
+        refused += [
+            f'it is proved worse on "{word}": {_counts(pair)} (p = {pair.p_worse:.2g})'
+            for word, pair in ((word, pairs[word]) for word in worse_words(rule, pairs))
+        ]
     if refused:
         return False, refused
-    if not pairs:
-        return True, ["there was no champion"]
-    worse = [word for word, pair in pairs.items() if word and _worse(rule, pair)]
-    if worse:
-        return False, [f"it is proved worse on {_quoted(word, pairs[word])}" for word in worse]
-    return _overall(rule, pairs[""])
+    return (True, ["there was no champion"]) if first else _overall(rule, pairs[EVERYTHING])
 
 
-def _gates(rule: Retrain, accuracy: float, misses: dict[str, float]) -> list[str]:
+def worse_words(rule: Retrain, pairs: dict[str, Pairs]) -> list[str]:
+    """The labels on which the challenger is proved worse, the surest first.
+
+    Holm's method: with so many labels asked, an equal challenger would often look worse on one. So
+    that it is refused wrongly no more often than the confidence allows, the surest must be as sure
+    as all of them together demand, and so on. Labels count whether or not answers differ, so that a
+    clip more that is answered rightly never makes it harder to be promoted.
+    """
+    words = sorted((word for word in pairs if word), key=lambda word: pairs[word].p_worse)
+    for index, word in enumerate(words):
+        if pairs[word].p_worse > _error(rule) / (len(words) - index):
+            return words[:index]
+    return words
+
+
+def _gates(rule: Retrain, pairs: dict[str, Pairs]) -> list[str]:
     refused = []
-    if accuracy < rule.min_accuracy:
-        bound = f"retrain.min_accuracy = {rule.min_accuracy:g}"
-        refused.append(f"it is right on {accuracy:.1%} of the clips, below {bound}")
-    for word, miss in misses.items():
-        if miss > rule.max_miss_rate:
-            bound = f"retrain.max_miss_rate = {rule.max_miss_rate:g}"
-            refused.append(f'it misses {miss:.1%} of "{word}", above {bound}')
+    for word, found in pairs.items():
+        if not word and found.right < rule.min_accuracy * found.clips:
+            refused.append(
+                f"it is right on {_share(found.right, found.clips)}, "
+                f"below retrain.min_accuracy = {rule.min_accuracy:g}"
+            )
+        missed = found.clips - found.right
+        if word and not word.startswith("_") and missed > rule.max_miss_rate * found.clips:
+            refused.append(
+                f'it misses {_share(missed, found.clips)} of "{word}", '
+                f"above retrain.max_miss_rate = {rule.max_miss_rate:g}"
+            )
     return refused
 
 
 def _overall(rule: Retrain, pair: Pairs) -> tuple[bool, list[str]]:
-    low, _ = pair.interval(rule.confidence)
-    counts = f"{pair.gained:,} clips gained and {pair.lost:,} lost of {pair.clips:,}"
-    if pair.gained > pair.lost and pair.p <= 1 - rule.confidence:
-        return True, [f"it is proved better: {counts} (p = {pair.p:.2g})"]
-    if _worse(rule, pair):
-        return False, [f"it is proved worse: {counts} (p = {pair.p:.2g})"]
-    if rule.promote == "not_worse" and low >= -rule.tolerance:
-        return True, [f"it is proved no more than {rule.tolerance:.1%} worse: {counts}"]
-    if rule.promote == "not_worse":
-        return False, [f"it may be {-low:.1%} worse: {counts}"]
-    return False, [f"it is not proved better: {counts} (p = {pair.p:.2g})"]
+    (low, _), counts = pair.difference(rule.confidence), _counts(pair)
+    if pair.p_better <= _error(rule):
+        return True, [f"it is proved better: {counts} (p = {pair.p_better:.2g})"]
+    if pair.p_worse <= _error(rule):
+        return False, [f"it is proved worse: {counts} (p = {pair.p_worse:.2g})"]
+    if rule.promote == "better":
+        return False, [f"it is not proved better: {counts} (p = {pair.p_better:.2g})"]
+    allowed = f"retrain.tolerance = {rule.tolerance:g} allows"
+    if low >= -rule.tolerance:
+        return True, [f"it is at most {_percent(-low)} worse, which {allowed}: {counts}"]
+    return False, [f"it may be {_percent(-low)} worse, more than {allowed}: {counts}"]
 
 
-def _worse(rule: Retrain, pair: Pairs) -> bool:
-    return pair.lost > pair.gained and pair.p <= 1 - rule.confidence
+def _error(rule: Retrain) -> float:
+    # Rounded, because 1 - 0.95 is a little more than 0.05, and 1 - 0.9 a little less than 0.1.
+    return round(1 - rule.confidence, 12)
 
 
-def _quoted(word: str, pair: Pairs) -> str:
-    return f'"{word}": {pair.gained:,} clips gained and {pair.lost:,} lost (p = {pair.p:.2g})'
+def _tail(here: int, of: int) -> float:
+    """How likely `here` or more heads are in so many throws of a coin."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(here, of, alternative="greater").pvalue) if of else 1.0
+
+
+def _least(gained: int, lost: int, clips: int, confidence: float) -> float:
+    """The least change in accuracy that the counts do not speak against."""
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z = norm.ppf(confidence)
+
+    def beyond(change: float) -> float:
+        """Above 0 where so many gained are too many for that change."""
+        expected = _rate_lost(change, gained, lost, clips)
+        variance = clips * max(0.0, 2 * expected + change * (1 - change))
+        return gained - lost - clips * change - z * math.sqrt(variance)
+
+    if lost == clips:
+        return -1.0
+    # Just below the change that was seen: at it the variance may be 0, which is a second root.
+    return float(brentq(beyond, -1.0, (gained - lost) / clips - 1e-9))
+
+
+def _rate_lost(change: float, gained: int, lost: int, clips: int) -> float:
+    """The likeliest rate of lost clips, if accuracies differ by `change`."""
+    b = (2 * clips - gained + lost) * change - gained - lost
+    c = -lost * change * (1 - change)
+    return (math.sqrt(max(0.0, b * b - 8 * clips * c)) - b) / (4 * clips)
+
+
+def _counts(pair: Pairs) -> str:
+    return f"{pair.gained:,} clips gained and {pair.lost:,} lost of {pair.clips:,}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} clips ({part / whole:.1%})"
+
+
+def _percent(part: float) -> str:
+    return f"{max(0.0, part):.2%}"
