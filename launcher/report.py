@@ -47,6 +47,7 @@ def build(job: Job, folder: Path) -> dict:
             "differing": proof["differing"],
             "transcript": proof["transcript"],
             "listener": proof["listener"],
+            "listener_refused": proof["listener_refused"],
         },
         "cost": {
             "usd": cost.usd(job.plan["usd_per_hour"], seconds),
@@ -92,7 +93,7 @@ def summary(report: dict) -> str:
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
         f"  proof         {firmware['clips']:,} clips through the emulated chip, "
         f"{firmware['differing']} answered otherwise than TensorFlow Lite",
-        *listener_lines(firmware["listener"]),
+        *listener_lines(firmware["listener"], firmware["listener_refused"]),
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
         "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",

