@@ -62,6 +62,7 @@ REPORT = {
         "clips": 1087,
         "differing": 0,
         "listener": None,
+        "listener_refused": None,
         "transcript": "yes/a: …\n~~~ALL TESTS PASSED~~~\n",
     },
     "cost": {"usd": 0.0, "machine_seconds": 1.0, "cap_usd": 0.0, "price": "this computer"},
