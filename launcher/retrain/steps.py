@@ -1,4 +1,4 @@
-"""What a retraining does: train, compare, promote. Each step knows what was done before."""
+"""What a retraining does: check, train, compare, promote. Each step knows what was done before."""
 
 import re
 import time
@@ -11,6 +11,18 @@ from launcher.ledger import RUNS, Ledger
 from launcher.retrain import budget, history, versions
 from launcher.retrain.history import Run
 from launcher.retrain.work import Retraining
+
+
+def check(work: Retraining) -> None:
+    """Raise UsageError where a new version could not be compared with the champion, ConfigError
+    where the config is the reason. Before anything is trained."""
+    if work.run.comparison:
+        return
+    from launcher.retrain import held_out
+
+    if champion := versions.champion(work.past):
+        versions.check(work.model, champion)
+    held_out.check(work.model / held_out.FILE, work.config)
 
 
 def train(work: Retraining) -> Path:
@@ -32,9 +44,7 @@ def decide(work: Retraining, job: Path) -> None:
 
     work.screen.phase("compare")
     champion = versions.champion(work.past)
-    if champion:
-        versions.check(work.model, champion)
-    pinned = held_out.pin(work.model / held_out.FILE, job)
+    pinned = held_out.pin(work.model / held_out.FILE, job, work.config)
     rule, against = work.config.retrain, work.model / champion if champion else None
     found = compare.compare(against, job, pinned, rule, work.screen.progress)
     version = versions.for_job(work.model, str(job)) if found.promoted else ""
@@ -68,7 +78,7 @@ def _job(work: Retraining) -> Path:
     for run in reversed(work.past.runs[:-1]):
         if run.verdict in history.DONE:
             break
-        _settle(run)
+        settle(run)
         if run.fingerprint["digest"] == work.run.fingerprint["digest"] and _is_trained(run):
             return Path(run.job)
     taken = [run.job for run in work.past.runs] + [str(path) for path in RUNS.glob("*-r*")]
@@ -113,8 +123,8 @@ def _is_trained(run: Run) -> bool:
     return "pull" in job.done and job.outcome != "cancelled"
 
 
-def _settle(run: Run) -> None:
-    """Give back what a run that failed may still owe, before another machine is rented."""
+def settle(run: Run) -> None:
+    """Give back what a run that failed may still owe."""
     folder = Path(run.job)
     if run.job and jobs.fold(ledger.read(folder)).owes and not ledger.is_alive(folder):
         control.settle(folder)

@@ -7,7 +7,7 @@ from launcher import config as configs
 from launcher.console import Screen
 from launcher.errors import Interrupted, LauncherError, NotNow, OverBudget, describe
 from launcher.export_steps import translated
-from launcher.retrain import fingerprint
+from launcher.retrain import fingerprint, tell
 from launcher.retrain.history import History
 from launcher.retrain.work import Retraining, utc
 
@@ -28,6 +28,7 @@ def retrain(
     by the next call.
     """
     config = configs.load(path, overrides)
+    tell.check(config.retrain)
     seen = fingerprint.take(config)
     with History.take(config.name) as past, translated():
         work = Retraining(config, seen, past, screen)
@@ -58,6 +59,7 @@ def _conclude(work: Retraining) -> str:
     from launcher.retrain import steps
 
     with translated():
+        steps.check(work)
         job = steps.train(work)
         steps.decide(work, job)
         return steps.promote(work, job)

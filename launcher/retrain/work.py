@@ -1,5 +1,6 @@
 """A model in the hands of a launcher that retrains it: what its history says, and is told."""
 
+import contextlib
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -90,6 +91,8 @@ class Retraining:
         if error:
             facts = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
             facts["reasons"] = [str(error)]
+            with contextlib.suppress(LauncherError):  # what is still owed the next run gives back
+                steps.settle(self.run)
         cost_usd, delivery = steps.cost_of(self.past.runs), str(uuid.uuid4())
         self.note("ended", verdict=verdict, cost_usd=cost_usd, delivery=delivery, **facts)
         if verdict in history.DONE:

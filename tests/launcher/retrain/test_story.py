@@ -192,12 +192,14 @@ def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
         (lambda: _rewrite(MODEL / "history.jsonl", "rubbish\n"), "history.jsonl, line 1: damaged"),
         (lambda: _rewrite(MODEL / "v1" / "verdict.json", '{"format": 9}'), "by a newer launcher"),
         (lambda: (MODEL / "current").unlink(), "current is gone"),
+        (lambda: _rewrite(MODEL / "v1" / "labels.txt", "yes"), "v1 is not what was promoted"),
+        (lambda: _rewrite(MODEL / "held_out.npz", "rubbish"), "held_out.npz: damaged"),
     ],
-    ids=["history", "champion", "current"],
+    ids=["history", "version", "current", "champion", "clips"],
 )
 def test_what_cannot_be_trusted_is_said_before_anything_is_trained(sit, harm, says):
-    """A damaged history, a newer launcher's champion or a lost one end with exit code 2 and one
-    sentence; nothing is trained, and nothing starts from zero."""
+    """A damaged history, a champion that is lost, changed or a newer launcher's, and damaged clips
+    end with exit code 2 and one sentence; nothing is trained, and nothing starts from zero."""
     run = sit("good")
     harm()
     code, told = retrain(run, NEWER)
