@@ -112,7 +112,7 @@ def _within(seconds: float, url: str, body: bytes, headers: dict[str, str]) -> s
     thread.start()
     thread.join(seconds)
     if not found:
-        return f"no answer within {seconds:g} seconds"
+        return f"no answer within {seconds:g} s"
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
@@ -151,7 +151,7 @@ def _lost(error: Exception) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
         raise Permanent(f"its certificate is not trusted ({reason.verify_message})")
     if isinstance(reason, TimeoutError):
-        return f"no answer within {SECONDS:g} seconds"
+        return f"no answer within {SECONDS:g} s"
     if isinstance(reason, http.client.RemoteDisconnected):
         return "it hung up without an answer"
     return describe(reason) if isinstance(reason, OSError) else "its answer was no HTTP"
@@ -184,7 +184,7 @@ def _ended(process: subprocess.Popen) -> str:
     try:
         code = process.wait(HOOK_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"it did not end within {HOOK_SECONDS:g} seconds"
+        return f"it did not end within {HOOK_SECONDS:g} s"
     finally:
         if process.poll() is None:  # late, or the user's Ctrl-C, which a session of its own misses
             os.killpg(process.pid, signal.SIGKILL)
