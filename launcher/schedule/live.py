@@ -1,7 +1,8 @@
 """The store in the hands of the long-running scheduler, with others at work on it beside it."""
 
 import contextlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice, takewhile
 from pathlib import Path
@@ -13,20 +14,42 @@ from apscheduler.util import datetime_to_utc_timestamp
 from sqlalchemy import Engine
 
 from launcher.errors import LauncherError
-from launcher.schedule.store import Store, translated
+from launcher.schedule.store import Store, path, translated
 
 MOST_COUNTED = 1000  # missed runs; more need not be told apart
 
 
-class LiveStore(Store):
-    """Outlives what a moment brings (a full disk, a damaged file), of which it tells once, and
-    gives way to a change that another process made between its own read and write."""
+class Trouble:
+    """What a moment brings, such as a full disk or a damaged file, is told once and outlived."""
 
-    def __init__(self, engine: Engine, file: Path, tell: Callable) -> None:
-        super().__init__(engine, file)
+    def __init__(self, tell: Callable) -> None:
         self._tell = tell
         self._told = ""
+
+    @contextlib.contextmanager
+    def outlived(self, writes: bool = True) -> Iterator[None]:
+        """LauncherErrors in the block, and SQLite's, are told. What was told is told again only
+        after a block that `writes` went well."""
+        try:
+            with translated(path()):
+                yield
+            self._told = "" if writes else self._told
+        except LauncherError as error:
+            if self._told != str(error):
+                self._told = str(error)
+                self._tell("trouble", "", "; ".join(filter(None, (str(error), error.hint))))
+
+
+class LiveStore(Store):
+    """Outlives trouble, and gives way to a change that another process made between its own read
+    and write."""
+
+    def __init__(self, engine: Engine, file: Path, trouble: Trouble) -> None:
+        super().__init__(engine, file)
+        self._trouble = trouble
         self._over = False
+        # What this thread read: another's reading says nothing about what this one overwrites.
+        self._seen = threading.local()
 
     def shutdown(self) -> None:
         # APScheduler looks for what is due once more as it ends, when nobody hears of it.
@@ -34,39 +57,32 @@ class LiveStore(Store):
         super().shutdown()
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
-        with self._surviving():
+        with self._trouble.outlived(writes=False):
             return [] if self._over else super().get_due_jobs(now)
         return []
 
     def get_next_run_time(self) -> datetime | None:
-        with self._surviving():
+        with self._trouble.outlived(writes=False):
             return super().get_next_run_time()
         return None
 
+    def _job(self, name: str, state: bytes) -> Job:
+        vars(self._seen)[name] = state
+        return super()._job(name, state)
+
     def update_job(self, job: Job) -> None:
-        unchanged = self.jobs_t.c.job_state == self.states.get(job.id)
+        unchanged = self.jobs_t.c.job_state == vars(self._seen)[job.id]
         values = {
             "next_run_time": datetime_to_utc_timestamp(job.next_run_time),
             "job_state": self.pickled(job),
         }
-        with self._surviving(), self.engine.begin() as connection:
+        with self._trouble.outlived(), self.engine.begin() as connection:
             rows = self.jobs_t.update().where(self.jobs_t.c.id == job.id, unchanged)
             connection.execute(rows.values(values))
 
     def remove_job(self, job_id: str) -> None:
-        with self._surviving(), contextlib.suppress(JobLookupError):
+        with self._trouble.outlived(), contextlib.suppress(JobLookupError):
             super().remove_job(job_id)
-
-    @contextlib.contextmanager
-    def _surviving(self):
-        try:
-            with translated(self.file):
-                yield
-            self._told = ""
-        except LauncherError as error:
-            if self._told != str(error):
-                self._told = str(error)
-                self._tell("trouble", "", f"{error}; {error.hint}".removesuffix("; "))
 
 
 class Announcer(BaseExecutor):

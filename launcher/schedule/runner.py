@@ -18,7 +18,7 @@ from launcher import state
 from launcher.errors import LauncherError, UsageError, describe
 from launcher.schedule import child, locks, store
 from launcher.schedule.child import Child, Result
-from launcher.schedule.live import Announcer, LiveStore
+from launcher.schedule.live import Announcer, LiveStore, Trouble
 from launcher.schedule.record import Run
 from launcher.schedule.store import Schedule, Schedules, Work
 from launcher.schedule.tell import Teller, clock
@@ -64,6 +64,7 @@ class Runner:
         self._launcher = launcher
         self._max_parallel = max_parallel
         self._tell = tell
+        self._trouble = Trouble(tell)
         self._inbox: SimpleQueue = SimpleQueue()  # the one queue that a signal handler may use
         self._waiting: dict[str, Run] = {}  # in the order in which they were due
         self._going: dict[str, Going] = {}
@@ -73,7 +74,7 @@ class Runner:
     def run(self) -> None:
         """Until asked to end."""
         live = (BackgroundScheduler, LiveStore, Announcer(self._announce))
-        with Schedules(*live, tell=self._tell) as self._schedules, self._signals():
+        with Schedules(*live, trouble=self._trouble) as self._schedules, self._signals():
             count = len(self._schedules.all())
             most = f"{self._max_parallel} at once at most"
             self._tell("started", "", f"process {os.getpid()}, schedules: {count}, {most}")
@@ -91,7 +92,7 @@ class Runner:
         """From APScheduler's thread, which moves the schedule on only after this returns: the
         record has a run before the schedule has forgotten it."""
         known = False
-        with self._surviving():
+        with self._trouble.outlived():
             known = not self._schedules.record.due(name, scheduled)
         if not known:
             self._inbox.put(lambda: self._due(name, scheduled, missed))
@@ -161,7 +162,7 @@ class Runner:
         self._say("begun", run, f"due {due}, process {begun.pid}", pid=begun.pid)
 
     def _note(self, run: Run) -> None:
-        with self._surviving():
+        with self._trouble.outlived():
             self._schedules.record.begun(run)
 
     def _see_to_ends(self) -> None:
@@ -186,21 +187,12 @@ class Runner:
 
     def _end(self, run: Run, result: Result) -> None:
         run = replace(run, ended=time.time(), verdict=result.verdict, told=result.told)
-        with self._surviving():
+        with self._trouble.outlived():
             self._schedules.record.ended(run)
         self._say(run.verdict, run, run.told)
 
     def _say(self, event: str, run: Run, sentence: str, **facts: object) -> None:
         self._tell(event, run.schedule, sentence, scheduled=run.scheduled.isoformat(), **facts)
-
-    @contextlib.contextmanager
-    def _surviving(self) -> Iterator[None]:
-        """A record that cannot be written costs the record, not the run."""
-        try:
-            with store.translated(self._schedules.path):
-                yield
-        except LauncherError as error:
-            self._tell("trouble", "", str(error))
 
     def _stop(self) -> None:
         if not self._stopping:

@@ -64,7 +64,6 @@ class Store(SQLAlchemyJobStore):
     def __init__(self, engine: Engine, file: Path) -> None:
         super().__init__(engine=engine)
         self.file = file
-        self.states: dict[str, bytes] = {}  # of the jobs as they were last read
 
     def pickled(self, job: Job) -> bytes:
         """A job as its row holds it."""
@@ -81,7 +80,6 @@ class Store(SQLAlchemyJobStore):
             return [self._job(*row) for row in connection.execute(rows)]
 
     def _job(self, name: str, state: bytes) -> Job:
-        self.states[name] = state
         try:
             return self._reconstitute_job(state)
         except Exception as error:  # unpickling may raise whatever it likes

@@ -22,6 +22,16 @@ from launcher.schedule.store import Schedules, Work, digest
 
 SMALL = Path(__file__).parent / "small_retraining.py"
 YEARLY = "0 0 1 1 *"  # not due while a test runs, unless the test says so
+CONFIG = """\
+backend = "local"
+words.wanted = ["yes", "no"]
+data.synthetic_clips = 60
+machine.recipe = "python"
+[train]  # the shortest training that has every part
+how_many_training_steps = 40
+learning_rate = 0.001
+eval_step_interval = 20
+"""
 SCHEDULER = """
 import sys
 from launcher.schedule import runner
@@ -48,10 +58,10 @@ class Office(Desk):
 
         return super().wait(slowly, what)
 
-    def schedule(self, name, cron=YEARLY, timezone="UTC"):
+    def schedule(self, name, cron=YEARLY, timezone="UTC", text=CONFIG):
         """Add a schedule with a config of its own, in this process."""
         config = self.folder / f"{name}.toml"
-        config.write_text('backend = "local"\nwords.wanted = ["yes"]\ndata.synthetic_clips = 60\n')
+        config.write_text(text)
         work = Work(config.name, str(self.folder), name, digest(config))
         with Schedules() as schedules:
             schedules.add(name, work, checked(cron, timezone), replace=True)
@@ -66,9 +76,12 @@ class Office(Desk):
         return moment.isoformat()
 
     def start_scheduler(self, max_parallel=2, script=SMALL):
-        """A scheduler that is at work."""
+        """A scheduler that is at work, with a script for retrainings."""
+        return self.start_command(sys.executable, "-c", SCHEDULER, str(script), str(max_parallel))
+
+    def start_command(self, *command):
+        """A scheduler that is at work, started by a command of one's own."""
         out = self.folder / f"scheduler-{len(self._started)}"
-        command = [sys.executable, "-c", SCHEDULER, str(script), str(max_parallel)]
         with out.open("wb") as file:
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=file, stderr=file

@@ -296,6 +296,7 @@ def test_a_full_disk_is_told_and_outlived(office):
             ballast.unlink()
         office.until_told("kept", "words", times=len(office.told("kept", "words")) + 2)
         assert office.end(scheduler) == 0
+        assert len(office.told("trouble")) < 10  # not twice a second
         assert len(set(office.events("begin"))) == len(office.events("begin"))
     finally:
         subprocess.run(["umount", str(home)], check=True)
