@@ -22,7 +22,7 @@ _OURS = {
     "optimizer": "adam",
     "label_smoothing": 0.1,
     "augmentation": "room",
-    "echo": 6,
+    "echo": 10,
 }
 _MASKS = {"time_mask": 6.0, "frequency_mask": 5.0}
 RECIPES = {
