@@ -12,7 +12,7 @@ from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, rental
 STRUCK = "struck"  # a file that says so
 LINES = 20  # that a training prints, one each LINE_SECONDS
 LINE_SECONDS = 0.06
-QUICK_LINES = 3  # where all is taken from the past
+QUICK = 3, 0.1  # lines and, around them, seconds, where all is taken from the past
 CHECKPOINT = "train/tiny_conv.ckpt-20"
 GOES_ON = "goes on from 20"
 
@@ -54,7 +54,7 @@ def arm(step: dict | None = None, fault: str = "", past: str = "", whole: bool =
     """Let `fault` happen at `step` of this launcher; `past` is the job that its machine repeats
     in place of a training. With `whole`, what is made here of its results is the past's, too."""
     if past:
-        _shorten(past, QUICK_LINES if whole else LINES)
+        _shorten(past, *(QUICK if whole else (LINES, 0.3)))
     if whole:
         _repeat(Path(past))
     if step:
@@ -75,7 +75,7 @@ def _repeat(past: Path) -> None:
         setattr(export_steps, name, lambda work: None)
 
 
-def _shorten(past: str, lines: int) -> None:
+def _shorten(past: str, lines: int, pause: float) -> None:
     """A machine trains for a moment, or goes on from its checkpoint, and has the past's results."""
     from launcher import control
 
@@ -88,9 +88,9 @@ def _shorten(past: str, lines: int) -> None:
         "cp past/labels.txt past/metrics.json past/test_features.npz train/"
     )
     steps = {
-        "set up": "echo ready; sleep 0.3",
+        "set up": f"echo ready; sleep {pause}",
         "train": train,
-        "freeze": "sleep 0.3; cp past/tiny_conv.pb results/",
+        "freeze": f"sleep {pause}; cp past/*.pb results/",
     }
 
     def make_plan(*arguments):
