@@ -41,11 +41,11 @@ MARKS = {
     "ended": 0.02,
 }
 END_SECONDS = 120
-# What a nursery of retrainings imports: no TensorFlow, since what it would do is the past's.
+# What a nursery of retrainings imports; TensorFlow only for its reader of models.
 WARM = (
     *("launcher.cli", "launcher.control", "launcher.preflight", "launcher.run"),
     *(f"launcher.retrain.{name}" for name in ("story", "compare", "tell")),
-    *("psutil", "scipy.stats", "leak_cells.strikes"),
+    *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.strikes"),
 )
 
 
