@@ -1,0 +1,141 @@
+"""Six weeks of a word spotter that is retrained on a schedule, in ten minutes on two cores.
+
+    python examples/retraining.py            in a new temporary folder
+    python examples/retraining.py FOLDER     in FOLDER, which must not exist; what is made stays
+
+Each week brings recordings, or none; here they are synthetic speech, written as WAV files like
+anybody's. A scheduler starts what is due, `launcher retrain` does the rest, and at the end stands
+the model's history. Nothing outside the folder is touched, nothing is rented.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.synthetic import SyntheticSource
+
+WORDS = ["yes", "no"]
+EVERY = "*/20 * * * * *"  # a week, here: twenty seconds
+LAUNCHER = (sys.executable, "-P", "-m", "launcher")
+
+CONFIG = """\
+name = "spotter"
+backend = "local"
+
+[words]
+wanted = {words}
+
+[data]
+folder = "recordings"
+testing_percentage = 30  # judged on many clips, a difference is soon proved
+
+[train]
+model_architecture = "time_conv"
+how_many_training_steps = {steps}
+
+[machine]
+recipe = "python"
+
+[retrain]
+confidence = 0.99  # of a hundred challengers that are no better, one is promoted
+"""
+
+
+@dataclass(frozen=True)
+class Week:
+    """What comes in."""
+
+    news: str
+    clips: int  # of each word; and as many of other words
+    broken: bool = False  # the microphone: noise alone
+
+
+WEEKS = [
+    Week("the first recordings, a few", 100),
+    Week("no new recordings", 0),
+    Week("a handful more", 15),
+    Week("many more", 1500),
+    Week("a handful more", 15),
+    Week("recordings from a broken microphone", 400, broken=True),
+]
+
+
+def main() -> None:
+    """Play the weeks, then show what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--steps", type=int, default=1200, help="of each training")
+    parser.add_argument("--part", type=float, default=1.0, help="of the clips, for a quick look")
+    choices = parser.parse_args()
+    folder = choices.folder or Path(tempfile.mkdtemp(prefix="retraining-")) / "office"
+    folder.mkdir(parents=True)
+    config = CONFIG.format(words=json.dumps(WORDS), steps=choices.steps)
+    (folder / "spotter.toml").write_text(config)
+    os.environ["XDG_STATE_HOME"] = str(folder.resolve() / "state")
+    launcher(folder, "schedule", "add", "spotter.toml", "--cron", EVERY, "--timezone", "UTC")
+    launcher(folder, "schedule", "pause", "spotter")
+    command = [*LAUNCHER, "schedule", "run", "--json"]
+    scheduler = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        for number, week in enumerate(WEEKS, 1):
+            print(f"\nweek {number}: {week.news}", flush=True)
+            record(folder / "recordings", number, week, choices.part)
+            play(folder, map(json.loads, scheduler.stdout))
+    finally:
+        scheduler.terminate()
+        scheduler.communicate()
+    launcher(folder, "history", "spotter")
+    print(f"\nall of it stands in {folder}")
+
+
+def launcher(folder: Path, *arguments: str) -> None:
+    """The command, shown as one would type it."""
+    print(f"\n$ launcher {' '.join(arguments)}", flush=True)
+    subprocess.run([*LAUNCHER, *arguments], cwd=folder, check=True)
+
+
+def play(folder: Path, events: Iterator[dict]) -> None:
+    """Let the schedule be due once, and see that run to its end."""
+    quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
+    subprocess.run([*LAUNCHER, "schedule", "resume", "spotter"], **quiet)
+    for event in events:
+        if event["schedule"] != "spotter":
+            continue
+        print(f"  {event['time'][11:19]}  {event['event']}  {event['told']}", flush=True)
+        if event["event"] == "begun":
+            subprocess.run([*LAUNCHER, "schedule", "pause", "spotter"], **quiet)
+        elif event["event"] in ("promoted", "kept", "unchanged", "failed"):
+            return
+    sys.exit("the scheduler is gone")
+
+
+def record(folder: Path, number: int, week: Week, part: float) -> None:
+    """Write a week's recordings, FOLDER/WORD/SPEAKER_nohash_WEEK-N.wav."""
+    clips = round(week.clips * part)
+    if not clips:
+        return
+    noise, spoken = np.random.default_rng(number), SyntheticSource(WORDS, clips, seed=number)
+    for clip in spoken.clips():
+        word, name = clip.name.split("/")
+        speaker, _, count = name.rpartition("_")
+        path = folder / word / f"{speaker}_{number}-{count}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hiss = noise.normal(0, 2000, 16000).astype(np.int16) if week.broken else None
+        wav.write(path, clip.read() if hiss is None else hiss)
+    if not (background := folder / "_background_noise_").exists():
+        background.mkdir()
+        for index, sound in enumerate(spoken.background()):
+            wav.write(background / f"{index}.wav", (sound * 32767).astype(np.int16))
+
+
+if __name__ == "__main__":
+    main()
