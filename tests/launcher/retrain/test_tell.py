@@ -9,14 +9,15 @@ import json
 import ssl
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
 
 from launcher.errors import ConfigError
-from launcher.retrain import tell
-from launcher.settings import Retrain
+from launcher.retrain import fingerprint, tell
+from launcher.settings import Config, Retrain, Words
 
 EVENT = {"event": "promoted", "model": "words", "delivery": "0b3e", "reasons": ["größer"]}
 KEY = "correct horse"
@@ -276,8 +277,18 @@ def test_a_late_command_is_ended_with_all_that_it_started(here, monkeypatch):
         "retrain.hook failed: it did not end within 1 s"
     ]
     child = int((here / "pid").read_text())
-    with contextlib.suppress(psutil.NoSuchProcess):  # gone, or waiting to be buried
-        psutil.Process(child).wait(20)
+    for _ in range(2000):
+        if _is_dead(child):
+            return
+        time.sleep(0.01)
+    pytest.fail("it goes on")
+
+
+def _is_dead(pid):
+    """Whether a process is no more, or only waits for whoever has to bury it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def test_webhook_and_command_do_not_hinder_each_other(serve, here):
@@ -287,3 +298,10 @@ def test_webhook_and_command_do_not_hinder_each_other(serve, here):
     failures = tell.tell(Retrain(webhook=server.address + PATH, hook=hook), EVENT)
     assert [failure.split(" was")[0] for failure in failures] == ["the webhook at 127.0.0.1"]
     assert json.loads((here / "got").read_bytes()) == EVENT
+
+
+def test_nothing_of_it_is_written_down():
+    """What a history remembers of a config holds neither address nor command nor variable."""
+    told = Retrain(webhook="https://example.org" + PATH, webhook_secret_env="KEY", hook="notify X7")
+    seen = fingerprint.take(Config(Words(("yes",)), name="words", retrain=told)).to_json()
+    assert not [part for part in (PATH, "KEY", "notify") if part in json.dumps(seen)]
