@@ -124,6 +124,8 @@ def _result(name: str, code: int | None) -> Result:
     """What the child wrote counts; its exit code where it wrote nothing."""
     try:
         told = json.loads(said(name).read_text(encoding="utf-8"))
+        if told.get("verdict") == "unchanged":  # its reasons are those of an earlier run
+            return Result("unchanged")
         sentence = told.get("error") or " ".join(told.get("reasons", ()))
         if verdict := told.get("verdict") or VERDICTS.get(told.get("exit_code"), "failed"):
             return Result(verdict, sentence)

@@ -97,7 +97,10 @@ def pause(name) -> None:
 @schedule.command()
 @NAME
 def resume(name) -> None:
-    """Let the paused schedule NAME be due again; what it missed meanwhile is not made up for."""
+    """Let the paused schedule NAME be due again.
+
+    What it missed meanwhile is not made up for.
+    """
     from launcher.schedule.store import Schedules
     from launcher.schedule.tell import clock
 
@@ -116,9 +119,9 @@ def resume(name) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each event.")
 def run(max_parallel, as_json) -> None:
-    """Start what is due, for as long as this runs; one line for each event.
+    """Start what is due, for as long as this runs.
 
-    Ctrl-C or SIGTERM: nothing new is begun, retrainings that go on give their machines back, and
+    One line for each event. Ctrl-C or SIGTERM: nothing new is begun, retrainings that go on give their machines back, and
     go on when the scheduler is started again.
     """
     from launcher.schedule import runner
@@ -134,9 +137,9 @@ def run(max_parallel, as_json) -> None:
 @click.option("--crontab", "how", flag_value="crontab", help="A line of your crontab for each.")
 @click.option("--print", "only_print", is_flag=True, help="Show it and touch nothing.")
 def install(names, how, only_print) -> None:
-    """Let systemd or cron start the schedules NAME, or all, instead of launcher schedule run.
+    """Let systemd or cron start the schedules NAME, or all.
 
-    Each calls launcher retrain, which does nothing where an earlier one still goes. A schedule
+    That is instead of launcher schedule run. Each calls launcher retrain, which does nothing where an earlier one still goes. A schedule
     that is changed or removed later has to be installed again, or undone as is said.
     """
     from launcher.errors import UsageError
@@ -147,6 +150,8 @@ def install(names, how, only_print) -> None:
         chosen = [schedules.find(name) for name in names] or schedules.all()
     if not chosen:
         raise UsageError("no schedules", "launcher schedule add makes one")
+    if paused := [found.name for found in chosen if found.due is None]:
+        raise UsageError(f"{paused[0]} is paused", f"launcher schedule resume {paused[0]}")
     installed = installer.install(chosen, how or "", only_print)
     shown = "\n".join(f"# {where}\n{text}" for where, text in installed.texts.items())
     click.echo(shown if only_print else installed.done)

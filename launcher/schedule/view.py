@@ -38,6 +38,9 @@ def one(schedule: Schedule, schedules: Schedules) -> dict:
     cron, work = schedule.cron, schedule.work
     times = islice(cron.times(datetime.now(UTC)), SHOWN) if schedule.due else ()
     last = _last(schedule, schedules)
+    if last:
+        scheduled = last.scheduled.astimezone(cron.zone).isoformat()
+        last = {"scheduled": scheduled, "verdict": last.verdict, "told": last.told}
     return {
         "name": schedule.name,
         "model": work.model,
@@ -48,14 +51,8 @@ def one(schedule: Schedule, schedules: Schedules) -> dict:
         "timezone": cron.timezone,
         "paused": schedule.due is None,
         "next": [time.astimezone(cron.zone).isoformat() for time in times],
-        "going": child.is_going(schedule.name),
-        "last": {
-            "scheduled": last.scheduled.astimezone(cron.zone).isoformat(),
-            "verdict": last.verdict,
-            "told": last.told,
-        }
-        if last
-        else None,
+        "now": _now(schedule, schedules),
+        "last": last,
     }
 
 
@@ -82,7 +79,7 @@ def detail(shown: dict) -> str:
         f"  config  {shown['config']} in {shown['folder']}",
         f"  next    {'paused' if shown['paused'] else times}",
     ]
-    lines += ["  now     going"] if shown["going"] else []
+    lines += [f"  now     {shown['now']}"] if shown["now"] else []
     if last := shown["last"]:
         told = f": {last['told']}" if last["told"] else ""
         lines.append(f"  last    {_clock(last['scheduled'], shown)}, {last['verdict']}{told}")
@@ -100,6 +97,14 @@ def _clock(time: str, shown: dict) -> str:
     from zoneinfo import ZoneInfo
 
     return clock(datetime.fromisoformat(time), ZoneInfo(shown["timezone"]))
+
+
+def _now(schedule: Schedule, schedules: Schedules) -> str:
+    """Whether a run goes on, or is to begin or to go on as soon as a scheduler can."""
+    if child.is_going(schedule.name):
+        return "going"
+    waits = any(run.schedule == schedule.name for run in schedules.record.open())
+    return "waiting" if waits else ""
 
 
 def _last(schedule: Schedule, schedules: Schedules) -> Run | None:

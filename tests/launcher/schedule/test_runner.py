@@ -230,6 +230,7 @@ def test_what_a_retraining_says_is_its_verdict(office):
     """A retraining's own words and its exit code tell what became of it."""
     answers = {
         "promoted": {"verdict": "promoted", "reasons": ["It is better.", "Really."]},
+        "unchanged": {"verdict": "unchanged", "reasons": ["Of a run before."]},
         "skipped": {"error": "another retraining goes on", "exit_code": 5},
         "failed": {"error": "no such key", "exit_code": 2},
         "interrupted": {"error": "interrupted", "exit_code": 130},
@@ -243,6 +244,7 @@ def test_what_a_retraining_says_is_its_verdict(office):
     office.end(scheduler)
     assert told == {
         "promoted": "It is better. Really.",
+        "unchanged": "",
         "skipped": "another retraining goes on",
         "failed": "no such key",
         "interrupted": "interrupted",

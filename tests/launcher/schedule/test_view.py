@@ -1,7 +1,9 @@
 """What `launcher schedule` shows."""
 
 import json
-from datetime import datetime
+import subprocess
+import sys
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import click
@@ -41,7 +43,7 @@ def test_list_for_scripts_has_iso_times(office):
     assert shown["scheduler"] is None
     (schedule,) = shown["schedules"]
     assert (schedule["cron"], schedule["timezone"]) == ("0 3 * * 1", "Europe/Berlin")
-    assert (schedule["paused"], schedule["going"], schedule["last"]) == (False, False, None)
+    assert (schedule["paused"], schedule["now"], schedule["last"]) == (False, "", None)
     times = [datetime.fromisoformat(time) for time in schedule["next"]]
     assert [f"{time:%a %H:%M}" for time in times] == ["Mon 03:00"] * 3
     zone = ZoneInfo("Europe/Berlin")
@@ -59,6 +61,9 @@ def test_the_last_verdict_is_the_newest_of_scheduler_and_history(office, monkeyp
     assert view.everything()["scheduler"] == scheduler.pid
     assert shown["last"]["verdict"] == "kept"
     office.end(scheduler)
+    with Schedules() as schedules:
+        schedules.record.due("words", datetime(2026, 11, 23, tzinfo=UTC))
+    assert view.everything()["schedules"][0]["now"] == "waiting"
     with History.take("words") as history:
         history.append("begun", run=1, scheduled="2026-11-23T03:00:00+00:00")
         history.append("ended", run=1, verdict="promoted", reasons=["It is better."])
@@ -111,6 +116,29 @@ def test_a_model_added_twice_says_so(office, call):
     assert "--replace" in refused.value.hint
     assert "'0 4 * * *' Europe/Berlin: At 04:00 every day" in call(*again, "--replace")
     assert call("list").count("words.toml") == 1
+
+
+def test_only_what_is_due_is_installed(office, call):
+    """Nothing is installed where nothing is scheduled, nor a schedule that is paused."""
+    with pytest.raises(UsageError, match="no schedules"):
+        call("install", "--systemd", "--print")
+    office.schedule("words")
+    assert "OnCalendar=*-01-01 00:00:00 UTC" in call("install", "--systemd", "--print")
+    call("pause", "words")
+    with pytest.raises(UsageError, match="words is paused"):
+        call("install", "--systemd", "--print")
+
+
+def test_a_scheduler_loads_nothing_that_only_trainings_need(office):
+    """Neither TensorFlow nor numpy is loaded to schedule, to look, or to start what is due."""
+    office.schedule("words")
+    code = (
+        "import sys; from launcher.cli import cli; import launcher.schedule.runner; "
+        "cli(['schedule', 'list'], standalone_mode=False); "
+        "print({'tensorflow', 'numpy', 'scipy', 'rich', 'google', 'fabric'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_a_schedule_from_begin_to_end(office, call):
