@@ -121,8 +121,8 @@ def resume(name) -> None:
 def run(max_parallel, as_json) -> None:
     """Start what is due, for as long as this runs.
 
-    One line for each event. Ctrl-C or SIGTERM: nothing new is begun, retrainings that go on give their machines back, and
-    go on when the scheduler is started again.
+    One line for each event. Ctrl-C or SIGTERM: nothing new is begun, retrainings that go on give
+    their machines back, and go on when the scheduler is started again.
     """
     from launcher.schedule import runner
     from launcher.schedule.tell import Teller
@@ -139,8 +139,9 @@ def run(max_parallel, as_json) -> None:
 def install(names, how, only_print) -> None:
     """Let systemd or cron start the schedules NAME, or all.
 
-    That is instead of launcher schedule run. Each calls launcher retrain, which does nothing where an earlier one still goes. A schedule
-    that is changed or removed later has to be installed again, or undone as is said.
+    That is instead of launcher schedule run. Each calls launcher retrain, which does nothing where
+    an earlier one still goes. A schedule that is changed or removed later has to be installed
+    again, or undone as is said.
     """
     from launcher.errors import UsageError
     from launcher.schedule import install as installer
