@@ -16,7 +16,7 @@ from typing import Self
 
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.job import Job
-from apscheduler.jobstores.base import JobLookupError
+from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.base import BaseScheduler
 from sqlalchemy import URL, Engine, NullPool, create_engine, select
@@ -149,24 +149,25 @@ class Schedules:
     def add(self, name: str, work: Work, cron: Cron, replace: bool) -> Schedule:
         """Keep a new schedule, with `replace` in the place of one of the same name. Raises
         UsageError where there is one."""
-        old = next((found for found in self.all() if found.name == name), None)
-        if old and not replace:
+        try:
+            with translated(self.path):
+                self.scheduler.add_job(
+                    Work,
+                    cron,
+                    id=name,
+                    name=name,
+                    kwargs=asdict(work),
+                    coalesce=True,
+                    misfire_grace_time=None,
+                    replace_existing=replace,
+                )
+        except ConflictingIdError:
+            old = self.find(name)
             raise UsageError(
                 f"{name} is scheduled already: {old.work.config} in {old.work.folder}, "
                 f"'{old.cron.expression}' {old.cron.timezone}",
                 "--replace puts this in its place; --name NAME keeps both",
-            )
-        with translated(self.path):
-            self.scheduler.add_job(
-                Work,
-                cron,
-                id=name,
-                name=name,
-                kwargs=asdict(work),
-                coalesce=True,
-                misfire_grace_time=None,
-                replace_existing=replace,
-            )
+            ) from None
         return self.find(name)
 
     def remove(self, name: str) -> None:

@@ -168,6 +168,23 @@ def test_a_killed_scheduler_leaves_its_runs_which_the_next_one_counts(office):
     assert last("words").verdict == "kept"
 
 
+def test_asked_to_end_it_asks_what_an_earlier_one_began(office):
+    """A run that outlived its scheduler is asked to end by the next one, too, and not lost."""
+    config = office.schedule("words")
+    config.with_name("words.toml.seconds").write_text("100")
+    moment = office.let_be_due("words")
+    scheduler = office.start_scheduler()
+    office.until_told("begun")
+    office.wait(lambda: office.events("begin"), "a run")
+    office.end(scheduler, signal.SIGKILL)
+    scheduler = office.start_scheduler()
+    office.until_told("taken up")
+    assert office.end(scheduler) == 0
+    assert office.events("interrupted") == [moment]
+    assert not child.is_going("words")
+    assert open_runs() == 1
+
+
 def test_killed_with_its_runs_they_are_begun_again_with_the_same_time(office):
     """When scheduler and run die together, as in a power cut, the next scheduler begins the run
     again at once, with the same time."""
