@@ -67,7 +67,7 @@ def test_a_firmware_answers_as_it_was_proved(finished):
     ("gained", "lost", "promoted", "says"),
     [
         (30, 2, True, "it is proved better: 30 clips gained and 2 lost of 40"),
-        (2, 30, False, "it is proved worse on"),
+        (2, 30, False, "it is proved worse"),
         (3, 2, False, "it is not proved better: 3 clips gained and 2 lost of 40"),
     ],
     ids=["better", "worse", "equal"],

@@ -1,0 +1,44 @@
+"""A challenger that the chip has no room for."""
+
+import shutil
+
+import numpy as np
+from desk import QUICKSTART
+from leak_cells.strikes import arm
+
+from launcher import control
+from launcher.console import Silent
+from launcher.retrain import story
+
+
+def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkeypatch):
+    """Its job fails with the bytes that are too many and the exit code of such firmware; there is
+    no version of it, no clip is pinned, and no machine is left."""
+    past = here / "past"
+    shutil.copytree(finished[0], past)
+    (graph,) = past.glob("*.pb")
+    graph.write_bytes(large_graph())
+    monkeypatch.setattr(control, "make_plan", control.make_plan)  # so that it is put back
+    arm(past=str(past))
+    done = story.retrain(QUICKSTART, screen=Silent())
+    assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
+    assert "bytes" in done["error"] and done["comparison"] == {}
+    assert sorted(path.name for path in (here / "models" / "quickstart").iterdir()) == [
+        *("clips", "history.jsonl")
+    ]
+    assert list((here / "state-home").glob("*/machines/*")) == []
+
+
+def large_graph():
+    """A frozen graph of two dense layers whose weights alone take 78,400 bytes of flash."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(1)
+    graph = tf.Graph()
+    with graph.as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [None, 1960], name="fingerprint_input")
+        x = tf.reshape(tf.reshape(x, [-1, 1960]), [-1, 1960])
+        for shape in ((1960, 40), (40, 4)):
+            x = tf.matmul(x, tf.constant(rng.normal(0, 0.01, shape), tf.float32))
+        tf.nn.softmax(x, name="labels_softmax")
+    return graph.as_graph_def().SerializeToString()
