@@ -66,13 +66,14 @@ def verdict(model: Path, version: str) -> dict:
     """Why a version was promoted. Raises UsageError where it does not exist, is damaged or a newer
     launcher's."""
     path = model / version / VERDICT
+    if version not in known(model):
+        raise UsageError(
+            f"{model.name} has no version {version}",
+            f"versions: {', '.join(known(model)) or 'none'}",
+        )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         made_by = found["format"]
-    except FileNotFoundError:
-        raise UsageError(
-            f"{model.name} has no version {version}", f"versions: {', '.join(known(model))}"
-        ) from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{path}: damaged, it says not why {version} was promoted") from None
     if made_by > FORMAT:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,6 +163,41 @@ def test_what_failed_after_its_training_is_not_trained_again(sit):
     code, done = retrain(run, NEWER)
     assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
     assert (Path(done["job"]) / "training.log").read_text().count("== train ==") == 1
+
+
+def test_an_interrupted_run_is_taken_up(sit, office):
+    """SIGTERM amid the training gives the machine back with exit code 130; the next call goes on
+    with the same run and the same job."""
+    run = sit("good")
+    desk = Desk(Path.cwd())
+    strike = {"past": str(office.challengers.bad)}  # which trains for a second
+    arguments = ("retrain", str(QUICKSTART), NEWER)
+    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
+    desk.wait_for("quickstart-r2", "train")
+    launched.signal(signal.SIGTERM)
+    assert launched.wait() and launched.code == 130
+    assert (desk.machines(), desk.processes()) == ([], [])
+    assert "stopped; the next launcher retrain goes on with it" in run("history", "quickstart")[1]
+    code, done = retrain(run, NEWER, past="bad")
+    assert (code, done["run"], done["verdict"], done["job"]) == (0, 2, "kept", "runs/quickstart-r2")
+
+
+def test_a_verdict_that_nobody_was_told_is_told_by_the_next_call(sit, here):
+    """A launcher that was killed before it could tell its verdict leaves that to the next one,
+    which tells it under the same number, once."""
+    run = sit("good")
+    history = MODEL / "history.jsonl"
+    *lines, told = history.read_text().splitlines(keepends=True)
+    history.write_text("".join(lines))
+    assert json.loads(told)["event"] == "told"
+    hook = here / "hook"
+    hook.write_text("#!/bin/sh\ncat >>told\n")
+    hook.chmod(0o755)
+    for _ in range(2):
+        assert retrain(run, f"--set=retrain.hook={hook}")[1]["verdict"] == "unchanged"
+    event = json.loads(Path("told").read_text())
+    assert (event["event"], event["run"]) == ("promoted", 1)
+    assert event["delivery"] == json.loads(lines[-1])["delivery"]
 
 
 def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):

@@ -130,12 +130,29 @@ def test_rolling_back_goes_to_the_champion_before(two):
     assert rollback("words", "v2")["to"] == "v2"
 
 
-def test_rolling_back_to_what_is_not_there_names_what_is(two):
-    """An unknown version is refused with those that exist, and nothing changes."""
-    with pytest.raises(UsageError, match="words has no version v9") as refusal:
-        rollback("words", "v9")
+@pytest.mark.parametrize("version", ["v9", "../words/v1", "current", "v01"])
+def test_rolling_back_to_what_is_not_there_names_what_is(two, version):
+    """What is no version is refused with those that are, and nothing changes."""
+    with pytest.raises(UsageError, match=f"words has no version {version}") as refusal:
+        rollback("words", version)
     assert refusal.value.hint == "versions: v1, v2"
     assert versions.current(MODEL) == "v2"
+
+
+@pytest.mark.parametrize(("placed", "verdict"), [(False, "kept"), (True, "promoted")])
+def test_a_roll_back_ends_the_run_that_was_killed_amid_its_promotion(two, job, placed, verdict):
+    """A challenger that had not taken its place by then never will; one that had is promoted, and
+    its version is what is gone back from."""
+    with History.take("words") as past:
+        past.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
+        past.append("decided", run=3, champion="v2", version="v3", comparison={"reasons": ["so"]})
+        versions.publish(MODEL, "v3", job("words-r3"), FIRST | {"champion": "v2"})
+        if placed:
+            versions.point(MODEL, "v3")
+    assert rollback("words")["to"] == ("v2" if placed else "v1")
+    with History.take("words") as past:
+        assert past.unfinished is None
+        assert past.runs[-1].verdict == verdict
 
 
 def test_a_version_that_was_tampered_with_is_not_gone_back_to(two):
