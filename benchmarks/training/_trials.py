@@ -47,6 +47,8 @@ def recordings(folder: Path):
 
 def trained(data, *more: str):
     """The trainer once it has trained on the data's training split, to its last step."""
+    import tensorflow as tf
+
     from vm_startup.speech_commands import flags as command_line
     from vm_startup.speech_commands import runtime, train
 
@@ -55,6 +57,8 @@ def trained(data, *more: str):
         flags = command_line.training([*FLAGS, *folders, *more])
         command_line.check_training(flags)
         runtime.speak(flags.verbosity)
+        runtime.be_repeatable()
+        tf.get_logger().setLevel("ERROR")  # each model is a graph of its own, as it should be
         trainer = train.Trainer(flags, command_line.audio_settings(flags), data)
         trainer.train(Path(place))
     return trainer
