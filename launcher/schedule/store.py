@@ -125,6 +125,7 @@ class Schedules:
                 executors={"default": executor} if executor else {},
             )
             self.scheduler.start(paused=True)
+            self.scheduler.get_jobs()  # a row that cannot be read is damage, too
 
     def __enter__(self) -> Self:
         return self
