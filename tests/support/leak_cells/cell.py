@@ -21,7 +21,7 @@ from leak_cells.strikes import GOES_ON, LINES, STRUCK
 
 CONFIG = "words.toml"
 TRAIN = ("train", CONFIG, "--backend=gce", *SMALL)
-RESULTS = ("tiny_conv.pb", "labels.txt", "metrics.json", "test_features.npz")
+RESULTS = ("time_conv.pb", "labels.txt", "metrics.json", "test_features.npz")
 UNHEARD_SECONDS = 1.0  # that a request is under way when its sender is struck
 # What becomes of an answer that is lost: no answer, a proxy's page, no body, half a body.
 JSON = "application/json"
