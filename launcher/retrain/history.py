@@ -1,7 +1,7 @@
 """A model's history: its append-only record, its lock, and the retrainings that it tells of."""
 
+import hashlib
 import os
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -38,6 +38,7 @@ class Run:
     cost_usd: float = 0.0
     delivery: str = ""  # a UUID, under which its end is told
     told: bool = False
+    untold: tuple[str, ...] = ()  # who could not be told, a sentence each
 
 
 class History(records.Records):
@@ -117,7 +118,7 @@ def fold(found: list[dict], path: Path = Path(FILE)) -> list[Run]:
 
 def _note(runs: dict[int, Run], record: dict) -> None:
     facts = {key: value for key, value in record.items() if key in Run.__dataclass_fields__}
-    for name in ("changes", "reasons"):
+    for name in ("changes", "reasons", "untold"):
         facts |= {name: tuple(facts[name])} if name in facts else {}
     if record["event"] == "begun":
         runs[facts["run"]] = Run(began=record["time"], **facts)
@@ -140,8 +141,9 @@ def keep_damaged(folder: Path) -> None:
         found = records.read(path)
         fold(found, path)
     except UsageError as error:
-        copy = path.with_name(f"{FILE}.damaged")
-        shutil.copyfile(path, copy)
+        damaged = path.read_bytes()  # each state of it has a copy of its own
+        copy = path.with_name(f"{FILE}.damaged-{hashlib.sha256(damaged).hexdigest()[:8]}")
+        copy.write_bytes(damaged)
         hint = f"mend or remove that line; {copy} is a copy, and nothing else was changed"
         raise UsageError(str(error), hint) from None
     newest = max((record.get("format", 0) for record in found), default=0)

@@ -66,9 +66,13 @@ def test_a_damaged_line_is_named_and_kept(past, line, number):
     for touch in (History.take, history.read):
         with pytest.raises(UsageError, match=f"history.jsonl, line {number}: damaged") as refusal:
             touch("words")
-        assert "history.jsonl.damaged" in refusal.value.hint
+        assert "history.jsonl.damaged-" in refusal.value.hint
     assert FILE.read_bytes() == whole
-    assert FILE.with_name("history.jsonl.damaged").read_bytes() == whole
+    FILE.write_text("mended worse\n")
+    with pytest.raises(UsageError, match="line 1: damaged"):
+        history.read("words")
+    copies = [path.read_bytes() for path in FILE.parent.glob("history.jsonl.damaged-*")]
+    assert sorted(copies) == sorted([whole, b"mended worse\n"])
 
 
 def test_half_a_record_is_no_damage(past):
