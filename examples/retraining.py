@@ -24,6 +24,7 @@ from vm_startup.speech_commands import wav
 from vm_startup.speech_commands.synthetic import SyntheticSource
 
 WORDS = ["yes", "no"]
+TESTED = 30  # percent of the speakers: judged on many clips, a difference is soon proved
 EVERY = "*/20 * * * * *"  # a week, here: twenty seconds
 LAUNCHER = (sys.executable, "-P", "-m", "launcher")
 
@@ -36,7 +37,7 @@ wanted = {words}
 
 [data]
 folder = "recordings"
-testing_percentage = 30  # judged on many clips, a difference is soon proved
+testing_percentage = {tested}
 
 [train]
 model_architecture = "time_conv"
@@ -60,11 +61,11 @@ class Week:
 
 
 WEEKS = [
-    Week("the first recordings, a few", 100),
+    Week("the first recordings, a few", 30),
     Week("no new recordings", 0),
-    Week("a handful more", 15),
+    Week("a handful more", 5),
     Week("many more", 1500),
-    Week("a handful more", 15),
+    Week("a handful more", 5),
     Week("recordings from a broken microphone", 400, broken=True),
 ]
 
@@ -78,7 +79,7 @@ def main() -> None:
     choices = parser.parse_args()
     folder = choices.folder or Path(tempfile.mkdtemp(prefix="retraining-")) / "office"
     folder.mkdir(parents=True)
-    config = CONFIG.format(words=json.dumps(WORDS), steps=choices.steps)
+    config = CONFIG.format(words=json.dumps(WORDS), tested=TESTED, steps=choices.steps)
     (folder / "spotter.toml").write_text(config)
     os.environ["XDG_STATE_HOME"] = str(folder.resolve() / "state")
     launcher(folder, "schedule", "add", "spotter.toml", "--cron", EVERY, "--timezone", "UTC")
@@ -123,7 +124,8 @@ def record(folder: Path, number: int, week: Week, part: float) -> None:
     clips = round(week.clips * part)
     if not clips:
         return
-    noise, spoken = np.random.default_rng(number), SyntheticSource(WORDS, clips, seed=number)
+    noise = np.random.default_rng(number)
+    spoken = SyntheticSource(WORDS, clips, seed=number, testing_percentage=TESTED)
     for clip in spoken.clips():
         word, name = clip.name.split("/")
         speaker, _, count = name.rpartition("_")

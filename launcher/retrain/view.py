@@ -60,7 +60,8 @@ def _run(run: dict, going: bool) -> list[str]:
 
 
 def _why(run: dict) -> list[str]:
-    return [f"         why: {run['reasons'][0]}"] if run["reasons"] else []
+    why = [f"         why: {run['reasons'][0]}"] if run["reasons"] else []
+    return why + [f"         but: {failure}" for failure in run["untold"]]
 
 
 def _rolled(back: dict) -> str:

@@ -103,9 +103,11 @@ class Retraining:
         again, under the same `delivery`."""
         from launcher.retrain import tell
 
-        for failure in tell.tell(self.config.retrain, {"event": self.run.verdict, **self.record}):
+        event = {"event": self.run.verdict, **self.record}
+        untold = tell.tell(self.config.retrain, event)
+        for failure in untold:
             self.screen.say(failure)
-        self.note("told", told=True)
+        self.note("told", told=True, untold=untold)
 
 
 def record(model: Path, run: Run) -> dict:

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from launcher.errors import ConfigError
-from launcher.retrain import fingerprint, tell
+from launcher.retrain import fingerprint, tell, view
+from launcher.retrain.history import History
 from launcher.settings import Config, Retrain, Words
 
 EVENT = {"event": "promoted", "model": "words", "delivery": "0b3e", "reasons": ["größer"]}
@@ -305,3 +306,15 @@ def test_nothing_of_it_is_written_down():
     told = Retrain(webhook="https://example.org" + PATH, webhook_secret_env="KEY", hook="notify X7")
     seen = fingerprint.take(Config(Words(("yes",)), name="words", retrain=told)).to_json()
     assert not [part for part in (PATH, "KEY", "notify") if part in json.dumps(seen)]
+
+
+def test_who_was_not_told_stands_in_the_history(here):
+    """A run that a script started has no screen: its history says who could not be told."""
+    missed = "retrain.hook failed: it ended with exit code 3"
+    with History.take("words") as past:
+        past.append("begun", run=1, changes=["the first run"])
+        past.append("ended", run=1, verdict="failed", reasons=["no room"])
+        past.append("told", run=1, told=True, untold=[missed])
+    shown = view.shown("words")
+    assert shown["runs"][0]["untold"] == (missed,)
+    assert f"but: {missed}" in view.text(shown)
