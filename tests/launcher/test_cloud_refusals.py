@@ -183,7 +183,7 @@ def results(command):
     return arrange
 
 
-LINK = "rm results/tiny_conv.pb; ln -s /etc/passwd results/tiny_conv.pb"
+LINK = "rm results/time_conv.pb; ln -s /etc/passwd results/time_conv.pb"
 
 # The same for what shows only once a machine was asked for, and how many were.
 WITH_A_JOB = {
@@ -212,9 +212,9 @@ WITH_A_JOB = {
     ),
     "a proxy that fails": (proxy_that_fails, 1, "no tunnel", "does this work? bash", 2),
     "no such proxy": (proxy_that_is_not_there, 2, "/nowhere/tunnel is not there", "", 1),
-    "a link for a result": (results(LINK), 1, "tiny_conv.pb cannot be pulled", "", 1),
+    "a link for a result": (results(LINK), 1, "time_conv.pb cannot be pulled", "", 1),
     "a result too large": (
-        results("truncate -s 17M results/tiny_conv.pb"),
+        results("truncate -s 17M results/time_conv.pb"),
         1,
         "no plain file of at most 16,777,216 bytes",
         "",
@@ -238,7 +238,7 @@ def test_what_shows_later_leaves_no_machine(gce, desk, launcher, trained, case):
     assert err.splitlines()[-1] == "Nothing is still being paid for."
     assert len(gce.asked("instances.insert")) == machines
     assert list(trained.glob("ssh_key*")) == []
-    assert not (trained / "tiny_conv.pb").exists()
+    assert not (trained / "time_conv.pb").exists()
     assert desk.job("words-1").outcome == "failed"
 
 
