@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import evaluate, steps, tflite
+from . import reference, steps, tflite
 from .emulate import Chip
 from .errors import Mismatch
 
@@ -16,7 +16,7 @@ def of(folder: Path, features: np.ndarray, progress: steps.Progress = steps.noth
     Raises Mismatch where the firmware faults, or does not answer all of them.
     """
     model, names = tflite.load(steps.read_model(folder)), steps.read_labels(folder)
-    codes = _codes(np.asarray(features, np.float32), model.input)
+    codes = reference.on_grid(np.asarray(features, np.float32), model.input)
     # Without the size of a clip no instructions are counted, which would take longer than all else.
     chip = Chip((folder / "firmware" / "bluepill.bin").read_bytes(), codes.tobytes())
     chip.run(lambda sent: progress("Emulating", sent // codes.shape[1], len(codes)))
@@ -24,10 +24,3 @@ def of(folder: Path, features: np.ndarray, progress: steps.Progress = steps.noth
     if scores.size != len(codes) * len(names):
         raise Mismatch(f"The firmware gave {scores.size} scores to {len(codes)} clips.")
     return np.array(names)[scores.reshape(len(codes), -1).argmax(axis=1)]
-
-
-def _codes(features: np.ndarray, tensor: tflite.Tensor) -> np.ndarray:
-    """Features as the model's integers; the parsed zero points are those of signed ones."""
-    kind, shift = (np.uint8, 128) if tensor.unsigned else (np.int8, 0)
-    grid = float(tensor.scale[0]), tensor.zero_point + shift
-    return evaluate.quantise(features, {"dtype": kind, "quantization": grid})

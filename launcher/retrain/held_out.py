@@ -40,9 +40,11 @@ def check(path: Path, config: Config) -> None:
     """Raise ConfigError where versions made with `config` cannot be compared on what is pinned in
     the file `path`, if there is any; UsageError where it is damaged or a newer launcher's. Before
     anything is trained."""
-    if not path.exists():
-        return
-    pinned, model = _load(path), path.parent.name
+    if path.exists():
+        _check(_load(path), config, path.parent.name)
+
+
+def _check(pinned: HeldOut, config: Config, model: str) -> None:
     wanted = tuple(sorted(config.words.wanted))
     if wanted != pinned.wanted:
         raise ConfigError(
@@ -71,8 +73,8 @@ def pin(path: Path, job: Path, config: Config) -> HeldOut:
         _check_words(fresh, path)
         _save(path, fresh)
         return fresh
-    check(path, config)
     pinned = _load(path)
+    _check(pinned, config, path.parent.name)
     if pinned.features.shape[1] != fresh.features.shape[1]:
         sizes = pinned.features.shape[1], fresh.features.shape[1]
         raise ConfigError(
