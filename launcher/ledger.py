@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
+from firmware_export import files
 from launcher import records
 from launcher.errors import UsageError
 
@@ -41,7 +42,7 @@ class Ledger(records.Records):
                 raise FileExistsError(errno.EEXIST, error.strerror, str(folder)) from None
             raise
         ledger.folder = folder
-        records.sync_folder(folder.parent)
+        files.sync_folder(folder.parent)
         return ledger
 
     @classmethod

@@ -97,15 +97,6 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def sync_folder(folder: Path) -> None:
-    """Make what appeared in `folder` outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _parse(path: Path) -> Iterator[dict]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
