@@ -108,8 +108,9 @@ def _noted(count: int) -> list[tuple[float, float]]:
 
 
 def _add(name: str, cron: str) -> None:
+    from launcher.config import digest
     from launcher.schedule.cron import checked
-    from launcher.schedule.store import Schedules, Work, digest
+    from launcher.schedule.store import Schedules, Work
 
     work = Work("words.toml", str(Path.cwd()), name, digest(Path("words.toml")))
     with Schedules() as schedules:

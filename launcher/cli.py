@@ -192,9 +192,10 @@ cli.add_command(schedule)
     metavar="ISO",
     help="The time this run was planned for; a second call for the same time trains nothing.",
 )
+@click.option("--expect", default="", metavar="SHA256", help="Fail where CONFIG is another file.")
 @JSON
 @click.pass_context
-def retrain(ctx, config, backend, overrides, force, scheduled, as_json) -> None:
+def retrain(ctx, config, backend, overrides, force, scheduled, expect, as_json) -> None:
     """Train CONFIG's model anew if anything changed, and use the result only if it is better.
 
     Versions stand in models/NAME/, the one in use is models/NAME/current. Safe to be called from
@@ -206,9 +207,8 @@ def retrain(ctx, config, backend, overrides, force, scheduled, as_json) -> None:
 
     if backend:
         overrides = (*overrides, f"backend={backend}")
-    done = story.retrain(
-        config, overrides, force=force, scheduled=scheduled, screen=screen(quiet=as_json)
-    )
+    choices = {"force": force, "scheduled": scheduled, "expect": expect}
+    done = story.retrain(config, overrides, **choices, screen=screen(quiet=as_json))
     if done["error"]:
         click.echo(_told(done["error"], done["hint"]), err=True)
     click.echo(_json(done) if as_json else view.summary(done))

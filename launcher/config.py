@@ -1,6 +1,7 @@
 """TOML to frozen, validated settings."""
 
 import difflib
+import hashlib
 import re
 import tomllib
 import types
@@ -33,6 +34,11 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     config = _build(Config, table, str(path), "")
     consistency.check(config, path)
     return config
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a config's bytes, by which a later change is noticed. Raises OSError."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _near_files(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher import config as configs
 from launcher.console import Screen
-from launcher.errors import Interrupted, LauncherError, NotNow, OverBudget, describe
+from launcher.errors import ConfigError, Interrupted, LauncherError, NotNow, OverBudget, describe
 from launcher.export_steps import translated
 from launcher.retrain import fingerprint, tell
 from launcher.retrain.history import History
@@ -18,10 +18,12 @@ def retrain(
     *,
     force: bool = False,
     scheduled: datetime | None = None,
+    expect: str = "",
     screen: Screen,
 ) -> dict:
     """From a config to a verdict: the run's record, with `verdict` and `exit_code`.
 
+    A config whose bytes have another SHA-256 than `expect` fails, and is told of like any failure.
     What the history says is done is not done again, so the same call begins a run and takes up one
     that was killed. Raises NotNow while another launcher retrains this model, UsageError where
     config, history or champion cannot be used, Interrupted; a run that had begun is then taken up
@@ -33,11 +35,12 @@ def retrain(
     with History.take(config.name) as past, translated():
         work = Retraining(config, seen, past, screen)
         work.catch_up()
-        if answer := work.answered(utc(scheduled)) or work.unchanged(force):
+        edited = expect not in ("", configs.digest(path))
+        if answer := work.answered(utc(scheduled)) or work.unchanged(force or edited):
             return answer
         work.begin(utc(scheduled))
         try:
-            work.end(_conclude(work))
+            work.end(_conclude(work, path if edited else None))
         except (Interrupted, NotNow):
             raise
         except OverBudget as error:
@@ -54,10 +57,13 @@ def retrain(
         return work.record
 
 
-def _conclude(work: Retraining) -> str:
-    """Train, compare, promote: the verdict."""
+def _conclude(work: Retraining, edited: Path | None) -> str:
+    """Train, compare, promote: the verdict. Raises ConfigError for a config that was `edited`."""
     from launcher.retrain import steps
 
+    if edited:
+        accept = "launcher schedule add --replace accepts what it says now"
+        raise ConfigError(f"{edited} was edited since it was scheduled", accept)
     with translated():
         steps.check(work)
         job = steps.train(work)

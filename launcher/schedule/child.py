@@ -66,7 +66,7 @@ def begin(
 ) -> Child | None:
     """Start the retraining of schedule `name`; None while an earlier one of it goes on.
 
-    `launcher` is the command that `retrain CONFIG --scheduled TIME --json` is put behind. `note` is
+    `launcher` is the command behind which `retrain CONFIG …` is put. `note` is
     called before the process begins, when an earlier one's words can no longer be taken for its
     own. Raises OSError.
     """
@@ -77,7 +77,7 @@ def begin(
         with said(name).open("wb") as out, log(name).open("wb") as err:
             note()
             process = subprocess.Popen(
-                [*launcher, "retrain", work.config, "--scheduled", scheduled.isoformat(), "--json"],
+                [*launcher, "retrain", work.config, *_options(work, scheduled)],
                 cwd=work.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -118,6 +118,10 @@ def folder() -> Path:
 
 def _lock(name: str) -> Path:
     return folder() / f"{name}.lock"
+
+
+def _options(work: Work, scheduled: datetime) -> tuple[str, ...]:
+    return "--scheduled", scheduled.isoformat(), "--expect", work.digest, "--json"
 
 
 def _result(name: str, code: int | None) -> Result:

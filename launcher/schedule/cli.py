@@ -45,13 +45,13 @@ def add(config, cron, timezone, name, replace, as_json) -> None:
     from launcher.errors import UsageError
     from launcher.schedule import view
     from launcher.schedule.cron import checked, local_timezone
-    from launcher.schedule.store import Schedules, Work, digest
+    from launcher.schedule.store import Schedules, Work
 
     times = checked(cron, timezone or local_timezone())
     model = configs.load(config).name
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name or model):
         raise UsageError(f"--name {name}: use up to 40 of a-z, 0-9 and -, from a letter on")
-    work = Work(str(config), str(Path.cwd()), model, digest(config))
+    work = Work(str(config), str(Path.cwd()), model, configs.digest(config))
     with Schedules() as schedules:
         made = schedules.add(name or model, work, times, replace)
         shown = view.one(made, schedules)

@@ -16,11 +16,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from launcher import state
 from launcher.errors import LauncherError, UsageError, describe
-from launcher.schedule import child, locks, store
+from launcher.schedule import child, locks
 from launcher.schedule.child import Child, Result
 from launcher.schedule.live import Announcer, LiveStore, Trouble
 from launcher.schedule.record import Run
-from launcher.schedule.store import Schedule, Schedules, Work
+from launcher.schedule.store import Schedule, Schedules
 from launcher.schedule.tell import Teller, clock
 
 POLL_SECONDS = 0.5  # after which another process's change is seen
@@ -144,9 +144,6 @@ class Runner:
                 self._end(run, Result("failed", str(error)))
 
     def _begin(self, run: Run, schedule: Schedule) -> None:
-        if wrong := _changed(schedule.work):
-            self._end(run, Result("failed", wrong))
-            return
         once_more = replace(run, tries=run.tries + 1)
         name, note = run.schedule, partial(self._note, once_more)
         try:
@@ -228,15 +225,3 @@ class Runner:
             raise args.exc_value
 
         self._inbox.put(fail)
-
-
-def _changed(work: Work) -> str:
-    """What happened to a config since it was added; "" if nothing."""
-    accept = "launcher schedule add --replace accepts what it says now"
-    path = Path(work.folder) / work.config
-    try:
-        if store.digest(path) == work.digest:
-            return ""
-    except OSError as error:
-        return f"{work.config} cannot be read any more: {describe(error)}"
-    return f"{work.config} was edited since it was added; {accept}"

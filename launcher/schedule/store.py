@@ -45,7 +45,7 @@ class Work:
     config: str  # as it was given
     folder: str  # that it was given in, where the retraining runs
     model: str
-    digest: str  # SHA-256 of the config's bytes, in hexadecimal
+    digest: str  # of the config, as launcher.config has it
 
 
 @dataclass(frozen=True)
@@ -208,11 +208,6 @@ def translated(file: Path) -> Iterator[None]:
         raise LauncherError(f"{file}: {error.orig}") from error
     except OSError as error:
         raise LauncherError(describe(error)) from error
-
-
-def digest(config: Path) -> str:
-    """The SHA-256 of a config's bytes, by which a later change is noticed."""
-    return hashlib.sha256(config.read_bytes()).hexdigest()
 
 
 def _schedule(job: Job) -> Schedule:

@@ -16,9 +16,10 @@ from pathlib import Path
 import psutil
 from desk import PATIENCE, Desk
 
+from launcher.config import digest
 from launcher.schedule import store
 from launcher.schedule.cron import checked
-from launcher.schedule.store import Schedules, Work, digest
+from launcher.schedule.store import Schedules, Work
 
 SMALL = Path(__file__).parent / "small_retraining.py"
 YEARLY = "0 0 1 1 *"  # not due while a test runs, unless the test says so

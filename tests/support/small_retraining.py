@@ -33,8 +33,8 @@ def interrupted(*_) -> None:
     sys.exit(130)
 
 
-command, config, option, scheduled, as_json = sys.argv[1:]
-assert (command, option, as_json) == ("retrain", "--scheduled", "--json")
+command, config, option, scheduled, expect, digest, as_json = sys.argv[1:]
+assert (command, option, expect, as_json) == ("retrain", "--scheduled", "--expect", "--json")
 signal.signal(signal.SIGTERM, interrupted)
 note("begin")
 if (left := int(asked("killed") or 0)) > 0:

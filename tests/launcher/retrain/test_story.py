@@ -16,6 +16,7 @@ from retrain_cells import KINDS, Challengers, Trial
 
 from launcher import job as jobs
 from launcher import ledger
+from launcher.config import digest
 from launcher.ledger import Ledger
 from launcher.retrain import versions
 from launcher.retrain.history import History
@@ -126,6 +127,16 @@ def test_a_scheduled_time_is_answered_once(sit):
     assert len(list(Path("runs").iterdir())) == 2
     code, _, err = run("retrain", str(QUICKSTART), "--scheduled=yesterday")
     assert code == 2 and "2026-11-02T03:00:00+01:00" in err
+
+
+def test_only_the_config_that_is_expected_is_used(sit):
+    """A config of another digest fails, though nothing else changed, and is not used."""
+    run = sit("good")
+    assert retrain(run, f"--expect={digest(QUICKSTART)}")[1]["verdict"] == "unchanged"
+    code, done = retrain(run, "--expect=0f0f")
+    assert (code, done["verdict"], done["job"]) == (2, "failed", "")
+    assert f"{QUICKSTART} was edited since it was scheduled" in done["error"]
+    assert retrain(run)[1]["verdict"] == "unchanged"
 
 
 def test_while_one_goes_another_is_skipped(sit):

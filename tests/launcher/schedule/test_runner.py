@@ -227,22 +227,6 @@ def test_a_run_that_dies_is_tried_three_times(office):
     assert last("thrice").told == told
 
 
-def test_a_config_that_changed_since_is_reported_not_used(office):
-    """A config that was edited or deleted since `add` fails its next run, which is not begun."""
-    edited, deleted = office.schedule("edited"), office.schedule("deleted")
-    edited.write_text(edited.read_text() + "# another word\n")
-    deleted.unlink()
-    office.let_be_due("edited", "deleted")
-    scheduler = office.start_scheduler()
-    told = office.until_told("failed", "edited")["told"]
-    assert "edited.toml was edited since it was added" in told and "--replace" in told
-    told = office.until_told("failed", "deleted")["told"]
-    assert "deleted.toml cannot be read any more" in told
-    office.end(scheduler)
-    assert office.events("begin") == []
-    assert last("edited").verdict == "failed"
-
-
 def test_what_a_retraining_says_is_its_verdict(office):
     """A retraining's own words and its exit code tell what became of it."""
     answers = {

@@ -1,0 +1,49 @@
+"""Schedules whose retrainings rent machines of a fake Compute Engine."""
+
+import sys
+from dataclasses import dataclass, field
+
+from fake_gce import FOR_EVER, FakeGce
+from office import CONFIG, Office
+
+RENTED = CONFIG.replace('"local"', '"gce"')
+# What a user's own shell would call, with the tests' Python.
+SCHEDULE_RUN = (sys.executable, "-P", "-m", "launcher", "schedule", "run", "--json")
+
+
+@dataclass
+class Met:
+    """What came of many models that were due at one moment."""
+
+    verdicts: dict[str, str] = field(default_factory=dict)
+    at_once: int = 0  # machines beside each other at most
+    rented: int = 0
+    left: int = 0  # machines and disks afterwards
+
+
+def all_due_at_once(office: Office, gce: FakeGce, models: int, max_parallel: int) -> Met:
+    """Let a scheduler retrain so many models that are due at one moment, to the last verdict."""
+    met, names = Met(), [f"words-{number}" for number in range(models)]
+
+    def count(_) -> None:
+        met.at_once = max(met.at_once, len(gce.instances))
+
+    gce.faults.add("instances.insert", "call_after", times=FOR_EVER, function=count)
+    for name in names:
+        office.schedule(name, text=RENTED)
+    office.let_be_due(*names)
+    scheduler = office.start_command(*SCHEDULE_RUN, "--max-parallel", str(max_parallel))
+    for name in names:
+        office.wait(lambda name=name: _verdict(office, name), name)
+        met.verdicts[name] = _verdict(office, name)
+    office.end(scheduler)
+    met.rented = len(gce.asked("instances.insert"))
+    met.left = len(gce.instances) + len(gce.disks)
+    return met
+
+
+def _verdict(office: Office, name: str) -> str:
+    for verdict in ("promoted", "kept", "failed", "skipped", "unchanged"):
+        if office.told(verdict, name):
+            return verdict
+    return ""
