@@ -76,7 +76,7 @@ class Retraining:
             scheduled=scheduled,
             champion=versions.current(self.model),
             fingerprint=self.seen.to_json(),
-            changes=changes or ["nothing: it was forced"],
+            changes=changes or ["nothing"],
         )
 
     def note(self, event: str, **facts: object) -> None:

@@ -41,7 +41,7 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
     _call("-", given="".join(f"{line}\n" for line in kept) + texts[WHERE])
     names = ", ".join(schedule.name for schedule in schedules)
     return (
-        f"crontab: {len(schedules)} lines are in place for {names}\n"
+        f"crontab: in place for {names}\n"
         f"to undo: crontab -e, and delete each line below {_mark('…')}"
     )
 

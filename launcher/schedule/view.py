@@ -90,7 +90,10 @@ def at_work(pid: int | None) -> str:
     """Whether anybody starts what is due, for people."""
     if pid is not None:
         return f"A scheduler is at work: process {pid}."
-    return "No scheduler is at work: launcher schedule run, or launcher schedule install."
+    return (
+        "No scheduler is at work: launcher schedule run is one, and launcher schedule install "
+        "leaves it to systemd or cron."
+    )
 
 
 def _clock(time: str, shown: dict) -> str:

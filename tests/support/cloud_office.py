@@ -9,6 +9,7 @@ from office import CONFIG, Office
 RENTED = CONFIG.replace('"local"', '"gce"')
 # What a user's own shell would call, with the tests' Python.
 SCHEDULE_RUN = (sys.executable, "-P", "-m", "launcher", "schedule", "run", "--json")
+VERDICTS = ("promoted", "kept", "failed", "skipped", "unchanged")
 
 
 @dataclass
@@ -33,17 +34,16 @@ def all_due_at_once(office: Office, gce: FakeGce, models: int, max_parallel: int
         office.schedule(name, text=RENTED)
     office.let_be_due(*names)
     scheduler = office.start_command(*SCHEDULE_RUN, "--max-parallel", str(max_parallel))
-    for name in names:
-        office.wait(lambda name=name: _verdict(office, name), name)
-        met.verdicts[name] = _verdict(office, name)
+    while len(met.verdicts) < models:
+        met.verdicts = office.wait(lambda: _more(office, met.verdicts), "another verdict")
     office.end(scheduler)
     met.rented = len(gce.asked("instances.insert"))
     met.left = len(gce.instances) + len(gce.disks)
     return met
 
 
-def _verdict(office: Office, name: str) -> str:
-    for verdict in ("promoted", "kept", "failed", "skipped", "unchanged"):
-        if office.told(verdict, name):
-            return verdict
-    return ""
+def _more(office: Office, known: dict[str, str]) -> dict[str, str]:
+    """Every schedule's verdict so far, {} while there are no more than were known."""
+    lines = [line for verdict in VERDICTS for line in office.told(verdict)]
+    found = {line["schedule"]: line["event"] for line in lines}
+    return found if len(found) > len(known) else {}

@@ -108,7 +108,7 @@ def test_a_better_model_takes_the_champions_place(sit):
     shown = run("history", "quickstart")[1]
     for part in (
         *("promoted v1", "promoted v2", "promoted v3", "rolled back from v2 to v1"),
-        *("new: the first run", "new: train.seed: 59185 → 7", "new: nothing: it was forced"),
+        *("new: the first run", "new: train.seed: 59185 → 7", "new: nothing"),
         *("why: it is proved better", "% of ", "0.00 USD", "quickstart: v3 is the champion"),
     ):
         assert part in shown
