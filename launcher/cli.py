@@ -4,7 +4,7 @@ import contextlib
 import json
 import signal
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -296,10 +296,10 @@ def _interrupt(*_) -> None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):  # the first year began earlier elsewhere
         moment = datetime.fromisoformat(text) if text else None
         if not moment or moment.tzinfo:
-            return moment
+            return moment and moment.astimezone(UTC)
     raise click.BadParameter(f"{text!r}: write it as 2026-11-02T03:00:00+01:00")
 
 

@@ -33,8 +33,9 @@ class Records:
         handle = os.open(folder / cls.FILE, os.O_RDWR | os.O_APPEND | flags, 0o644)
         try:
             lock(handle)
-            _cut_torn_tail(handle)
-            return cls(folder, handle)
+            found = cls(folder, handle)
+            _mend_tail(handle)
+            return found
         except BaseException:
             os.close(handle)
             raise
@@ -45,7 +46,7 @@ class Records:
         record = {"time": time.time(), "event": event, **facts}
         line = json.dumps(record).encode() + b"\n"
         if os.write(self._handle, line) < len(line):  # the disk filled up within the record
-            _cut_torn_tail(self._handle)
+            _cut_tail(self._handle)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / self.FILE))
         os.fsync(self._handle)
         self.records.append(record)
@@ -103,17 +104,36 @@ def _parse(path: Path) -> Iterator[dict]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for number, line in enumerate(lines, 1):
-        if line.endswith(b"\n"):  # a record cut off by a power loss was never acted on
-            try:
-                record = json.loads(line)
-                yield {"event": record["event"], "time": record["time"], **record}
-            except (ValueError, TypeError, KeyError):
-                raise UsageError(
-                    f"{path}, line {number}: damaged, it is no record of the launcher's"
-                ) from None
+        if record := _record(line):
+            yield record
+        elif line.endswith(b"\n") or not _is_torn(line, number):
+            raise UsageError(f"{path}, line {number}: damaged, it is no record of the launcher's")
 
 
-def _cut_torn_tail(handle: int) -> None:
-    size = os.fstat(handle).st_size
-    text = os.pread(handle, size, 0)
+def _record(line: bytes) -> dict | None:
+    """What a line says; None where no launcher wrote it, or not all of it."""
+    try:
+        record = json.loads(line)
+        return record if isinstance(record["event"], str) and record["time"] + 0.0 else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_torn(line: bytes, number: int) -> bool:
+    """Whether the end of a file is what a power loss leaves of a record, on which nobody acted:
+    its beginning, or zeros behind other records. A file of nothing else was lost as a whole."""
+    return line.startswith(b"{") or (number > 1 and not line.strip(b"\0"))
+
+
+def _mend_tail(handle: int) -> None:
+    """Cut what a power loss left of a record; end one that an editor left without its newline."""
+    tail = os.pread(handle, os.fstat(handle).st_size, 0).rpartition(b"\n")[2]
+    if tail and _record(tail):
+        os.write(handle, b"\n")
+    elif tail:
+        _cut_tail(handle)
+
+
+def _cut_tail(handle: int) -> None:
+    text = os.pread(handle, os.fstat(handle).st_size, 0)
     os.ftruncate(handle, text.rfind(b"\n") + 1)

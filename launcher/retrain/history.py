@@ -12,6 +12,7 @@ from launcher.errors import NotNow, UsageError
 MODELS = Path("models")
 FILE = "history.jsonl"
 FORMAT = 1  # of the records; a launcher reads its own and older ones
+BESIDE = ("current", "held_out.npz", "v[0-9]*")  # what only a model with a history has
 DONE = ("promoted", "kept")  # verdicts after which the same data need no other retraining
 
 
@@ -89,12 +90,14 @@ class History(records.Records):
 def read(name: str) -> list[dict]:
     """The records of the model `name`, without locking it. Raises UsageError where there are
     none, or they are damaged or a newer launcher's."""
-    keep_damaged(MODELS / name)
-    found = records.read(MODELS / name / FILE)
-    if not found:
-        known = ", ".join(sorted(path.parent.name for path in MODELS.glob(f"*/{FILE}"))) or "none"
-        raise UsageError(f"no model {name!r} here", f"models below {MODELS}/: {known}")
-    return found
+    known = sorted(path.name for path in MODELS.glob("*/"))
+    if name in known:
+        keep_damaged(MODELS / name)
+        if found := records.read(MODELS / name / FILE):
+            return found
+    raise UsageError(
+        f"no model {name!r} here", f"models below {MODELS}/: {', '.join(known) or 'none'}"
+    )
 
 
 def is_going(name: str) -> bool:
@@ -109,7 +112,8 @@ def fold(found: list[dict], path: Path = Path(FILE)) -> list[Run]:
     for number, record in enumerate(found, 1):
         try:
             _note(runs, record)
-        except (KeyError, TypeError):
+            int(record.get("format", 0))
+        except (KeyError, TypeError, ValueError):
             raise UsageError(
                 f"{path}, line {number}: damaged, it does not go with those before it"
             ) from None
@@ -134,8 +138,8 @@ def last_done(runs: list[Run]) -> Run | None:
 
 
 def keep_damaged(folder: Path) -> None:
-    """Raise UsageError for a record that cannot be trusted; a damaged one is copied first, so that
-    whoever mends it has the original."""
+    """Raise UsageError for a record that cannot be trusted, or was lost; a damaged one is copied
+    first, so that whoever mends it has the original."""
     path = folder / FILE
     try:
         found = records.read(path)
@@ -146,7 +150,13 @@ def keep_damaged(folder: Path) -> None:
         copy.write_bytes(damaged)
         hint = f"mend or remove that line; {copy} is a copy, and nothing else was changed"
         raise UsageError(str(error), hint) from None
-    newest = max((record.get("format", 0) for record in found), default=0)
+    left = [] if found else sorted(name.name for kind in BESIDE for name in folder.glob(kind))
+    if left:
+        raise UsageError(
+            f"{path} is empty or gone, though there is {', '.join(left)}",
+            f"put it back from a backup, or move {folder} away to begin anew",
+        )
+    newest = max((int(record.get("format", 0)) for record in found), default=0)
     if newest > FORMAT:
         raise newer(path, newest)
 

@@ -75,13 +75,13 @@ def worse_words(rule: Retrain, pairs: dict[str, Pairs]) -> list[str]:
 def _gates(rule: Retrain, pairs: dict[str, Pairs]) -> list[str]:
     refused = []
     for word, found in pairs.items():
-        if not word and found.right < rule.min_accuracy * found.clips:
+        if not word and found.right < _part(rule.min_accuracy, found.clips):
             refused.append(
                 f"it is right on {_share(found.right, found.clips)}, "
                 f"below retrain.min_accuracy = {rule.min_accuracy:g}"
             )
         missed = found.clips - found.right
-        if word and not word.startswith("_") and missed > rule.max_miss_rate * found.clips:
+        if word and not word.startswith("_") and missed > _part(rule.max_miss_rate, found.clips):
             refused.append(
                 f'it misses {_share(missed, found.clips)} of "{word}", '
                 f"above retrain.max_miss_rate = {rule.max_miss_rate:g}"
@@ -101,6 +101,11 @@ def _overall(rule: Retrain, pair: Pairs) -> tuple[bool, list[str]]:
     if low >= -rule.tolerance:
         return True, [f"it is at most {_percent(-low)} worse, which {allowed}: {counts}"]
     return False, [f"it may be {_percent(-low)} worse, more than {allowed}: {counts}"]
+
+
+def _part(share: float, clips: int) -> float:
+    # Rounded, because 0.55 * 100 is a little more than 55, and 0.29 * 100 a little less than 29.
+    return round(share * clips, 9)
 
 
 def _error(rule: Retrain) -> float:
@@ -130,6 +135,8 @@ def _least(gained: int, lost: int, clips: int, confidence: float) -> float:
 
     if lost == clips:
         return -1.0
+    if not z:  # without a doubt to allow for, it is the change that was seen
+        return (gained - lost) / clips
     # Just below the change that was seen: at it the variance may be 0, which is a second root.
     return float(brentq(beyond, -1.0, (gained - lost) / clips - 1e-9))
 

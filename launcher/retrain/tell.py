@@ -52,7 +52,7 @@ def check(settings: Retrain) -> None:
 def tell(settings: Retrain, event: dict) -> list[str]:
     """Tell `event` to whom the settings name: a sentence for each who could not be told. Never
     raises; `event["delivery"]` stays the same however often it is told."""
-    body = json.dumps(event, ensure_ascii=False).encode()
+    body = json.dumps(event).encode()  # escaped: a file's name need not be UTF-8
     failures = []
     if settings.webhook and (failure := _post(settings, body, event["delivery"])):
         failures.append(f"the webhook at {_host(settings.webhook)} was not told: {failure}")

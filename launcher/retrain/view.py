@@ -60,7 +60,9 @@ def _run(run: dict, going: bool) -> list[str]:
 
 
 def _why(run: dict) -> list[str]:
-    why = [f"         why: {run['reasons'][0]}"] if run["reasons"] else []
+    # Of a step that failed, the end of its log is told as well.
+    reason, *_ = (*run["reasons"], "")[0].splitlines() or [""]
+    why = [f"         why: {reason}"] if reason else []
     return why + [f"         but: {failure}" for failure in run["untold"]]
 
 

@@ -53,7 +53,9 @@ def test_a_living_process_keeps_others_out():
 
 @pytest.mark.parametrize(
     ("line", "number"),
-    [("rubbish\n", 3), ("{}\n", 3), ('{"time": 1, "event": "ended", "run": 9}\n', 3), ("[1]\n", 3)],
+    [("rubbish\n", 3), ("{}\n", 3), ('{"time": 1, "event": "ended", "run": 9}\n', 3), ("[1]\n", 3)]
+    + [('{"time": "soon", "event": "begun", "run": 2}\n', 3)]
+    + [('{"time": 1, "event": "history", "format": "two"}\n', 3)],
 )
 def test_a_damaged_line_is_named_and_kept(past, line, number):
     """A line that no launcher wrote, or that does not go with those before it, is named; a copy of
@@ -83,6 +85,50 @@ def test_half_a_record_is_no_damage(past):
     with History.take("words") as again:
         assert again.runs == []
     assert FILE.read_text().endswith("\n")
+
+
+def test_a_last_record_without_its_newline_is_a_record(past):
+    """An editor that leaves no newline at the end takes nothing away."""
+    past.append("begun", run=1)
+    past.close()
+    FILE.write_text(FILE.read_text().rstrip("\n"))
+    assert [record["event"] for record in history.read("words")] == ["history", "begun"]
+    with History.take("words") as again:
+        again.append("ended", run=1, verdict="kept")
+    with History.take("words") as again:
+        assert [run.verdict for run in again.runs] == ["kept"]
+
+
+def test_zeros_behind_records_are_what_a_power_loss_leaves(past):
+    """Where a file grew but its last record never reached the disk, the records before it count."""
+    past.append("begun", run=1)
+    past.close()
+    with FILE.open("ab") as file:
+        file.write(bytes(50))
+    with History.take("words") as again:
+        assert again.unfinished.run == 1
+    assert FILE.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("content", [bytes(4096), b"garbage", None, b""])
+def test_a_history_that_is_lost_is_not_begun_anew(past, content):
+    """A model with versions whose history is zeros, garbage, gone or empty is refused, by name, and
+    nothing is changed."""
+    past.close()
+    (FILE.parent / "v1").mkdir()
+    FILE.unlink() if content is None else FILE.write_bytes(content)
+    for touch in (History.take, history.read):
+        with pytest.raises(UsageError, match="models/words/history.jsonl"):
+            touch("words")
+        assert (FILE.read_bytes() if content is not None else None) == content
+
+
+@pytest.mark.parametrize("name", ["../words", "words/", "", ".", "w" * 400])
+def test_only_a_models_name_is_one(past, name):
+    """A path, or a name too long for a folder, is no model's name."""
+    past.close()
+    with pytest.raises(UsageError, match="no model"):
+        history.read(name)
 
 
 def test_a_newer_launchers_history_is_refused(past):

@@ -175,3 +175,23 @@ def test_a_bound_that_is_just_met_is_met():
     exact = Pairs(100, 90, 4, 0)  # p = 1/16
     assert decide(Retrain(confidence=0.9375), {EVERYTHING: exact}, first=False)[0]
     assert not decide(Retrain(confidence=0.94), {EVERYTHING: exact}, first=False)[0]
+
+
+def test_a_gate_that_is_just_met_is_met():
+    """So are shares: as many right answers as a gate asks for pass it, one less does not."""
+
+    def passes(gate, right):
+        counts = Pairs(100, right, 0, 0)
+        return decide(gate, {EVERYTHING: counts, "yes": counts}, first=True)[0]
+
+    for percent in range(1, 101):
+        least = Retrain(min_accuracy=percent / 100), Retrain(max_miss_rate=(100 - percent) / 100)
+        for gate in least:
+            assert passes(gate, percent) and not passes(gate, percent - 1)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (5, 2), (2, 5), (0, 100), (100, 0)])
+def test_with_no_confidence_the_change_is_what_was_seen(counts):
+    """The least confidence that a config may ask for leaves no room for doubt."""
+    low, high = Pairs(100, 0, *counts).difference(0.5)
+    assert low == high == pytest.approx((counts[0] - counts[1]) / 100)

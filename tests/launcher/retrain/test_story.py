@@ -127,6 +127,8 @@ def test_a_scheduled_time_is_answered_once(sit):
     assert len(list(Path("runs").iterdir())) == 2
     code, _, err = run("retrain", str(QUICKSTART), "--scheduled=yesterday")
     assert code == 2 and "2026-11-02T03:00:00+01:00" in err
+    code, _, err = run("retrain", str(QUICKSTART), "--scheduled=0001-01-01T00:00:00+14:00")
+    assert code == 2 and "2026-11-02T03:00:00+01:00" in err
 
 
 def test_only_the_config_that_is_expected_is_used(sit):

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import os
 import ssl
 import sys
 import threading
@@ -139,7 +140,7 @@ def test_a_webhook_in_trouble_is_tried_again_as_the_same_delivery(serve, monkeyp
     assert told(server) == []
     assert len(server.came) == 2
     assert {headers["X-Micro-Speech-Delivery"] for headers, _ in server.came} == {"0b3e"}
-    assert {body for _, body in server.came} == {json.dumps(EVENT, ensure_ascii=False).encode()}
+    assert {body for _, body in server.came} == {json.dumps(EVENT).encode()}
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,14 @@ def test_a_command_gets_the_event_on_its_standard_input(here):
     assert json.loads((here / "a; b").read_bytes()) == event
 
 
+def test_a_name_that_is_no_utf_8_is_told(here):
+    """The name of a file need not be UTF-8: the document comes, and is ASCII."""
+    event = EVENT | {"error": os.fsdecode(b"no sound in caf\xe9.wav")}
+    hook = command(here, "import sys\nopen('got', 'wb').write(sys.stdin.buffer.read())")
+    assert tell.tell(Retrain(hook=hook), event) == []
+    assert json.loads((here / "got").read_bytes().decode("ascii")) == event
+
+
 def test_a_command_need_not_read(here):
     """One that looks at nothing is fine, however long the document is."""
     assert tell.tell(Retrain(hook=command(here, "")), EVENT | {"long": "x" * 300_000}) == []
@@ -309,12 +318,14 @@ def test_nothing_of_it_is_written_down():
 
 
 def test_who_was_not_told_stands_in_the_history(here):
-    """A run that a script started has no screen: its history says who could not be told."""
+    """A run that a script started has no screen: its history says who could not be told, and the
+    first line of why it failed."""
     missed = "retrain.hook failed: it ended with exit code 3"
     with History.take("words") as past:
         past.append("begun", run=1, changes=["the first run"])
-        past.append("ended", run=1, verdict="failed", reasons=["no room"])
+        past.append("ended", run=1, verdict="failed", reasons=["no room\nLine 9"])
         past.append("told", run=1, told=True, untold=[missed])
     shown = view.shown("words")
     assert shown["runs"][0]["untold"] == (missed,)
     assert f"but: {missed}" in view.text(shown)
+    assert "why: no room\n" in view.text(shown) and "Line 9" not in view.text(shown)
