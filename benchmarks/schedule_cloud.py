@@ -38,9 +38,9 @@ def main() -> None:
         sys.exit(missing)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_STATE_HOME"] = str(Path(folder) / "state")
         (Path(folder) / "office").mkdir()
         office = Office(Path(folder) / "office")
+        os.environ["XDG_STATE_HOME"] = office.environment["XDG_STATE_HOME"]
         with FakeGce(Path(folder) / "gce", vm_environment={"PYTHON": sys.executable}) as gce:
             office.environment |= gce.environment
             try:
