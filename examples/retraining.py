@@ -11,6 +11,7 @@ the model's history. Nothing outside the folder is touched, nothing is rented.
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,7 @@ def main() -> None:
 
 def launcher(folder: Path, *arguments: str) -> None:
     """The command, shown as one would type it."""
-    print(f"\n$ launcher {' '.join(arguments)}", flush=True)
+    print(f"\n$ launcher {shlex.join(arguments)}", flush=True)
     subprocess.run([*LAUNCHER, *arguments], cwd=folder, check=True)
 
 
