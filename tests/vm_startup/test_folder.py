@@ -35,6 +35,18 @@ def test_clips_are_sorted_and_named_by_word_and_file(data):
     assert all(clip.source == "folder" for clip in clips)
 
 
+def test_a_recording_may_have_a_name_that_is_not_utf8(data):
+    """A Latin-1 file name, as an old disk has it, is a clip like any other, and counts in the
+    key; a UTF-8 one counts as it always did."""
+    key = FolderSource(data).key()
+    for name in (b"caf\xe9_nohash_0.wav", "café_nohash_0.wav".encode()):
+        wav.write(data / "yes" / os.fsdecode(name), np.full(8000, 7))
+        assert check_folder(data, ["yes"]).words["yes"] == len(FolderSource(data).clips()) - 3
+        assert FolderSource(data).key() != key
+        key = FolderSource(data).key()
+    assert [clip.read()[4000] for clip in FolderSource(data).clips()[-2:]] == [7, 7]
+
+
 def test_clips_carry_the_split_of_their_file_name(data):
     """The percentages and the name decide the split."""
     clips = FolderSource(data, validation_percentage=40, testing_percentage=30).clips()

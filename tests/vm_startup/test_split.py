@@ -1,6 +1,7 @@
 """The split of a recording, by TensorFlow's rule."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -53,3 +54,12 @@ def test_speaker_is_what_stands_before_nohash():
     """A name without _nohash_ is a speaker of its own."""
     assert speaker_of("ab12_nohash_3") == "ab12"
     assert speaker_of("kitchen take 2") == "kitchen take 2"
+
+
+def test_a_name_that_is_not_utf8_has_a_split_by_its_bytes():
+    """A Latin-1 name, as an old disk has it, falls where its bytes put it; a UTF-8 one stays."""
+    for name in (b"caf\xe9", "café".encode()):
+        low = int.from_bytes(hashlib.sha1(name).digest()[-4:], "big") & (2**27 - 1)
+        percentage = low * 100 / (2**27 - 1)
+        assert which_set(os.fsdecode(name) + "_nohash_0.wav", percentage + 1, 0) == "validation"
+        assert which_set(os.fsdecode(name) + "_nohash_0.wav", percentage - 1, 2) == "testing"

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class FolderSource:
             except OSError as error:
                 raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
             name = f"{path.parent.name}/{path.name}"
-            digest.update(f"\n{name}\0{found.st_size} {found.st_mtime_ns}".encode())
+            digest.update(os.fsencode(f"\n{name}\0{found.st_size} {found.st_mtime_ns}"))
         return digest.hexdigest()[:16]
 
     def blocks(self) -> list[range]:

@@ -1,6 +1,7 @@
 """Which split a recording belongs to: TensorFlow's rule keeps official splits official."""
 
 import hashlib
+import os
 import re
 
 TRAINING, VALIDATION, TESTING = SPLITS = ("training", "validation", "testing")
@@ -19,7 +20,7 @@ def which_set(name: str, validation_percentage: float, testing_percentage: float
     Only the name decides, so a recording stays in its split however many are added, and what
     stands before `_nohash_` keeps all recordings of one speaker together.
     """
-    digest = hashlib.sha1(speaker_of(name).encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(os.fsencode(speaker_of(name)), usedforsecurity=False).hexdigest()
     grain = int(digest, 16) % (_MAX_NUM_WAVS_PER_CLASS + 1)
     percentage = grain * (100.0 / _MAX_NUM_WAVS_PER_CLASS)
     if percentage < validation_percentage:
