@@ -6,17 +6,19 @@ from launcher.retrain.history import History
 
 
 def rollback(name: str, version: str = "") -> dict:
-    """Let `current` name `version`, or else the champion before the present one: what was changed.
+    """Let `current` name `version`, or else the champion before the present one: what was changed,
+    `from` and `to`, which are the same where it was the champion already.
 
     Raises NotNow while the model is being retrained, UsageError where there is no such version.
     """
     history.read(name)  # a model that does not exist is not made
     with History.take(name) as past:
         _settle(past)
-        before = versions.current(past.folder) if not version else _whatever(past)
+        before = _whatever(past) if version else versions.champion(past.folder, past.runs)
         target = version or _before(past, before)
         versions.check(past.folder, target)
-        versions.roll_back(past, before, target)
+        if target != before:
+            versions.roll_back(past, before, target)
     return {"model": name, "from": before, "to": target}
 
 
@@ -27,10 +29,14 @@ def _settle(past: History) -> None:
         versions.roll_back(past, intent["from"], intent["to"])
     run = past.unfinished
     if run and run.comparison:
-        placed = run.version and versions.current(past.folder) == run.version
-        why = run.comparison["reasons"] if placed else ["rolled back before it took its place"]
-        verdict = "promoted" if placed else "kept"
-        past.append("ended", run=run.run, verdict=verdict, reasons=why, told=True)
+        from launcher.retrain import steps  # not for every roll-back
+
+        placed = run.version and _whatever(past) == run.version
+        facts = {"verdict": "kept", "reasons": ["rolled back before it took its place"]}
+        if placed:
+            facts = {"verdict": "promoted", "reasons": run.comparison["reasons"]}
+        facts |= {"version": run.version if placed else "", "cost_usd": steps.cost_of(past.runs)}
+        past.append("ended", run=run.run, told=True, **facts)
 
 
 def _before(past: History, champion: str) -> str:

@@ -20,7 +20,7 @@ def check(work: Retraining) -> None:
         return
     from launcher.retrain import held_out
 
-    if champion := versions.champion(work.past):
+    if champion := versions.champion(work.model, work.past.runs):
         versions.check(work.model, champion)
     held_out.check(work.model / held_out.FILE, work.config)
 
@@ -43,7 +43,7 @@ def decide(work: Retraining, job: Path) -> None:
     from launcher.retrain import compare, held_out
 
     work.screen.phase("compare")
-    champion = versions.champion(work.past)
+    champion = versions.champion(work.model, work.past.runs)
     pinned = held_out.pin(work.model / held_out.FILE, job, work.config)
     rule, against = work.config.retrain, work.model / champion if champion else None
     found = compare.compare(against, job, pinned, rule, work.screen.progress)

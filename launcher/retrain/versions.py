@@ -4,14 +4,15 @@ Whatever instant a launcher dies at, `current` names the old champion or the new
 is complete: files and folders are on the disk before they get their names.
 """
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 from firmware_export import files
 from firmware_export.errors import BadOutput
-from launcher.errors import JobFailed, UsageError
-from launcher.retrain.history import FORMAT, History, newer
+from launcher.errors import JobFailed, LauncherError, UsageError, describe
+from launcher.retrain.history import FORMAT, History, Run, newer
 
 CURRENT = "current"
 VERDICT = "verdict.json"
@@ -22,10 +23,10 @@ READ_ONLY = 0o444
 def current(model: Path) -> str:
     """The version in use, "" where there is none. Raises UsageError where the link is no link to
     a version."""
-    link = model / CURRENT
-    if not link.is_symlink() and not link.exists():
+    link = _link(model)
+    if not link.is_symlink():
         return ""
-    name = link.readlink().name if link.is_symlink() else ""
+    name = link.readlink().name
     if not re.fullmatch(r"v[1-9]\d*", name) or not (link / VERDICT).is_file():
         raise UsageError(
             f"{link} names no version of {model.name}",
@@ -34,13 +35,13 @@ def current(model: Path) -> str:
     return name
 
 
-def champion(past: History) -> str:
-    """The version in use, "" where none was ever promoted. Raises UsageError where it is lost, or
-    a newer launcher's."""
-    model, found = past.folder, current(past.folder)
+def champion(model: Path, runs: list[Run]) -> str:
+    """The version in use, "" where none of the model's `runs` ever promoted one. Raises UsageError
+    where it is lost, damaged or a newer launcher's."""
+    found = current(model)
     if found:
         verdict(model, found)
-    elif any(run.verdict == "promoted" for run in past.runs):
+    elif any(run.verdict == "promoted" for run in runs):
         raise UsageError(
             f"{model / CURRENT} is gone, though versions were promoted",
             f"launcher rollback {model.name} vN names one of {', '.join(known(model)) or 'none'}",
@@ -57,8 +58,9 @@ def known(model: Path) -> list[str]:
 def for_job(model: Path, job: str) -> str:
     """The version that a job is given: the one it has already, or the next one."""
     for name in known(model):
-        if verdict(model, name)["job"] == job:
-            return name
+        with contextlib.suppress(UsageError):  # one that cannot be read is another job's
+            if verdict(model, name)["job"] == job:
+                return name
     return f"v{1 + max(map(_number, known(model)), default=0)}"
 
 
@@ -73,23 +75,26 @@ def verdict(model: Path, version: str) -> dict:
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        made_by = found["format"]
+        if found["format"] > FORMAT:
+            raise newer(path, found["format"])
+        whole = all(isinstance(found[key], str) for key in ("job", "champion"))
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged, it says not why {version} was promoted") from None
-    if made_by > FORMAT:
-        raise newer(path, made_by)
+        whole = False
+    if not whole:
+        raise UsageError(f"{path}: damaged, it says not why {version} was promoted")
     return found
 
 
 def check(model: Path, version: str) -> None:
     """Raise UsageError unless the version is, byte by byte, what was promoted."""
     folder = model / version
-    verdict(model, version)
+    beside = verdict(model, version).get("beside", {})
     try:
-        _check(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as error:
+        _check(folder, {name: beside.get(name) for name in BESIDE} | _artefacts(folder))
+    except (OSError, ValueError) as error:
+        why = describe(error) if isinstance(error, OSError) else error
         raise UsageError(
-            f"{folder} is not what was promoted: {error}",
+            f"{folder} is not what was promoted: {why}",
             f"launcher rollback {model.name} vN names another version",
         ) from None
 
@@ -104,17 +109,20 @@ def publish(model: Path, version: str, job: Path, why: dict) -> None:
         return
     if (model / version).exists():
         raise JobFailed(f"{model / version} is in the way of a new version", "move it elsewhere")
-    manifest = json.loads((job / "manifest.json").read_text(encoding="utf-8"))
     try:
+        artefacts = _artefacts(job)
         with files.replaced_folder(model / version) as scratch:
-            for name in (*manifest["artefacts"], *BESIDE):
+            for name in (*artefacts, *BESIDE):
                 _write(scratch / name, (job / name).read_bytes())
-            _check(scratch, manifest)
-            why = {"format": FORMAT, "version": version, "job": str(job), **why}
-            _write(scratch / VERDICT, json.dumps(why, indent=2) + "\n")
+            _check(scratch, artefacts)
+            beside = {name: files.describe(scratch / name) for name in BESIDE}
+            facts = {"format": FORMAT, "version": version, "job": str(job), "beside": beside}
+            _write(scratch / VERDICT, json.dumps(facts | why, indent=2) + "\n")
             files.sync_folder(scratch)
     except (BadOutput, ValueError) as error:
         raise JobFailed(f"{version} could not be made: {error}") from error
+    except FileNotFoundError as error:  # the job's folder, or some of it, is gone
+        raise JobFailed(f"{version} could not be made: {describe(error)}") from None
 
 
 def point(model: Path, version: str) -> None:
@@ -127,11 +135,35 @@ def point(model: Path, version: str) -> None:
 
 
 def roll_back(past: History, before: str, version: str) -> None:
-    """Let `current` name an older version, and write it down."""
+    """Let `current` name an older version, and write it down. Raises UsageError where no link can
+    be, LauncherError where the disk refuses it; what failed nobody carries out later."""
+    model, facts = past.folder, {"from": before, "to": version}
+    _link(model)
     if not past.rolling_back:
-        past.append("rolling back", **{"from": before, "to": version})
-    point(past.folder, version)
-    past.append("rolled back", **{"from": before, "to": version})
+        past.append("rolling back", **facts)
+    try:
+        point(model, version)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # then the next call tries it again
+            past.append("not rolled back", **facts)
+        raise LauncherError(
+            f"{model} cannot be changed: {error.strerror}",
+            f"mend that, then launcher rollback {model.name} {version}",
+        ) from None
+    past.append("rolled back", **facts)
+
+
+def _link(model: Path) -> Path:
+    """Where the link to the champion is, or will be. Raises UsageError where it is none: some ways
+    to copy a model make a folder of it."""
+    link = model / CURRENT
+    if link.exists() and not link.is_symlink():
+        kind = "folder" if link.is_dir() else "file"
+        raise UsageError(
+            f"{link} is a {kind}, not a link to a version",
+            f"move it away, then launcher rollback {model.name} vN",
+        )
+    return link
 
 
 def _write(path: Path, content: bytes | str) -> None:
@@ -139,11 +171,22 @@ def _write(path: Path, content: bytes | str) -> None:
     path.chmod(READ_ONLY)
 
 
-def _check(folder: Path, manifest: dict) -> None:
-    """Raise ValueError for the first file that the manifest tells otherwise of."""
-    for name, facts in manifest["artefacts"].items():
-        if files.describe(folder / name) != facts:
-            raise ValueError(f"{name} has changed since the manifest was written")
+def _artefacts(folder: Path) -> dict:
+    """Size and SHA-256 of each file that the folder's manifest tells of. Raises ValueError where it
+    is damaged."""
+    try:
+        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return dict(found["artefacts"].items())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError("manifest.json is damaged") from None
+
+
+def _check(folder: Path, told: dict) -> None:
+    """Raise ValueError for the first file that is not what is told of it, OSError for one that
+    cannot be read; None is told of what need only be there."""
+    for name, facts in told.items():
+        if files.describe(folder / name) != facts and facts is not None:
+            raise ValueError(f"{name} has changed since it was written")
 
 
 def _number(version: str) -> int:

@@ -41,7 +41,10 @@ class Retraining:
     def catch_up(self) -> None:
         """Finish what a killed launcher left between two writes: a roll-back, a message."""
         if intent := self.past.rolling_back:
-            versions.roll_back(self.past, intent["from"], intent["to"])
+            before, version = intent["from"], intent["to"]
+            versions.roll_back(self.past, before, version)
+            done = f"{before or 'no champion'} → {version}"
+            self.screen.say(f"{self.model.name}: a roll-back that was stopped is finished, {done}")
         if self.past.runs and self.run.verdict and not self.run.told:
             self.tell()
 
@@ -54,7 +57,7 @@ class Retraining:
     def unchanged(self, force: bool) -> dict | None:
         """What to answer where there is nothing to do; None where there is. Raises UsageError
         where the champion is lost, or a newer launcher's."""
-        champion = versions.champion(self.past)
+        champion = versions.champion(self.model, self.past.runs)
         done = history.last_done(self.past.runs)
         if force or not done or self.past.unfinished:
             return None
