@@ -64,10 +64,14 @@ class Fingerprint:
         """What changed since the fingerprint `before`, {} for none: a sentence each."""
         if not before:
             return ["the first run"]
-        told = _differences(before["config"], self.config)
+        told = self.edits(before)
         if before["clips_digest"] != self.clips_digest:
             told.append(_moved(_recall(model, before["clips_digest"]), self.clips))
         return told + _differences(before["versions"], self.versions)
+
+    def edits(self, before: dict) -> list[str]:
+        """What changed of the config since the fingerprint `before`: a sentence each."""
+        return _differences(before["config"], self.config)
 
 
 def take(config: Config) -> Fingerprint:

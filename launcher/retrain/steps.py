@@ -26,8 +26,11 @@ def check(work: Retraining) -> None:
 
 
 def train(work: Retraining) -> Path:
-    """The folder of the run's job, done. Raises OverBudget before anything is rented."""
+    """The folder of the run's job, done. Raises OverBudget before anything is rented. What was
+    decided is of one job: where that is gone, no other takes its place."""
     folder = _job(work)
+    if work.run.comparison:
+        return folder
     if jobs.fold(ledger.read(folder)).outcome != "done":
         with _opened(work, folder) as opened:
             control.finish(opened, work.screen)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from launcher.console import Screen
-from launcher.errors import LauncherError
+from launcher.errors import ConfigError, LauncherError
 from launcher.retrain import fingerprint, history, versions
 from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import History, Run
@@ -39,14 +39,24 @@ class Retraining:
         return record(self.model, self.run)
 
     def catch_up(self) -> None:
-        """Finish what a killed launcher left between two writes: a roll-back, a message."""
+        """Finish what a killed launcher left between two writes: a roll-back, a message. End its
+        run where it cannot be taken up."""
         if intent := self.past.rolling_back:
             before, version = intent["from"], intent["to"]
             versions.roll_back(self.past, before, version)
             done = f"{before or 'no champion'} → {version}"
             self.screen.say(f"{self.model.name}: a roll-back that was stopped is finished, {done}")
+        if self.past.unfinished and (edits := self._edits()):
+            what = f"the config was edited while this run was stopped: {'; '.join(edits)}"
+            self.screen.say(f"run {self.run.run} of {self.model.name} failed: {what}")
+            self.end("failed", ConfigError(what, "another run begins with what it says now"))
         if self.past.runs and self.run.verdict and not self.run.told:
             self.tell()
+
+    def _edits(self) -> list[str]:
+        """What the config says otherwise than when the last run began, unless that has decided:
+        then nothing more is made with it. Its job is another config's."""
+        return [] if self.run.comparison else self.seen.edits(self.run.fingerprint)
 
     def answered(self, scheduled: str) -> dict | None:
         """The run of this scheduled time, if it came to a verdict on its challenger."""

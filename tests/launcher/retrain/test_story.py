@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import retrain_cells
 from desk import QUICKSTART, Desk
@@ -196,6 +197,66 @@ def test_an_interrupted_run_is_taken_up(sit, office):
     assert (code, done["run"], done["verdict"], done["job"]) == (0, 2, "kept", "runs/quickstart-r2")
 
 
+def test_a_first_run_is_not_taken_up_under_another_config(sit, office):
+    """Where the config is edited after a first run was killed, that run fails and says what was
+    edited; another one trains, and pins, what the config says now."""
+    run = sit("")
+    desk = Desk(Path.cwd())
+    strike = {"past": str(office.challengers.good)}
+    arguments = ("retrain", str(QUICKSTART))
+    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
+    desk.wait_for("quickstart-r1", "train")
+    launched.signal(signal.SIGKILL)
+    assert launched.wait()
+    code, done = retrain(run, "--set=data.testing_percentage=30")
+    assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
+    assert (desk.machines(), desk.processes()) == ([], [])
+    first, second = json.loads(run("history", "quickstart", "--json")[1])["runs"]
+    assert (first["verdict"], first["exit_code"], first["told"]) == ("failed", 2, True)
+    assert first["error"] == (
+        "the config was edited while this run was stopped: data.testing_percentage: 10 → 30"
+    )
+    assert (second["verdict"], second["changes"]) == ("promoted", ["the first run"])
+    with np.load(MODEL / "held_out.npz") as pinned:
+        assert pinned["percentages"].tolist() == [10, 30]
+
+
+def test_an_edit_that_was_taken_back_costs_nothing(sit, here):
+    """Where a run was killed after an edit, and the edit taken back, it fails, which is told, and
+    its machine is given back; there is nothing to train."""
+    run = sit("good")
+    owing, machine = killed_amid_its_training(**{"train.seed": 7})
+    hook = here / "hook"
+    hook.write_text("#!/bin/sh\ncat >told\n")
+    hook.chmod(0o755)
+    code, done = retrain(run, f"--set=retrain.hook={hook}")
+    assert (code, done["verdict"]) == (0, "unchanged")
+    assert not machine.exists()
+    assert jobs.fold(ledger.read(owing)).rental == "returned"
+    told = json.loads(Path("told").read_text())
+    assert (told["event"], told["run"]) == ("failed", 2)
+    assert "train.seed: 7 → 59185" in told["error"]
+
+
+def test_a_model_that_was_not_compared_is_never_promoted(sit):
+    """Where a run was killed after its decision and the folder of its job is gone, no other model
+    takes the place that was decided on: the run fails, and the next one trains and compares."""
+    run = sit("bad")
+    assert retrain(run, NEWER)[1]["version"] == "v2"
+    history = MODEL / "history.jsonl"
+    lines = history.read_text().splitlines(keepends=True)
+    assert json.loads(lines[-3])["event"] == "decided"
+    history.write_text("".join(lines[:-2]))
+    versions.point(MODEL, "v1")
+    for gone in (MODEL / "v2", Path("runs/quickstart-r2")):
+        shutil.rmtree(gone)
+    code, done = retrain(run, NEWER, past="bad")
+    assert (code, done["verdict"], versions.current(MODEL)) == (1, "failed", "v1")
+    assert "v2 could not be made: runs/quickstart-r2/manifest.json: No such file" in done["error"]
+    code, done = retrain(run, NEWER)
+    assert (code, done["version"], done["job"]) == (0, "v2", "runs/quickstart-r3")
+
+
 def test_a_verdict_that_nobody_was_told_is_told_by_the_next_call(sit, here):
     """A launcher that was killed before it could tell its verdict leaves that to the next one,
     which tells it under the same number, once."""
@@ -214,10 +275,9 @@ def test_a_verdict_that_nobody_was_told_is_told_by_the_next_call(sit, here):
     assert event["delivery"] == json.loads(lines[-1])["delivery"]
 
 
-def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
-    """A run that was killed amid its training, and would now break the month's budget, gives its
-    machine back and ends with exit code 5; so would any run that rents."""
-    run = sit("good")
+def killed_amid_its_training(**settings):
+    """The job and the machine that a launcher left which was killed while it retrained with other
+    `settings` than the first time."""
     plan = jobs.fold(ledger.read(Path("runs/quickstart-r1"))).plan
     owing = Path("runs/quickstart-r2")
     plan = plan | {"job": owing.name, "cap_usd": 5.0}
@@ -227,8 +287,18 @@ def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
     machine = Path("state/micro-speech-launcher/machines") / f"{owing.name}-abcd"
     (machine / "work").mkdir(parents=True)
     with History.take("quickstart") as past:
-        past.append("begun", run=2, fingerprint=past.runs[0].fingerprint, changes=[])
+        seen = past.runs[0].fingerprint
+        seen = seen | {"config": seen["config"] | settings}
+        past.append("begun", run=2, fingerprint=seen, changes=[])
         past.append("job", run=2, job=str(owing), cap_usd=5.0)
+    return owing, machine
+
+
+def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
+    """A run that was killed amid its training, and would now break the month's budget, gives its
+    machine back and ends with exit code 5; so would any run that rents."""
+    run = sit("good")
+    owing, machine = killed_amid_its_training()
     code, done = retrain(run, "--set=retrain.max_usd_per_month=4.99")
     assert (code, done["verdict"]) == (5, "over budget")
     assert "5.00 USD" in done["error"] and "raise retrain.max_usd_per_month" in done["hint"]
@@ -243,9 +313,10 @@ def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
         (lambda: _rewrite(MODEL / "v1" / "verdict.json", '{"format": 9}'), "by a newer launcher"),
         (lambda: (MODEL / "current").unlink(), "current is gone"),
         (lambda: _rewrite(MODEL / "v1" / "labels.txt", "yes"), "v1 is not what was promoted"),
+        (lambda: (MODEL / "v1" / "report.json").unlink(), "report.json: No such file"),
         (lambda: _rewrite(MODEL / "held_out.npz", "rubbish"), "held_out.npz: damaged"),
     ],
-    ids=["history", "version", "current", "champion", "clips"],
+    ids=["history", "version", "current", "champion", "report", "clips"],
 )
 def test_what_cannot_be_trusted_is_said_before_anything_is_trained(sit, harm, says):
     """A damaged history, a champion that is lost, changed or a newer launcher's, and damaged clips
