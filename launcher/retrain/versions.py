@@ -77,7 +77,8 @@ def verdict(model: Path, version: str) -> dict:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] > FORMAT:
             raise newer(path, found["format"])
-        whole = all(isinstance(found[key], str) for key in ("job", "champion"))
+        kinds = [(found["job"], str), (found["champion"], str), (found.get("beside", {}), dict)]
+        whole = all(isinstance(fact, kind) for fact, kind in kinds)
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:

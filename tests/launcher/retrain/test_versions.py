@@ -210,7 +210,13 @@ def test_what_lies_beside_a_versions_artefacts_is_as_it_was_promoted(two):
         versions.check(MODEL, "v1")
 
 
-@pytest.mark.parametrize("text", ["[]", '{"format": "1"}', '{"format": 1}', '{"format": 1, "job":'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", '{"format": "1"}', '{"format": 1}', '{"format": 1, "job":'),
+        '{"format": 1, "job": "runs/words-r2", "champion": "v1", "beside": []}',
+    ],
+)
 def test_a_damaged_verdict_is_said_in_a_sentence(two, text):
     """A verdict that is no JSON, or lacks what every verdict has, is refused by its name."""
     rewrite(MODEL / "v2" / "verdict.json", text)
