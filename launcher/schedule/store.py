@@ -117,7 +117,7 @@ class Schedules:
             if not self.path.exists():
                 _make(self.path)
             _examine(self.path)
-            engine = _engine(self.path)
+            self.engine = engine = _engine(self.path)
             self.record = Record(engine)
             self.scheduler = scheduler(
                 timezone=UTC,
@@ -132,6 +132,11 @@ class Schedules:
 
     def __exit__(self, *_: object) -> None:
         self.scheduler.shutdown(wait=False)
+
+    def check_writable(self) -> None:
+        """Raises LauncherError where the file can be read but not changed."""
+        with translated(self.path), self.engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA user_version = 0")  # as it is; but it is written
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name."""
@@ -240,14 +245,17 @@ def _make(file: Path) -> None:
 
 
 def _examine(file: Path) -> None:
-    with contextlib.closing(sqlite3.connect(_uri(file, "rw"), uri=True)) as connection:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(_uri(file, "rw"), uri=True)) as connection:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             names = connection.execute("SELECT name FROM sqlite_master").fetchall()
-        except sqlite3.DatabaseError as error:
-            if (error.sqlite_errorcode & 0xFF) not in DAMAGED:
-                raise LauncherError(f"{file}: {error}") from error
-            raise _damaged(file, str(error)) from error
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_CANTOPEN:
+            file.open("rb").close()  # the system says why, which SQLite does not
+        if code not in DAMAGED:
+            raise LauncherError(f"{file}: {error}") from error
+        raise _damaged(file, str(error)) from error
     if result != "ok":
         raise _damaged(file, result)
     if missing := TABLES - {name for (name,) in names}:
@@ -261,6 +269,6 @@ def _damaged(file: Path, how: str) -> LauncherError:
     if not copy.exists():
         shutil.copyfile(file, copy)
     return LauncherError(
-        f"{file} is damaged: {how}; a copy is kept in {copy}",
+        f"{file} is damaged: {' '.join(how.split())}; a copy is kept in {copy}",
         f"put a backup in its place, or delete {file} to begin without any schedule",
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -42,6 +43,32 @@ runner.run((sys.executable, "-I", "-S", script), int(max_parallel), Teller(as_js
 """
 
 
+# A scheduler whose clock is ahead by as many seconds as the file `ahead` in its folder says.
+CLOCK_AHEAD = """
+from datetime import datetime, timedelta
+from pathlib import Path
+from apscheduler.schedulers import base
+class Clock:
+    def now(zone=None):
+        return datetime.now(zone) + timedelta(seconds=float(Path("ahead").read_text()))
+base.datetime = Clock
+"""
+
+
+def ordinary():
+    """The words before a command that take root's right to read and write everything from it;
+    none where nobody is root. Skips the test where they are not allowed."""
+    if os.geteuid() != 0:
+        return []
+    rights = "-dac_override,-dac_read_search"
+    words = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    if not shutil.which("setpriv") or subprocess.run([*words, "true"]).returncode:
+        import pytest
+
+        pytest.skip("root cannot do without its rights here")
+    return words
+
+
 class Office(Desk):
     """A desk with schedules: their store, and schedulers that start small processes of their own
     instead of retrainings."""
@@ -76,9 +103,10 @@ class Office(Desk):
                 schedules.scheduler.modify_job(name, next_run_time=moment)
         return moment.isoformat()
 
-    def start_scheduler(self, max_parallel=2, script=SMALL):
-        """A scheduler that is at work, with a script for retrainings."""
-        return self.start_command(sys.executable, "-c", SCHEDULER, str(script), str(max_parallel))
+    def start_scheduler(self, max_parallel=2, script=SMALL, code=SCHEDULER, within=()):
+        """A scheduler that is at work, with a script for retrainings; `within` another command."""
+        options = str(script), str(max_parallel)
+        return self.start_command(*within, sys.executable, "-c", code, *options)
 
     def start_command(self, *command):
         """A scheduler that is at work, started by a command of one's own."""

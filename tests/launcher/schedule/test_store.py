@@ -3,9 +3,11 @@
 import os
 import sqlite3
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from office import ordinary
 
 from launcher.errors import LauncherError, UsageError
 from launcher.schedule import store
@@ -87,6 +89,7 @@ def test_a_damaged_store_is_kept_and_refused(office, damage):
             office.schedule("others")
         assert f"{store.path()} is damaged" in str(refused.value)
         assert "delete" in refused.value.hint
+        assert "\n" not in str(refused.value)
     (copy,) = store.path().parent.glob("schedules.damaged-*.sqlite")
     assert str(copy) in str(refused.value)
     assert copy.read_bytes() == damaged == store.path().read_bytes()
@@ -94,6 +97,20 @@ def test_a_damaged_store_is_kept_and_refused(office, damage):
     assert names() == ["words"]
     store.path().unlink()
     assert names() == []
+
+
+def test_a_store_that_cannot_be_opened_is_named_with_the_reason(office):
+    """A folder in the place of the store, or a store of somebody else's, is one sentence."""
+    office.schedule("words")
+    file = store.path()
+    file.chmod(0)
+    command = [*ordinary(), sys.executable, "-P", "-m", "launcher", "schedule", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, f"error: {file}: Permission denied\n")
+    file.unlink()
+    file.mkdir()
+    code, _, err = office.run("schedule", "list")
+    assert (code, err) == (1, f"error: {file}: Is a directory\n")
 
 
 def test_a_full_disk_changes_nothing_and_says_so(office):
