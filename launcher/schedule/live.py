@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from launcher.errors import LauncherError
 from launcher.schedule.store import Store, path, translated
+from launcher.schedule.tell import clock
 
 MOST_COUNTED = 1000  # missed runs; more need not be told apart
 
@@ -44,10 +45,12 @@ class LiveStore(Store):
     """Outlives trouble, and gives way to a change that another process made between its own read
     and write."""
 
-    def __init__(self, engine: Engine, file: Path, trouble: Trouble) -> None:
+    def __init__(self, engine: Engine, file: Path, trouble: Trouble, tell: Callable) -> None:
         super().__init__(engine, file)
         self._trouble = trouble
+        self._tell = tell
         self._over = False
+        self._right_at = datetime.max.replace(tzinfo=UTC)  # when the times were right last
         # What this thread read: another's reading says nothing about what this one overwrites.
         self._seen = threading.local()
 
@@ -57,8 +60,14 @@ class LiveStore(Store):
         super().shutdown()
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
+        if self._over:
+            return []
         with self._trouble.outlived(writes=False):
-            return [] if self._over else super().get_due_jobs(now)
+            if now < self._right_at:  # at first, and whenever the clock is put back
+                self._put_right(now)
+            self._right_at = now
+        with self._trouble.outlived(writes=False):
+            return super().get_due_jobs(now)
         return []
 
     def get_next_run_time(self) -> datetime | None:
@@ -71,14 +80,31 @@ class LiveStore(Store):
         return super()._job(name, state)
 
     def update_job(self, job: Job) -> None:
+        with self._trouble.outlived():
+            self._write(job)
+
+    def _put_right(self, now: datetime) -> None:
+        """Times that were found while the clock was ahead, maybe by years, are found anew."""
+        for job in self._get_jobs(self.jobs_t.c.next_run_time.is_not(None)):
+            found, wrong = next(job.trigger.times(now), None), job.next_run_time
+            if not found or found >= wrong:
+                continue
+            job._modify(next_run_time=found)
+            if self._write(job):
+                then, due = (clock(time, job.trigger.zone) for time in (wrong, found))
+                told = f"next {due}; the clock was ahead when it was set to {then}"
+                self._tell("put right", job.id, told, scheduled=found.isoformat())
+
+    def _write(self, job: Job) -> bool:
+        """Whether the row was still what this thread read, and was changed."""
         unchanged = self.jobs_t.c.job_state == vars(self._seen)[job.id]
         values = {
             "next_run_time": datetime_to_utc_timestamp(job.next_run_time),
             "job_state": self.pickled(job),
         }
-        with self._trouble.outlived(), self.engine.begin() as connection:
+        with self.engine.begin() as connection:
             rows = self.jobs_t.update().where(self.jobs_t.c.id == job.id, unchanged)
-            connection.execute(rows.values(values))
+            return connection.execute(rows.values(values)).rowcount == 1
 
     def remove_job(self, job_id: str) -> None:
         with self._trouble.outlived(), contextlib.suppress(JobLookupError):

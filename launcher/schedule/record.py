@@ -1,5 +1,6 @@
 """What became of the runs that were due: one row for each, beside the schedules."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,10 +67,12 @@ class Record:
             return [_run(row) for row in connection.execute(rows)]
 
     def last(self, schedule: str) -> Run | None:
-        """The run of `schedule` that ended last."""
+        """The run of `schedule` that ended last; one that ended while the clock was ahead, only
+        until the next one has ended."""
         ended = select(RUNS).where(RUNS.c.schedule == schedule, RUNS.c.ended.is_not(None))
+        newest = ended.order_by(RUNS.c.ended > time.time(), RUNS.c.ended.desc()).limit(1)
         with self._engine.begin() as connection:
-            row = connection.execute(ended.order_by(RUNS.c.ended.desc()).limit(1)).first()
+            row = connection.execute(newest).first()
         return _run(row) if row else None
 
     def forget(self, schedule: str) -> None:

@@ -68,16 +68,19 @@ class Runner:
         self._inbox: SimpleQueue = SimpleQueue()  # the one queue that a signal handler may use
         self._waiting: dict[str, Run] = {}  # in the order in which they were due
         self._going: dict[str, Going] = {}
-        self._newest: dict[str, datetime] = {}  # time that was announced for each schedule
+        self._announced: dict[str, datetime] = {}  # the last time of each schedule
         self._stopping = False
 
     def run(self) -> None:
         """Until asked to end."""
         live = (BackgroundScheduler, LiveStore, Announcer(self._announce))
-        with Schedules(*live, trouble=self._trouble) as self._schedules, self._signals():
+        say = {"trouble": self._trouble, "tell": self._tell}
+        with Schedules(*live, **say) as self._schedules, self._signals():
             count = len(self._schedules.all())
             most = f"{self._max_parallel} at once at most"
             self._tell("started", "", f"process {os.getpid()}, schedules: {count}, {most}")
+            with self._trouble.outlived():
+                self._schedules.check_writable()
             for run in self._schedules.record.open():
                 self._take_up(run)
             self._schedules.scheduler.resume()
@@ -106,16 +109,14 @@ class Runner:
                 act = self._inbox.get_nowait()
 
     def _due(self, name: str, scheduled: datetime, missed: int) -> None:
-        if name in self._newest and scheduled <= self._newest[name]:
+        if scheduled == self._announced.get(name):
             return  # what could not be written down on a full disk is announced again
         if missed:
             self._tell("missed", name, f"{missed} earlier; this run stands for all", missed=missed)
         self._enter(Run(name, scheduled, 0, None, "", ""))
 
     def _enter(self, run: Run) -> None:
-        self._newest[run.schedule] = max(
-            run.scheduled, self._newest.get(run.schedule, run.scheduled)
-        )
+        self._announced[run.schedule] = run.scheduled
         if run.schedule in self._waiting or run.schedule in self._going:
             self._end(run, Result("skipped", "due while an earlier run of it was not over"))
         else:
@@ -128,7 +129,7 @@ class Runner:
         if busy or not (run.tries or goes):
             self._enter(run)
             return
-        self._newest[run.schedule] = run.scheduled
+        self._announced[run.schedule] = run.scheduled
         self._going[run.schedule] = Going(run, child.adopt(run.schedule))
         if goes:
             self._tell("taken up", run.schedule, "an earlier scheduler began it, and it goes on")

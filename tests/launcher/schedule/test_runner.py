@@ -5,12 +5,16 @@ import json
 import os
 import signal
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from office import strike
+from office import CLOCK_AHEAD, SCHEDULER, ordinary, strike
 
 from launcher.schedule import child, store
 from launcher.schedule.store import Schedules
+
+AHEAD = 7200  # seconds
 
 
 def last(name):
@@ -279,6 +283,68 @@ def test_a_store_damaged_under_a_scheduler_is_told_once_and_outlived(office):
     assert scheduler.poll() is None
     assert len(list(store.path().parent.glob("*damaged-*"))) == 1
     assert office.end(scheduler) == 0
+
+
+def test_a_store_that_cannot_be_written_is_told_at_once(office):
+    """A scheduler that may only read its store says so as it starts, and begins what is due all
+    the same, once, also where another time is wrong and cannot be put right."""
+    office.schedule("words")
+    office.schedule("others")
+    store.path().chmod(0o444)
+    scheduler = office.start_scheduler(within=ordinary())
+    assert "readonly database" in office.until_told("trouble")["told"]
+    assert office.end(scheduler) == 0
+    store.path().chmod(0o644)
+    office.let_be_due("others", ago=-(2 * 366 * 86400))
+    moment = office.let_be_due("words")
+    store.path().chmod(0o444)
+    scheduler = office.start_scheduler(within=ordinary())
+    office.until_told("kept", "words")
+    time.sleep(1.5)  # some looks at what is due
+    assert office.end(scheduler) == 0
+    assert office.events("begin") == [moment]
+    assert len(office.told("trouble")) == 1
+
+
+def test_times_that_a_wrong_clock_set_are_put_right(office):
+    """A time that was found while the clock was ahead is found anew as a scheduler starts and as
+    soon as its clock is put right, said once, and due once; nothing else is touched."""
+    office.schedule("words", "* * * * * *")
+    for name in ("others", "paused"):
+        office.schedule(name)
+    with Schedules() as schedules:
+        schedules.pause("paused")
+        before = {found.name: found.due for found in schedules.all()}
+    office.let_be_due("words", ago=-AHEAD)
+    ahead = office.folder / "ahead"
+    ahead.write_text("0")
+    scheduler = office.start_scheduler(code=CLOCK_AHEAD + SCHEDULER)
+    assert "the clock was ahead" in office.until_told("put right", "words")["told"]
+    office.until_told("kept", "words")
+    write(ahead, str(AHEAD))
+    office.wait(lambda: office.told("begun")[-1]["scheduled"] > an_hour_ahead(), "a wrong time")
+    write(ahead, "0")
+    office.until_told("put right", "words", times=2)
+    office.until_told("kept", "words", times=len(office.told("kept")) + 2)
+    assert office.told("begun")[-1]["scheduled"] < an_hour_ahead()
+    assert office.end(scheduler) == 0
+    begun = office.events("begin", "words.toml")
+    assert len(set(begun)) == len(begun)
+    assert {line["schedule"] for line in office.told("put right")} == {"words"}
+    with Schedules() as schedules:
+        after = {found.name: found.due for found in schedules.all()}
+    assert (after["others"], after["paused"]) == (before["others"], None)
+
+
+def an_hour_ahead():
+    return (datetime.now(UTC) + timedelta(seconds=AHEAD / 2)).isoformat()
+
+
+def write(path, text):
+    """At one instant, as a reader sees it."""
+    unborn = path.with_name("unborn")
+    unborn.write_text(text)
+    unborn.rename(path)
 
 
 def test_a_full_disk_is_told_and_outlived(office):
