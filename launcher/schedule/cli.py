@@ -41,19 +41,18 @@ def add(config, cron, timezone, name, replace, as_json) -> None:
     CONFIG is read now, and must be the same whenever it is used: one that was edited since is
     reported instead, until --replace accepts it.
     """
-    from launcher import config as configs
     from launcher.errors import UsageError
-    from launcher.schedule import view
+    from launcher.schedule import place, view
     from launcher.schedule.cron import checked, local_timezone
-    from launcher.schedule.store import Schedules, Work
+    from launcher.schedule.store import Schedules
 
     times = checked(cron, timezone or local_timezone())
-    model = configs.load(config).name
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name or model):
+    work = place.here(config)
+    name = name or work.model
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name):
         raise UsageError(f"--name {name}: use up to 40 of a-z, 0-9 and -, from a letter on")
-    work = Work(str(config), str(Path.cwd()), model, configs.digest(config))
     with Schedules() as schedules:
-        made = schedules.add(name or model, work, times, replace)
+        made = schedules.add(name, work, times, replace)
         shown = view.one(made, schedules)
     click.echo(
         _json(shown) if as_json else f"{view.detail(shown)}\n{view.at_work(view.scheduler())}"
@@ -75,12 +74,15 @@ def list_(as_json) -> None:
 def remove(name) -> None:
     """Forget the schedule NAME. Its model stays, and a run that goes on comes to its end."""
     from launcher.schedule import child
+    from launcher.schedule import install as installer
     from launcher.schedule.store import Schedules
 
     with Schedules() as schedules:
         schedules.remove(name)
     going = "; its run that goes on comes to its end" if child.is_going(name) else ""
     click.echo(f"{name} is not scheduled any more{going}")
+    for left in installer.left(name):
+        click.echo(left)
 
 
 @schedule.command()

@@ -46,6 +46,18 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
     )
 
 
+def left(name: str) -> str:
+    """What is to be said of the line of the schedule `name`; "" where there is none, or nobody
+    can tell."""
+    try:
+        kept = _call("-l").splitlines()
+    except (LauncherError, OSError):
+        return ""
+    if _mark(name) not in kept:
+        return ""
+    return f"its crontab line stays; to undo: crontab -e, and delete the line below {_mark(name)}"
+
+
 def times(cron: Cron) -> str:
     """The five fields of a cron expression as every cron reads them. Raises UsageError.
 
@@ -86,7 +98,13 @@ def _mark(name: str) -> str:
 
 def _call(argument: str, given: str = "") -> str:
     try:
-        done = subprocess.run(["crontab", argument], input=given, capture_output=True, text=True)
+        done = subprocess.run(
+            ["crontab", argument],
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # other lines stay what they are, whatever that is
+        )
     except FileNotFoundError:
         raise UsageError("crontab is not installed here", "--systemd needs none") from None
     if done.returncode and not (argument == "-l" and "no crontab" in done.stderr):

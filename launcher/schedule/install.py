@@ -7,8 +7,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher import state
 from launcher.errors import UsageError
 from launcher.schedule import crontab, systemd
+from launcher.schedule.place import one_line
 from launcher.schedule.store import Schedule
 
 BOOTED_BY_SYSTEMD = Path("/run/systemd/system")
@@ -35,8 +37,10 @@ def install(schedules: list[Schedule], how: str, only_print: bool) -> Installed:
 
 
 def command(schedule: Schedule) -> str:
-    """The shell command that retrains."""
+    """The shell command that retrains. Raises UsageError where no file can name its paths."""
     work, quote = schedule.work, shlex.quote
+    for path in (work.folder, work.config, sys.executable, str(state.home())):
+        one_line(path)
     seconds = "%S" if len(schedule.cron.expression.split()) == 6 else "00"
     home = os.environ.get("XDG_STATE_HOME")
     environment = f"env XDG_STATE_HOME={quote(home)} " if home else ""
@@ -45,6 +49,12 @@ def command(schedule: Schedule) -> str:
         f"exec {environment}{quote(sys.executable)} -P -m launcher retrain {quote(work.config)} "
         f'--scheduled "$(date -u +%Y-%m-%dT%H:%M:{seconds}+00:00)" --expect {work.digest} --json'
     )
+
+
+def left(name: str) -> list[str]:
+    """What still starts the schedule `name` once it is removed, and how to undo that: a line for
+    people for each."""
+    return list(filter(None, (systemd.left(name), crontab.left(name))))
 
 
 def _here() -> str:

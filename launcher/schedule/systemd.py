@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -54,12 +55,11 @@ def render(found: list[tuple[Schedule, str]]) -> dict[str, str]:
     systemd cannot say when one is due."""
     texts = {}
     for schedule, command in found:
+        service, timer = _files(schedule.name)
         escaped = command.replace("\\", "\\\\").replace('"', '\\"')
         escaped = escaped.replace("%", "%%").replace("$", "$$")
-        texts[str(_folder() / f"{unit(schedule.name)}.service")] = SERVICE.format(
-            name=schedule.name, command=escaped
-        )
-        texts[str(_folder() / f"{unit(schedule.name)}.timer")] = _timer(schedule)
+        texts[service] = SERVICE.format(name=schedule.name, command=escaped)
+        texts[timer] = _timer(schedule)
     return texts
 
 
@@ -71,7 +71,7 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
     timers = " ".join(f"{unit(schedule.name)}.timer" for schedule in schedules)
     calls = ["systemctl --user daemon-reload", f"systemctl --user enable --now {timers}"]
     wrote = f"wrote {shlex.join(texts)}"
-    undo = f"to undo: systemctl --user disable --now {timers}; rm {shlex.join(texts)}"
+    undo = f"to undo: {_undo(timers, texts)}"
     for call in calls:
         if refusal := _refusal(call):
             raise LauncherError(
@@ -82,6 +82,14 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
         f"{wrote}\nstarted {timers}\n{undo}\n"
         "Nothing is started while you are logged out, until you call: loginctl enable-linger"
     )
+
+
+def left(name: str) -> str:
+    """What is to be said of the units of the schedule `name`; "" where there are none."""
+    files = [file for file in _files(name) if os.path.lexists(file)]
+    if not files:
+        return ""
+    return f"its systemd timer stays; to undo: {_undo(f'{unit(name)}.timer', files)}"
 
 
 def unit(name: str) -> str:
@@ -183,6 +191,16 @@ def _refusal(call: str) -> str:
 def _list(values: set[int], every: range) -> str:
     """A field's numbers as systemd writes them."""
     return "*" if set(values) == set(every) else ",".join(f"{value:02}" for value in sorted(values))
+
+
+def _undo(timers: str, files: Iterable[str]) -> str:
+    return f"systemctl --user disable --now {timers}; rm {shlex.join(files)}"
+
+
+def _files(name: str) -> tuple[str, str]:
+    """Where the service and the timer of a schedule stand."""
+    folder = _folder()
+    return str(folder / f"{unit(name)}.service"), str(folder / f"{unit(name)}.timer")
 
 
 def _folder() -> Path:

@@ -1,14 +1,15 @@
 """Looking at the schedules."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cronsim
 
 from launcher import records
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, describe
 from launcher.retrain import history
 from launcher.schedule import child, locks, runner, store
 from launcher.schedule.record import Run
@@ -36,11 +37,6 @@ def everything() -> dict:
 def one(schedule: Schedule, schedules: Schedules) -> dict:
     """One schedule as plain JSON values; its times as clocks in its zone show them."""
     cron, work = schedule.cron, schedule.work
-    times = islice(cron.times(datetime.now(UTC)), SHOWN) if schedule.due else ()
-    last = _last(schedule, schedules)
-    if last:
-        scheduled = last.scheduled.astimezone(cron.zone).isoformat()
-        last = {"scheduled": scheduled, "verdict": last.verdict, "told": last.told}
     return {
         "name": schedule.name,
         "model": work.model,
@@ -50,9 +46,9 @@ def one(schedule: Schedule, schedules: Schedules) -> dict:
         "in_words": cronsim.CronSim(cron.expression, datetime.now(UTC)).explain(),
         "timezone": cron.timezone,
         "paused": schedule.due is None,
-        "next": [time.astimezone(cron.zone).isoformat() for time in times],
+        "next": [time.astimezone(cron.zone).isoformat() for time in _next(schedule)],
         "now": _now(schedule, schedules),
-        "last": last,
+        "last": _last(schedule, schedules),
     }
 
 
@@ -81,8 +77,8 @@ def detail(shown: dict) -> str:
     ]
     lines += [f"  now     {shown['now']}"] if shown["now"] else []
     if last := shown["last"]:
-        told = f": {last['told']}" if last["told"] else ""
-        lines.append(f"  last    {_clock(last['scheduled'], shown)}, {last['verdict']}{told}")
+        time = last["scheduled"] and f"{_clock(last['scheduled'], shown)}, {last['verdict']}"
+        lines.append(f"  last    {': '.join(filter(None, (time, last['told'])))}")
     return "\n".join(lines)
 
 
@@ -110,16 +106,41 @@ def _now(schedule: Schedule, schedules: Schedules) -> str:
     return "waiting" if waits else ""
 
 
-def _last(schedule: Schedule, schedules: Schedules) -> Run | None:
-    """The run that ended last: of the scheduler, or of whoever else retrained the model."""
-    ours = schedules.record.last(schedule.name)
-    folder = Path(schedule.work.folder) / history.MODELS / schedule.work.model
+def _next(schedule: Schedule) -> Iterator[datetime]:
+    """The next times, from the stored one on, which is what a scheduler goes by. One that has
+    passed, as where systemd or cron starts what is due, is no next time."""
+    due, now = schedule.due, datetime.now(UTC)
+    if due is None:
+        return iter(())
+    first = (due,) if due > now else ()
+    return islice(chain(first, schedule.cron.times(max(due, now))), SHOWN)
+
+
+def _last(schedule: Schedule, schedules: Schedules) -> dict | None:
+    """The run that ended last: of the scheduler, or of whoever else retrained the model. Where the
+    model's history cannot be read, that is said instead."""
+    run = schedules.record.last(schedule.name)
     try:
-        ended = [run for run in history.fold(records.read(folder / history.FILE)) if run.ended]
-    except LauncherError as error:
-        return replace(ours, told=str(error)) if ours else None
-    if not ended or (ours and ours.ended >= ended[-1].ended):
-        return ours
+        theirs = _of_history(schedule)
+    except (LauncherError, OSError) as error:
+        told = describe(error) if isinstance(error, OSError) else str(error)
+        if not run:
+            return {"scheduled": None, "verdict": "", "told": told}
+        run, theirs = replace(run, told=told), None
+    if theirs and not (run and run.ended >= theirs.ended):
+        run = theirs
+    if not run:
+        return None
+    scheduled = run.scheduled.astimezone(schedule.cron.zone).isoformat()
+    return {"scheduled": scheduled, "verdict": run.verdict, "told": run.told}
+
+
+def _of_history(schedule: Schedule) -> Run | None:
+    """The run that ended last by the model's own history."""
+    file = Path(schedule.work.folder) / history.MODELS / schedule.work.model / history.FILE
+    ended = [run for run in history.fold(records.read(file), file) if run.ended]
+    if not ended:
+        return None
     last = ended[-1]
     scheduled = datetime.fromisoformat(last.scheduled) if last.scheduled else _moment(last.began)
     told = last.error or " ".join(last.reasons)

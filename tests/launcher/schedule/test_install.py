@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
@@ -123,6 +124,55 @@ def test_a_crontab_keeps_its_other_lines(office, programs, monkeypatch):
     assert lines[4].startswith("45 2 * * 1 (cd ")
     assert r"date -u +\%Y-\%m-\%dT" in lines[4]
     assert "to undo: crontab -e" in done
+
+
+def test_a_crontab_line_that_is_not_utf8_stays_what_it_is(office, programs, monkeypatch):
+    """Other lines of the crontab may be in any encoding."""
+    monkeypatch.setattr(crontab, "local_timezone", lambda: "UTC")
+    kept = office.folder / "kept"
+    programs("crontab", f"[ $1 = - ] && exec cat >{kept}; exec cat {kept}")
+    kept.write_bytes(b"# caf\xe9\n")
+    install([only(office)], "crontab", False)
+    assert kept.read_bytes().startswith(b"# caf\xe9\n# launcher schedule words\n")
+
+
+@pytest.mark.parametrize("how", ["systemd", "crontab"])
+def test_a_path_that_no_text_can_name_is_refused(office, programs, how, monkeypatch):
+    """A schedule that an earlier launcher added with such a path is refused, and nothing is
+    written."""
+    monkeypatch.setattr(crontab, "local_timezone", lambda: "UTC")
+    programs("systemctl", f"touch {office.folder}/called")
+    programs("crontab", f"touch {office.folder}/called")
+    schedule = only(office)
+    work = replace(schedule.work, config=os.fsdecode(b"caf\xe9.toml"))
+    with pytest.raises(UsageError, match=r"caf\\xe9.toml: .*UTF-8"):
+        install([replace(schedule, work=work)], how, only_print=False)
+    assert not (office.folder / "config").exists()
+    assert not (office.folder / "called").exists()
+
+
+def test_what_is_left_of_a_removed_schedule_is_told(office, programs, monkeypatch):
+    """`remove` says how to undo an installed timer and a crontab line, and nothing where there is
+    none or crontab fails."""
+    monkeypatch.setattr(crontab, "local_timezone", lambda: "UTC")
+    kept = office.folder / "kept"
+    kept.touch()
+    programs("systemctl", "exit 0")
+    programs("crontab", f"[ $1 = - ] && exec cat >{kept}; exec cat {kept}")
+    office.environment |= {name: os.environ[name] for name in ("PATH", "XDG_CONFIG_HOME")}
+    schedule = only(office)
+    for how in ("systemd", "crontab"):
+        install([schedule], how, only_print=False)
+    code, out, _ = office.run("schedule", "remove", "words")
+    assert code == 0
+    _, timer, line = out.splitlines()
+    assert "disable --now micro-speech-launcher-words.timer; rm /" in timer
+    assert line.endswith("crontab -e, and delete the line below # launcher schedule words")
+    shutil.rmtree(office.folder / "config")
+    programs("crontab", "exit 1")
+    only(office)
+    code, out, _ = office.run("schedule", "remove", "words")
+    assert (code, out) == (0, "words is not scheduled any more\n")
 
 
 def test_the_command_says_for_which_time_and_for_which_config(office, programs, monkeypatch):

@@ -1,18 +1,23 @@
 """What `launcher schedule` shows."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 import pytest
+from office import CONFIG
 
 from launcher.cli import cli
 from launcher.errors import UsageError
 from launcher.retrain.history import History
 from launcher.schedule import view
+from launcher.schedule.record import Run
 from launcher.schedule.store import Schedules
 
 
@@ -75,6 +80,66 @@ def test_the_last_verdict_is_the_newest_of_scheduler_and_history(office, monkeyp
     }
 
 
+def test_list_begins_with_the_time_that_a_scheduler_goes_by(office):
+    """The stored time comes first, also one that was found while the clock was ahead; one that
+    has passed is no next time."""
+    office.schedule("words", "0 3 * * 1")
+    office.let_be_due("words", ago=-(4 * 365 * 86400))
+    (shown,) = view.everything()["schedules"]
+    with Schedules() as schedules:
+        stored = schedules.find("words").due
+    times = [datetime.fromisoformat(time) for time in shown["next"]]
+    assert times[0] == stored
+    assert stored < times[1] < times[2]
+    office.let_be_due("words", ago=30 * 86400)
+    (shown,) = view.everything()["schedules"]
+    assert datetime.now(UTC) < datetime.fromisoformat(shown["next"][0])
+
+
+def test_a_run_of_a_wrong_clock_is_last_only_until_the_next(office):
+    """A run that ended while the clock was ahead does not hide, for years, what ended since."""
+    office.schedule("words")
+    for year, verdict in ((2090, "kept"), (2020, "failed")):
+        moment = datetime(year, 11, 16, tzinfo=UTC)
+        with Schedules() as schedules:
+            schedules.record.due("words", moment)
+            run = Run("words", moment, 1, moment.timestamp(), verdict, "")
+            schedules.record.ended(run)
+        assert view.everything()["schedules"][0]["last"]["verdict"] == verdict
+
+
+def unreadable(file):
+    file.mkdir()
+
+
+def damaged(file):
+    file.write_text("no record\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"), [(unreadable, "Is a directory"), (damaged, "line 1: damaged")]
+)
+def test_a_history_that_cannot_be_read_is_told_where_it_belongs(office, spoil, sentence):
+    """Every schedule is shown; that of the model has the sentence, with and without a run of its
+    own."""
+    for name in ("others", "words"):
+        office.schedule(name)
+    file = office.folder / "models" / "words" / "history.jsonl"
+    file.parent.mkdir(parents=True)
+    spoil(file)
+    code, out, _ = office.run("schedule", "list")
+    assert code == 0
+    assert "others  '0 0 1 1 *'" in out
+    assert re.search(rf"\n  last    {file}[:,] .*{sentence}", out)
+    with Schedules() as schedules:
+        moment = datetime(2026, 11, 16, tzinfo=UTC)
+        schedules.record.due("words", moment)
+        schedules.record.ended(Run("words", moment, 1, 1.0, "kept", "No better."))
+    (_, shown) = view.everything()["schedules"]
+    assert shown["last"]["verdict"] == "kept"
+    assert sentence in shown["last"]["told"]
+
+
 @pytest.fixture
 def call(office, capsys, monkeypatch):
     """`launcher schedule …` in this process and in the office's folder; what it printed."""
@@ -105,6 +170,35 @@ def test_add_refuses_what_could_never_work(office, call, arguments, sentence):
         call("add", *arguments)
     assert refused.value.exit_code == 2
     assert "no schedules" in call("list")
+
+
+@pytest.mark.parametrize(
+    ("config", "folder", "shown"),
+    [(b"caf\xe9.toml", b"", r"caf\xe9.toml"), (b"../words.toml", b"a\nb", r"a\nb")],
+)
+def test_add_refuses_a_path_that_no_text_can_name(office, call, monkeypatch, config, folder, shown):
+    """A path that is not UTF-8, or more than a line, is refused before a file has to name it."""
+    config, folder = os.fsdecode(config), office.folder / os.fsdecode(folder)
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    Path(config).write_text(CONFIG)
+    with pytest.raises(UsageError, match="a path that is one line of UTF-8") as refused:
+        call("add", config, "--cron", "0 3 * * 1", "--timezone", "UTC")
+    assert shown in str(refused.value)
+    assert "no schedules" in call("list")
+
+
+def test_add_in_a_deleted_folder_says_which(office):
+    """In a current folder that somebody deleted, `add` names it, though the config is there."""
+    office.schedule("words")
+    gone = office.folder / "gone"
+    add = f"schedule add {office.folder}/words.toml --cron '0 3 * * 1' --timezone UTC --replace"
+    script = f"mkdir {gone}; cd {gone}; rmdir {gone}; exec {sys.executable} -P -m launcher {add}"
+    done = subprocess.run(
+        ["sh", "-c", script], env=office.environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: the current folder {gone} does not exist any more\n")
 
 
 def test_a_model_added_twice_says_so(office, call):
