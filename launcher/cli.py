@@ -224,7 +224,13 @@ def rollback(name, version) -> None:
     from launcher.retrain.rollback import rollback as go_back
 
     done = go_back(name, version)
-    click.echo(f"{name}: {done['from'] or '–'} → {done['to']}")
+    there = done["from"] == done["to"]
+    change = (
+        f"{done['to']} is the champion already"
+        if there
+        else f"{done['from'] or '–'} → {done['to']}"
+    )
+    click.echo(f"{name}: {change}")
 
 
 @cli.command()

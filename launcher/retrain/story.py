@@ -61,7 +61,7 @@ def _conclude(work: Retraining, edited: Path | None) -> str:
     """Train, compare, promote: the verdict. Raises ConfigError for a config that was `edited`."""
     from launcher.retrain import steps
 
-    if edited:
+    if edited and not work.run.comparison:  # what was decided needs no config any more
         accept = "launcher schedule add --replace accepts what it says now"
         raise ConfigError(f"{edited} was edited since it was scheduled", accept)
     with translated():

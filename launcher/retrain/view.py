@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from launcher import cost, job, ledger, report
+from launcher.errors import UsageError
 from launcher.retrain import history, versions
 from launcher.retrain.work import record
 
@@ -29,11 +30,18 @@ def paying(done: dict) -> str:
 def shown(name: str) -> dict:
     """A model's history as plain JSON values. Raises UsageError where there is none."""
     records, model = history.read(name), history.MODELS / name
+    runs = history.fold(records)
+    champion, lost = "", ""
+    try:
+        champion = versions.champion(model, runs)
+    except UsageError as error:  # the history is worth reading all the more
+        lost = f"{error}; {error.hint}" if error.hint else str(error)
     return {
         "model": name,
-        "champion": versions.current(model),
+        "champion": champion,
+        "lost": lost,
         "going": history.is_going(name),
-        "runs": [record(model, run) for run in history.fold(records)],
+        "runs": [record(model, run) for run in runs],
         "rolled_back": [found for found in records if found["event"] == "rolled back"],
     }
 
@@ -47,7 +55,7 @@ def text(past: dict) -> str:
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))
         lines += [f"{when}  {first}", *(f"{'':18}{line}" for line in rest)]
     champion = f"{past['champion']} is the champion" if past["champion"] else "no champion yet"
-    return "\n".join([*lines, f"{past['model']}: {champion}; times are UTC"])
+    return "\n".join([*lines, f"{past['model']}: {past['lost'] or champion}; times are UTC"])
 
 
 def _run(run: dict, going: bool) -> list[str]:

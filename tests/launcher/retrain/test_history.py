@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import NotNow, UsageError
-from launcher.retrain import history
+from launcher.retrain import history, view
 from launcher.retrain.history import History
 
 FILE = Path("models/words") / history.FILE
@@ -146,3 +146,14 @@ def test_a_model_that_does_not_exist_names_those_that_do(past):
         history.read("world")
     assert refusal.value.hint == "models below models/: words"
     assert not Path("models/world").exists()
+
+
+def test_a_history_is_shown_though_the_champion_is_lost(past):
+    """Where the link to the champion is gone, the runs are listed, and the last line says so."""
+    past.append("begun", run=1, changes=["the first run"])
+    past.append("ended", run=1, verdict="promoted", version="v1")
+    past.close()
+    lines = view.text(view.shown("words")).splitlines()
+    assert "run   1  promoted v1" in lines[0]
+    assert "models/words/current is gone, though versions were promoted" in lines[-1]
+    assert "launcher rollback words vN" in lines[-1]

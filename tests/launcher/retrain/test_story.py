@@ -104,6 +104,8 @@ def test_a_better_model_takes_the_champions_place(sit):
     assert why["comparison"]["challenger"]["accuracy"] > 0.9
     assert retrain(run, NEWER)[1]["verdict"] == "unchanged"
     assert run("rollback", "quickstart")[:2] == (0, "quickstart: v2 → v1\n")
+    again = run("rollback", "quickstart", "v1")
+    assert again[:2] == (0, "quickstart: v1 is the champion already\n")
     code, done = retrain(run, NEWER, "--force")
     assert (code, done["champion"], done["version"]) == (0, "v1", "v3")
     shown = run("history", "quickstart")[1]
