@@ -17,7 +17,7 @@ LAYERS = [
     ["plan", "ledger"],
     ["schedule.locks", "schedule.cron", "schedule.tell", "schedule.record"],
     ["schedule.store"],
-    ["schedule.child", "schedule.live", "schedule.systemd"],
+    ["schedule.child", "schedule.place", "schedule.live", "schedule.systemd"],
     ["schedule.crontab"],
     ["schedule.runner"],
     ["backends.local", "backends.proxy"],
