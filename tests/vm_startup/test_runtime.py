@@ -1,6 +1,9 @@
 """What a training says while it works."""
 
+import io
 import logging
+import os
+import sys
 
 import pytest
 
@@ -46,3 +49,16 @@ def test_the_launcher_reads_progress(lines):
         "total": "3",
         "note": ", 1/s",
     }
+
+
+def test_a_name_that_is_not_text_can_be_said(monkeypatch):
+    """A recording's name need not be UTF-8: what says it escapes its bytes."""
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "utf-8", write_through=True))
+    monkeypatch.setattr(runtime.log, "handlers", [])
+    monkeypatch.setattr(runtime.log, "level", runtime.log.level)
+    monkeypatch.setattr(runtime.log, "propagate", runtime.log.propagate)
+    runtime.speak()
+    print(os.fsdecode(b"caf\xe9.wav"))
+    runtime.log.info(os.fsdecode(b"\xe9.wav"))
+    assert said.getvalue() == b"caf\\udce9.wav\n\\udce9.wav\n"

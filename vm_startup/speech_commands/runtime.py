@@ -1,5 +1,6 @@
 """What makes a TensorFlow process repeatable and quiet, and what it says while it works."""
 
+import io
 import logging
 import re
 import sys
@@ -17,6 +18,8 @@ THREADS = 2
 
 def speak(verbosity: str = "INFO") -> None:
     """Say on standard output what this process does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a recording's name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     log.handlers = [logging.StreamHandler(sys.stdout)]
     log.setLevel(verbosity)
     log.propagate = False
