@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher import config as configs
 from launcher.console import Screen
-from launcher.errors import ConfigError, Interrupted, LauncherError, NotNow, OverBudget, describe
+from launcher.errors import ConfigError, Interrupted, LauncherError, NotNow
 from launcher.export_steps import translated
 from launcher.retrain import fingerprint, tell
 from launcher.retrain.history import History
@@ -43,14 +43,10 @@ def retrain(
             work.end(_conclude(work, path if edited else None))
         except (Interrupted, NotNow):
             raise
-        except OverBudget as error:
-            work.end("over budget", error)
-        except LauncherError as error:
-            work.end("failed", error)
-        except OSError as error:
-            work.end("failed", LauncherError(describe(error)))
+        except (LauncherError, OSError) as error:
+            work.fail(error)
         except Exception as error:  # a mistake of ours is told like any other, and shown whole
-            work.end("failed", LauncherError(repr(error)))
+            work.fail(LauncherError(repr(error)))
             work.tell()
             raise
         work.tell()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from launcher.console import Screen
-from launcher.errors import ConfigError, LauncherError
+from launcher.errors import ConfigError, LauncherError, OverBudget, describe
 from launcher.retrain import fingerprint, history, versions
 from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import History, Run
@@ -49,7 +49,7 @@ class Retraining:
         if self.past.unfinished and (edits := self._edits()):
             what = f"the config was edited while this run was stopped: {'; '.join(edits)}"
             self.screen.say(f"run {self.run.run} of {self.model.name} failed: {what}")
-            self.end("failed", ConfigError(what, "another run begins with what it says now"))
+            self.fail(ConfigError(what, "another run begins with what it says now"))
         if self.past.runs and self.run.verdict and not self.run.told:
             self.tell()
 
@@ -110,6 +110,12 @@ class Retraining:
         self.note("ended", verdict=verdict, cost_usd=cost_usd, delivery=delivery, **facts)
         if verdict in history.DONE:
             fingerprint.forget(self.model, self.run.fingerprint["clips_digest"])
+
+    def fail(self, error: LauncherError | OSError) -> None:
+        """Write down that the run came to no verdict on its challenger, and why."""
+        if isinstance(error, OSError):
+            error = LauncherError(describe(error))
+        self.end("over budget" if isinstance(error, OverBudget) else "failed", error)
 
     def tell(self) -> None:
         """Tell the verdict to whom the config names. A launcher that is killed meanwhile tells it

@@ -135,13 +135,21 @@ def test_a_scheduled_time_is_answered_once(sit):
 
 
 def test_only_the_config_that_is_expected_is_used(sit):
-    """A config of another digest fails, though nothing else changed, and is not used."""
+    """A config of another digest fails, though nothing else changed, and is not used; a run that
+    was killed after its decision needs none, and ends as it was decided."""
     run = sit("good")
     assert retrain(run, f"--expect={digest(QUICKSTART)}")[1]["verdict"] == "unchanged"
     code, done = retrain(run, "--expect=0f0f")
     assert (code, done["verdict"], done["job"]) == (2, "failed", "")
     assert f"{QUICKSTART} was edited since it was scheduled" in done["error"]
     assert retrain(run)[1]["verdict"] == "unchanged"
+    assert retrain(run, NEWER, past="bad")[1]["verdict"] == "kept"
+    history = MODEL / "history.jsonl"
+    *lines, ended, _ = history.read_text().splitlines(keepends=True)
+    history.write_text("".join(lines))
+    assert json.loads(ended)["event"] == "ended"
+    code, done = retrain(run, NEWER, "--expect=0f0f")
+    assert (code, done["run"], done["verdict"]) == (0, 3, "kept")
 
 
 def test_while_one_goes_another_is_skipped(sit):
