@@ -224,12 +224,8 @@ def rollback(name, version) -> None:
     from launcher.retrain.rollback import rollback as go_back
 
     done = go_back(name, version)
-    there = done["from"] == done["to"]
-    change = (
-        f"{done['to']} is the champion already"
-        if there
-        else f"{done['from'] or '–'} → {done['to']}"
-    )
+    before, after = done["from"], done["to"]
+    change = f"{before or '–'} → {after}" if before != after else f"{after} is the champion already"
     click.echo(f"{name}: {change}")
 
 

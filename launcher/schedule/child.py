@@ -66,9 +66,8 @@ def begin(
 ) -> Child | None:
     """Start the retraining of schedule `name`; None while an earlier one of it goes on.
 
-    `launcher` is the command behind which `retrain CONFIG …` is put. `note` is
-    called before the process begins, when an earlier one's words can no longer be taken for its
-    own. Raises OSError.
+    `launcher` is the command behind which `retrain CONFIG …` is put. `note` is called before the
+    process begins, when an earlier one's words can no longer be taken for its own. Raises OSError.
     """
     lock = locks.take(_lock(name))
     if lock is None:

@@ -1,14 +1,11 @@
 """Schedules whose retrainings rent machines of a fake Compute Engine."""
 
-import sys
 from dataclasses import dataclass, field
 
 from fake_gce import FOR_EVER, FakeGce
-from office import CONFIG, Office
+from office import CONFIG, SCHEDULE_RUN, Office
 
 RENTED = CONFIG.replace('"local"', '"gce"')
-# What a user's own shell would call, with the tests' Python.
-SCHEDULE_RUN = (sys.executable, "-P", "-m", "launcher", "schedule", "run", "--json")
 VERDICTS = ("promoted", "kept", "failed", "skipped", "unchanged")
 
 

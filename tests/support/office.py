@@ -22,6 +22,8 @@ from launcher.schedule import store
 from launcher.schedule.cron import checked
 from launcher.schedule.store import Schedules, Work
 
+# The scheduler as a user starts it, with the tests' Python.
+SCHEDULE_RUN = (sys.executable, "-P", "-m", "launcher", "schedule", "run", "--json")
 SMALL = Path(__file__).parent / "small_retraining.py"
 YEARLY = "0 0 1 1 *"  # not due while a test runs, unless the test says so
 CONFIG = """\

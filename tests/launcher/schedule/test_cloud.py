@@ -5,8 +5,9 @@ import json
 import sys
 
 import pytest
-from cloud_office import RENTED, SCHEDULE_RUN, all_due_at_once
+from cloud_office import RENTED, all_due_at_once
 from fake_gce import FOR_EVER, FakeGce, missing_tools
+from office import SCHEDULE_RUN
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 

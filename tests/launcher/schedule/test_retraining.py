@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import sys
 
 import pytest
+from office import SCHEDULE_RUN
 
 from launcher.schedule import child
 from launcher.schedule.store import Schedules
-
-SCHEDULE_RUN = (sys.executable, "-P", "-m", "launcher", "schedule", "run", "--json")
 
 
 @pytest.fixture
