@@ -1,1 +1,1 @@
-"""Retrainings at set times: a store of schedules, and the process that starts what is due."""
+"""Retraining at set times: stored schedules, and the scheduler that starts what is due."""

@@ -1,7 +1,6 @@
 """The commands `launcher schedule …`: parse, call one function, print."""
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ def schedule() -> None:
 
     \b
     launcher schedule add configs/yes_no.toml --cron "0 3 * * 1"   Mondays at 03:00
-    launcher schedule run                                          start what is due, until Ctrl-C
+    launcher schedule run                                          start due runs, until Ctrl-C
     launcher schedule list                                         next and last runs
     """
 
@@ -28,87 +27,89 @@ def schedule() -> None:
     "--cron",
     required=True,
     metavar="EXPRESSION",
-    help="Minute, hour, day of the month, month, day of the week, as crontab has them; a field for "
-    "the second may stand before them.",
+    help="Minute, hour, day of the month, month, day of the week, as in a crontab. A sixth field "
+    "before them is the second.",
 )
 @click.option("--timezone", metavar="ZONE", help="Such as Europe/Berlin; default: this computer's.")
-@click.option("--name", help="Default: the model's name. Another lets a model have two schedules.")
-@click.option("--replace", is_flag=True, help="Take the place of the schedule of that name.")
+@click.option("--name", help="Default: the model's name. Another name gives a second schedule.")
+@click.option("--replace", is_flag=True, help="Replace the schedule that has this name.")
 @JSON
-def add(config, cron, timezone, name, replace, as_json) -> None:
-    """Retrain the model of CONFIG at set times, in the current folder.
+def add(
+    config: Path, cron: str, timezone: str | None, name: str | None, replace: bool, as_json: bool
+) -> None:
+    """Add a schedule for CONFIG.
 
-    CONFIG is read now, and must be the same whenever it is used: one that was edited since is
-    reported instead, until --replace accepts it.
+    The launcher retrains the model of CONFIG in the current folder. A run fails if CONFIG was
+    edited after this command; --replace accepts the edit.
     """
     from launcher.errors import UsageError
-    from launcher.schedule import place, view
-    from launcher.schedule.cron import checked, local_timezone
-    from launcher.schedule.store import Schedules
+    from launcher.schedule import listing
+    from launcher.schedule.cron import parse
+    from launcher.schedule.store import NAME, Store
+    from launcher.schedule.target import target_here
+    from launcher.schedule.timezone import local_timezone
 
-    times = checked(cron, timezone or local_timezone())
-    work = place.here(config)
-    name = name or work.model
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name):
-        raise UsageError(f"--name {name}: use up to 40 of a-z, 0-9 and -, from a letter on")
-    with Schedules() as schedules:
-        made = schedules.add(name, work, times, replace)
-        shown = view.one(made, schedules)
-    click.echo(
-        _json(shown) if as_json else f"{view.detail(shown)}\n{view.at_work(view.scheduler())}"
-    )
+    times = parse(cron, timezone or local_timezone())
+    target = target_here(config)
+    name = name or target.model
+    if not NAME.fullmatch(name):
+        raise UsageError(f"--name {name}: use up to 40 of a-z, 0-9 and -, starting with a letter")
+    shown = listing.one(Store().add(name, target, times, replace))
+    scheduler = listing.scheduler_text(listing.running_scheduler())
+    click.echo(_json(shown) if as_json else f"{listing.detail(shown)}\n{scheduler}")
 
 
 @schedule.command("list")
 @JSON
-def list_(as_json) -> None:
-    """Show every schedule, its next times, and what became of the last."""
-    from launcher.schedule import view
+def list_(as_json: bool) -> None:
+    """List schedules with next and last runs."""
+    from launcher.schedule import listing
 
-    shown = view.everything()
-    click.echo(_json(shown) if as_json else view.text(shown))
-
-
-@schedule.command()
-@NAME
-def remove(name) -> None:
-    """Forget the schedule NAME. Its model stays, and a run that goes on comes to its end."""
-    from launcher.schedule import child
-    from launcher.schedule import install as installer
-    from launcher.schedule.store import Schedules
-
-    with Schedules() as schedules:
-        schedules.remove(name)
-    going = "; its run that goes on comes to its end" if child.is_going(name) else ""
-    click.echo(f"{name} is not scheduled any more{going}")
-    for left in installer.left(name):
-        click.echo(left)
+    shown = listing.everything()
+    click.echo(_json(shown) if as_json else listing.text(shown))
 
 
 @schedule.command()
 @NAME
-def pause(name) -> None:
-    """Let the schedule NAME be due no more until resume."""
-    from launcher.schedule.store import Schedules
+def remove(name: str) -> None:
+    """Remove a schedule.
 
-    with Schedules() as schedules:
-        schedules.pause(name)
-    click.echo(f"{name} is paused; launcher schedule resume {name} goes on")
-
-
-@schedule.command()
-@NAME
-def resume(name) -> None:
-    """Let the paused schedule NAME be due again.
-
-    What it missed meanwhile is not made up for.
+    Its model stays, and a run that is running continues to its end.
     """
-    from launcher.schedule.store import Schedules
-    from launcher.schedule.tell import clock
+    from launcher.schedule import install as installer
+    from launcher.schedule import process
+    from launcher.schedule.store import Store
 
-    with Schedules() as schedules:
-        found = schedules.resume(name)
-    click.echo(f"{name} is due again, next {clock(found.due, found.cron.zone)}")
+    Store().remove(name)
+    running = "; its current run continues to its end" if process.is_running(name) else ""
+    click.echo(f"removed {name}{running}")
+    for line in installer.leftovers(name):
+        click.echo(line)
+
+
+@schedule.command()
+@NAME
+def pause(name: str) -> None:
+    """Pause a schedule."""
+    from launcher.schedule.store import Store
+
+    Store().pause(name)
+    click.echo(f"paused {name}; continue it with: launcher schedule resume {name}")
+
+
+@schedule.command()
+@NAME
+def resume(name: str) -> None:
+    """Resume a paused schedule.
+
+    Runs that it missed are not made up for.
+    """
+    from launcher.schedule.events import local_text
+    from launcher.schedule.store import Store
+
+    found = Store().resume(name)
+    due = f", next {local_text(found.next, found.cron.zone)}" if found.next else ""
+    click.echo(f"resumed {name}{due}")
 
 
 @schedule.command()
@@ -117,47 +118,47 @@ def resume(name) -> None:
     type=click.IntRange(1, 1000),
     default=2,
     show_default=True,
-    help="Retrainings that go on at once; others wait for their turn.",
+    help="The most retrainings that run at once; others wait.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each event.")
-def run(max_parallel, as_json) -> None:
-    """Start what is due, for as long as this runs.
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each event.")
+def run(max_parallel: int, as_json: bool) -> None:
+    """Run the scheduler until Ctrl-C.
 
-    One line for each event. Ctrl-C or SIGTERM: nothing new is begun, retrainings that go on give
-    their machines back, and go on when the scheduler is started again.
+    It starts each run that is due, and prints a line for each event. After Ctrl-C or SIGTERM no
+    new run starts. Runs delete their machines and end; the next scheduler continues them.
     """
-    from launcher.schedule import runner
-    from launcher.schedule.tell import Teller
+    from launcher.schedule import scheduler
+    from launcher.schedule.events import Events
 
-    # -P: the folder a retraining runs in may hold a launcher.py of its own
-    runner.run((sys.executable, "-P", "-m", "launcher"), max_parallel, Teller(as_json))
+    # -P: the folder of a retraining may have a launcher.py of its own
+    scheduler.run((sys.executable, "-P", "-m", "launcher"), max_parallel, Events(as_json))
 
 
 @schedule.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--systemd", "how", flag_value="systemd", help="A user timer for each.")
-@click.option("--crontab", "how", flag_value="crontab", help="A line of your crontab for each.")
-@click.option("--print", "only_print", is_flag=True, help="Show it and touch nothing.")
-def install(names, how, only_print) -> None:
-    """Let systemd or cron start the schedules NAME, or all.
+@click.option("--systemd", "how", flag_value="systemd", help="A user timer for each schedule.")
+@click.option("--crontab", "how", flag_value="crontab", help="A crontab line for each schedule.")
+@click.option("--print", "only_print", is_flag=True, help="Print the files and change nothing.")
+def install(names: tuple[str, ...], how: str | None, only_print: bool) -> None:
+    """Let systemd or cron start schedules.
 
-    That is instead of launcher schedule run. Each calls launcher retrain, which does nothing where
-    an earlier one still goes. A schedule that is changed or removed later has to be installed
-    again, or undone as is said.
+    It does so for each NAME, or for all schedules, instead of launcher schedule run. Each timer
+    or line calls launcher retrain, which does nothing while an earlier retraining is running.
+    Install a schedule again after you change it.
     """
     from launcher.errors import UsageError
     from launcher.schedule import install as installer
-    from launcher.schedule.store import Schedules
+    from launcher.schedule.store import Store
 
-    with Schedules() as schedules:
-        chosen = [schedules.find(name) for name in names] or schedules.all()
+    store = Store()
+    chosen = [store.find(name) for name in names] or store.all()
     if not chosen:
         raise UsageError("no schedules", "launcher schedule add makes one")
-    if paused := [found.name for found in chosen if found.due is None]:
+    if paused := [found.name for found in chosen if found.next is None]:
         raise UsageError(f"{paused[0]} is paused", f"launcher schedule resume {paused[0]}")
     installed = installer.install(chosen, how or "", only_print)
     shown = "\n".join(f"# {where}\n{text}" for where, text in installed.texts.items())
-    click.echo(shown if only_print else installed.done)
+    click.echo(shown if only_print else installed.summary)
 
 
 def _json(value: object) -> str:

@@ -1,20 +1,20 @@
-"""When a schedule is due: a cron expression in a time zone, also on days with a clock change. Pure.
+"""Cron expressions: the times at which a schedule is due, also when the clocks change. Pure.
 
-On a day when the clock is put forward, a time that does not exist is the moment of the jump; on a
-day when it is put back, a time that comes twice is the first of the two; a schedule for every hour
-is due once in every hour that passes.
+When clocks go forward, a time that does not exist becomes the moment of the change. When clocks go
+back, a time that exists twice becomes the first of the two. A schedule for every hour is due once
+in every hour that passes.
 """
 
-import difflib
 import zoneinfo
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim, CronSimError
 
 from launcher.errors import UsageError
+from launcher.schedule.timezone import similar_timezone
 
 EVERY_HOUR = set(range(24))
 NICKNAMES = {
@@ -29,46 +29,53 @@ RANGES = {
     "second": "0 to 59",
     "minute": "0 to 59",
     "hour": "0 to 23",
-    "day-of-month": "1 to 31, L (the last) or LW (the last Monday to Friday)",
+    "day-of-month": "1 to 31, L (last day) or LW (last Monday to Friday)",
     "month": "1 to 12 or JAN to DEC",
-    "day-of-week": "0 to 7 (0 and 7 are Sunday) or SUN to SAT, also 1#2 (second Monday) or 5L",
+    "day-of-week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, 1#2 (second Monday) or 5L",
 }
 
 
-class Cron(BaseTrigger):
-    """An APScheduler trigger that is two strings, so that any later version can read it.
+@dataclass(frozen=True)
+class Cron:
+    """A cron expression in a time zone. `parse` makes one from what a user typed."""
 
-    APScheduler's own counts weekdays from Monday = 0, and is not used. Both strings must have
-    passed `checked`.
-    """
-
-    __slots__ = ("expression", "timezone")
-
-    def __init__(self, expression: str, timezone: str) -> None:
-        self.expression = expression
-        self.timezone = timezone
+    expression: str
+    timezone: str
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone that the expression speaks of."""
+        """The time zone of the expression."""
         return ZoneInfo(self.timezone)
 
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime):
-        """The next time in UTC; of several that passed since the previous one, the last."""
-        last = None
-        for time in self.times(previous_fire_time or now):
-            if time > now:
-                return last or time
-            last = time
-        return last
+    @property
+    def has_seconds(self) -> bool:
+        """Whether it has a sixth field."""
+        return len(self.expression.split()) == 6
+
+    def fields(self, program: str) -> tuple[CronSim, set[int]]:
+        """The numbers of its fields, and those of its weekdays. Raises UsageError for L and #,
+        which `program` does not support."""
+        fields = CronSim(self.expression, datetime.now(UTC))
+        weekdays = {day for day in fields.weekdays if isinstance(day, int)}
+        if len(weekdays) < len(fields.weekdays) or min(fields.days) < 0:
+            raise self.unsupported(program)
+        return fields, weekdays
+
+    def unsupported(self, program: str) -> UsageError:
+        """The error for an expression that `program` does not support."""
+        message = f"{program} does not support '{self.expression}'"
+        return UsageError(message, "launcher schedule run supports it")
+
+    def next(self, after: datetime) -> datetime | None:
+        """The first time after `after`, in UTC; None where there is none within 50 years."""
+        return next(self.times(after), None)
 
     def times(self, after: datetime) -> Iterator[datetime]:
         """Every time after `after`, in UTC and in order."""
         return (time for time, _ in self._times(after))
 
-    def odd(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        """Those times in UTC that one would not find by looking at a clock on the wall for the
-        first time it shows what the expression asks for."""
+    def clock_change_times(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """The times in UTC that do not exist on a local clock, or are its second reading."""
         for time, exists in self._times(after):
             if time > until:
                 return
@@ -76,56 +83,41 @@ class Cron(BaseTrigger):
                 yield time
 
     def _times(self, after: datetime) -> Iterator[tuple[datetime, bool]]:
+        """Each time in UTC, and whether it exists on a local clock as the expression has it."""
         local = after.astimezone(self.zone)
         fields = self.expression.split()
         if CronSim(self.expression, local).hours == EVERY_HOUR:
-            # With a star here, and only then, CronSim counts hours that pass.
+            # CronSim counts hours that pass only if this field is a star.
             fields[-4] = "*"
             yield from ((time.astimezone(UTC), True) for time in CronSim(" ".join(fields), local))
             return
         last = after
         for wall in CronSim(self.expression, local.replace(tzinfo=None)):
-            time = _moment(wall, self.zone)
-            if time > last:  # several times that one jump swallows are one
+            time = _from_wall_clock(wall, self.zone)
+            if time > last:  # several times inside one gap are one
                 last = time
                 yield time, time.astimezone(self.zone).replace(tzinfo=None) == wall
 
 
-def checked(expression: str, timezone: str) -> Cron:
-    """The trigger for them. Raises UsageError with what would be right, also where the expression
-    never comes true."""
+def parse(expression: str, timezone: str) -> Cron:
+    """A checked Cron. Raises UsageError, also for an expression that matches no time."""
     if timezone not in zoneinfo.available_timezones():
-        raise UsageError(f"--timezone {timezone}: no such time zone", _near_zone(timezone))
+        raise UsageError(f"--timezone {timezone}: no such time zone", similar_timezone(timezone))
     expression = " ".join(expression.split())
     _check(expression)
     cron = Cron(expression, timezone)
-    if next(cron.times(datetime.now(UTC)), None) is None:
-        raise UsageError(f"--cron '{expression}' never comes true within 50 years")
+    if cron.next(datetime.now(UTC)) is None:
+        raise UsageError(f"--cron '{expression}' matches no time within 50 years")
     return cron
 
 
-def local_timezone() -> str:
-    """The name of the computer's time zone. Raises UsageError where it has none."""
-    import tzlocal
-
-    try:
-        name = tzlocal.get_localzone_name()
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        name = None
-    if name not in zoneinfo.available_timezones():
-        raise UsageError(
-            "this computer's time zone has no name", "name one, as --timezone Europe/Berlin"
-        )
-    return name
-
-
-def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The moment, in UTC, at which a clock on the wall first shows `wall` or more."""
+def _from_wall_clock(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment, in UTC, at which a clock on the wall first shows `wall` or later."""
     moment = wall.replace(tzinfo=zone).astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) == wall:
         return moment
     wall = wall.replace(second=0)
-    while moment.astimezone(zone).replace(tzinfo=None) != wall:  # by minutes to where clocks jump
+    while moment.astimezone(zone).replace(tzinfo=None) != wall:  # minute by minute through the gap
         wall += timedelta(minutes=1)
         moment = wall.replace(tzinfo=zone).astimezone(UTC)
     return moment
@@ -147,14 +139,14 @@ def _check(expression: str) -> None:
         )
     if wrong == "day-of-month" and _is_valid([*fields[:-2], "*", fields[-1]]):
         raise UsageError(
-            f"--cron '{expression}' never comes true: no month that it names has such a day",
+            f"--cron '{expression}' matches no time: none of its months has such a day",
             f"'{' '.join([*fields[:-3], 'L', *fields[-2:]])}' is the last day",
         )
     names = list(RANGES)[-len(fields) :]
     text = dict(zip(names, fields, strict=True)).get(wrong, expression)
     raise UsageError(
-        f"--cron '{expression}': {wrong} {text} must be made of {RANGES.get(wrong, 'cron fields')}",
-        "such as *, 1-5, 1,15 or */10",
+        f"--cron '{expression}': {wrong} {text} is not valid; use {RANGES.get(wrong, 'numbers')}",
+        "a field is such as *, 1-5, 1,15 or */10",
     )
 
 
@@ -164,13 +156,3 @@ def _is_valid(fields: list[str]) -> bool:
     except CronSimError:
         return False
     return True
-
-
-def _near_zone(name: str) -> str:
-    known = {zone.lower(): zone for zone in zoneinfo.available_timezones()}
-    cities = {zone.rpartition("/")[2]: zone for zone in sorted(known)}
-    wanted = name.lower().replace(" ", "_")
-    near = difflib.get_close_matches(wanted, [*known, *cities], n=1)
-    if not near:
-        return "a name as in Europe/Berlin, America/New_York or UTC"
-    return f"did you mean {known[cities.get(near[0], near[0])]}?"

@@ -1,4 +1,4 @@
-"""Locks on files that say which process holds them; whoever inherits the handle holds it too."""
+"""Lock files that name the process behind them. A process that inherits the handle holds it too."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from launcher import records
 
 
 def take(path: Path) -> int | None:
-    """Lock the file `path`: its handle; None while some other process holds it."""
+    """Lock the file `path` and return its handle; None while another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -16,17 +16,17 @@ def take(path: Path) -> int | None:
     except BlockingIOError:
         os.close(handle)
         return None
-    os.ftruncate(handle, 0)  # who held it before is not who holds it now
+    os.ftruncate(handle, 0)  # it names the previous holder
     return handle
 
 
-def note_pid(handle: int, pid: int) -> None:
-    """Write down, in a lock's file, which process works under it."""
+def write_pid(handle: int, pid: int) -> None:
+    """Write the process that works under a lock into its file."""
     os.pwrite(handle, b"%d\n" % pid, 0)
 
 
-def pid_of(path: Path) -> int:
-    """The process that was written down in a lock's file; 0 if none was."""
+def read_pid(path: Path) -> int:
+    """The process that a lock's file names; 0 if it names none."""
     with contextlib.suppress(OSError, ValueError):
         return int(path.read_text(encoding="ascii"))
     return 0

@@ -1,4 +1,4 @@
-"""A schedule as a systemd timer of the user's, with a service that retrains."""
+"""A schedule as a systemd user timer, with a service that retrains."""
 
 import os
 import re
@@ -10,14 +10,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from cronsim import CronSim
-
-from launcher.errors import LauncherError, UsageError
+from launcher.errors import LauncherError
 from launcher.schedule.cron import Cron
-from launcher.schedule.store import Schedule
+from launcher.schedule.schedule import Schedule
 
-YEARS = 5  # of clock changes that a timer knows in advance
-COMPARED = 5  # next times, as systemd and we see them
+YEARS = 5  # of clock changes that a timer lists
+COMPARED = 5  # next times, by systemd and by us
 DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SERVICE = """\
 [Unit]
@@ -25,10 +23,10 @@ Description=Retrain {name}
 
 [Service]
 Type=oneshot
-# What the config needs from the environment, such as GOOGLE_APPLICATION_CREDENTIALS=…
+# Environment variables that the config needs, such as GOOGLE_APPLICATION_CREDENTIALS=…
 EnvironmentFile=-%h/.config/micro-speech-launcher/environment
 ExecStart=/bin/sh -c "{command}"
-# The launcher itself ends its processes and gives its machine back.
+# The launcher itself ends its processes and deletes its machine.
 KillMode=mixed
 TimeoutStopSec=5min
 """
@@ -38,7 +36,7 @@ Description=Retrain {name}: {expression} {timezone}
 
 [Timer]
 {calendars}
-# What was missed while the computer was off is made up for by one run.
+# One run replaces all that were missed while the computer was off.
 Persistent=true
 AccuracySec=1s
 
@@ -46,13 +44,13 @@ AccuracySec=1s
 WantedBy=timers.target
 """
 CHANGES = """\
-# When the clock is changed, until {until}; systemd would skip these.
+# Clock changes until {until}; systemd by itself would skip these times.
 {calendars}"""
 
 
 def render(found: list[tuple[Schedule, str]]) -> dict[str, str]:
-    """The unit files of schedules with their commands: path → text. Raises UsageError where
-    systemd cannot say when one is due."""
+    """The unit files of schedules with their commands: path → text. Raises UsageError for times
+    that systemd does not support."""
     texts = {}
     for schedule, command in found:
         service, timer = _files(schedule.name)
@@ -64,7 +62,7 @@ def render(found: list[tuple[Schedule, str]]) -> dict[str, str]:
 
 
 def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
-    """Write the units and start their timers; what was done and how to undo it, for people."""
+    """Write the units and start their timers. Returns what was done and how to undo it."""
     for name, text in texts.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")
@@ -73,44 +71,39 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
     wrote = f"wrote {shlex.join(texts)}"
     undo = f"to undo: {_undo(timers, texts)}"
     for call in calls:
-        if refusal := _refusal(call):
+        if problem := _error_of(call):
             raise LauncherError(
-                f"{wrote}, but systemctl refused: {refusal}",
-                f"once it is able to: {'; '.join(calls)}\n{undo}",
+                f"{wrote}, but systemctl failed: {problem}",
+                f"when systemctl works, run: {'; '.join(calls)}\n{undo}",
             )
     return (
         f"{wrote}\nstarted {timers}\n{undo}\n"
-        "Nothing is started while you are logged out, until you call: loginctl enable-linger"
+        "Timers start nothing while you are logged out, unless you run: loginctl enable-linger"
     )
 
 
-def left(name: str) -> str:
-    """What is to be said of the units of the schedule `name`; "" where there are none."""
+def leftover(name: str) -> str:
+    """A message about the units of schedule `name`; "" if there are none."""
     files = [file for file in _files(name) if os.path.lexists(file)]
     if not files:
         return ""
-    return f"its systemd timer stays; to undo: {_undo(f'{unit(name)}.timer', files)}"
+    return f"its systemd timer is left; to undo: {_undo(f'{unit(name)}.timer', files)}"
 
 
 def unit(name: str) -> str:
-    """What the units of a schedule are called."""
+    """The name of a schedule's units."""
     return f"micro-speech-launcher-{name}"
 
 
 def calendars(cron: Cron) -> list[str]:
-    """The OnCalendar expressions of a cron expression: either one of them is enough. Raises
-    UsageError."""
-    sim = CronSim(cron.expression, datetime.now(UTC))
-    plain = [*sim.days, *sim.weekdays]
-    if not all(isinstance(item, int) and item >= 0 for item in plain):
-        raise UsageError(
-            f"a systemd timer cannot say '{cron.expression}'", "launcher schedule run can"
-        )
+    """The OnCalendar expressions of a cron expression: a time that matches one of them is due.
+    Raises UsageError."""
+    sim, weekdays = cron.fields("systemd")
     fields = (sim.hours, range(24)), (sim.minutes, range(60)), (sim.seconds, range(60))
     time = ":".join(_list(*field) for field in fields)
     months, days = _list(sim.months, range(1, 13)), _list(sim.days, range(1, 32))
-    week = ",".join(DAYS[day] for day in sorted({day % 7 for day in sim.weekdays}))
-    week = "" if {day % 7 for day in sim.weekdays} == set(range(7)) else f"{week} "
+    week_days = {day % 7 for day in weekdays}
+    week = "" if len(week_days) == 7 else f"{','.join(DAYS[day] for day in sorted(week_days))} "
     if sim.day_and:
         return [f"{week}*-{months}-{days} {time} {cron.timezone}"]
     return [
@@ -120,8 +113,8 @@ def calendars(cron: Cron) -> list[str]:
 
 
 def changes(cron: Cron, start: datetime) -> list[str]:
-    """OnCalendar expressions for the times, in the next years, at which systemd would skip a run
-    since the clock is changed."""
+    """OnCalendar expressions for the times that systemd would skip at clock changes in the next
+    years."""
     found, day = [], timedelta(days=1)
     for number in range(YEARS * 365):
         after = start + number * day
@@ -129,7 +122,10 @@ def changes(cron: Cron, start: datetime) -> list[str]:
             after.astimezone(cron.zone).utcoffset()
             != (after + day).astimezone(cron.zone).utcoffset()
         ):
-            found += [f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in cron.odd(after, after + day)]
+            found += [
+                f"{time:%Y-%m-%d %H:%M:%S} UTC"
+                for time in cron.clock_change_times(after, after + day)
+            ]
     return found
 
 
@@ -140,8 +136,8 @@ def _timer(schedule: Schedule) -> str:
     lines = [f"OnCalendar={calendar}" for calendar in plain]
     if odd:
         until = now.year + YEARS
-        odd = "\n".join(f"OnCalendar={calendar}" for calendar in odd)
-        lines.append(CHANGES.format(until=until, calendars=odd))
+        extra = "\n".join(f"OnCalendar={calendar}" for calendar in odd)
+        lines.append(CHANGES.format(until=until, calendars=extra))
     return TIMER.format(
         name=schedule.name,
         expression=cron.expression,
@@ -151,20 +147,19 @@ def _timer(schedule: Schedule) -> str:
 
 
 def _compare(cron: Cron, lines: list[str], now: datetime) -> None:
-    """What systemd understands, where it can be asked, is what was meant."""
+    """Raises LauncherError if systemd reads other times from `lines`; skipped without systemd."""
     theirs = sorted({time for line in lines for time in elapses(line, now)})
     ours = [f"{time:%Y-%m-%d %H:%M:%S}" for time in islice(cron.times(now), COMPARED)]
     if theirs and theirs[:COMPARED] != ours:
         raise LauncherError(
-            f"systemd understands '{cron.expression}' otherwise: {', '.join(theirs[:COMPARED])} "
-            f"instead of {', '.join(ours)} (UTC)",
-            "launcher schedule run has it as it was meant",
+            f"systemd reads '{cron.expression}' as {', '.join(theirs[:COMPARED])} instead of "
+            f"{', '.join(ours)} (UTC)",
+            "use launcher schedule run",
         )
 
 
 def elapses(calendar: str, now: datetime) -> list[str]:
-    """The next times of an OnCalendar expression in UTC, as systemd sees them; [] where it cannot
-    be asked."""
+    """The next times of an OnCalendar expression in UTC, by systemd-analyze; [] without it."""
     tool = shutil.which("systemd-analyze")
     if not tool:
         return []
@@ -175,12 +170,12 @@ def elapses(calendar: str, now: datetime) -> list[str]:
         capture_output=True,
         text=True,
     )
-    # "Normalized form" repeats what was asked; times follow "elapse: " and "Iter. #2: ".
+    # "Normalized form" repeats the expression; times follow "elapse: " and "Iter. #2: ".
     return re.findall(r"(?:elapse|#\d+): \w+ ([-\d]+ [:\d]+) UTC", shown.stdout)
 
 
-def _refusal(call: str) -> str:
-    """Run a command of systemctl's; why it refused, "" where it did not."""
+def _error_of(call: str) -> str:
+    """Run a systemctl command. Returns its error, "" if it worked."""
     try:
         done = subprocess.run(call.split(), capture_output=True, text=True)
     except FileNotFoundError:
@@ -198,7 +193,7 @@ def _undo(timers: str, files: Iterable[str]) -> str:
 
 
 def _files(name: str) -> tuple[str, str]:
-    """Where the service and the timer of a schedule stand."""
+    """The service file and the timer file of a schedule."""
     folder = _folder()
     return str(folder / f"{unit(name)}.service"), str(folder / f"{unit(name)}.timer")
 
