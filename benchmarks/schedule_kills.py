@@ -1,11 +1,11 @@
-"""A scheduler is killed again and again: is a run lost, begun twice, or one too many at once?
+"""Kills a scheduler many times: is a run lost, started twice, or one too many at once?
 
     python benchmarks/schedule_kills.py               100 kills, about three minutes
     python benchmarks/schedule_kills.py --kills 20 --seed 7
 
-Five schedules are due every second; their runs, small scripts, last up to 1.5 s, and three may go
-on at once. SIGKILL comes at a random instant of each scheduler's first 1.5 s; its runs go on, as
-they do when a scheduler dies. Ends with exit code 1 where anything is wrong.
+Five schedules are due every second. Their runs are small scripts that last up to 1.5 s, and at most
+three run at once. SIGKILL comes at a random instant in the first 1.5 s of each scheduler; its runs
+continue. Ends with exit code 1 if anything is wrong.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from office import Office, strike  # noqa: E402  its folder is on the path only now
+from schedule_workspace import (  # noqa: E402  its folder is on the path only now
+    ScheduleWorkspace,
+    kill_schedulers,
+)
 
 
 def main() -> None:
@@ -26,18 +29,18 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = str(Path(folder) / "state")
-        office = Office(Path(folder))
+        workspace = ScheduleWorkspace(Path(folder))
         try:
-            struck = strike(office, options.kills, options.seed)
+            result = kill_schedulers(workspace, options.kills, options.seed)
         finally:
-            office.clear()
-    print("\n".join(struck.wrong))
+            workspace.kill_all()
+    print("\n".join(result.wrong))
     print(
-        f"{struck.kills} kills: {struck.due} times due, {struck.begun} begun and brought to their "
-        f"verdict, the others skipped; {struck.at_once} of at most 3 at once; "
-        f"{len(struck.wrong)} wrong"
+        f"{result.kills} kills: {result.due} times due, {result.started} runs started once and "
+        f"ended with a verdict, the others skipped; {result.at_once} of at most 3 at once; "
+        f"{len(result.wrong)} lost or doubled"
     )
-    sys.exit(bool(struck.wrong or struck.at_once > 3))
+    sys.exit(bool(result.wrong or result.at_once > 3))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 import pytest
-from office import Office
+from schedule_workspace import ScheduleWorkspace
 
 
 @pytest.fixture
-def office(tmp_path, monkeypatch):
-    """An office whose store this process sees, too."""
-    made = Office(tmp_path)
+def workspace(tmp_path, monkeypatch):
+    """A folder with schedules that this process sees too."""
+    made = ScheduleWorkspace(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", made.environment["XDG_STATE_HOME"])
     yield made
-    made.clear()
+    made.kill_all()

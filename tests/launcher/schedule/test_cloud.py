@@ -1,27 +1,27 @@
-"""Schedules whose retrainings rent: the real scheduler, launcher and client; a fake cloud."""
+"""Schedules whose retrainings create machines: real scheduler, launcher and client; fake cloud."""
 
 import contextlib
 import json
 import sys
 
 import pytest
-from cloud_office import RENTED, all_due_at_once
+from cloud_schedules import GCE_CONFIG, retrain_all_at_once
 from fake_gce import FOR_EVER, FakeGce, missing_tools
-from office import SCHEDULE_RUN
+from schedule_workspace import SCHEDULE_RUN
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
 
 @pytest.fixture
-def cloud(tmp_path_factory, office):
-    """Opens a Compute Engine that the office rents in; in the end nothing is left in it."""
+def cloud(tmp_path_factory, workspace):
+    """A function that starts a fake Compute Engine; nothing may be left in it at the end."""
     with contextlib.ExitStack() as stack:
         opened = []
 
         def cloud(python=sys.executable, **choices):
             folder = tmp_path_factory.mktemp("gce")
             gce = stack.enter_context(FakeGce(folder, vm_environment={"PYTHON": python}, **choices))
-            office.environment |= gce.environment
+            workspace.environment |= gce.environment
             opened.append(gce)
             return gce
 
@@ -29,50 +29,50 @@ def cloud(tmp_path_factory, office):
         assert [(gce.instances, gce.disks, gce.violations) for gce in opened] == [({}, {}, [])]
 
 
-def runs(office):
-    """What the history of the model words has."""
-    return json.loads(office.run("history", "words", "--json")[1])["runs"]
+def runs(workspace):
+    """The runs in the history of the model words."""
+    return json.loads(workspace.run("history", "words", "--json")[1])["runs"]
 
 
-def test_a_stockout_at_the_scheduled_hour_is_told_and_the_next_hour_serves(office, cloud):
-    """Where no zone has room when a run is due, it fails, says so and costs as good as
-    nothing (the seconds until a zone refuses are counted); the next that is due finds room."""
+def test_stockout_fails_the_run_and_the_next_run_finds_a_machine(workspace, cloud):
+    """If no zone has room, the run fails with that reason and costs almost nothing; the next run
+    that is due finds room."""
     gce = cloud()
     gce.faults.add("insert", "stockout", times=FOR_EVER)
-    office.schedule("words", text=RENTED)
-    office.let_be_due("words")
-    scheduler = office.start_command(*SCHEDULE_RUN)
-    told = office.until_told("failed", "words")["told"]
-    assert "no room" in told and "us-west1-b" in told
+    workspace.add_schedule("words", text=GCE_CONFIG)
+    workspace.make_due("words")
+    scheduler = workspace.start_command(*SCHEDULE_RUN)
+    message = workspace.wait_for_event("failed", "words")["message"]
+    assert "no room" in message and "us-west1-b" in message
     gce.faults.clear()
-    office.let_be_due("words")
-    office.wait(lambda: gce.instances, "a machine")
-    assert office.end(scheduler) == 0
-    refused, begun = runs(office)
-    assert (refused["verdict"], refused["error"], refused["exit_code"]) == ("failed", told, 3)
-    assert refused["cost_usd"] < 0.01 < begun["cap_usd"]
-    assert (begun["run"], begun["verdict"]) == (2, "")  # Ctrl-C stopped it; it goes on another time
+    workspace.make_due("words")
+    workspace.wait(lambda: gce.instances, "a machine")
+    assert workspace.stop(scheduler) == 0
+    failed, second = runs(workspace)
+    assert (failed["verdict"], failed["error"], failed["exit_code"]) == ("failed", message, 3)
+    assert failed["cost_usd"] < 0.01 < second["cap_usd"]
+    assert (second["run"], second["verdict"]) == (2, "")  # the stop interrupted it
 
 
-def test_models_due_at_one_moment_rent_no_more_than_is_allowed(office, cloud):
-    """Of six models that are due at one moment never more than two have machines at once; here none
-    of them works, and each is given back. benchmarks/schedule_cloud.py trains fifty."""
-    met = all_due_at_once(office, cloud(python="/bin/false"), models=6, max_parallel=2)
-    assert set(met.verdicts.values()) == {"failed"}, met
-    assert (met.at_once, met.rented, met.left) == (2, 6, 0)
+def test_max_parallel_bounds_machines_of_models_due_at_one_moment(workspace, cloud):
+    """Of six models that are due at one moment, never more than two have machines at once. Here no
+    machine works, and each is deleted. benchmarks/schedule_cloud.py trains fifty."""
+    result = retrain_all_at_once(workspace, cloud(python="/bin/false"), models=6, max_parallel=2)
+    assert set(result.verdicts.values()) == {"failed"}, result
+    assert (result.at_once, result.created, result.left) == (2, 6, 0)
 
 
-def test_a_job_that_runs_over_its_cap_is_ended_and_told(office, cloud):
-    """A training that is longer than its machine may live fails with that reason; the machine is
-    gone, and what it cost is within the cap."""
+def test_job_over_its_time_cap_is_ended_and_reported(workspace, cloud):
+    """A training that takes longer than its machine may live fails with that reason; the machine is
+    deleted, and its cost is within the cap."""
     cloud(clock_speed=20)
-    endless = RENTED.replace("steps = 40", "steps = 1_000_000")
-    office.schedule("words", text=f"machine.max_run_minutes = 1\n{endless}")
-    office.let_be_due("words")
-    scheduler = office.start_command(*SCHEDULE_RUN)
-    told = office.until_told("failed", "words")["told"]
-    assert told == "the machine time of the plan, 1 min, is used up"
-    assert office.end(scheduler) == 0
-    (run,) = runs(office)
-    assert (run["verdict"], run["error"]) == ("failed", told)
+    endless = GCE_CONFIG.replace("steps = 40", "steps = 1_000_000")
+    workspace.add_schedule("words", text=f"machine.max_run_minutes = 1\n{endless}")
+    workspace.make_due("words")
+    scheduler = workspace.start_command(*SCHEDULE_RUN)
+    message = workspace.wait_for_event("failed", "words")["message"]
+    assert message == "the machine time of the plan, 1 min, is used up"
+    assert workspace.stop(scheduler) == 0
+    (run,) = runs(workspace)
+    assert (run["verdict"], run["error"]) == ("failed", message)
     assert 0 < run["cost_usd"] <= run["cap_usd"]

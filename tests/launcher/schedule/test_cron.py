@@ -1,6 +1,5 @@
-"""When schedules are due, above all on days on which the clock is changed."""
+"""Cron expressions: the times at which schedules are due, above all when clocks change."""
 
-import pickle
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
@@ -8,16 +7,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from launcher.errors import UsageError
-from launcher.schedule.cron import Cron, checked
+from launcher.schedule.cron import Cron, parse
 
-# Put forward and back: Europe, the United States, the southern hemisphere; at midnight (Cairo,
-# Santiago), by half an hour (Lord Howe), against the year (Dublin); and none at all.
+# Clocks change in Europe, the United States, the southern hemisphere; at midnight (Cairo and
+# Santiago), by half an hour (Lord Howe), with winter as the exception (Dublin); and not at all.
 ZONES = (
     *("Europe/Berlin", "Europe/London", "Europe/Dublin", "America/New_York", "America/St_Johns"),
     *("Australia/Sydney", "Australia/Lord_Howe", "Pacific/Auckland", "America/Santiago"),
     *("Africa/Cairo", "Asia/Kolkata", "UTC"),
 )
-# Each kind of change: zone, cron, the first moment, and what clocks show when it is due.
+# Each kind of change: zone, cron, the first moment, and the local times that are due.
 CHANGES = [
     ("Europe/Berlin", "30 2 * * *", "2027-03-27T03:00", "28 03:00 CEST, 29 02:30 CEST"),
     ("Europe/Berlin", "30 2 * * *", "2027-10-30T03:00", "31 02:30 CEST, 01 02:30 CET"),
@@ -44,8 +43,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("zone", "cron", "first", "due"), CHANGES)
-def test_what_a_clock_change_does_to_a_schedule(zone, cron, first, due):
-    """A time that is jumped over is the moment of the jump, one that comes twice the first."""
+def test_times_are_right_when_clocks_change(zone, cron, first, due):
+    """A time that does not exist becomes the moment of the change; of two equal times, the first is
+    due."""
     after = datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(zone)) - timedelta(seconds=1)
     times = islice(Cron(cron, zone).times(after), 2)
     assert ", ".join(f"{t.astimezone(ZoneInfo(zone)):%d %H:%M %Z}" for t in times) == due
@@ -53,8 +53,8 @@ def test_what_a_clock_change_does_to_a_schedule(zone, cron, first, due):
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("cron", ["30 0 * * *", "30 1 * * *", "30 2 * * *", "0 3 * * *"])
-def test_no_day_of_a_year_has_no_run_or_two(zone, cron):
-    """A daily schedule is due once on every day, whatever the clock does."""
+def test_daily_schedule_is_due_once_on_every_day(zone, cron):
+    """A daily schedule is due once on every day, in every time zone."""
     start = datetime(2026, 12, 31, 12, tzinfo=UTC)
     times = takewhile(lambda time: time.year < 2028, Cron(cron, zone).times(start))
     days = [time.astimezone(ZoneInfo(zone)).date() for time in times]
@@ -63,8 +63,8 @@ def test_no_day_of_a_year_has_no_run_or_two(zone, cron):
     assert days[-1] >= date(2027, 12, 30)
 
 
-def test_an_every_hour_schedule_keeps_its_pace():
-    """A schedule for every hour is due 24 times in every 24 hours that pass."""
+def test_hourly_schedule_is_due_every_3600_seconds():
+    """A schedule for every hour is due once in every hour that passes, also when clocks change."""
     times = islice(
         Cron("30 * * * *", "Europe/Berlin").times(datetime(2027, 3, 1, tzinfo=UTC)), 6000
     )
@@ -73,8 +73,8 @@ def test_an_every_hour_schedule_keeps_its_pace():
     assert steps == {timedelta(hours=1)}
 
 
-def test_monday_is_1_and_sunday_is_0_and_7():
-    """Weekdays count as in crontab, not as in APScheduler."""
+def test_weekday_1_is_monday_and_0_and_7_are_sunday():
+    """Weekdays have the numbers that they have in a crontab."""
     start = datetime(2026, 11, 22, 12, tzinfo=UTC)  # a Sunday
     due = {
         day: f"{next(Cron(f'0 3 * * {day}', 'UTC').times(start)):%a}"
@@ -83,42 +83,27 @@ def test_monday_is_1_and_sunday_is_0_and_7():
     assert due == {"0": "Sun", "1": "Mon", "6": "Sat", "7": "Sun", "SUN": "Sun", "MON": "Mon"}
 
 
-def test_of_several_missed_times_the_last_is_next():
-    """What passed since the previous time collapses into its last."""
-    cron = Cron("0 3 * * *", "Europe/Berlin")
-    first, now = datetime(2026, 11, 1, 2, tzinfo=UTC), datetime(2026, 11, 9, 14, tzinfo=UTC)
-    assert cron.get_next_fire_time(first, now) == datetime(2026, 11, 9, 2, tzinfo=UTC)
-    later = cron.get_next_fire_time(datetime(2026, 11, 9, 2, tzinfo=UTC), now)
-    assert later == datetime(2026, 11, 10, 2, tzinfo=UTC)
-
-
-def test_a_trigger_is_stored_as_two_strings():
-    """What the store holds of a trigger is its two strings and the name of its class."""
-    again = pickle.loads(pickle.dumps(Cron("0 3 * * 1", "Europe/Berlin")))
-    assert (again.expression, again.timezone) == ("0 3 * * 1", "Europe/Berlin")
-
-
 @pytest.mark.parametrize(
     ("cron", "zone", "sentence"),
     [
-        ("61 3 * * 1", "UTC", "minute 61 must be made of 0 to 59"),
-        ("0 25 * * 1", "UTC", "hour 25 must be made of 0 to 23"),
-        ("0 3 * * 8", "UTC", "day-of-week 8 must be made of 0 to 7"),
-        ("0 3 * MAI *", "UTC", "month MAI must be made of 1 to 12 or JAN to DEC"),
-        ("70 0 3 * * 1", "UTC", "second 70 must be made of 0 to 59"),
+        ("61 3 * * 1", "UTC", "minute 61 is not valid; use 0 to 59"),
+        ("0 25 * * 1", "UTC", "hour 25 is not valid; use 0 to 23"),
+        ("0 3 * * 8", "UTC", "day-of-week 8 is not valid; use 0 to 7"),
+        ("0 3 * MAI *", "UTC", "month MAI is not valid; use 1 to 12 or JAN to DEC"),
+        ("70 0 3 * * 1", "UTC", "second 70 is not valid; use 0 to 59"),
         ("0 3 * *", "UTC", "needs five fields, not 4"),
         ("", "UTC", "needs five fields, not 0"),
-        ("0 0 31 2 *", "UTC", "never comes true: no month that it names has such a day"),
-        ("0 0 31 4,6 *", "UTC", "never comes true: no month that it names has such a day"),
+        ("0 0 31 2 *", "UTC", "matches no time: none of its months has such a day"),
+        ("0 0 31 4,6 *", "UTC", "matches no time: none of its months has such a day"),
         ("0 3 * * 1", "Europe/Berln", "no such time zone"),
         ("0 3 * * 1", "../etc/passwd", "no such time zone"),
         ("0 3 * * 1", "", "no such time zone"),
     ],
 )
-def test_what_cannot_be_is_refused_with_one_sentence(cron, zone, sentence):
-    """A cron expression or a time zone that does not exist, or never comes true, is named."""
+def test_invalid_expression_or_timezone_is_refused(cron, zone, sentence):
+    """A cron expression that is invalid or matches no time, or an unknown time zone, is named."""
     with pytest.raises(UsageError, match=sentence):
-        checked(cron, zone)
+        parse(cron, zone)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +117,14 @@ def test_what_cannot_be_is_refused_with_one_sentence(cron, zone, sentence):
         ("0 3 * * 1", "nowhere", "Europe/Berlin"),
     ],
 )
-def test_a_refusal_says_what_would_be_right(cron, zone, hint):
-    """The hint names what was probably meant."""
+def test_hint_names_what_was_probably_meant(cron, zone, hint):
+    """The hint of a refusal has the expression or time zone that was probably meant."""
     with pytest.raises(UsageError) as refused:
-        checked(cron, zone)
+        parse(cron, zone)
     assert hint in refused.value.hint
 
 
-def test_rare_is_not_never():
-    """The fifth Monday of a February comes in 2044, and is waited for."""
-    cron = checked("0 0 * 2 MON#5", "UTC")
+def test_rare_expression_is_accepted():
+    """The fifth Monday of a February, which comes in 2044, is a valid time."""
+    cron = parse("0 0 * 2 MON#5", "UTC")
     assert next(cron.times(datetime(2026, 1, 1, tzinfo=UTC))).year == 2044

@@ -1,134 +1,180 @@
-"""The store of schedules: the only truth, never begun anew unasked."""
+"""The store of schedules: a file for each, which several launchers may change at once."""
 
+import json
 import os
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
-from office import ordinary
+from schedule_workspace import without_root_rights
 
-from launcher.errors import LauncherError, UsageError
+from launcher.errors import LauncherError
 from launcher.schedule import store
-from launcher.schedule.store import Schedules
+from launcher.schedule.schedule import ScheduledRun
+from launcher.schedule.store import NoSchedule, Store
 
 
 def names():
-    with Schedules() as schedules:
-        return [schedule.name for schedule in schedules.all()]
+    return [schedule.name for schedule in Store().all()]
 
 
 @pytest.mark.parametrize("command", ["remove", "pause", "resume"])
-def test_an_unknown_name_is_answered_with_the_known_ones(office, command):
+@pytest.mark.parametrize("name", ["wrods", "../words", ""])
+def test_unknown_name_is_refused_with_the_known_names(workspace, command, name):
     """A schedule that does not exist is an error that names those that do."""
-    office.schedule("words")
-    with Schedules() as schedules, pytest.raises(UsageError) as refused:
-        getattr(schedules, command)("wrods")
-    assert "no schedule 'wrods'" in str(refused.value) and "words" in refused.value.hint
+    workspace.add_schedule("words")
+    (store.folder().parent / "words.json").write_bytes(store.path("words").read_bytes())
+    with pytest.raises(NoSchedule) as refused:
+        getattr(Store(), command)(name)
+    assert f"no schedule {name!r}" in str(refused.value) and "words" in refused.value.hint
 
 
-def test_of_schedules_added_at_once_none_is_lost(office):
+def test_schedules_added_at_once_are_all_stored(workspace):
     """Launchers that make the store and add to it at the same moment all find their schedule."""
+    expected = [f"words-{number}" for number in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(office.schedule, [f"words-{number}" for number in range(6)]))
-    assert names() == [f"words-{number}" for number in range(6)]
-    assert [path.name for path in store.path().parent.glob(".*")] == []
+        list(pool.map(workspace.add_schedule, expected))
+    assert names() == expected
+    files = sorted(path.name for path in store.folder().iterdir())
+    assert files == ["lock", *(f"{name}.json" for name in expected)]
 
 
-def test_looking_at_schedules_starts_none(office):
-    """What is due while somebody lists or changes schedules is still due afterwards."""
-    office.schedule("words")
-    moment = office.let_be_due("words")
-    with Schedules() as schedules:
-        assert schedules.find("words").due.isoformat() == moment
-    with Schedules() as schedules:
-        assert schedules.find("words").due.isoformat() == moment
+def test_changes_by_several_processes_are_all_kept(workspace):
+    """Of changes to one schedule at the same moment, by several launchers, none is lost."""
+    workspace.add_schedule("words")
+    moments = [datetime(2026, 11, day, tzinfo=UTC) for day in range(1, 21)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda moment: Store().record(ScheduledRun("words", moment)), moments))
+    assert [run.scheduled for run in Store().open_runs()] == moments
 
 
-def overwritten(path):
-    path.write_bytes(b"not a database" * 100)
+def test_reading_schedules_changes_nothing(workspace):
+    """What is due while somebody lists or finds schedules is still due afterwards."""
+    workspace.add_schedule("words")
+    moment = workspace.make_due("words")
+    for _ in range(2):
+        assert Store().all() == [Store().find("words")]
+        assert Store().find("words").next.isoformat() == moment
 
 
-def emptied(path):
-    path.write_bytes(b"")
+def test_list_without_schedules_makes_no_files(workspace):
+    """`list` before the first `add` leaves no folder."""
+    assert names() == []
+    assert not store.folder().exists()
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def overwrite(content):
+    return b"not a schedule" * 100
 
 
-def struck(path):
-    content = bytearray(path.read_bytes())
-    content[4096:8192] = os.urandom(4096)
-    path.write_bytes(content)
+def empty(content):
+    return b""
 
 
-def without_runs(path):
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE runs")
+def cut(content):
+    return content[: len(content) // 2]
 
 
-def of_a_newer_launcher(path):
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE apscheduler_jobs SET job_state = ?", (b"\x80\x05cnew\nName\n.",))
+def randomize(content):
+    return content[:20] + os.urandom(40) + content[60:]
+
+
+def remove_key(content):
+    return json.dumps({k: v for k, v in json.loads(content).items() if k != "runs"}).encode()
+
+
+def use_wrong_type(content):
+    return content.replace(b'"runs": []', b'"runs": [{"tries": "1"}]')
+
+
+def use_wrong_cron(content):
+    return content.replace(b"0 0 1 1 *", b"0 0 99 1 *")
+
+
+def use_newer_format(content):
+    return content.replace(b'"format": 1', b'"format": 2')
 
 
 @pytest.mark.parametrize(
-    "damage", [overwritten, emptied, cut, struck, without_runs, of_a_newer_launcher]
+    "damage",
+    [
+        *(overwrite, empty, cut, randomize),
+        *(remove_key, use_wrong_type, use_wrong_cron, use_newer_format),
+    ],
 )
-def test_a_damaged_store_is_kept_and_refused(office, damage):
-    """A store that is damaged is named, copied once, and nothing is begun anew; whoever puts a
-    good one in its place, or deletes it, goes on."""
-    office.schedule("words")
-    good = store.path().read_bytes()
-    damage(store.path())
-    damaged = store.path().read_bytes()
-    for _ in range(2):
+def test_damaged_schedule_is_copied_and_refused(workspace, damage):
+    """A file that is damaged is named, copied once, and not replaced; a good file in its place, or
+    its deletion, ends the error."""
+    workspace.add_schedule("words")
+    file = store.path("words")
+    good = file.read_bytes()
+    damaged = damage(good)
+    assert damaged != good
+    file.write_bytes(damaged)
+    for call in (workspace.add_schedule, workspace.make_due):
         with pytest.raises(LauncherError) as refused:
-            office.schedule("others")
-        assert f"{store.path()} is damaged" in str(refused.value)
+            call("words")
+        assert f"{file} is damaged" in str(refused.value)
         assert "delete" in refused.value.hint
         assert "\n" not in str(refused.value)
-    (copy,) = store.path().parent.glob("schedules.damaged-*.sqlite")
+    (copy,) = store.folder().glob("words.json.damaged-*")
     assert str(copy) in str(refused.value)
-    assert copy.read_bytes() == damaged == store.path().read_bytes()
-    store.path().write_bytes(good)
+    assert copy.read_bytes() == damaged == file.read_bytes()
+    with pytest.raises(LauncherError, match="is damaged"):
+        names()
+    file.write_bytes(good)
     assert names() == ["words"]
-    store.path().unlink()
+    file.unlink()
     assert names() == []
 
 
-def test_a_store_that_cannot_be_opened_is_named_with_the_reason(office):
-    """A folder in the place of the store, or a store of somebody else's, is one sentence."""
-    office.schedule("words")
-    file = store.path()
+def test_schedules_of_an_older_launcher_are_refused(workspace):
+    """A schedules.sqlite of an older launcher is named in one sentence, with what to do, by every
+    command and by a scheduler."""
+    store.folder().parent.mkdir(parents=True)
+    old = store.folder().parent / "schedules.sqlite"
+    old.touch()
+    for command in ("list", "run"):
+        code, _, err = workspace.run("schedule", command)
+        assert code == 1
+        assert f"error: {old} has the schedules of an older launcher" in err
+        assert "hint: delete it, then add each schedule again" in err
+    old.unlink()
+    assert names() == []
+
+
+def test_schedule_that_cannot_be_read_is_named_with_the_reason(workspace):
+    """A folder in place of a schedule's file, or a file of another user, is one sentence."""
+    workspace.add_schedule("words")
+    file = store.path("words")
     file.chmod(0)
-    command = [*ordinary(), sys.executable, "-P", "-m", "launcher", "schedule", "list"]
+    command = [*without_root_rights(), sys.executable, "-P", "-m", "launcher", "schedule", "list"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, f"error: {file}: Permission denied\n")
     file.unlink()
     file.mkdir()
-    code, _, err = office.run("schedule", "list")
+    code, _, err = workspace.run("schedule", "list")
     assert (code, err) == (1, f"error: {file}: Is a directory\n")
 
 
-def test_a_full_disk_changes_nothing_and_says_so(office):
-    """On a full disk `add` is refused with one sentence, and what was there is still there."""
-    home = store.path().parent
+def test_add_on_a_full_disk_is_refused_and_changes_nothing(workspace):
+    """On a full disk `add` is refused with one sentence, and earlier schedules remain."""
+    home = store.folder().parent
     home.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(home)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small disk is not allowed here")
     try:
-        office.schedule("words")
+        workspace.add_schedule("words")
         (home / "ballast").write_bytes(b"x" * (36 << 10))
-        with pytest.raises(LauncherError, match="no space left on its disk"):
+        with pytest.raises(LauncherError, match="cannot be written: No space left on device"):
             for number in range(40):
-                office.schedule(f"more-{number}")
+                workspace.add_schedule(f"more-{number}")
         assert "words" in names()
-        assert list(home.glob("*damaged*")) == []
+        assert list(store.folder().glob("*damaged*")) == []
         (home / "ballast").unlink()
-        office.schedule("others")
+        workspace.add_schedule("others")
     finally:
         subprocess.run(["umount", str(home)], check=True)
