@@ -92,7 +92,7 @@ class Scheduler:
         self._event("scheduler stopped", "", "")
 
     def _find_due(self) -> float:
-        """Let due runs wait for their start. Returns the seconds until the next look."""
+        """Queue the runs that are due. Returns the seconds until the next is."""
         now = datetime.now(UTC)
         set_back, self._looked = now < self._looked, now
         schedules = sorted(self._active(), key=lambda found: found[0])
@@ -114,9 +114,16 @@ class Scheduler:
                         yield schedule.next, schedule
 
     def _take_due(self, schedule: Schedule, now: datetime) -> None:
-        """Move a schedule on and record its run in one write, so that no crash separates them."""
+        """Move a schedule on and record its run in one write, so that no crash separates them.
+
+        The run starts also if the disk refuses the write. If another process changed the schedule,
+        the next look decides.
+        """
         moved, run, missed = schedule.advance(now, self._handled.get(schedule.name))
-        if not self._replace(schedule, moved) or not run:
+        unchanged = True
+        with self._reported(WRITING), contextlib.suppress(NoSchedule):
+            unchanged = self._store.replace(schedule, moved)
+        if not run or not unchanged:
             return
         self._handled[run.schedule] = run.scheduled
         if missed:
@@ -126,17 +133,13 @@ class Scheduler:
     def _correct(self, schedule: Schedule, wrong: datetime, now: datetime) -> None:
         """Replace a next time that was found while the clock was ahead."""
         right = schedule.cron.next(now)
-        if right and right < wrong and self._replace(schedule, replace(schedule, next=right)):
-            next_text, wrong_text = (local_text(t, schedule.cron.zone) for t in (right, wrong))
-            message = f"next {next_text}; the clock was ahead when it was set to {wrong_text}"
-            self._event("corrected", schedule.name, message, scheduled=right.isoformat())
-
-    def _replace(self, old: Schedule, new: Schedule) -> bool:
-        """Write a schedule. False if another process changed it; True also if the disk refused."""
-        found = new
+        if not right or right >= wrong:
+            return
         with self._reported(WRITING), contextlib.suppress(NoSchedule):
-            found = self._store.change(old.name, lambda stored: new if stored == old else stored)
-        return found == new
+            if self._store.replace(schedule, replace(schedule, next=right)):
+                times = [local_text(time, schedule.cron.zone) for time in (right, wrong)]
+                message = "next {}; the clock was ahead when it was set to {}".format(*times)
+                self._event("corrected", schedule.name, message, scheduled=right.isoformat())
 
     def _enqueue(self, run: ScheduledRun) -> None:
         if run.schedule in self._waiting or run.schedule in self._running:

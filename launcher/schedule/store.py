@@ -117,11 +117,9 @@ class Store:
 
     def resume(self, name: str) -> Schedule:
         """Resume a paused schedule, from now on. Raises NoSchedule."""
+        now = datetime.now(UTC)
         return self.change(
-            name,
-            lambda schedule: changed(
-                schedule, next=schedule.next or schedule.cron.next(datetime.now(UTC))
-            ),
+            name, lambda found: changed(found, next=found.next or found.cron.next(now))
         )
 
     def record(self, run: ScheduledRun) -> None:
@@ -135,6 +133,10 @@ class Store:
             before = self.find(name)
             after = make(before)
             return before if after == before else self._write(after)
+
+    def replace(self, old: Schedule, new: Schedule) -> bool:
+        """Replace `old` by `new`; False if another process changed it. Raises NoSchedule."""
+        return self.change(old.name, lambda stored: new if stored == old else stored) == new
 
     def check_writable(self) -> None:
         """Raises LauncherError if schedules cannot be written."""

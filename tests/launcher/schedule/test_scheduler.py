@@ -302,6 +302,19 @@ def test_scheduler_reports_a_read_only_store_and_starts_due_runs_once(workspace)
     store.folder().chmod(0o755)
     assert workspace.retrainings("begin") == [moment]
     assert len(workspace.events("error")) == 1
+    assert workspace.events("corrected") == []
+
+
+def test_scheduler_refuses_to_start_with_a_damaged_schedule(workspace):
+    """A scheduler that finds a damaged file as it starts names it, and starts nothing."""
+    workspace.add_schedule("others")
+    workspace.make_due("others")
+    workspace.add_schedule("words")
+    store.path("words").write_text("damaged")
+    code, out, err = workspace.run("schedule", "run")
+    assert (code, out) == (1, "")
+    assert f"{store.path('words')} is damaged" in err
+    assert len(Store().find("others").runs) == 0
 
 
 def test_next_times_of_a_wrong_clock_are_corrected(workspace):
