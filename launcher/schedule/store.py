@@ -4,12 +4,12 @@ A file is replaced as a whole, so readers need no lock. Writers hold one lock fo
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace as changed
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +52,8 @@ class Store:
         if old.exists():
             raise LauncherError(
                 f"{old} has the schedules of an older launcher, which this one cannot read",
-                "delete it, then add each schedule again: launcher schedule add CONFIG --cron …",
+                # The older launcher's folder has the output of runs under the names of our files.
+                f"delete it and {folder()}, then add each schedule again: launcher schedule add",
             )
 
     def names(self) -> list[str]:
@@ -74,7 +75,7 @@ class Store:
         file = path(name)
         try:
             if not NAME.fullmatch(name):
-                raise FileNotFoundError
+                raise FileNotFoundError  # no file has such a name
             status = file.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
             if name not in self._cache or self._cache[name][0] != version:
@@ -102,7 +103,7 @@ class Store:
                     "--replace replaces it; --name NAME keeps both",
                 )
             new = Schedule(name, target, cron, cron.next(datetime.now(UTC)))
-            return self._write(changed(new, runs=old.runs) if old else new)
+            return self._write(dataclasses.replace(new, runs=old.runs) if old else new)
 
     def remove(self, name: str) -> None:
         """Delete a schedule and the record of its runs. Raises NoSchedule."""
@@ -113,13 +114,13 @@ class Store:
 
     def pause(self, name: str) -> Schedule:
         """Pause a schedule until `resume`. Raises NoSchedule."""
-        return self.change(name, lambda schedule: changed(schedule, next=None))
+        return self.change(name, lambda schedule: dataclasses.replace(schedule, next=None))
 
     def resume(self, name: str) -> Schedule:
         """Resume a paused schedule, from now on. Raises NoSchedule."""
         now = datetime.now(UTC)
         return self.change(
-            name, lambda found: changed(found, next=found.next or found.cron.next(now))
+            name, lambda found: dataclasses.replace(found, next=found.next or found.cron.next(now))
         )
 
     def record(self, run: ScheduledRun) -> None:

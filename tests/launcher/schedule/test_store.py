@@ -140,7 +140,7 @@ def test_schedules_of_an_older_launcher_are_refused(workspace):
         code, _, err = workspace.run("schedule", command)
         assert code == 1
         assert f"error: {old} has the schedules of an older launcher" in err
-        assert "hint: delete it, then add each schedule again" in err
+        assert f"hint: delete it and {store.folder()}, then add each schedule again" in err
     old.unlink()
     assert names() == []
 
