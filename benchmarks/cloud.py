@@ -39,7 +39,7 @@ JOBS = 32
 MANY_SECONDS = 1500
 QUIET_SECONDS = 40  # that a waiting launcher is watched for
 CLIENT = "import google.cloud.compute_v1"
-OUR_CLIENT = "import launcher.backends.gce.client"  # the same without what is never used
+OUR_CLIENT = "import launcher.machines.gce.client"  # the same without what is never used
 
 
 class Cloud:

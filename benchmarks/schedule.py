@@ -108,7 +108,7 @@ def _noted(count: int) -> list[tuple[float, float]]:
 
 
 def _add(name: str, cron: str) -> None:
-    from launcher.config import digest
+    from launcher.config.loading import digest
     from launcher.schedule.cron import checked
     from launcher.schedule.store import Schedules, Work
 

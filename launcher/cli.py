@@ -73,7 +73,7 @@ def train(config, backend, dry_run, out, detach, overrides, as_json) -> None:
     Results stand in runs/JOB/: the graph, the quantised model, its C array, bluepill.bin, and a
     report. The machine that trained is given back whatever happens.
     """
-    from launcher import control
+    from launcher.jobs import control
 
     settings = _settings(config, backend, dry_run, overrides)
     _finish(control.begin(settings, out), as_json, detach)
@@ -87,11 +87,12 @@ def train(config, backend, dry_run, out, detach, overrides, as_json) -> None:
 @JSON
 def plan(config, backend, dry_run, overrides, as_json) -> None:
     """Show what would be created, run and paid for CONFIG; creates nothing."""
-    from launcher import control, preflight
-    from launcher.plan import job_script, text
+    from launcher.config import data_checks
+    from launcher.jobs import control
+    from launcher.jobs.plan import job_script, text
 
     settings = _settings(config, backend, dry_run, overrides)
-    preflight.check(settings, control.RUNS)
+    data_checks.check(settings, control.RUNS)
     quote = control.quoting(settings).quote(settings)
     made = control.make_plan(settings, f"{settings.name}-N", quote)
     script = job_script(made)
@@ -105,8 +106,8 @@ def plan(config, backend, dry_run, overrides, as_json) -> None:
 @click.pass_context
 def status(ctx, job, project, as_json) -> None:
     """Show JOB, or every job in runs/ and every machine that exists, here and in the cloud."""
-    from launcher import control
     from launcher import status as view
+    from launcher.jobs import control
 
     shown = view.one(control.find(job)) if job else view.everything(project)
     click.echo(_json(shown) if as_json else view.text(shown))
@@ -118,8 +119,8 @@ def status(ctx, job, project, as_json) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 def logs(job, follow) -> None:
     """Print the training log of JOB."""
-    from launcher import control
     from launcher import status as view
+    from launcher.jobs import control
 
     for chunk in view.log(control.find(job), follow):
         click.get_binary_stream("stdout").write(chunk)
@@ -138,7 +139,7 @@ def logs(job, follow) -> None:
 @JSON
 def resume(job, add_minutes, detach, as_json) -> None:
     """Go on with JOB where it stopped; what was trained and pulled is not trained again."""
-    from launcher import control
+    from launcher.jobs import control
 
     _finish(control.take_up(control.find(job), add_minutes), as_json, detach)
 
@@ -147,7 +148,7 @@ def resume(job, add_minutes, detach, as_json) -> None:
 @JOB
 def cancel(job) -> None:
     """End JOB and give its machine back."""
-    from launcher import control, report
+    from launcher.jobs import control, report
 
     ended = control.cancel(control.find(job))
     click.echo(f"{ended.name} is cancelled. {report.paying(ended)}")
@@ -167,7 +168,7 @@ def reap(project, everybody, as_json) -> None:
     A job that a launcher works on, from whichever folder, keeps its machine; so does one that was
     detached. Looks into every project that machines were rented in from this computer.
     """
-    from launcher import control
+    from launcher.jobs import control
 
     names, failures = control.reap(project, everybody)
     if as_json:
@@ -203,12 +204,12 @@ def retrain(ctx, config, backend, overrides, force, scheduled, expect, as_json) 
     nothing changed; 5 another retraining is going, or the month's budget is spent.
     """
     from launcher.console import screen
-    from launcher.retrain import story, view
+    from launcher.retrain import pipeline, view
 
     if backend:
         overrides = (*overrides, f"backend={backend}")
     choices = {"force": force, "scheduled": scheduled, "expect": expect}
-    done = story.retrain(config, overrides, **choices, screen=screen(quiet=as_json))
+    done = pipeline.retrain(config, overrides, **choices, screen=screen(quiet=as_json))
     if done["error"]:
         click.echo(_told(done["error"], done["hint"]), err=True)
     click.echo(_json(done) if as_json else view.summary(done))
@@ -243,7 +244,7 @@ def history(name, as_json) -> None:
 @cli.command(params=exporter.params, help=exporter.help)
 def export(**choices) -> None:
     """The exporter's own command, with the launcher's errors."""
-    from launcher.export_steps import translated
+    from launcher.jobs.local_build import translated
 
     with translated():
         exporter.callback(**choices)
@@ -306,17 +307,18 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _settings(path, backend, dry_run, overrides):
-    from launcher import config
+    from launcher.config import loading
 
     if dry_run or backend:
         overrides = (*overrides, f"backend={'local' if dry_run else backend}")
-    return config.load(path, overrides)
+    return loading.load(path, overrides)
 
 
 def _finish(ledger, as_json, detach=False) -> None:
-    from launcher import control, job, report, status
+    from launcher import status
     from launcher.console import screen
-    from launcher.ledger import refer
+    from launcher.jobs import control, job, report
+    from launcher.jobs.ledger import refer
 
     try:
         with ledger:

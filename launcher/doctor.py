@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from launcher.settings import Config
+from launcher.config.settings import Config
 
 PACKAGE = "micro-speech-launcher"
 TOOLS = {
@@ -35,7 +35,7 @@ def examine() -> list[dict]:
 
 def examine_cloud(config: Config) -> list[dict]:
     """The same of the project that `config` would rent a machine in; makes nothing there."""
-    from launcher.backends.gce.doctor import examine as examine_project
+    from launcher.machines.gce.doctor import examine as examine_project
 
     return [{**check, "optional": False} for check in examine_project(gce=config.gce)]
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from launcher import control, cost, ledger, machine, report
-from launcher import job as jobs
-from launcher.backends.base import Rental
 from launcher.errors import LauncherError
-from launcher.job import Job
-from launcher.training import LOG
+from launcher.jobs import control, lease, ledger, report
+from launcher.jobs import job as jobs
+from launcher.jobs.job import Job
+from launcher.jobs.remote_training import LOG
+from launcher.machines import cost
+from launcher.machines.base import Rental
 
 POLL_SECONDS = 0.3
 
@@ -82,8 +83,8 @@ def _machine(rental: Rental) -> dict:
         "place": rental.place,
         "state": rental.state,
         "folder": rental.folder,
-        "ours": machine.is_ours(rental),
-        "owned": machine.is_owned(rental),
+        "ours": lease.is_ours(rental),
+        "owned": lease.is_owned(rental),
         "age_seconds": round(age),
         "ends_in_seconds": round(rental.ends - now) if rental.ends else None,
         "cost_usd": cost.usd(rental.usd_per_hour, age),

@@ -4,13 +4,14 @@ import re
 import time
 from pathlib import Path
 
-from launcher import control, cost, ledger
-from launcher import job as jobs
 from launcher.errors import JobFailed, NotNow, OverBudget
-from launcher.ledger import RUNS, Ledger
+from launcher.jobs import control, ledger
+from launcher.jobs import job as jobs
+from launcher.jobs.ledger import RUNS, Ledger
+from launcher.machines import cost
 from launcher.retrain import budget, history, versions
 from launcher.retrain.history import Run
-from launcher.retrain.work import Retraining
+from launcher.retrain.retraining import Retraining
 
 
 def check(work: Retraining) -> None:

@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
-from launcher import cost, job, ledger, report
 from launcher.errors import UsageError
+from launcher.jobs import job, ledger, report
+from launcher.machines import cost
 from launcher.retrain import history, versions
-from launcher.retrain.work import record
+from launcher.retrain.retraining import record
 
 
 def summary(done: dict) -> str:

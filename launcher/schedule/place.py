@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from launcher import config as configs
+from launcher.config import loading as configs
 from launcher.errors import UsageError
 from launcher.schedule.store import Work
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cronsim
 
-from launcher import records
 from launcher.errors import LauncherError, describe
+from launcher.jobs import records
 from launcher.retrain import history
 from launcher.schedule import child, locks, runner, store
 from launcher.schedule.record import Run

@@ -6,13 +6,13 @@ import pytest
 from desk import QUICKSTART, SMALL, Desk
 from fake_gce import FakeGce, missing_tools
 
-from launcher import plan as plans
 from launcher import state
-from launcher.backends.base import Order, Quote
-from launcher.backends.gce import GceBackend
-from launcher.backends.gce import request as gce_request
-from launcher.backends.local import LocalBackend
-from launcher.settings import Config, Data, Words
+from launcher.config.settings import Config, Data, Words
+from launcher.jobs import plan as plans
+from launcher.machines.base import Order, Quote
+from launcher.machines.gce import GceBackend
+from launcher.machines.gce import request as gce_request
+from launcher.machines.local import LocalBackend
 
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher import control, ledger
 from launcher.cli import cli
+from launcher.jobs import control, ledger
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.toml")

@@ -12,10 +12,11 @@ import pytest
 from desk import PATIENCE, QUICKSTART, SMALL, Desk, change_plan, without_training
 from fake_gce import FOR_EVER, FakeGce, missing_tools
 
-from launcher import cli, training
-from launcher.backends.gce import GceBackend
-from launcher.backends.gce.waits import Waits
+from launcher import cli
 from launcher.errors import MachineLost, PullFailed
+from launcher.jobs import remote_training
+from launcher.machines.gce import GceBackend
+from launcher.machines.gce.timeouts import Waits
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 TRAIN = ("train", str(QUICKSTART), "--backend", "gce", *SMALL)
@@ -259,7 +260,7 @@ def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, 
     """Neither the machine nor Compute Engine can be reached for a while: the job goes on."""
     outages = []
 
-    def poll(machine, run, offset, real=training.remote.poll):
+    def poll(machine, run, offset, real=remote_training.remote_script.poll):
         if not outages:
             outages.append(gce.faults.add("*", "unavailable", times=FOR_EVER))
         if not outages[0].met:
@@ -267,7 +268,7 @@ def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, 
         gce.faults.clear()
         return real(machine, run, offset)
 
-    monkeypatch.setattr(training.remote, "poll", poll)
+    monkeypatch.setattr(remote_training.remote_script, "poll", poll)
     code, _, err = launcher("resume", "words-1")
     assert code == 0, err
     assert "does not answer (the network is gone)" in err
@@ -309,12 +310,12 @@ def pull(tmp_path, plan, monkeypatch):
                 raise left.pop()
             return {}
 
-        monkeypatch.setattr(training, "order_of", lambda ledger: None)
-        monkeypatch.setattr(training.time, "sleep", wait)
-        monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(training.remote, "pull", once)
+        monkeypatch.setattr(remote_training, "order_of", lambda ledger: None)
+        monkeypatch.setattr(remote_training.time, "sleep", wait)
+        monkeypatch.setattr(remote_training.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(remote_training.remote_script, "pull", once)
         work = Work(plan(), tmp_path)
-        training.pull(work, work)
+        remote_training.pull(work, work)
         return work.said
 
     return pull

@@ -1,6 +1,6 @@
 import pytest
 
-from launcher.job import fold
+from launcher.jobs.job import fold
 
 
 def records(*events):

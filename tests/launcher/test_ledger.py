@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from launcher import ledger
 from launcher.errors import UsageError
-from launcher.ledger import Ledger
+from launcher.jobs import ledger
+from launcher.jobs.ledger import Ledger
 
 HOLD = """
 import sys
 from pathlib import Path
-from launcher.ledger import Ledger
+from launcher.jobs.ledger import Ledger
 with Ledger.open(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

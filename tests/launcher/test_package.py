@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import evaluate, steps
-from launcher import package
+from firmware_export import steps
+from firmware_export.verify import evaluate
+from launcher.jobs import package
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 

@@ -2,10 +2,10 @@ import signal
 
 import pytest
 
-from launcher import job as jobs
 from launcher.errors import CloudRefused, Detached, JobFailed, MachineOwed, NoRoom
-from launcher.ledger import Ledger
-from launcher.machine import give_back, order_of, reap, rent
+from launcher.jobs import job as jobs
+from launcher.jobs.lease import give_back, order_of, reap, rent
+from launcher.jobs.ledger import Ledger
 
 # What is the launcher's part of a rental is the same on every backend; this one is quick.
 pytestmark = pytest.mark.parametrize("backend", ["local"], indirect=True)

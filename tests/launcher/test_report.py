@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from launcher import report
+from launcher.jobs import report
 
 FIRMWARE = {
     "accuracy": 0.95,

@@ -20,9 +20,9 @@ from desk import (
     without_training,
 )
 
-from launcher import ledger
-from launcher.backends.local import LocalBackend
-from launcher.package import artefacts
+from launcher.jobs import ledger
+from launcher.jobs.package import artefacts
+from launcher.machines.local import LocalBackend
 
 MACHINE_PHASES = ["upload", "set up", "train", "freeze", "pull"]
 PHASES = [

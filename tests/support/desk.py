@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from launcher import job as jobs
-from launcher import ledger
-from launcher.backends.local import BELONGS_TO
-from launcher.package import artefacts
+from launcher.jobs import job as jobs
+from launcher.jobs import ledger
+from launcher.jobs.package import artefacts
+from launcher.machines.local import BELONGS_TO
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = CONFIGS / "quickstart.toml"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from desk import PATIENCE, Desk
 
-from launcher.config import digest
+from launcher.config.loading import digest
 from launcher.schedule import store
 from launcher.schedule.cron import checked
 from launcher.schedule.store import Schedules, Work

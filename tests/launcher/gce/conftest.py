@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from fake_gce import FakeGce, missing_tools
 
-from launcher.backends.base import Order
-from launcher.backends.gce import GceBackend, birth, request
-from launcher.backends.gce.waits import Waits
-from launcher.settings import Config, Gce, Words
+from launcher.config.settings import Config, Gce, Words
+from launcher.machines.base import Order
+from launcher.machines.gce import GceBackend, request
+from launcher.machines.gce import create as gce_create
+from launcher.machines.gce.timeouts import Waits
 
 WAITS = Waits(poll=0.05, grace=0.3)
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
@@ -73,6 +74,6 @@ def insert():
 
     def make(backend, order):
         body = request.fill(backend._insert, order, "ssh-ed25519 AAAA", datetime.now(UTC))
-        birth.make(backend._client, order, body)
+        gce_create.make(backend._client, order, body)
 
     return make

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 from fake_gce import FOR_EVER
 
-from launcher.backends.gce import GceBackend, request
-from launcher.backends.gce.waits import Waits
 from launcher.errors import CloudRefused, HostKeyMismatch, MachineLost, MachineOwed, NoRoom
+from launcher.machines.gce import GceBackend, request
+from launcher.machines.gce.timeouts import Waits
 
 ZONE = "us-west1-b"
 BEFORE = ("internal", "unavailable", "bad_gateway", "drop", "rate_limit")

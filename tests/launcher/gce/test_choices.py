@@ -1,10 +1,10 @@
 import pytest
 from fake_gce import FOR_EVER, Image
 
-from launcher.backends.gce import GceBackend, choices, doctor
-from launcher.backends.gce.waits import Waits
+from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import CloudRefused, ConfigError
-from launcher.settings import Config, Gce, Machine, Words
+from launcher.machines.gce import GceBackend, choices, doctor
+from launcher.machines.gce.timeouts import Waits
 
 WAITS = Waits(poll=0.05, call=0.3)
 FAMILY = "common-cu129-ubuntu-2404-nvidia-580"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.backends.base import Order
-from launcher.backends.gce import request
+from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import ConfigError
-from launcher.settings import Config, Gce, Machine, Words
+from launcher.machines.base import Order
+from launcher.machines.gce import request
 
 GOLDEN = Path(__file__).with_name("insert.json")
 IMAGE = (

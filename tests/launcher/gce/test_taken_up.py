@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from launcher.backends.gce import request
 from launcher.errors import MachineLost
+from launcher.machines.gce import request
 
 ZONE = "us-west1-b"
 

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from firmware_export import files
-from launcher.ledger import Ledger
+from launcher.jobs.ledger import Ledger
 from launcher.retrain.history import History
 
 

@@ -15,10 +15,10 @@ from desk import QUICKSTART, Desk
 from leak_cells import Nursery
 from retrain_cells import KINDS, Challengers, Trial
 
-from launcher import job as jobs
-from launcher import ledger
-from launcher.config import digest
-from launcher.ledger import Ledger
+from launcher.config.loading import digest
+from launcher.jobs import job as jobs
+from launcher.jobs import ledger
+from launcher.jobs.ledger import Ledger
 from launcher.retrain import versions
 from launcher.retrain.history import History
 

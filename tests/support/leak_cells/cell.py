@@ -13,8 +13,8 @@ from desk import CONFIGS, SMALL, digests
 from fake_gce import FOR_EVER, FakeGce
 from fake_gce.faults import HTML, Hangup, Reply
 
-from launcher import job as jobs
-from launcher import ledger
+from launcher.jobs import job as jobs
+from launcher.jobs import ledger
 from leak_cells.nursery import Launched, Nursery
 from leak_cells.steps import AFTER, BEFORE, JOB, LOST_REPLY, STEPS, Step, rental
 from leak_cells.strikes import GOES_ON, LINES, STRUCK

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import job as jobs
-from launcher import ledger
+from launcher.jobs import job as jobs
+from launcher.jobs import ledger
 
 LOST_REPLY = "lost reply"
 FAULTS = ("SIGKILL", "SIGINT", "SIGTERM", "exception", LOST_REPLY)

@@ -12,8 +12,8 @@ from pathlib import Path
 from desk import QUICKSTART, Desk
 from leak_cells import Nursery
 
-from launcher import ledger, records
 from launcher.errors import LauncherError
+from launcher.jobs import ledger, records
 from launcher.retrain import history, versions
 from retrain_cells.challengers import Challengers
 
@@ -43,8 +43,9 @@ MARKS = {
 END_SECONDS = 120
 # What a nursery of retrainings imports; TensorFlow only for its reader of models.
 WARM = (
-    *("launcher.cli", "launcher.control", "launcher.preflight", "launcher.run"),
-    *(f"launcher.retrain.{name}" for name in ("story", "compare", "tell")),
+    *("launcher.cli", "launcher.config.data_checks"),
+    *("launcher.jobs.control", "launcher.jobs.pipeline"),
+    *(f"launcher.retrain.{name}" for name in ("pipeline", "compare", "notify")),
     *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.strikes"),
 )
 
