@@ -11,6 +11,13 @@ BACKGROUND_NOISE = "_background_noise_"  # the folder of noises among the folder
 # TensorFlow's speech_commands/models.py; 26 is 255 / 9.8077.
 FEATURE_RANGES = {"micro": (0.0, 26.0), "average": (0.0, 127.5), "mfcc": (-247.0, 30.0)}
 
+# Speech Commands, by version.
+ARCHIVES = {
+    version: "https://storage.googleapis.com/download.tensorflow.org/data/"
+    f"speech_commands_{version}.tar.gz"
+    for version in ("v0.01", "v0.02")
+}
+
 LABELS_FILE = "labels.txt"
 METRICS_FILE = "metrics.json"
 TEST_FEATURES_FILE = "test_features.npz"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from launcher.config.settings import Config, Data
 from launcher.errors import ConfigError
-from launcher.jobs.plan import archive_url
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
@@ -34,7 +33,7 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
 
     words.check_words(wanted)
     if data.archive:
-        archive.check_url(archive_url(data.archive), data.archive_sha256)
+        archive.check_url(data.archive_url, data.archive_sha256)
     if data.synthetic_clips:
         source.check_speakable(wanted)
     if data.folder:

@@ -4,6 +4,8 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vm_startup.conventions import ARCHIVES
+
 
 def setting(
     default: Any = MISSING,
@@ -52,6 +54,11 @@ class Data:
         0.1, "loudest background noise, as a part of full scale; 0 = none", low=0, high=1
     )
     background_frequency: float = setting(0.8, "part of clips that get noise", low=0, high=1)
+
+    @property
+    def archive_url(self) -> str:
+        """Where the archive is downloaded from, "" for none."""
+        return ARCHIVES.get(self.archive, self.archive)
 
 
 @dataclass(frozen=True)

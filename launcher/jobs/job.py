@@ -1,154 +1,155 @@
-"""What a job's ledger says: a fold over its records. Pure."""
+"""The state of a job: a fold over its ledger's events. Pure."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from launcher.machines import cost
-
-OPEN = ("rented", "renting", "returning")
+from launcher.errors import UsageError
+from launcher.jobs.events import (
+    FORMAT,
+    Created,
+    Ended,
+    Event,
+    MachineDeleted,
+    MachineDeleting,
+    MachineReady,
+    MachineRequested,
+    PhaseBegun,
+    PhaseDone,
+    ResultsPulled,
+    Resumed,
+    ScriptLost,
+    ScriptStarted,
+    from_record,
+)
+from launcher.jobs.plan import Plan
+from launcher.jobs.records import Record
+from launcher.jobs.states import LeaseState, Outcome, Phase, ScriptState
 
 
 @dataclass(frozen=True)
 class Job:
-    """The state of one job. `phase` is what it does; `rental` is what is still paid for."""
+    """One job. `phase` is what it does; `lease` is what it may still have to pay for."""
 
     name: str = ""
-    plan: dict = field(default_factory=dict)
+    plan: Plan = field(default_factory=Plan)
     uid: str = ""  # random; tells two jobs of one name apart
-    phase: str = "created"
-    done: frozenset[str] = frozenset()
-    outcome: str = "unfinished"  # unfinished, detached, done, failed, interrupted, cancelled
+    phase: Phase = Phase.CREATED
+    done: frozenset[Phase] = frozenset()
+    outcome: Outcome = Outcome.UNFINISHED
     error: str = ""
-    rental: str = "none"  # none, renting, rented, returning, returned
+    lease: LeaseState = LeaseState.NONE
     machine: str = ""
-    place: str = ""  # the zone it was ordered in
-    request_id: str = ""  # of that order
-    order_seconds: float = 0.0  # after which it ends by itself
-    machines: int = 0  # how many were ordered so far
-    proof: str = ""
-    attempt: int = 0  # how often the job's script was started, on whichever machine
-    script: str = ""  # the script on the present machine: "", started, lost
-    log_base: int = 0  # bytes of training.log that earlier attempts wrote
+    zone: str = ""
+    request_id: str = ""
+    machine_bound: float = 0.0  # seconds after its request when the machine deletes itself
+    machines: int = 0  # how many were requested so far
+    proof: str = ""  # that the last one is gone
+    attempt: int = 0  # how often the script was started, on whichever machine
+    script: ScriptState = ScriptState.NONE
+    log_base: int = 0  # bytes of the log that earlier attempts wrote
     pid: int = 0  # of the launcher that last worked on it
-    rented_seconds: float = 0.0
-    rented_at: float = 0.0
+    machine_seconds: float = 0.0  # of the machines that are gone
+    requested_at: float = 0.0
     created: float = 0.0
     updated: float = 0.0
-    phase_seconds: dict = field(default_factory=dict)
+    phase_seconds: dict[Phase, float] = field(default_factory=dict)
     phase_began: float = 0.0
 
     @property
-    def owes(self) -> bool:
+    def lease_open(self) -> bool:
         """Whether a machine may still exist for this job."""
-        return self.rental in OPEN
+        return self.lease not in (LeaseState.NONE, LeaseState.CLOSED)
 
     @property
     def ends(self) -> float:
-        """When the present machine ends by itself, seconds since the epoch."""
-        return self.rented_at + self.order_seconds
+        """When the present machine deletes itself, seconds since the epoch."""
+        return self.requested_at + self.machine_bound
 
-    def seconds_rented(self, now: float) -> float:
-        """Seconds of machine time used so far, over all its machines. A machine that is looked
-        for days after it ended by itself was not paid for since."""
-        running = min(now, self.ends) - self.rented_at if self.owes and self.rented_at else 0.0
-        return self.rented_seconds + running
+    def machine_seconds_used(self, now: float) -> float:
+        """Seconds of machine time so far, over all machines. A machine costs nothing after it
+        deleted itself, however late that is noticed."""
+        open_since = self.requested_at if self.lease_open else 0.0
+        running = min(now, self.ends) - open_since if open_since else 0.0
+        return self.machine_seconds + running
+
+    def cost_usd(self, now: float) -> float:
+        """US dollars for the machine time so far, unrounded."""
+        return self.plan.machine.usd_per_hour * self.machine_seconds_used(now) / 3600
 
 
-def fold(records: list[dict]) -> Job:
-    """The job that `records` tell of."""
+def fold(records: list[Record], where: str = "the ledger") -> Job:
+    """The job of these records. Raises UsageError, which names the file `where`, for those of
+    another version, and for damaged ones."""
     job = Job()
-    for record in records:
-        change = _CHANGES.get(record["event"], lambda *_: {})(job, record)
+    for number, record in enumerate(records, 1):
+        if record["event"] == "created" and record.get("format") != FORMAT:
+            raise UsageError(
+                f"{where}: format {record.get('format', 1)} is not supported; this launcher reads "
+                f"format {FORMAT}",
+                "use the version of the launcher that began the job, or remove the job's folder",
+            )
+        try:
+            event = from_record(record)
+            change = _change(job, event, record["time"]) if event else {}
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{where}, line {number}: damaged, {record['event']!r} has no usable {error}"
+            ) from error
         job = replace(job, updated=record["time"], **change)
     return job
 
 
-def _created(_: Job, r: dict) -> dict:
+def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901  a case an event
+    """The fields of the job that an event changes."""
+    match event:
+        case Created(plan, uid, pid):
+            return {"name": plan.job, "plan": plan, "uid": uid, "created": now, "pid": pid}
+        case Resumed(pid, added):
+            plan = job.plan.with_more_time(added)
+            return {"pid": pid, "outcome": Outcome.UNFINISHED, "error": "", "plan": plan}
+        case PhaseBegun(phase):
+            return {"phase": phase, "phase_began": now, "phase_seconds": _timed(job, now)}
+        case PhaseDone(phase):
+            timed = _timed(job, now)
+            return {"done": job.done | {phase}, "phase_began": 0.0, "phase_seconds": timed}
+        case MachineRequested():
+            return _requested(job, event, now)
+        case MachineReady():
+            return {"lease": LeaseState.ACTIVE}
+        case MachineDeleting():
+            return {"lease": LeaseState.DELETING}
+        case MachineDeleted(proof):
+            used = {"machine_seconds": job.machine_seconds_used(now), "requested_at": 0.0}
+            return {"lease": LeaseState.CLOSED, "proof": proof, **used}
+        case ScriptStarted(attempt, log_base):
+            return {"attempt": attempt, "log_base": log_base, "script": ScriptState.STARTED}
+        case ScriptLost():
+            return {"script": ScriptState.LOST}
+        case ResultsPulled():  # a launcher that dies right after it needs no machine any more
+            return {"done": job.done | {Phase.PULL}}
+        case Ended(outcome, error):
+            # A firmware that failed its proof is built again when the job is resumed.
+            proved = outcome == Outcome.DONE or job.phase != Phase.PROVE
+            done = job.done if proved else job.done - {Phase.BUILD}
+            return {"outcome": outcome, "error": error, "phase_began": 0.0, "done": done}
+
+
+def _requested(job: Job, event: MachineRequested, now: float) -> dict[str, Any]:
     return {
-        "name": r["plan"]["job"],
-        "plan": r["plan"],
-        "uid": r["uid"],
-        "created": r["time"],
-        "pid": r["pid"],
+        "lease": LeaseState.REQUESTED,
+        "machine": event.machine,
+        "zone": event.zone,
+        "request_id": event.request_id,
+        "machine_bound": event.seconds,
+        "machines": job.machines + 1,
+        "requested_at": now,
+        "proof": "",
+        "script": ScriptState.NONE,
     }
 
 
-def _attached(job: Job, r: dict) -> dict:
-    seconds = job.plan["max_run_seconds"] + r["added_seconds"]
-    cap = cost.usd(job.plan["usd_per_hour"], seconds)
-    plan = {**job.plan, "max_run_seconds": seconds, "cap_usd": cap}
-    return {"pid": r["pid"], "outcome": "unfinished", "error": "", "plan": plan}
-
-
-def _phase(job: Job, r: dict) -> dict:
-    return {"phase": r["phase"], "phase_began": r["time"], "phase_seconds": _timed(job, r["time"])}
-
-
-def _phase_done(job: Job, r: dict) -> dict:
-    return {
-        "done": job.done | {r["phase"]},
-        "phase_began": 0.0,
-        "phase_seconds": _timed(job, r["time"]),
-    }
-
-
-def _timed(job: Job, now: float) -> dict:
+def _timed(job: Job, now: float) -> dict[Phase, float]:
     if not job.phase_began:
         return job.phase_seconds
     spent = job.phase_seconds.get(job.phase, 0.0) + now - job.phase_began
     return {**job.phase_seconds, job.phase: spent}
-
-
-def _renting(job: Job, r: dict) -> dict:
-    return {
-        "rental": "renting",
-        "machine": r["machine"],
-        "place": r["place"],
-        "request_id": r["request_id"],
-        "order_seconds": r["seconds"],
-        "machines": job.machines + 1,
-        "rented_at": r["time"],
-        "proof": "",
-        "script": "",
-    }
-
-
-def _returned(job: Job, r: dict) -> dict:
-    return {
-        "rental": "returned",
-        "proof": r["proof"],
-        "rented_seconds": job.seconds_rented(r["time"]),
-        "rented_at": 0.0,
-    }
-
-
-def _started(_: Job, r: dict) -> dict:
-    return {"attempt": r["attempt"], "log_base": r["log_base"], "script": "started"}
-
-
-def _ended(job: Job, r: dict) -> dict:
-    # A firmware that failed its proof is built anew by whoever resumes the job.
-    proved = r["outcome"] == "done" or job.phase != "emulate"
-    done = job.done if proved else job.done - {"firmware"}
-    return {
-        "outcome": r["outcome"],
-        "error": r.get("error", ""),
-        "phase_began": 0.0,
-        "done": done,
-    }
-
-
-_CHANGES = {
-    "created": _created,
-    "attached": _attached,
-    "phase": _phase,
-    "phase done": _phase_done,
-    "renting": _renting,
-    "rented": lambda *_: {"rental": "rented"},
-    "returning": lambda *_: {"rental": "returning"},
-    "returned": _returned,
-    "started": _started,
-    "lost": lambda *_: {"script": "lost"},
-    # Whoever dies right after it needs the machine no more, which `reap` may have taken meanwhile.
-    "pulled": lambda job, _: {"done": job.done | {"pull"}},
-    "ended": _ended,
-}

@@ -1,57 +1,54 @@
-"""The half of a job that happens here: from the frozen graph to proven firmware.
+"""The half of a job that runs here: from the frozen graph to proven firmware.
 
 The one edge where firmware_export's errors become the launcher's.
 """
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from launcher.errors import ConfigError, FirmwareRefused, JobFailed
-
-if TYPE_CHECKING:
-    from launcher.jobs.pipeline import Work
+from launcher.jobs.context import JobContext
 
 
-def convert(work: "Work") -> None:
+def convert(context: JobContext) -> None:
     """The frozen graph → the .tflite."""
     from firmware_export import steps
 
     with translated():
-        steps.convert_step(work.folder, work.job.plan["firmware"]["inference"])
+        steps.convert_step(context.folder, context.job.plan.firmware.inference)
 
 
-def c_model(work: "Work") -> None:
+def write_c_array(context: JobContext) -> None:
     """The .tflite → its C array."""
     from firmware_export import steps
 
     with translated():
-        steps.c_model_step(work.folder, work.job.plan["firmware"]["convention"])
+        steps.c_model_step(context.folder, context.job.plan.firmware.convention)
 
 
-def firmware(work: "Work") -> None:
+def build(context: JobContext) -> None:
     """The .tflite → bluepill.elf and .bin, and the listener. Raises FirmwareRefused."""
     from firmware_export import steps
 
     with translated():
-        steps.firmware_step(work.folder, work.job.plan["firmware"]["compiler"])
+        steps.firmware_step(context.folder, context.job.plan.firmware.compiler)
 
 
-def emulate(work: "Work") -> None:
+def prove(context: JobContext) -> None:
     """Every test clip through the emulated chip. Raises FirmwareRefused."""
     from firmware_export import steps
 
     with translated():
-        steps.emulate_step(work.folder, work.screen.progress)
+        steps.emulate_step(context.folder, context.screen.progress)
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """firmware_export's errors as the launcher's, by the exit code that each carries."""
+    """firmware_export's errors as the launcher's, by the exit code that each has."""
     from firmware_export.errors import ExportError
 
     try:
         yield
     except ExportError as error:
         kind = {2: ConfigError, 4: FirmwareRefused}.get(error.exit_code, JobFailed)
-        raise kind(str(error)) from error
+        raise kind(str(error), getattr(error, "hint", "")) from error

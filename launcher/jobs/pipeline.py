@@ -1,87 +1,60 @@
 """The story of one job, on one screen."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from launcher.console import Screen
 from launcher.errors import MachineLost
-from launcher.jobs import job, local_build, package, plan, remote_training, report
-from launcher.jobs.lease import give_back, rent
-from launcher.jobs.ledger import Ledger
-from launcher.machines.base import Backend
+from launcher.jobs import local_build, package, plan, remote_training, report
+from launcher.jobs.context import JobContext
+from launcher.jobs.lease import delete_machine, leased_machine
+from launcher.jobs.states import Phase
 
-MACHINES = 12  # a job that lost so many has another trouble than bad luck
-UNREACHED = 2  # so many in a row that let nobody in, too: a firewall, or an image without an agent
+MOST_LOST = 12  # machines; a job that lost so many has another problem than bad luck
+MOST_UNREACHED = 2  # machines in a row without a login: a firewall, or an image without an agent
 
 
-def run(work: "Work") -> dict:
+def run(context: JobContext) -> dict[str, Any]:
     """From a plan to proven firmware: the report. What the ledger says is done is not done again,
     so the same call begins a job and resumes one."""
-    if "pull" not in work.job.done:
-        work.screen.say(plan.headline(plan.Plan(**work.job.plan)))
-    while "pull" not in work.job.done:
-        with _replacing(work), rent(work.ledger, work.backend, work.screen.say) as machine:
-            work.reached = True
-            remote_training.follow(work, machine)  # set up → train → freeze
-            work.step("pull", lambda: remote_training.pull(work, machine))
-    work.step("give back", lambda: give_back(work.ledger, work.backend))
-    work.step("convert", lambda: local_build.convert(work))
-    work.step("C model", lambda: local_build.c_model(work))
-    work.step("firmware", lambda: local_build.firmware(work))
-    work.step("emulate", lambda: local_build.emulate(work))
-    work.step("package", lambda: package.package(work.folder))
-    work.step("report", lambda: report.write(work.job, work.folder))
-    return report.read(work.folder)
-
-
-@contextlib.contextmanager
-def _replacing(work: "Work") -> Iterator[None]:
-    """A machine that is lost makes room for another, which goes on from the last checkpoint."""
-    work.reached = False
-    try:
-        yield
-    except MachineLost as error:
-        work.lost += 1
-        work.unreached = 0 if work.reached else work.unreached + 1
-        if work.lost == MACHINES or work.unreached == UNREACHED:
-            raise
-        work.screen.say(f"{error}; another machine goes on from the last checkpoint")
+    if Phase.PULL not in context.job.done:
+        context.screen.say(plan.headline(context.job.plan))
+    losses = Losses(context)
+    while Phase.PULL not in context.job.done:
+        with losses.tolerated(), leased_machine(context) as machine:
+            losses.reached = True
+            remote_training.follow(context, machine)  # set up → train → freeze
+            context.step(Phase.PULL, lambda: remote_training.pull(context, machine))
+    context.step(Phase.DELETE_MACHINE, lambda: delete_machine(context.ledger, context.backend))
+    context.step(Phase.CONVERT, lambda: local_build.convert(context))
+    context.step(Phase.C_ARRAY, lambda: local_build.write_c_array(context))
+    context.step(Phase.BUILD, lambda: local_build.build(context))
+    context.step(Phase.PROVE, lambda: local_build.prove(context))
+    context.step(Phase.PACKAGE, lambda: package.package(context.folder))
+    context.step(Phase.REPORT, lambda: report.write(context.job, context.folder))
+    return report.read(context.folder)
 
 
 @dataclass
-class Work:
-    """A job in the hands of this launcher."""
+class Losses:
+    """Machines that this launcher lost: each is replaced, within bounds, and the new one goes on
+    from the last checkpoint."""
 
-    ledger: Ledger
-    backend: Backend
-    screen: Screen
-    detach: bool = False  # leave once the machine is at work
-    lost: int = 0  # machines, by this launcher
-    unreached: int = 0  # of them, the last ones in a row that nobody got into
-    reached: bool = False  # whether the present one let us in
+    context: JobContext
+    lost: int = 0
+    unreached: int = 0  # the last ones in a row that accepted no login
+    reached: bool = False  # whether the present one did
 
-    @property
-    def job(self) -> job.Job:
-        """What the ledger says now."""
-        return job.fold(self.ledger.records)
-
-    @property
-    def folder(self) -> Path:
-        """Where results go."""
-        return self.ledger.folder
-
-    def begin(self, phase: str) -> None:
-        """Say, in the ledger and on the screen, that a phase begins."""
-        self.ledger.append("phase", phase=phase)
-        self.screen.phase(phase)
-
-    def step(self, phase: str, action: Callable[[], object]) -> None:
-        """Do a phase unless it was done before, and write down that it is."""
-        if phase in self.job.done:
-            return
-        self.begin(phase)
-        action()
-        self.ledger.append("phase done", phase=phase)
-        self.screen.over()
+    @contextlib.contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """A MachineLost in the block is shown, and raised only where there were too many."""
+        self.reached = False
+        try:
+            yield
+        except MachineLost as error:
+            self.lost += 1
+            self.unreached = 0 if self.reached else self.unreached + 1
+            if self.lost == MOST_LOST or self.unreached == MOST_UNREACHED:
+                raise
+            self.context.screen.say(f"{error}; another machine goes on from the last checkpoint")

@@ -1,26 +1,26 @@
 """A config with every choice made: names, commands, bounds, price cap. Pure data."""
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
-from launcher.config.settings import Config
+from launcher.config.settings import Config, Firmware
 from launcher.errors import ConfigError
+from launcher.jobs.states import Phase
 from launcher.machines import cost
-from launcher.machines.base import Quote
-
-ARCHIVES = {
-    version: f"https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_{version}.tar.gz"
-    for version in ("v0.01", "v0.02")
-}
+from launcher.machines.base import MachinePlan
+from vm_startup.conventions import LABELS_FILE, METRICS_FILE, TEST_FEATURES_FILE, phase_line
 
 # What a machine may send back, and how large it may be in bytes: what comes from there is data
 # from a stranger. A graph is about 70 kB; 1,000 test clips are 8 MB of features.
 RESULTS = {
     "{network}.pb": 16 << 20,
-    "labels.txt": 64 << 10,
-    "metrics.json": 4 << 20,
-    "test_features.npz": 128 << 20,
+    LABELS_FILE: 64 << 10,
+    METRICS_FILE: 4 << 20,
+    TEST_FEATURES_FILE: 128 << 20,
 }
+
+CHECKSUMS = "SHA256SUMS"  # of the results; written last
 
 # What the trainer chooses by the network and the data where the config says nothing.
 RECIPE = (
@@ -34,42 +34,50 @@ RECIPE = (
 class Plan:
     """What will be created, run and paid for one job."""
 
-    job: str
-    backend: str
-    upload: dict[str, str]  # path on the machine: path here
-    steps: dict[str, str]  # phase: shell command, run in the machine's work folder
-    results: dict[str, int]  # file name: largest size in bytes
-    max_run_seconds: float  # over all the machines that the job may need
-    places: list[str]  # zones in the order in which they are tried
-    usd_per_hour: float
-    price_source: str
-    cap_usd: float
-    project: str
-    insert: dict  # the request for a machine; its <words> are filled in when it is sent
-    access: dict  # how the machine is reached
-    choices: list[str]  # what was chosen, and why
-    firmware: dict[str, str]  # inference, convention, compiler
-    wanted_words: list[str]
-    window_stride_ms: float
-    total_steps: int  # 0: the trainer's log tells
+    job: str = ""
+    machine: MachinePlan = MachinePlan("local", [], 0.0, "")
+    upload: dict[str, str] = field(default_factory=dict)  # path on the machine: path here
+    steps: dict[Phase, str] = field(default_factory=dict)  # commands, run in the work folder
+    results: dict[str, int] = field(default_factory=dict)  # file name: largest size in bytes
+    max_run_seconds: float = 0.0  # over all the machines that the job may need
+    cap_usd: float = 0.0
+    firmware: Firmware = Firmware()
+    wanted_words: list[str] = field(default_factory=list)
+    total_steps: int = 0  # 0: the trainer's log says it
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The plan that `to_json` made these values of."""
+        typed = {
+            "machine": MachinePlan(**values["machine"]),
+            "steps": {Phase(phase): command for phase, command in values["steps"].items()},
+            "firmware": Firmware(**values["firmware"]),
+        }
+        return cls(**{**values, **typed})
 
-def make(config: Config, job: str, source: str, quote: Quote) -> Plan:
-    """Decide everything about `job`. `source` is the folder that holds vm_startup here; `quote`
-    is what the backend offers. Raises ConfigError where it might cost more than max_usd."""
+    def with_more_time(self, seconds: float) -> Self:
+        """The plan with more machine time, and the cap that follows from it."""
+        allowed = self.max_run_seconds + seconds
+        cap = cost.usd(self.machine.usd_per_hour, allowed)
+        return replace(self, max_run_seconds=allowed, cap_usd=cap)
+
+
+def make(config: Config, job: str, source: str, machine: MachinePlan) -> Plan:
+    """Decide everything about `job`. `source` is the folder of vm_startup here; `machine` is what
+    the backend offers. Raises ConfigError where it might cost more than machine.max_usd."""
     seconds = config.machine.max_run_minutes * 60
-    cap = cost.usd(quote.usd_per_hour, seconds)
-    _check_cap(config, cap, quote)
+    cap = cost.usd(machine.usd_per_hour, seconds)
+    _check_cap(config, cap, machine)
     upload = {"vm_startup": source}
     if config.data.folder:
         upload["data"] = str(config.data.folder.resolve())
     return Plan(
         job=job,
-        backend=config.backend,
+        machine=machine,
         upload=upload,
         steps=_steps(config),
         results={
@@ -78,19 +86,17 @@ def make(config: Config, job: str, source: str, quote: Quote) -> Plan:
         },
         max_run_seconds=seconds,
         cap_usd=cap,
-        **asdict(quote),
-        firmware=asdict(config.firmware),
+        firmware=config.firmware,
         wanted_words=list(config.words.wanted),
-        window_stride_ms=config.train.window_stride_ms,
         total_steps=sum(config.train.how_many_training_steps or ()),
     )
 
 
-def _check_cap(config: Config, cap: float, quote: Quote) -> None:
+def _check_cap(config: Config, cap: float, machine: MachinePlan) -> None:
     bound, minutes = config.machine.max_usd, config.machine.max_run_minutes
     if bound and cap > bound:
         raise ConfigError(
-            f"{minutes:g} minutes at {cost.dollars(quote.usd_per_hour)} an hour may cost "
+            f"{minutes:g} minutes at {cost.dollars(machine.usd_per_hour)} an hour may cost "
             f"{cost.dollars(cap)}, more than machine.max_usd = {bound:g}",
             "lower machine.max_run_minutes, take a cheaper machine, or raise machine.max_usd",
         )
@@ -104,26 +110,27 @@ def job_script(plan: Plan) -> str:
     """
     lines = ["set -euo pipefail", "mkdir -p train results"]
     for phase, command in plan.steps.items():
-        lines += [f"echo {shlex.quote(marker(phase))}", command]
+        lines += [f"echo {shlex.quote(phase_line(phase))}", command]
     lines += [
-        "cp -- train/labels.txt train/metrics.json train/test_features.npz results/",
-        "(cd results && sha256sum -- *) >SHA256SUMS.tmp",
-        "mv SHA256SUMS.tmp SHA256SUMS",
+        f"cp -- train/{LABELS_FILE} train/{METRICS_FILE} train/{TEST_FEATURES_FILE} results/",
+        f"(cd results && sha256sum -- *) >{CHECKSUMS}.tmp",
+        f"mv {CHECKSUMS}.tmp {CHECKSUMS}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def headline(plan: Plan) -> str:
-    """What is made, where, and what it may cost at most: shown before anything is rented."""
-    price, cap = plan.price_source, ""
-    if plan.usd_per_hour or plan.backend == "local":
-        price = f"{cost.dollars(plan.usd_per_hour)} an hour ({plan.price_source})"
+    """What is created, where, and what it may cost at most: shown before anything is created."""
+    machine = plan.machine
+    price, cap = machine.price_source, ""
+    if machine.usd_per_hour or not machine.metered:
+        price = f"{cost.dollars(machine.usd_per_hour)} an hour ({machine.price_source})"
         cap = f", {cost.dollars(plan.cap_usd)}"
     return (
         f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
-        f"machine  {plan.backend}, {price}\n"
-        + (f"zones    {', '.join(plan.places)}, in this order\n" if plan.project else "")
-        + "".join(f"choice   {choice}\n" for choice in plan.choices)
+        f"machine  {machine.backend}, {price}\n"
+        + (f"zones    {', '.join(machine.zones)}, in this order\n" if any(machine.zones) else "")
+        + "".join(f"choice   {choice}\n" for choice in machine.choices)
         + f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
     )
 
@@ -135,30 +142,20 @@ def text(plan: Plan) -> str:
         *(f"send     {source} → {target}/" for target, source in plan.upload.items()),
         *(f"{phase:8} {command}" for phase, command in plan.steps.items()),
         *(f"pull     {name}, at most {limit >> 10:,} KiB" for name, limit in plan.results.items()),
-        "firmware " + ", ".join(f"{key} {value}" for key, value in plan.firmware.items()),
+        "firmware " + ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items()),
     ]
     return "\n".join(lines)
 
 
-def marker(phase: str) -> str:
-    """The line in a job's log that opens a phase."""
-    return f"== {phase} =="
-
-
-def archive_url(archive: str) -> str:
-    """Where an archive is fetched from: "v0.02" is Speech Commands, anything else is a URL."""
-    return ARCHIVES.get(archive, archive)
-
-
-def _steps(config: Config) -> dict[str, str]:
+def _steps(config: Config) -> dict[Phase, str]:
     recipe = f"vm_startup/{config.machine.recipe}.sh"
     model = _flags(_model_flags(config))
     output = f"results/{config.train.model_architecture}.pb"
     freeze = _flags({"start_checkpoint": "train", "output_file": output})
     return {
-        "set up": f"bash {recipe} setup",
-        "train": f"bash {recipe} train {model} {_flags(_training_flags(config))}",
-        "freeze": f"bash {recipe} freeze {model} {freeze}",
+        Phase.SET_UP: f"bash {recipe} setup",
+        Phase.TRAIN: f"bash {recipe} train {model} {_flags(_training_flags(config))}",
+        Phase.FREEZE: f"bash {recipe} freeze {model} {freeze}",
     }
 
 
@@ -178,7 +175,7 @@ def _training_flags(config: Config) -> dict:
     data, train, words = config.data, config.train, config.words
     return {
         "data_dir": "data" if data.folder else "",
-        "data_url": archive_url(data.archive),
+        "data_url": data.archive_url,
         "data_sha256": data.archive_sha256,
         "synthetic_clips": data.synthetic_clips,
         "validation_percentage": data.validation_percentage,

@@ -8,9 +8,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from launcher.errors import UsageError
+
+Record = dict[str, Any]  # "time", seconds since the epoch; "event"; and what the event says
 
 
 class Records:
@@ -64,7 +66,7 @@ class Records:
         self.close()
 
 
-def read(path: Path) -> list[dict]:
+def read(path: Path) -> list[Record]:
     """The records of a file, without locking it: [] where there is none. Raises UsageError that
     names the first line that no launcher wrote."""
     return list(_parse(path))
@@ -98,7 +100,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _parse(path: Path) -> Iterator[dict]:
+def _parse(path: Path) -> Iterator[Record]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -107,10 +109,10 @@ def _parse(path: Path) -> Iterator[dict]:
         if record := _record(line):
             yield record
         elif line.endswith(b"\n") or not _is_torn(line, number):
-            raise UsageError(f"{path}, line {number}: damaged, it is no record of the launcher's")
+            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
 
 
-def _record(line: bytes) -> dict | None:
+def _record(line: bytes) -> Record | None:
     """What a line says; None where no launcher wrote it, or not all of it."""
     try:
         record = json.loads(line)

@@ -10,12 +10,13 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import JobFailed, PullFailed
-from launcher.machines.base import Machine
+from launcher.jobs.plan import CHECKSUMS
+from launcher.machines.base import Completed, Machine
 
 CALL_SECONDS = 60  # longest single call on a machine
 POLL_SECONDS = 0.5
@@ -89,7 +90,12 @@ def stop(machine: Machine, run: str) -> None:
 
 
 def follow(
-    machine: Machine, run: str, log: Path, base: int, deadline: float, on_poll: Callable
+    machine: Machine,
+    run: str,
+    log: Path,
+    base: int,
+    deadline: float,
+    on_poll: Callable[[bytes], object],
 ) -> int | None:
     """Append the log of a run to `log` until it ends; its exit code, or None if it was cut off.
 
@@ -148,8 +154,8 @@ def pull_checkpoint(machine: Machine, prefix: str, folder: Path) -> None:
 
 
 def _checksums(machine: Machine, folder: Path) -> dict[str, str]:
-    with _arriving(folder / "SHA256SUMS") as arriving:
-        _get(machine, "SHA256SUMS", arriving, 64 << 10)
+    with _arriving(folder / CHECKSUMS) as arriving:
+        _get(machine, CHECKSUMS, arriving, 64 << 10)
         lines = arriving.read_text(encoding="utf-8", errors="replace").splitlines()
     found = (re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line) for line in lines)
     return {match[2]: match[1] for match in found if match}
@@ -167,7 +173,7 @@ def _pull_one(machine: Machine, name: str, limit: int, expected: str, folder: Pa
 
 
 @contextlib.contextmanager
-def _arriving(target: Path):
+def _arriving(target: Path) -> Iterator[Path]:
     """A name beside `target` for bytes that are not trusted yet; nothing is left of it."""
     path = target.with_name(f".{target.name}.arriving")
     try:
@@ -183,7 +189,7 @@ def _get(machine: Machine, source: str, target: Path, limit: int) -> None:
         raise PullFailed(f"{source} cannot be pulled from {machine.name}: {error}") from None
 
 
-def _run(machine: Machine, command: str):
+def _run(machine: Machine, command: str) -> Completed:
     return machine.run(command, timeout=CALL_SECONDS)
 
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from launcher.errors import (
     ConfigError,
@@ -17,14 +16,15 @@ from launcher.errors import (
     StepFailed,
 )
 from launcher.jobs import remote_script
+from launcher.jobs.context import JobContext
+from launcher.jobs.events import ResultsPulled, ScriptLost, ScriptStarted
 from launcher.jobs.job import Job
-from launcher.jobs.lease import order_of
+from launcher.jobs.lease import spec_of
 from launcher.jobs.ledger import refer
-from launcher.jobs.plan import Plan, job_script, marker
+from launcher.jobs.plan import Plan, job_script
+from launcher.jobs.states import Phase, ScriptState
 from launcher.machines.base import Machine
-
-if TYPE_CHECKING:
-    from launcher.jobs.pipeline import Work
+from vm_startup.conventions import checkpoint_line, phase_line
 
 LOG = "training.log"
 STARTS = 3  # how often a script that was cut off is started again on one machine
@@ -35,23 +35,25 @@ REFUSAL_SECONDS = 10
 RETRY_SECONDS = 2
 OUT_OF_TIME = 124  # what `timeout` exits with
 # Only names that a trainer of ours gives: the log is a stranger's, and this becomes a path.
-SAVED = re.compile(r'.*Saving to "\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})"')
+SAVED = re.compile(
+    ".*" + checkpoint_line(r"\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})")  # no character to escape
+)
 PROGRESS = re.compile(
     r"(?P<what>[^:#]*?)(?: #|: )(?P<done>\d{1,12})(?:/(?P<total>\d{1,12}))?(?P<note>.*)"
 )
 
 
-def follow(work: "Work", machine: Machine) -> None:
+def follow(context: JobContext, machine: Machine) -> None:
     """Bring the machine's script to its end: start it, or take up the one that runs there, over
     as many reconnections as it takes.
 
     Raises ConfigError where the trainer refused its data, StepFailed where a command failed,
     MachineLost where the machine is gone or stays silent, Detached where the user wants to go.
     """
-    patience = Patience(work)
+    patience = Patience(context)
     while True:
         try:
-            return _follow(work, machine, patience)
+            return _follow(context, machine, patience)
         except (ConnectionError, TimeoutError, PullFailed, HostKeyMismatch) as error:
             patience.wait(machine, error)
 
@@ -59,8 +61,8 @@ def follow(work: "Work", machine: Machine) -> None:
 class Patience:
     """How long a machine may stay silent before it counts as lost."""
 
-    def __init__(self, work: "Work") -> None:
-        self._work = work
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
         self.heard()
 
     def heard(self) -> None:
@@ -70,7 +72,7 @@ class Patience:
     def wait(self, machine: Machine, error: Exception) -> None:
         """Pause before the next try. Raises MachineLost where there is no use in one, and `error`
         where the machine answers, but keeps refusing: it may be just about to vanish."""
-        if gone := self._work.backend.why_gone(order_of(self._work.ledger)):
+        if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
         if isinstance(error, HostKeyMismatch):  # it exists, and somebody else answers for it
             raise error
@@ -81,88 +83,88 @@ class Patience:
             raise MachineLost(
                 f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
             ) from error
-        self._work.screen.say(f"{machine.name} does not answer ({error}); asking again")
+        self._context.screen.say(f"{machine.name} does not answer ({error}); asking again")
         time.sleep(RETRY_SECONDS)
 
 
-def _follow(work: "Work", machine: Machine, patience: Patience) -> None:
-    plan = Plan(**work.job.plan)
-    log = work.folder / LOG
+def _follow(context: JobContext, machine: Machine, patience: Patience) -> None:
+    plan = context.job.plan
+    log = context.folder / LOG
     for _ in range(STARTS):
-        if work.job.script != "started":
-            _start(work, machine, plan, log)
-        code = _read_to_end(work, machine, plan, log, patience)
+        if context.job.script != ScriptState.STARTED:
+            _start(context, machine, plan, log)
+        code = _read_to_end(context, machine, plan, log, patience)
         if code == 0:
             return
         if code is not None:
-            raise _failure(log, plan, code, work.job)
-        work.screen.say("the machine lost its job; it goes on from its last checkpoint")
-        remote_script.stop(machine, f"run-{work.job.attempt}")
-        work.ledger.append("lost", attempt=work.job.attempt)
+            raise _failure(log, plan, code, context.job)
+        context.screen.say("the machine lost its job; it goes on from its last checkpoint")
+        remote_script.stop(machine, f"run-{context.job.attempt}")
+        context.ledger.add(ScriptLost(context.job.attempt))
     raise JobFailed(
-        f"the machine lost its job {STARTS} times", f"launcher logs {refer(work.folder)}"
+        f"the machine lost its job {STARTS} times", f"launcher logs {refer(context.folder)}"
     )
 
 
-def pull(work: "Work", machine: Machine) -> None:
+def pull(context: JobContext, machine: Machine) -> None:
     """Bring the results here, verified; a pull that fails is tried again.
 
     Raises MachineLost where the machine is gone: another one can make the results anew from the
     last checkpoint.
     """
-    plan, patience, failed = Plan(**work.job.plan), None, 0
+    plan, patience, failed = context.job.plan, None, 0
     while True:
         try:
-            sums = remote_script.pull(machine, plan.results, work.folder)
+            sums = remote_script.pull(machine, plan.results, context.folder)
             break
         except PullFailed as error:
             failed += 1
-            if gone := work.backend.why_gone(order_of(work.ledger)):
+            if gone := context.backend.termination_reason(spec_of(context.ledger)):
                 raise MachineLost(gone) from error
             if failed == PULLS:
                 raise
-            work.screen.say(f"{error}; pulling again ({failed + 1} of {PULLS})")
+            context.screen.say(f"{error}; pulling again ({failed + 1} of {PULLS})")
             time.sleep(failed)
         except (ConnectionError, TimeoutError, HostKeyMismatch) as error:
-            patience = patience or Patience(work)  # a pull itself may take longer than that
+            patience = patience or Patience(context)  # a pull itself may take longer than that
             patience.wait(machine, error)
-    work.ledger.append("pulled", sha256=sums)
-    shutil.rmtree(work.folder / CHECKPOINTS, ignore_errors=True)
+    context.ledger.add(ResultsPulled(sums))
+    shutil.rmtree(context.folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _start(work: "Work", machine: Machine, plan: Plan, log: Path) -> None:
-    work.begin("upload")
+def _start(context: JobContext, machine: Machine, plan: Plan, log: Path) -> None:
+    context.begin(Phase.UPLOAD)
     for target, source in plan.upload.items():
         machine.put(Path(source), target)
-    if (work.folder / CHECKPOINTS).exists():
-        machine.put(work.folder / CHECKPOINTS, "train")
+    if (context.folder / CHECKPOINTS).exists():
+        machine.put(context.folder / CHECKPOINTS, "train")
     size = log.stat().st_size if log.exists() else 0
     # Written down first: a launcher that dies here finds the same run folder again, and `start`
     # does not begin a run twice.
-    work.ledger.append("started", attempt=work.job.attempt + 1, log_base=size)
+    context.ledger.add(ScriptStarted(context.job.attempt + 1, log_base=size))
 
 
 def _read_to_end(
-    work: "Work", machine: Machine, plan: Plan, log: Path, patience: Patience
+    context: JobContext, machine: Machine, plan: Plan, log: Path, patience: Patience
 ) -> int | None:
-    run = f"run-{work.job.attempt}"
+    run = f"run-{context.job.attempt}"
     # It stops a little before the machine deletes itself, so that what it has to say is heard.
-    seconds = work.job.ends - time.time()
+    seconds = context.job.ends - time.time()
     remote_script.start(machine, run, job_script(plan), max(1, seconds - min(120, seconds / 10)))
-    if work.detach:
+    if context.detach:
         raise Detached
-    reader = LogReader(work, plan)
+    reader = LogReader(context, plan)
     if log.exists():
-        reader.catch_up(log.read_bytes()[work.job.log_base :])
+        reader.catch_up(log.read_bytes()[context.job.log_base :])
 
     def on_poll(chunk: bytes) -> None:
         patience.heard()
         if saved := reader(chunk):
             with contextlib.suppress(PullFailed):  # a newer one has replaced it meanwhile
-                remote_script.pull_checkpoint(machine, saved, work.folder / CHECKPOINTS)
+                remote_script.pull_checkpoint(machine, saved, context.folder / CHECKPOINTS)
 
-    deadline = work.job.ends + 60
-    return remote_script.follow(machine, run, log, work.job.log_base, deadline, on_poll)
+    deadline = context.job.ends + 60
+    return remote_script.follow(machine, run, log, context.job.log_base, deadline, on_poll)
 
 
 def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
@@ -185,9 +187,9 @@ class LogReader:
     """Reads a job's log as it grows: markers become phases, counts become progress, and what was
     saved is told."""
 
-    def __init__(self, work: "Work", plan: Plan) -> None:
-        self._work = work
-        self._markers = {marker(phase): phase for phase in plan.steps}
+    def __init__(self, context: JobContext, plan: Plan) -> None:
+        self._context = context
+        self._phases = {phase_line(phase): phase for phase in plan.steps}
         self._total_steps = plan.total_steps
         self._rest = b""
 
@@ -202,21 +204,21 @@ class LogReader:
     def catch_up(self, text: bytes) -> None:
         """Take note of what was read before, by this launcher or another, and say it not again."""
         *lines, self._rest = text.split(b"\n")
-        phases = [self._markers.get(line.decode(errors="replace").rstrip()) for line in lines]
-        *_, last = [phase for phase in phases if phase] or [""]
-        if last and last != self._work.job.phase:
-            self._work.begin(last)
+        seen = [self._phases.get(line.decode(errors="replace").rstrip()) for line in lines]
+        last = next((phase for phase in reversed(seen) if phase), None)
+        if last and last != self._context.job.phase:
+            self._context.begin(last)
 
     def _read(self, line: str) -> None:
-        phase = self._markers.get(line)
-        if phase and phase != self._work.job.phase:
-            self._work.begin(phase)
+        phase = self._phases.get(line)
+        if phase and phase != self._context.job.phase:
+            self._context.begin(phase)
         elif match := SAVED.fullmatch(line):
             self._saved = match[1]
         elif match := PROGRESS.fullmatch(line):
             # Upstream's trainer prints `Step #120: …` and leaves the total to whoever knows it.
             total = match["total"] or (self._total_steps if match["what"] == "Step" else None)
             if total:
-                self._work.screen.progress(
+                self._context.screen.progress(
                     match["what"], int(match["done"]), int(total), match["note"]
                 )

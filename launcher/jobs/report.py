@@ -6,6 +6,7 @@ from pathlib import Path
 
 from firmware_export import scores
 from launcher.jobs.job import Job
+from launcher.jobs.states import Outcome
 from launcher.machines import cost
 
 
@@ -29,7 +30,7 @@ def build(job: Job, folder: Path) -> dict:
 
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
-    seconds = job.seconds_rented(time.time())
+    now = time.time()
     return {
         "job": job.name,
         "folder": str(folder),
@@ -50,12 +51,12 @@ def build(job: Job, folder: Path) -> dict:
             "listener_refused": proof["listener_refused"],
         },
         "cost": {
-            "usd": cost.usd(job.plan["usd_per_hour"], seconds),
-            "machine_seconds": round(seconds, 1),
-            "cap_usd": job.plan["cap_usd"],
-            "price": job.plan["price_source"],
+            "usd": job.cost_usd(now),
+            "machine_seconds": round(job.machine_seconds_used(now), 1),
+            "cap_usd": job.plan.cap_usd,
+            "price": job.plan.machine.price_source,
         },
-        "rental": {"state": job.rental, "machine": job.machine, "proof": job.proof},
+        "machine": {"name": job.machine, "lease": job.lease, "proof": job.proof},
         "seconds": {phase: round(spent, 1) for phase, spent in job.phase_seconds.items()},
         "manifest": json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
     }
@@ -127,26 +128,29 @@ def passed(report: dict) -> bool:
 
 
 def detached(job: Job, name: str) -> str:
-    """What to know of a job, called `name` here, whose machine works on its own."""
+    """What to know of a detached job, called `name` here."""
     ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
     return (
-        f"Machine {job.machine} is at work on its own and ends by itself at {ends} at the latest; "
-        f"launcher resume {name} brings its results here before that."
+        f"Machine {job.machine} works without a launcher and deletes itself by {ends}; "
+        f"launcher resume {name} pulls its results before that."
     )
+
+
+NOTHING_PAID = "Nothing is still being paid for."
 
 
 def paying(job: Job, alive: bool = False) -> str:
     """The last line of every command about a job: what is still being paid for."""
-    if job.owes and job.outcome == "detached":
-        return f"Machine {job.machine} is at work on its own: launcher resume fetches its results."
-    if job.owes and alive:
-        return f"Machine {job.machine} is at work: launcher cancel ends the job and gives it back."
-    if job.owes:
-        return (
-            f"Machine {job.machine} is still there: launcher resume goes on with it, "
-            "launcher cancel or launcher reap gives it back."
-        )
-    return "Nothing is still being paid for."
+    if not job.lease_open:
+        return NOTHING_PAID
+    if job.outcome == Outcome.DETACHED:
+        return f"Machine {job.machine} works detached: launcher resume pulls its results."
+    if alive:
+        return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
+    return (
+        f"Machine {job.machine} still exists: launcher resume goes on with it, "
+        "launcher cancel or launcher reap deletes it."
+    )
 
 
 def markdown(report: dict) -> str:
@@ -168,7 +172,7 @@ def markdown(report: dict) -> str:
         f"{_stream(report['stream'])}"
         f"## Artefacts\n\n| file | bytes | SHA-256 |\n|---|---:|---|\n{rows}\n\n"
         f"## What the firmware said\n\n```\n{report['firmware']['transcript'].strip()}\n```\n\n"
-        f"## Machine\n\n{report['rental']['proof']}\n\n"
+        f"## Machine\n\n{report['machine']['proof']}\n\n"
         f"## Seconds\n\n| phase | seconds |\n|---|---:|\n{seconds}"
     )
 

@@ -1,11 +1,19 @@
 """The contract between a job and wherever its machine comes from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol, Self
 
-if TYPE_CHECKING:
-    from launcher.config.settings import Config
+from launcher.config.settings import Config
+
+SSH_KEY = "ssh_key"  # the file in a job's folder, for as long as a machine accepts it
+
+Say = Callable[[str], object]  # shows a sentence to the user
+
+
+def say_nothing(text: str) -> None:
+    """For a caller that shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -18,42 +26,42 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class Quote:
-    """What a backend decides about a config before anything is made."""
+class MachinePlan:
+    """What a backend decides about a config before anything is created; JSON values."""
 
-    places: list[str]  # zones in the order in which they are tried; [""] where there is only one
+    backend: str
+    zones: list[str]  # in the order in which they are tried; [""] where there is only one
     usd_per_hour: float
     price_source: str
-    project: str = ""
-    insert: dict = field(default_factory=dict)  # the request; its <words> are filled in per order
-    access: dict = field(default_factory=dict)  # how to reach the machine
+    metered: bool = True  # whether machine time costs money, so that the job's bound holds for it
     choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
+    details: dict[str, Any] = field(default_factory=dict)  # only the backend itself reads them
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request for a machine, on the disk before it is sent."""
+class MachineSpec:
+    """One request for a machine; in the ledger before it is sent."""
 
     name: str
-    place: str
+    zone: str
     request_id: str  # a UUID; the same id asks for the same machine
     labels: dict[str, str]  # job, uid, owner
-    folder: Path  # of the job, absolute; the machine's key lies there
-    max_run_seconds: float  # the machine ends by itself after this long
+    folder: Path  # of the job, absolute; the machine's SSH key is in it
+    max_run_seconds: float  # the machine deletes itself after this long
 
 
 @dataclass(frozen=True)
-class Rental:
-    """A machine that exists: enough to find its job, and to give it back."""
+class MachineInfo:
+    """A machine that exists: enough to find its job, and to delete it."""
 
     name: str
     labels: dict[str, str]  # job, uid, owner
     folder: str  # of its job, "" where it does not say
     created: float  # seconds since the epoch
-    place: str = ""
+    zone: str = ""
     state: str = "running"
     usd_per_hour: float = 0.0
-    ends: float = 0.0  # when it ends by itself, seconds since the epoch; 0 = never
+    ends: float = 0.0  # when it deletes itself, seconds since the epoch; 0 = never
 
 
 class Machine(Protocol):
@@ -74,29 +82,45 @@ class Machine(Protocol):
         plain file or larger than `limit` bytes; `target` is then not written."""
 
     def close(self) -> None:
-        """Let go of the connection; the machine stays."""
+        """Close the connection; the machine stays."""
 
 
 class Backend(Protocol):
     """Where machines come from. Every call may be repeated."""
 
-    def quote(self, config: "Config") -> Quote:
-        """What a job of `config` would get, and for how much; makes nothing. Raises ConfigError
-        where the config asks for what is not offered, CloudRefused where the cloud says no."""
+    @classmethod
+    def for_config(cls, config: Config) -> Self:
+        """A backend that can plan for `config`; it may be unable to create machines."""
 
-    def create(self, order: Order) -> Machine:
-        """The machine that was ordered, made now if it does not exist yet. Raises NoRoom where
-        another place may have one, CloudRefused, and MachineLost where it never answers."""
+    @classmethod
+    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+        """The backend that made `plan`; `say` shows what it waits for."""
 
-    def attach(self, order: Order) -> Machine | None:
-        """The machine that was ordered if it exists, also where its making is still under way."""
+    @classmethod
+    def everywhere(cls, project: str) -> list[Self]:
+        """One for each account where this user may have machines, and for `project` unless ""."""
 
-    def why_gone(self, order: Order) -> str:
-        """How the machine came to its end, "" while it exists or nobody can be asked."""
+    @classmethod
+    def examine(cls, config: Config) -> list[dict]:
+        """What the account of `config` lacks, in the form of launcher.doctor; creates nothing."""
 
-    def delete(self, name: str, place: str) -> str:
-        """End everything on the machine and remove it; the proof that it is gone, one sentence.
-        Raises OSError or MachineOwed where that cannot be had."""
+    def plan_machine(self, config: Config) -> MachinePlan:
+        """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError
+        where the config asks for what does not exist, CloudRefused where the cloud refuses."""
 
-    def rentals(self) -> list[Rental]:
-        """Every machine that the launcher made here, whichever job it was for."""
+    def create(self, spec: MachineSpec) -> Machine:
+        """The machine of `spec`, created if it does not exist yet. Raises NoCapacity where another
+        zone may have one, CloudRefused, and MachineLost where it never answers."""
+
+    def connect(self, spec: MachineSpec) -> Machine | None:
+        """The machine of `spec` if it exists, also where its creation is still under way."""
+
+    def termination_reason(self, spec: MachineSpec) -> str:
+        """Why the machine no longer exists; "" while it does, or where nobody can be asked."""
+
+    def delete(self, name: str, zone: str) -> str:
+        """End everything on the machine and delete it; the proof that it is gone, one sentence.
+        Raises OSError or MachineNotDeleted where that cannot be had."""
+
+    def list_machines(self) -> list[MachineInfo]:
+        """Every machine that the launcher created here, whichever job it was for."""

@@ -11,7 +11,7 @@ class Price:
     source: str
 
 
-LOCAL = Price(0.0, "this computer: nothing is rented")
+LOCAL = Price(0.0, "this computer: no cost")
 
 
 def usd(usd_per_hour: float, seconds: float) -> float:

@@ -11,11 +11,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from launcher import state
 from launcher.config.settings import Config
 from launcher.machines import cost
-from launcher.machines.base import Completed, Order, Quote, Rental
+from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec, Say
+
+if TYPE_CHECKING:
+    import psutil
 
 # Every process of a machine carries the machine's folder in its environment, so that all of them
 # can be found and ended, also those that left their parent's process group.
@@ -94,43 +98,64 @@ class LocalBackend:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or state.home() / "machines"
 
-    def quote(self, config: Config) -> Quote:
+    @classmethod
+    def for_config(cls, config: Config) -> Self:
         """See base.Backend."""
-        return Quote([""], cost.LOCAL.usd_per_hour, cost.LOCAL.source)
+        return cls()
 
-    def create(self, order: Order) -> LocalMachine:
+    @classmethod
+    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+        """See base.Backend."""
+        return cls()
+
+    @classmethod
+    def everywhere(cls, project: str) -> list[Self]:
+        """See base.Backend."""
+        return [cls()]
+
+    @classmethod
+    def examine(cls, config: Config) -> list[dict]:
+        """See base.Backend: launcher.doctor examines this computer itself."""
+        return []
+
+    def plan_machine(self, config: Config) -> MachinePlan:
+        """See base.Backend."""
+        price = cost.LOCAL
+        return MachinePlan("local", [""], price.usd_per_hour, price.source, metered=False)
+
+    def create(self, spec: MachineSpec) -> LocalMachine:
         """See base.Backend. A folder costs nothing, so its time bounds only its commands, which
         the job's start does.
 
         The folder appears with its labels, so that a machine that is just being made is never
         taken for one without a job.
         """
-        name = order.name
-        existing = self.attach(order)
+        name = spec.name
+        existing = self.connect(spec)
         if existing:
             return existing
         unborn = self.root / f".{name}"
         for name_inside in ("work", "tmp"):
             (unborn / name_inside).mkdir(parents=True, exist_ok=True)
         facts = {
-            "labels": order.labels,
-            "folder": str(order.folder),
+            "labels": spec.labels,
+            "folder": str(spec.folder),
             "created": time.time(),
         }
         (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
         unborn.rename(self.root / name)
         return LocalMachine(self.root / name)
 
-    def attach(self, order: Order) -> LocalMachine | None:
+    def connect(self, spec: MachineSpec) -> LocalMachine | None:
         """See base.Backend."""
-        folder = self.root / order.name
+        folder = self.root / spec.name
         return LocalMachine(folder) if (folder / "work").is_dir() else None
 
-    def why_gone(self, order: Order) -> str:
+    def termination_reason(self, spec: MachineSpec) -> str:
         """See base.Backend."""
-        return "" if self.attach(order) else f"the folder of {order.name} was removed"
+        return "" if self.connect(spec) else f"the folder of {spec.name} was removed"
 
-    def delete(self, name: str, place: str) -> str:
+    def delete(self, name: str, zone: str) -> str:
         """See base.Backend."""
         folder = self.root / name
         _end_processes(folder)
@@ -141,14 +166,14 @@ class LocalBackend:
             raise FileExistsError(errno.EEXIST, "somebody made it anew", str(folder))
         return f"{name} was looked for after its deletion and is gone"
 
-    def rentals(self) -> list[Rental]:
+    def list_machines(self) -> list[MachineInfo]:
         """See base.Backend."""
         found = []
         for path in sorted(self.root.glob(f"*/{LABELS}")):
             with contextlib.suppress(ValueError):  # killed within the write; it has no work folder
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 name = path.parent.name.removeprefix(".")
-                found.append(Rental(name, facts["labels"], facts["folder"], facts["created"]))
+                found.append(MachineInfo(name, facts["labels"], facts["folder"], facts["created"]))
         return found
 
 
@@ -179,7 +204,7 @@ def _end_processes(folder: Path) -> None:
         psutil.wait_procs(processes, timeout=1)
 
 
-def _belongs(process: object, folder: Path) -> bool:
+def _belongs(process: "psutil.Process", folder: Path) -> bool:
     import psutil
 
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from launcher.config.settings import Config
 from launcher.console import Screen
 from launcher.errors import ConfigError, LauncherError, OverBudget, describe
-from launcher.retrain import fingerprint, history, versions
+from launcher.retrain import fingerprint, history, run_job, versions
 from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import History, Run
 
@@ -98,15 +98,13 @@ class Retraining:
 
     def end(self, verdict: str, error: LauncherError | None = None) -> None:
         """Write down the verdict, and what the run cost."""
-        from launcher.retrain import steps
-
         facts = {"reasons": self.run.comparison.get("reasons", [])}
         if error:
             facts = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
             facts["reasons"] = [str(error)]
             with contextlib.suppress(LauncherError):  # what is still owed the next run gives back
-                steps.settle(self.run)
-        cost_usd, delivery = steps.cost_of(self.past.runs), str(uuid.uuid4())
+                run_job.delete_machine(self.run)
+        cost_usd, delivery = run_job.cost_usd(self.past.runs), str(uuid.uuid4())
         self.note("ended", verdict=verdict, cost_usd=cost_usd, delivery=delivery, **facts)
         if verdict in history.DONE:
             fingerprint.forget(self.model, self.run.fingerprint["clips_digest"])

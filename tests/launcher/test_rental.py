@@ -2,10 +2,14 @@ import signal
 
 import pytest
 
-from launcher.errors import CloudRefused, Detached, JobFailed, MachineOwed, NoRoom
-from launcher.jobs import job as jobs
-from launcher.jobs.lease import give_back, order_of, reap, rent
+from launcher.console import Silent
+from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
+from launcher.jobs.context import JobContext
+from launcher.jobs.events import Created, Ended, MachineDeleting, MachineRequested
+from launcher.jobs.lease import delete_machine, leased_machine, reap, spec_of
 from launcher.jobs.ledger import Ledger
+from launcher.jobs.states import Outcome
+from launcher.machines.base import MachinePlan
 
 # What is the launcher's part of a rental is the same on every backend; this one is quick.
 pytestmark = pytest.mark.parametrize("backend", ["local"], indirect=True)
@@ -14,7 +18,7 @@ pytestmark = pytest.mark.parametrize("backend", ["local"], indirect=True)
 @pytest.fixture
 def ledger(tmp_path, plan):
     """The open record of a job that has no machine yet."""
-    with Ledger.create(tmp_path / "job", plan=plan().to_json(), uid="ab", pid=1) as opened:
+    with Ledger.create(tmp_path / "job", Created(plan(), uid="ab", pid=1)) as opened:
         yield opened
 
 
@@ -27,34 +31,39 @@ class Stubborn:
     def __getattr__(self, name):
         return getattr(self._backend, name)
 
-    def delete(self, name, place):
+    def delete(self, name, zone):
         if self._times:
             self._times -= 1
             raise OSError("the network is down")
-        return self._backend.delete(name, place)
+        return self._backend.delete(name, zone)
 
 
 def state(ledger):
-    return jobs.fold(ledger.records)
+    return ledger.job
+
+
+def leased(ledger, backend):
+    """The machine of the job, as the pipeline has it."""
+    return leased_machine(JobContext(ledger, backend, Silent()))
 
 
 def intend(ledger, seconds=60):
     """What a launcher writes down before it orders a machine."""
-    ledger.append("renting", machine="words-1-ab", place="", request_id="1", seconds=seconds)
+    ledger.add(MachineRequested("words-1-ab", "", "1", seconds))
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt, SystemExit])
 def test_the_machine_goes_back_on_every_way_out(ledger, backend, error):
     """Whether the work succeeds, fails or is interrupted, no machine is left and that is proved."""
     try:
-        with rent(ledger, backend):
-            assert backend.rentals()
+        with leased(ledger, backend):
+            assert backend.list_machines()
             if error:
                 raise error
     except BaseException as raised:
         assert type(raised) is error
-    assert backend.rentals() == []
-    assert state(ledger).rental == "returned"
+    assert backend.list_machines() == []
+    assert state(ledger).lease == "closed"
     assert "is gone" in state(ledger).proof
 
 
@@ -63,71 +72,71 @@ def test_giving_back_outlasts_an_interrupt(ledger, backend, number):
     """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
 
     class Interrupted(Stubborn):
-        def delete(self, name, place):
+        def delete(self, name, zone):
             signal.raise_signal(number)
-            return super().delete(name, place)
+            return super().delete(name, zone)
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), rent(ledger, Interrupted(backend, 0)):
+        with pytest.raises(KeyboardInterrupt), leased(ledger, Interrupted(backend, 0)):
             pass
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert backend.rentals() == []
-    assert state(ledger).rental == "returned"
+    assert backend.list_machines() == []
+    assert state(ledger).lease == "closed"
 
 
 def test_the_intent_is_written_before_the_request(ledger, backend):
     """A launcher that dies while the request is under way has written down what to look for."""
 
     class Dies:
-        attach = backend.attach
+        connect = backend.connect
         delete = backend.delete
-        rentals = backend.rentals
+        rentals = backend.list_machines
 
-        def create(self, order):
-            assert state(ledger).rental == "renting"
-            assert state(ledger).machine == order.name
-            assert state(ledger).request_id == order.request_id
+        def create(self, spec):
+            assert state(ledger).lease == "requested"
+            assert state(ledger).machine == spec.name
+            assert state(ledger).request_id == spec.request_id
             raise ConnectionError("no reply")
 
-    with pytest.raises(ConnectionError), rent(ledger, Dies()):
+    with pytest.raises(ConnectionError), leased(ledger, Dies()):
         pass
-    assert state(ledger).rental == "returned"
+    assert state(ledger).lease == "closed"
 
 
 def test_a_machine_that_a_dead_launcher_left_is_taken_up(ledger, backend):
     """A resumed job uses the machine it already has, and gives that back."""
     intend(ledger)
-    backend.create(order_of(ledger)).run("touch mark", timeout=10)
-    with rent(ledger, backend) as machine:
+    backend.create(spec_of(ledger)).run("touch mark", timeout=10)
+    with leased(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 0
-    assert backend.rentals() == []
+    assert backend.list_machines() == []
 
 
 def test_a_deletion_that_was_cut_off_is_finished_first(ledger, backend):
     """A machine that a dying launcher had begun to delete is not worked on again."""
     intend(ledger)
-    backend.create(order_of(ledger)).run("touch mark", timeout=10)
-    ledger.append("returning")
-    with rent(ledger, backend) as machine:
+    backend.create(spec_of(ledger)).run("touch mark", timeout=10)
+    ledger.add(MachineDeleting())
+    with leased(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 1
 
 
 def test_a_deletion_that_fails_is_owed_and_tried_again(ledger, backend):
     """A machine that cannot be given back stays in the ledger until it is."""
     stubborn = Stubborn(backend, times=1)
-    with pytest.raises(MachineOwed, match="network is down"), rent(ledger, stubborn):
+    with pytest.raises(MachineNotDeleted, match="network is down"), leased(ledger, stubborn):
         pass
-    assert state(ledger).owes
-    give_back(ledger, stubborn)
-    assert not state(ledger).owes
-    assert backend.rentals() == []
+    assert state(ledger).lease_open
+    delete_machine(ledger, stubborn)
+    assert not state(ledger).lease_open
+    assert backend.list_machines() == []
 
 
 def test_reap_leaves_the_machine_of_a_living_job_alone(ledger, backend):
     """While any launcher holds a job's ledger, its machine is not touched."""
-    with rent(ledger, backend) as machine:
+    with leased(ledger, backend) as machine:
         assert reap(backend) == ([], [])
         assert machine.run("true", timeout=10).code == 0
 
@@ -135,32 +144,32 @@ def test_reap_leaves_the_machine_of_a_living_job_alone(ledger, backend):
 def test_reap_gives_back_what_a_dead_launcher_left(ledger, backend):
     """A machine whose job is dead is deleted, and its ledger says so."""
     intend(ledger)
-    backend.create(order_of(ledger))
+    backend.create(spec_of(ledger))
     ledger.close()
     reaped, failures = reap(backend)
     assert ([rental.name for rental in reaped], failures) == (["words-1-ab"], [])
     with Ledger.open(ledger.folder) as opened:
-        assert state(opened).rental == "returned"
+        assert state(opened).lease == "closed"
 
 
-def test_reap_finds_a_machine_whose_ledger_is_lost(backend, order):
+def test_reap_finds_a_machine_whose_ledger_is_lost(backend, spec):
     """A machine that only its labels remember goes too."""
-    backend.create(order("words-9-zz"))
+    backend.create(spec("words-9-zz"))
     assert [rental.name for rental in reap(backend)[0]] == ["words-9-zz"]
-    assert backend.rentals() == []
+    assert backend.list_machines() == []
 
 
-def test_reap_goes_on_after_a_failure(backend, order):
+def test_reap_goes_on_after_a_failure(backend, spec):
     """One machine that resists does not keep the others."""
     for name in ("a-1-x", "b-1-y"):
-        backend.create(order(name))
+        backend.create(spec(name))
     reaped, failures = reap(Stubborn(backend, times=1))
     assert len(reaped) == 1
     assert failures == ["a-1-x: the network is down"]
 
 
 class Crowded:
-    """A backend with places, of which some have no machine to give."""
+    """A backend with zones, of which some have no machine to give."""
 
     def __init__(self, backend, refusals):
         self._backend, self._refusals, self.asked = backend, refusals, []
@@ -168,27 +177,27 @@ class Crowded:
     def __getattr__(self, name):
         return getattr(self._backend, name)
 
-    def create(self, order):
-        self.asked.append(order.place)
-        if order.place in self._refusals:
-            raise self._refusals[order.place]
-        return self._backend.create(order)
+    def create(self, spec):
+        self.asked.append(spec.zone)
+        if spec.zone in self._refusals:
+            raise self._refusals[spec.zone]
+        return self._backend.create(spec)
 
 
-PLACES = ["west1-a", "west1-b", "east1-a", "east1-b"]
+ZONES = ["west1-a", "west1-b", "east1-a", "east1-b"]
 
 
 @pytest.mark.parametrize(
     ("refusals", "asked"),
     [
         ({}, ["west1-a"]),
-        ({"west1-a": NoRoom("full")}, ["west1-a", "west1-b"]),
-        ({"west1-a": NoRoom("full", elsewhere=("east1-b", "mars1-a"))}, ["west1-a", "east1-b"]),
-        ({"west1-a": NoRoom("quota", region="west1")}, ["west1-a", "east1-a"]),
+        ({"west1-a": NoCapacity("full")}, ["west1-a", "west1-b"]),
+        ({"west1-a": NoCapacity("full", elsewhere=("east1-b", "mars1-a"))}, ["west1-a", "east1-b"]),
+        ({"west1-a": NoCapacity("quota", region="west1")}, ["west1-a", "east1-a"]),
         (
             {
-                "west1-a": NoRoom("full", elsewhere=("east1-b",)),
-                "east1-b": NoRoom("full", elsewhere=("west1-a",)),
+                "west1-a": NoCapacity("full", elsewhere=("east1-b",)),
+                "east1-b": NoCapacity("full", elsewhere=("west1-a",)),
             },
             ["west1-a", "east1-b", "west1-b"],
         ),
@@ -196,81 +205,82 @@ PLACES = ["west1-a", "west1-b", "east1-a", "east1-b"]
     ids=["room", "next", "named by the refusal", "region out", "never twice"],
 )
 def test_a_place_without_room_makes_way_for_another(tmp_path, backend, plan, refusals, asked):
-    """After a stockout the places that the refusal names come first, then the other allowed ones;
+    """After a stockout the zones that the refusal names come first, then the other allowed ones;
     after a quota nothing else in that region is tried."""
     crowded = Crowded(backend, refusals)
-    made = plan(places=PLACES).to_json()
-    with Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger:
-        with rent(ledger, crowded):
-            assert state(ledger).place == asked[-1]
-            assert len(backend.rentals()) == 1
+    made = plan(machine=MachinePlan("local", ZONES, 0.0, "no cost"))
+    with Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger:
+        with leased(ledger, crowded):
+            assert state(ledger).zone == asked[-1]
+            assert len(backend.list_machines()) == 1
         assert crowded.asked == asked
-        assert not state(ledger).owes
+        assert not state(ledger).lease_open
 
 
 def test_no_room_anywhere_names_all_places_and_leaves_nothing(tmp_path, backend, plan):
-    """Stockout everywhere is the cloud's refusal, with every place that was tried."""
-    crowded = Crowded(backend, {place: NoRoom("full") for place in PLACES})
-    made = plan(places=PLACES).to_json()
+    """Stockout everywhere is the cloud's refusal, with every zone that was tried."""
+    crowded = Crowded(backend, {zone: NoCapacity("full") for zone in ZONES})
+    made = plan(machine=MachinePlan("local", ZONES, 0.0, "no cost"))
     with (
-        Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger,
+        Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger,
         pytest.raises(CloudRefused, match="west1-a, west1-b, east1-a, east1-b") as refused,
-        rent(ledger, crowded),
+        leased(ledger, crowded),
     ):
         pass
     assert refused.value.exit_code == 3
-    assert backend.rentals() == []
-    assert not state(ledger).owes
+    assert backend.list_machines() == []
+    assert not state(ledger).lease_open
 
 
 def test_time_is_shared_by_all_machines_of_a_job(tmp_path, backend, plan):
     """A replacement may run only as long as the plan's time has left, and none is rented when
     that is used up."""
-    made = plan(backend="gce", max_run_seconds=3600).to_json()
-    with Ledger.create(tmp_path / "job", plan=made, uid="ab", pid=1) as ledger:
-        with rent(ledger, backend):
-            assert state(ledger).order_seconds == 3600
+    machine = MachinePlan("gce", ["west1-a"], 0.5, "a price")
+    made = plan(machine=machine, max_run_seconds=3600)
+    with Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger:
+        with leased(ledger, backend):
+            assert state(ledger).machine_bound == 3600
         intend(ledger, seconds=3600)
         ledger.records[-1]["time"] -= 1800  # half an hour ago
-        with rent(ledger, backend):
-            assert state(ledger).order_seconds == pytest.approx(1800, abs=5)
+        with leased(ledger, backend):
+            assert state(ledger).machine_bound == pytest.approx(1800, abs=5)
         intend(ledger, seconds=3600)
         ledger.records[-1]["time"] -= 1790
-        with pytest.raises(JobFailed, match="60 min, is used up"), rent(ledger, backend):
+        with pytest.raises(JobFailed, match="60 min, is used up"), leased(ledger, backend):
             pass
 
 
 def test_a_detached_job_keeps_its_machine(ledger, backend):
     """A machine that was left at work is not given back, nor reaped while it may run."""
-    with pytest.raises(Detached), rent(ledger, backend):
+    with pytest.raises(Detached), leased(ledger, backend):
         raise Detached
-    ledger.append("ended", outcome="detached")
+    ledger.add(Ended(Outcome.DETACHED))
     ledger.close()
     assert reap(backend) == ([], [])
-    assert len(backend.rentals()) == 1
+    assert len(backend.list_machines()) == 1
 
 
 def test_a_detached_machine_past_its_end_is_reaped(ledger, backend):
     """A detached machine that should have ended by itself long ago is no longer spared."""
     intend(ledger)
-    backend.create(order_of(ledger))
-    ledger.append("ended", outcome="detached")
+    backend.create(spec_of(ledger))
+    ledger.add(Ended(Outcome.DETACHED))
     ledger.close()
     path = ledger.folder / "ledger.jsonl"
     path.write_text(path.read_text().replace('"seconds": 60', '"seconds": -1'))
     assert len(reap(backend)[0]) == 1
 
 
-def test_a_colleagues_machine_is_left_alone(backend, order):
+def test_a_colleagues_machine_is_left_alone(backend, spec):
     """A machine that another computer ordered goes only where that is asked for."""
-    backend.create(order(owner="somebody else"))
+    backend.create(spec(owner="somebody else"))
     assert reap(backend) == ([], [])
     assert len(reap(backend, everybody=True)[0]) == 1
 
 
 def test_the_key_of_a_machine_goes_with_it(ledger, backend):
     """A job's SSH key is not kept longer than a machine that knows it."""
-    with rent(ledger, backend):
+    with leased(ledger, backend):
         (ledger.folder / "ssh_key").write_text("secret")
     assert not (ledger.folder / "ssh_key").exists()
 
@@ -286,24 +296,24 @@ def test_an_order_that_was_never_answered_is_asked_for_again(ledger, backend):
         delete = backend.delete
         create = backend.create
 
-        def attach(self, order):
+        def connect(self, spec):
             return None
 
-    with rent(ledger, Late()):
-        assert [record["event"] for record in ledger.records].count("renting") == 1
-        assert state(ledger).rental == "rented"
+    with leased(ledger, Late()):
+        assert [record["event"] for record in ledger.records].count("machine requested") == 1
+        assert state(ledger).lease == "active"
 
 
 def test_whatever_a_deletion_ends_with_is_owed(ledger, backend):
     """An error that nobody thought of is no reason to believe that the machine is gone."""
 
     class Broken(Stubborn):
-        def delete(self, name, place):
+        def delete(self, name, zone):
             raise ZeroDivisionError("who would have thought")
 
     with (
-        pytest.raises(MachineOwed, match="who would have thought"),
-        rent(ledger, Broken(backend, 0)),
+        pytest.raises(MachineNotDeleted, match="who would have thought"),
+        leased(ledger, Broken(backend, 0)),
     ):
         pass
-    assert state(ledger).owes
+    assert state(ledger).lease_open

@@ -66,7 +66,7 @@ REPORT = {
         "transcript": "yes/a: …\n~~~ALL TESTS PASSED~~~\n",
     },
     "cost": {"usd": 0.0, "machine_seconds": 1.0, "cap_usd": 0.0, "price": "this computer"},
-    "rental": {"state": "returned", "machine": "words-1-ab", "proof": "words-1-ab is gone"},
+    "machine": {"lease": "closed", "name": "words-1-ab", "proof": "words-1-ab is gone"},
     "seconds": {"train": 60.0},
     "manifest": {"artefacts": {"labels.txt": {"size": 3, "sha256": "ab"}}},
 }

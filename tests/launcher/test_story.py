@@ -81,7 +81,7 @@ def test_the_report_is_measured_not_promised(finished):
     assert report["firmware"]["differing"] == 0
     assert (folder / "firmware" / "bluepill.bin").stat().st_size == report["firmware"]["flash"]
     assert report["firmware"]["ram"] <= 6 << 10
-    assert report["rental"]["state"] == "returned"
+    assert report["machine"]["lease"] == "closed"
     metrics = json.loads((folder / "metrics.json").read_text())
     answered = metrics["firmware_testing"]
     assert answered["accuracy"] == proof["accuracy_firmware"]
@@ -97,7 +97,7 @@ def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
     desk.wait_for("quickstart-1", "train")
     launcher.kill()
     launcher.communicate()
-    assert desk.job("quickstart-1").owes
+    assert desk.job("quickstart-1").lease_open
     assert desk.machines()
     code, out, err = desk.run("resume", "quickstart-1")
     assert code == 0, err
@@ -211,7 +211,7 @@ def test_reap_after_a_kill_leaves_nothing(desk, trained):
     assert desk.processes()
     assert "gave back words-1-abcd" in elsewhere.run("reap")[1]
     assert (desk.machines(), desk.processes()) == ([], [])
-    assert desk.job("words-1").rental == "returned"
+    assert desk.job("words-1").lease == "closed"
 
 
 def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from launcher.errors import CloudRefused, ConfigError, LauncherError, NoRoom
+from launcher.errors import CloudRefused, ConfigError, LauncherError, NoCapacity
 
 # In place of an HTTP status: the connection broke, or what came back was no answer; an operation
 # failed and does not say how.
@@ -132,10 +132,10 @@ def _facts(details: list[dict]) -> dict[str, str]:
     return facts
 
 
-def _no_room(fault: Fault, where: Where, text: str) -> NoRoom:
+def _no_room(fault: Fault, where: Where, text: str) -> NoCapacity:
     zones = fault.facts.get("zonesAvailable", "").split(",")
     elsewhere = tuple(zone.strip() for zone in zones if zone.strip())
-    return NoRoom(
+    return NoCapacity(
         f"{where.zone} has no room for the machine: {text}",
         "allow more zones or regions in gce.zones, or another gce.machine_type",
         elsewhere=elsewhere,
@@ -157,7 +157,7 @@ def _quota(fault: Fault, where: Where, text: str) -> CloudRefused:
     )
     if worldwide:
         return CloudRefused(sentence, hint)
-    return NoRoom(sentence, hint, region=fault.facts.get("region") or where.region)
+    return NoCapacity(sentence, hint, region=fault.facts.get("region") or where.region)
 
 
 def _forbidden(fault: Fault, where: Where, text: str) -> LauncherError:
@@ -243,9 +243,9 @@ def _invalid(fault: Fault, where: Where, text: str) -> ConfigError:
     return ConfigError(f"Compute Engine does not take the request: {text}", hint)
 
 
-def _no_subnet(fault: Fault, where: Where, text: str) -> NoRoom:
+def _no_subnet(fault: Fault, where: Where, text: str) -> NoCapacity:
     hint = "gcloud compute networks subnets list"
-    return NoRoom(f"{where.region} has no such subnet: {text}", hint, region=where.region)
+    return NoCapacity(f"{where.region} has no such subnet: {text}", hint, region=where.region)
 
 
 def _policy(fault: Fault, where: Where, text: str) -> CloudRefused:

@@ -3,36 +3,42 @@
 import difflib
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from launcher.config.settings import Config, Gce
 from launcher.errors import CloudRefused, ConfigError
-from launcher.machines.base import Quote
+from launcher.machines.base import MachinePlan
 from launcher.machines.cost import Price
 from launcher.machines.gce import prices, request
 from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client
+from launcher.machines.gce.details import Details
 
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
 SSD = ("pd-ssd", "pd-balanced")  # both count as SSD; pd-standard does not
 UNUSABLE = ("OBSOLETE", "DELETED")
 
 
-def quote(client: Client, config: Config, startup: str) -> Quote:
-    """See base.Backend.quote. `startup` is the text of the machine's start-up script."""
+def plan_machine(client: Client, config: Config, startup: str) -> MachinePlan:
+    """See base.Backend.plan_machine. `startup` is the text of the machine's start-up script."""
     gce, project = config.gce, client.project
     places = Places(client, gce)
     kind = places.kind
     image, why = find_image(client, gce)
     spare, short = with_quota(client, gce, places.zones, int(kind["guestCpus"]))
     price = _price(config, sorted({region_of(zone) for zone in spare}))
-    return Quote(
-        places=spare,
-        usd_per_hour=price.usd_per_hour,
-        price_source=price.source,
+    details = Details(
         project=project,
         insert=request.template(config, project, image["selfLink"], startup),
-        access=_access(gce, project),
+        user=gce.user,
+        proxy_command=_proxy_command(gce, project),
+        impersonate=gce.impersonate,
+    )
+    return MachinePlan(
+        backend="gce",
+        zones=spare,
+        usd_per_hour=price.usd_per_hour,
+        price_source=price.source,
         choices=[
             f"project {project}: {'as configured' if gce.project else 'as your environment says'}",
             f"machine {_size(gce, kind)}",
@@ -40,6 +46,7 @@ def quote(client: Client, config: Config, startup: str) -> Quote:
             *(f"zone {zone} is left out: {reason}" for zone, reason in places.left_out.items()),
             *short,
         ],
+        details=asdict(details),
     )
 
 
@@ -199,19 +206,19 @@ def _price(config: Config, regions: list[str]) -> Price:
     return Price(0.0, f"unknown: {unknown}")
 
 
-def _access(gce: Gce, project: str) -> dict:
-    command = ""
-    if not gce.external_ip:
-        acting = f" --impersonate-service-account={gce.impersonate}" if gce.impersonate else ""
-        command = gce.proxy_command or IAP.format(project) + acting
-        program = shlex.split(command)[0]
-        if shutil.which(program) is None:
-            raise ConfigError(
-                f"gce.external_ip = false needs {program} to reach the machine, and it is not on "
-                "the PATH",
-                "install it, or name another command in gce.proxy_command",
-            )
-    return {"user": gce.user, "proxy_command": command, "impersonate": gce.impersonate}
+def _proxy_command(gce: Gce, project: str) -> str:
+    """The command that carries SSH to a machine without a public address, "" for the others."""
+    if gce.external_ip:
+        return ""
+    acting = f" --impersonate-service-account={gce.impersonate}" if gce.impersonate else ""
+    command = gce.proxy_command or IAP.format(project) + acting
+    program = shlex.split(command)[0]
+    if shutil.which(program) is None:
+        raise ConfigError(
+            f"gce.external_ip = false needs {program}, which is not on the PATH",
+            "install it, or name another command in gce.proxy_command",
+        )
+    return command
 
 
 def _size(gce: Gce, kind: dict) -> str:

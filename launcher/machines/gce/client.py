@@ -24,7 +24,7 @@ from launcher.errors import ConfigError
 from launcher.machines.gce import api_errors
 from launcher.machines.gce.api_errors import NO_ANSWER, Absent, Fault, Unavailable, Where
 from launcher.machines.gce.compute_services import client_class, types
-from launcher.machines.gce.timeouts import Waits
+from launcher.machines.gce.timeouts import Timeouts
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 FOREIGN = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
@@ -44,8 +44,10 @@ class _Refused(Exception):
 class Client:
     """Compute Engine for one project. Each method raises CloudRefused or ConfigError."""
 
-    def __init__(self, project: str, impersonate: str = "", waits: Waits | None = None) -> None:
-        self.waits = waits or Waits()
+    def __init__(
+        self, project: str, impersonate: str = "", timeouts: Timeouts | None = None
+    ) -> None:
+        self.timeouts = timeouts or Timeouts()
         self.impersonate = impersonate
         self._project = project
 
@@ -164,7 +166,7 @@ class Client:
             asked = time.monotonic()
             if not api_errors.of_operation(operation):
                 failed = asked
-            elif asked - failed > self.waits.grace:  # an error may come long before the end
+            elif asked - failed > self.timeouts.grace:  # an error may come long before the end
                 break
             left = started + seconds - asked
             if left <= 0:
@@ -246,21 +248,21 @@ class Client:
             return None
 
     def _send(self, service: str, method: str, request, where: Where, bound: float = 0.0):
-        """Send a request until there is an answer. One may take waits.reply seconds, and no more is
-        sent after waits.call; or, with `bound`, both that long."""
+        """Send a request until there is an answer. One may take timeouts.reply seconds, and no more is
+        sent after timeouts.call; or, with `bound`, both that long."""
         call = getattr(self._service(service), method)
 
         def once():
             try:
-                return call(request=request, retry=None, timeout=bound or self.waits.reply)
+                return call(request=request, retry=None, timeout=bound or self.timeouts.reply)
             except FOREIGN as error:
                 raise _Refused(_fault(error)) from error
 
         again = Retry(
             predicate=lambda e: isinstance(e, _Refused) and api_errors.passes(e.fault),
-            initial=self.waits.poll / 2,
+            initial=self.timeouts.poll / 2,
             maximum=8.0,
-            timeout=bound or self.waits.call,
+            timeout=bound or self.timeouts.call,
         )
         try:
             return again(once)()
@@ -294,7 +296,7 @@ class Client:
 
     def _pause(self, asked: float) -> None:
         """A server that answers at once is not asked again at once."""
-        time.sleep(max(0.0, asked + self.waits.poll - time.monotonic()))
+        time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
 
 
 def _plain(message) -> dict:

@@ -1,7 +1,7 @@
 """The seven services of google.cloud.compute_v1 that are used, without its other hundred.
 
 The package imports all of its services when it is imported itself. That takes 0.9 s and 45 MB
-more, which every launcher that waits for its machine would hold; so its modules are imported here
+more, which every launcher that timeouts for its machine would hold; so its modules are imported here
 from a package that was not run.
 """
 

@@ -5,30 +5,29 @@ import binascii
 import time
 
 from launcher.errors import MachineLost
-from launcher.machines.base import Order
+from launcher.machines.base import SSH_KEY, MachineSpec
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.create import MAKING, SERIAL
-from launcher.machines.gce.delete import why_gone
+from launcher.machines.gce.delete import termination_reason
+from launcher.machines.gce.details import Details
 from launcher.machines.ssh.machine import Access, SshMachine
 
 BEST = "ssh-ed25519"
 KINDS = (BEST, "ecdsa-sha2-nistp256", "ssh-rsa")
 
 
-def reach(client: Client, order: Order, access: dict) -> SshMachine:
-    """The machine, logged in to. Raises MachineLost where it is not to be had within waits.keys
-    and waits.login, HostKeyMismatch where somebody else answers."""
-    address, keys = _address_and_keys(client, order, bool(access.get("proxy_command")))
-    words = {"<machine>": order.name, "<zone>": order.place, "<project>": client.project}
-    command = access.get("proxy_command", "")
+def reach(client: Client, spec: MachineSpec, details: Details) -> SshMachine:
+    """The machine, logged in to. Raises MachineLost where it is not to be had within timeouts.keys
+    and timeouts.login, HostKeyMismatch where somebody else answers."""
+    address, keys = _address_and_keys(client, spec, bool(details.proxy_command))
+    words = {"<machine>": spec.name, "<zone>": spec.zone, "<project>": client.project}
+    command = details.proxy_command
     for word, value in words.items():
         command = command.replace(word, value)
-    key = order.folder / "ssh_key"
-    machine = SshMachine(
-        order.name, Access(access["user"], address, key, keys, proxy_command=command)
-    )
+    key = spec.folder / SSH_KEY
+    machine = SshMachine(spec.name, Access(details.user, address, key, keys, proxy_command=command))
     try:
-        machine.wait(client.waits.login)
+        machine.wait(client.timeouts.login)
     except MachineLost as error:
         rules = f"gcloud compute firewall-rules list --project={client.project}"
         hint = f"does a firewall rule let SSH in? {rules}"
@@ -57,29 +56,31 @@ def _is_key(kind: str, blob: str) -> bool:
 
 
 def _address_and_keys(
-    client: Client, order: Order, internal: bool
+    client: Client, spec: MachineSpec, internal: bool
 ) -> tuple[str, list[tuple[str, str]]]:
     """The agent publishes its keys one by one: the best of them, or what stays the same."""
-    deadline = time.monotonic() + client.waits.keys
+    deadline = time.monotonic() + client.timeouts.keys
     before: list[tuple[str, str]] = []
     while time.monotonic() < deadline:
-        address = _address(client, order, internal)
-        keys = host_keys(client.host_keys(order.place, order.name))
+        address = _address(client, spec, internal)
+        keys = host_keys(client.host_keys(spec.zone, spec.name))
         if address and keys and (keys[0][0] == BEST or keys == before):
             return address, keys
         before = keys
-        time.sleep(client.waits.poll)
+        time.sleep(client.timeouts.poll)
     raise MachineLost(
-        f"{order.name} published no host keys within {client.waits.keys:g} s, so nobody could "
+        f"{spec.name} published no host keys within {client.timeouts.keys:g} s, so nobody could "
         "tell it from a stranger",
-        SERIAL.format(order.name, order.place, client.project),
+        SERIAL.format(spec.name, spec.zone, client.project),
     )
 
 
-def _address(client: Client, order: Order, internal: bool) -> str:
-    machine = client.instance(order.place, order.name)
+def _address(client: Client, spec: MachineSpec, internal: bool) -> str:
+    machine = client.instance(spec.zone, spec.name)
     if machine is None or machine.get("status") not in (*MAKING, "RUNNING"):
-        raise MachineLost(why_gone(client, order) or f"{order.name} stopped while it was booting")
+        raise MachineLost(
+            termination_reason(client, spec) or f"{spec.name} stopped while it was booting"
+        )
     interface = machine.get("networkInterfaces", [{}])[0]
     if internal:
         return interface.get("networkIP", "")

@@ -5,8 +5,8 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from launcher.errors import CloudRefused, ConfigError, MachineOwed
-from launcher.machines.base import Order
+from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted
+from launcher.machines.base import MachineSpec
 from launcher.machines.gce import api_errors, request
 from launcher.machines.gce.api_errors import Unavailable, Where
 from launcher.machines.gce.client import Client
@@ -27,10 +27,10 @@ CAUSES = {
 def delete(client: Client, name: str, zone: str) -> str:
     """Delete a machine and its disk; the proof that both are gone, one sentence.
 
-    A deletion that fails is tried again until waits.delete are over. Raises MachineOwed then.
+    A deletion that fails is tried again until timeouts.delete are over. Raises MachineNotDeleted then.
     """
-    deadline = time.monotonic() + client.waits.delete
-    pause, refused = client.waits.poll, 0
+    deadline = time.monotonic() + client.timeouts.delete
+    pause, refused = client.timeouts.poll, 0
     while True:
         try:
             return _delete_once(client, name, zone, deadline)
@@ -44,25 +44,25 @@ def delete(client: Client, name: str, zone: str) -> str:
         pause = min(2 * pause, 15.0)
 
 
-def why_gone(client: Client, order: Order) -> str:
+def termination_reason(client: Client, spec: MachineSpec) -> str:
     """How the order's machine came to its end, one sentence; "" while it runs, and where Compute
     Engine cannot be asked: an outage of our own network ends nobody's machine."""
     try:
-        machine = client.instance(order.place, order.name)
+        machine = client.instance(spec.zone, spec.name)
         if machine is not None and machine.get("status") == "RUNNING":
             return ""
-        operations = client.operations(order.place, order.name)
+        operations = client.operations(spec.zone, spec.name)
     except Unavailable:
         return ""
     for operation in operations:
         kind, at = operation.get("operationType", ""), operation.get("insertTime", "")
         if kind in CAUSES:
-            return f"{order.name} {CAUSES[kind]} at {at}"
+            return f"{spec.name} {CAUSES[kind]} at {at}"
         if kind == "delete" or kind.startswith("compute.instances."):
-            return f"{order.name} {_ended(order, operations, operation)} at {at}"
+            return f"{spec.name} {_ended(spec, operations, operation)} at {at}"
     if machine is not None:
-        return f"{order.name} is {machine.get('status', 'in no known state').lower()}"
-    return f"{order.name} is gone from {order.place}, and Compute Engine does not say why"
+        return f"{spec.name} is {machine.get('status', 'in no known state').lower()}"
+    return f"{spec.name} is gone from {spec.zone}, and Compute Engine does not say why"
 
 
 def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
@@ -102,7 +102,7 @@ def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:
     making = insert_under_way(client, name, zone)
     if making is not None:
         with contextlib.suppress(*([TimeoutError] if known else [])):
-            client.finish(zone, making, client.waits.unborn)
+            client.finish(zone, making, client.timeouts.unborn)
 
 
 def _made_by_us(thing: dict, name: str) -> bool:
@@ -112,21 +112,21 @@ def _made_by_us(thing: dict, name: str) -> bool:
     )
 
 
-def _owed(client: Client, name: str, zone: str, error: Exception) -> MachineOwed:
+def _owed(client: Client, name: str, zone: str, error: Exception) -> MachineNotDeleted:
     hint = f"gcloud compute instances delete {name} --zone={zone} --project={client.project}"
     mend = getattr(error, "hint", "")
-    return MachineOwed(
+    return MachineNotDeleted(
         f"machine {name} in {zone} could not be given back: {error}",
         f"launcher reap tries again, by hand: {hint}" + (f"; first: {mend}" if mend else ""),
     )
 
 
-def _ended(order: Order, operations: list[dict], operation: dict) -> str:
+def _ended(spec: MachineSpec, operations: list[dict], operation: dict) -> str:
     """By whom; or that it was its time, which shows only in how long it lived."""
     made = next((o for o in operations if o.get("operationType") == "insert"), {})
     lived = _epoch(operation) - _epoch(made) if made else 0.0
-    if "max_run_duration" in operation["operationType"] or lived >= order.max_run_seconds:
-        return f"deleted itself after its {order.max_run_seconds / 60:g} minutes"
+    if "max_run_duration" in operation["operationType"] or lived >= spec.max_run_seconds:
+        return f"deleted itself after its {spec.max_run_seconds / 60:g} minutes"
     kind = operation["operationType"]
     how = "deleted" if kind == "delete" else f"ended ({kind})"
     return f"was {how} by {operation.get('user', 'somebody')}"

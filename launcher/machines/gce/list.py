@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from launcher.machines.base import Rental
+from launcher.machines.base import MachineInfo
 from launcher.machines.gce import prices
 from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client
@@ -11,8 +11,8 @@ from launcher.machines.gce.request import MANAGED_BY
 OURS = f"labels.managed-by={MANAGED_BY}"
 
 
-def rentals(client: Client) -> list[Rental]:
-    """See base.Backend.rentals. A disk without its machine is one too: it costs all the same."""
+def list_machines(client: Client) -> list[MachineInfo]:
+    """See base.Backend.list_machines. A disk without its machine is one too: it costs all the same."""
     machines = [m for m in client.all_instances(OURS) if _is_ours(m)]
     disks = [d for d in client.all_disks(OURS) if _is_ours(d)]
     names = {(machine["name"], _last(machine["zone"])) for machine in machines}
@@ -20,30 +20,30 @@ def rentals(client: Client) -> list[Rental]:
     return [_machine(machine) for machine in machines] + [_disk(disk) for disk in left]
 
 
-def _machine(machine: dict) -> Rental:
+def _machine(machine: dict) -> MachineInfo:
     zone, created = _last(machine["zone"]), _epoch(machine.get("creationTimestamp", ""))
     metadata = {i["key"]: i.get("value", "") for i in machine.get("metadata", {}).get("items", [])}
     state = machine.get("status", "unknown").lower()
-    return Rental(
+    return MachineInfo(
         name=machine["name"],
         labels=machine["labels"],
         folder=metadata.get("job-folder", ""),
         created=created,
-        place=zone,
+        zone=zone,
         state="stopped" if state == "terminated" else state,
         usd_per_hour=_price(machine, zone),
         ends=_ends(machine, created),
     )
 
 
-def _disk(disk: dict) -> Rental:
+def _disk(disk: dict) -> MachineInfo:
     size = int(disk.get("sizeGb", 0))
-    return Rental(
+    return MachineInfo(
         name=disk["name"],
         labels=disk["labels"],
         folder=disk.get("description", ""),
         created=_epoch(disk.get("creationTimestamp", "")),
-        place=_last(disk["zone"]),
+        zone=_last(disk["zone"]),
         state="only its disk",
         usd_per_hour=prices.disk(_last(disk.get("type", "")), size) or 0.0,
     )

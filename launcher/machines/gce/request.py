@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from launcher.config.settings import Config
 from launcher.errors import ConfigError
-from launcher.machines.base import Order
+from launcher.machines.base import MachineSpec
 
 MANAGED_BY = "micro-speech-launcher"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -56,24 +56,23 @@ def template(config: Config, project: str, image: str, startup: str) -> dict:
     return body
 
 
-def fill(body: dict, order: Order, public_key: str, now: datetime) -> dict:
-    """The request for one order: `public_key` is "ssh-ed25519 BLOB" and may log in until the
+def fill(body: dict, spec: MachineSpec, public_key: str, now: datetime) -> dict:
+    """The request for one spec: `public_key` is "ssh-ed25519 BLOB" and may log in until the
     machine's end. Raises ConfigError where a name or a label is none."""
-    seconds = int(order.max_run_seconds)
+    seconds = int(spec.max_run_seconds)
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise ConfigError(f"a machine cannot be told to end after {seconds} s", "30 s to 120 days")
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", order.name):
-        raise ConfigError(f"{order.name!r} cannot name a machine", "set a shorter name")
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", spec.name):
+        raise ConfigError(f"{spec.name!r} cannot name a machine", "set a shorter name")
     words = {
-        "<machine>": order.name,
-        "<zone>": order.place,
-        "<region>": order.place.rpartition("-")[0],
-        "<folder>": str(order.folder),
+        "<machine>": spec.name,
+        "<zone>": spec.zone,
+        "<region>": spec.zone.rpartition("-")[0],
+        "<folder>": str(spec.folder),
         "<public key>": public_key,
         "<expires>": key_end(now, seconds),
         **{
-            f"<{name}>": _label(name, order.labels.get(name, ""))
-            for name in ("job", "uid", "owner")
+            f"<{name}>": _label(name, spec.labels.get(name, "")) for name in ("job", "uid", "owner")
         },
     }
     body = _replace(body, words)

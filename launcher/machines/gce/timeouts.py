@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Waits:
+class Timeouts:
     """Seconds, each the longest that one thing may take."""
 
     reply: float = 30.0  # one HTTP request

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost, describe
-from launcher.machines.base import Completed
+from launcher.machines.base import SSH_KEY, Completed
 from launcher.machines.ssh.call import (
     AT_ONCE,
     BROKEN,
@@ -96,7 +96,7 @@ class Bounds:
 def new_key(folder: Path) -> str:
     """The public half, "ssh-ed25519 BLOB", of the SSH key of the job in `folder`, made there as
     `ssh_key` (0600) and `ssh_key.pub` unless it exists."""
-    path = folder / "ssh_key"
+    path = folder / SSH_KEY
     if path.exists():
         private = serialization.load_ssh_private_key(path.read_bytes(), None)
     else:

@@ -9,9 +9,9 @@ from fake_gce import FOR_EVER
 from launcher.errors import CloudRefused, ConfigError
 from launcher.machines.gce import compute_services
 from launcher.machines.gce.client import Client
-from launcher.machines.gce.timeouts import Waits
+from launcher.machines.gce.timeouts import Timeouts
 
-WAITS = Waits(poll=0.05, call=0.5, reply=2.0)
+TIMEOUTS = Timeouts(poll=0.05, call=0.5, reply=2.0)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def client(gce, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def make(project="", impersonate=""):
-        return Client(project, impersonate, WAITS)
+        return Client(project, impersonate, TIMEOUTS)
 
     return make
 

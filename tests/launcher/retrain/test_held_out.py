@@ -63,7 +63,7 @@ def test_what_a_first_job_tested_is_pinned(first):
 
 
 def test_more_clips_join_and_none_leaves(first, tested):
-    """A later job, whose words have another order, adds its new clips; pinned ones stay, also where
+    """A later job, whose words have another spec, adds its new clips; pinned ones stay, also where
     its data lack them; silence is not taken again; and doing it twice changes nothing."""
     fresh = next(speakers(skip=[name.split("/")[1][:8] for name in map(str, first.names) if name]))
     turned = [labels.SILENCE, labels.UNKNOWN, "no", "yes"]
