@@ -1,8 +1,9 @@
 """What a job's ledger can say: each event is a small dataclass of JSON values."""
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 from launcher.jobs.plan import Plan
 from launcher.jobs.records import Record
@@ -121,8 +122,8 @@ def name_of(kind: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
 
 
-KINDS: dict[str, type] = {name_of(kind): kind for kind in Event.__args__}
-_TYPES = {"plan": Plan.from_json, "phase": Phase, "outcome": Outcome}
+KINDS = {name_of(kind): kind for kind in get_args(Event)}
+_TYPES: dict[str, Callable[[Any], Any]] = {"plan": Plan.from_json, "phase": Phase, "outcome": Outcome}
 
 
 def to_facts(event: Event) -> dict[str, Any]:
@@ -137,10 +138,10 @@ def from_record(record: Record) -> Event | None:
     if kind is None:
         return None
     known = {f.name for f in fields(kind)} & record.keys()
-    facts = {name: _TYPES.get(name, _same)(record[name]) for name in known}
+    facts = {name: _TYPES.get(name, _unchanged)(record[name]) for name in known}
     event: Event = kind(**facts)
     return event
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value

@@ -1,4 +1,4 @@
-"""What a job made: every artefact with its size and SHA-256, and the versions that decide them."""
+"""The manifest of a job: every artefact with its size and SHA-256, and the versions that matter."""
 
 import json
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from firmware_export import files
 
-# What stands in a finished job folder for its user; the ledger and scratch files are not listed.
+# What a finished job's folder holds for its user; the ledger and scratch files are not listed.
 ARTEFACTS = (
     "{network}.pb",
     "{network}.tflite",
@@ -31,10 +31,10 @@ def package(folder: Path) -> None:
 
 
 def complete_metrics(folder: Path) -> None:
-    """Put the score of the firmware's answers beside those that the machine measured.
+    """Add the accuracy of the firmware to the metrics that the machine measured.
 
-    Here, where results are made to last: what was pulled has been checked against the machine's
-    sums by now, and the manifest comes after. Doing it twice changes nothing.
+    This comes after the pull, which compares the file with the machine's checksum, and before the
+    manifest. Doing it twice changes nothing.
     """
     from firmware_export import report
 
@@ -44,15 +44,15 @@ def complete_metrics(folder: Path) -> None:
 
 
 def artefacts(folder: Path) -> list[str]:
-    """The names of what a finished job made, below its folder."""
+    """The names of a finished job's artefacts, relative to its folder."""
     (graph,) = folder.glob("*.pb")
-    heard = [name for name in LISTENER if (folder / name).exists()]
-    return [name.format(network=graph.stem) for name in ARTEFACTS] + heard
+    listener = [name for name in LISTENER if (folder / name).exists()]
+    return [name.format(network=graph.stem) for name in ARTEFACTS] + listener
 
 
 def write_manifest(folder: Path) -> None:
-    """Write manifest.json; it names no time and no place, so equal jobs have equal manifests
-    but for training.log, which tells what happened."""
+    """Write manifest.json. It names no time and no folder: equal jobs have equal manifests, except
+    for training.log."""
     manifest = {
         "artefacts": {name: files.describe(folder / name) for name in artefacts(folder)},
         "versions": {"python": platform.python_version(), **versions()},
@@ -61,7 +61,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the bytes of an artefact, as installed here."""
+    """The installed versions of what decides the bytes of an artefact."""
     found = {}
     for name in DECIDING:
         try:

@@ -1,4 +1,4 @@
-"""An append-only file of JSON records, one a line: fsynced, and locked while somebody writes it."""
+"""An append-only file of JSON records, one a line: fsynced, and locked while a process writes it."""
 
 import contextlib
 import errno
@@ -16,9 +16,9 @@ Record = dict[str, Any]  # "time", seconds since the epoch; "event"; and what th
 
 
 class Records:
-    """A record, held open and locked for as long as this launcher acts on what it tells of.
+    """A file of records, open and locked for as long as this launcher acts on it.
 
-    The lock is the kernel's, so it ends with the process however that dies.
+    The lock is the kernel's, so it ends with the process, however the process ends.
     """
 
     FILE: ClassVar[str]  # its name in its folder
@@ -30,8 +30,8 @@ class Records:
 
     @classmethod
     def open(cls, folder: Path, flags: int = 0) -> Self:
-        """Take up the record in `folder`; `flags` are those of os.open. Raises BlockingIOError
-        while another process holds it, UsageError where it is damaged."""
+        """Open the file in `folder`; `flags` are those of os.open. Raises BlockingIOError while
+        another process holds it, UsageError where it is damaged."""
         handle = os.open(folder / cls.FILE, os.O_RDWR | os.O_APPEND | flags, 0o644)
         try:
             lock(handle)
@@ -54,7 +54,7 @@ class Records:
         self.records.append(record)
 
     def close(self) -> None:
-        """Let go of it; what was written stays."""
+        """Close the file and release its lock."""
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1
@@ -73,9 +73,9 @@ def read(path: Path) -> list[Record]:
 
 
 def lock(handle: int) -> None:
-    """Lock an open file. Raises BlockingIOError if somebody keeps the lock.
+    """Lock an open file. Raises BlockingIOError while another process holds the lock.
 
-    `is_held` holds it for some microseconds, which must not look like a launcher at work.
+    `is_held` holds it for some microseconds, which is not a launcher at work: hence the retries.
     """
     for _ in range(20):
         with contextlib.suppress(BlockingIOError):
@@ -86,7 +86,7 @@ def lock(handle: int) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the record at this moment."""
+    """Whether some process holds the file open and locked at this moment."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -113,7 +113,7 @@ def _parse(path: Path) -> Iterator[Record]:
 
 
 def _record(line: bytes) -> Record | None:
-    """What a line says; None where no launcher wrote it, or not all of it."""
+    """The record of a line; None where the line is not a whole record."""
     try:
         record = json.loads(line)
         return record if isinstance(record["event"], str) and record["time"] + 0.0 else None
@@ -122,13 +122,13 @@ def _record(line: bytes) -> Record | None:
 
 
 def _is_torn(line: bytes, number: int) -> bool:
-    """Whether the end of a file is what a power loss leaves of a record, on which nobody acted:
-    its beginning, or zeros behind other records. A file of nothing else was lost as a whole."""
+    """Whether the end of a file is what a power loss leaves of a record, which nobody acted on:
+    its beginning, or zeros after other records. A file of zeros alone is damaged."""
     return line.startswith(b"{") or (number > 1 and not line.strip(b"\0"))
 
 
 def _mend_tail(handle: int) -> None:
-    """Cut what a power loss left of a record; end one that an editor left without its newline."""
+    """Remove an incomplete last record; add the newline that an editor removed."""
     tail = os.pread(handle, os.fstat(handle).st_size, 0).rpartition(b"\n")[2]
     if tail and _record(tail):
         os.write(handle, b"\n")

@@ -27,54 +27,52 @@ from launcher.machines.base import Machine
 from vm_startup.conventions import checkpoint_line, phase_line
 
 LOG = "training.log"
-STARTS = 3  # how often a script that was cut off is started again on one machine
-PULLS = 3
-CHECKPOINTS = "checkpoints"  # the newest, in the job's folder until the results are there
-SILENCE_SECONDS = 180  # a machine that answers nothing for so long counts as lost
+MOST_STARTS = 3  # of the script on one machine
+MOST_PULLS = 3
+CHECKPOINTS = "checkpoints"  # the newest one, in the job's folder until the results are there
+SILENCE_SECONDS = 180  # after which a machine that does not answer counts as lost
 REFUSAL_SECONDS = 10
 RETRY_SECONDS = 2
-OUT_OF_TIME = 124  # what `timeout` exits with
-# Only names that a trainer of ours gives: the log is a stranger's, and this becomes a path.
-SAVED = re.compile(
-    ".*" + checkpoint_line(r"\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})")  # no character to escape
-)
+OUT_OF_TIME = 124  # exit code of `timeout`
+# Only names that our trainers give: the log is untrusted, and this becomes a path.
+SAVED = re.compile(".*" + checkpoint_line(r"\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})"))
 PROGRESS = re.compile(
     r"(?P<what>[^:#]*?)(?: #|: )(?P<done>\d{1,12})(?:/(?P<total>\d{1,12}))?(?P<note>.*)"
 )
 
 
 def follow(context: JobContext, machine: Machine) -> None:
-    """Bring the machine's script to its end: start it, or take up the one that runs there, over
-    as many reconnections as it takes.
+    """Run the job's script on the machine to its end: start it, or follow the one that already
+    runs there, over as many connections as it takes.
 
     Raises ConfigError where the trainer refused its data, StepFailed where a command failed,
-    MachineLost where the machine is gone or stays silent, Detached where the user wants to go.
+    MachineLost where the machine is gone or stays silent, Detached where the user asked for it.
     """
-    patience = Patience(context)
+    silence = Silence(context)
     while True:
         try:
-            return _follow(context, machine, patience)
+            return _follow(context, machine, silence)
         except (ConnectionError, TimeoutError, PullFailed, HostKeyMismatch) as error:
-            patience.wait(machine, error)
+            silence.wait(machine, error)
 
 
-class Patience:
-    """How long a machine may stay silent before it counts as lost."""
+class Silence:
+    """How long a machine has not answered, and when it counts as lost."""
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
-        self.heard()
+        self.end()
 
-    def heard(self) -> None:
+    def end(self) -> None:
         """The machine has answered."""
         self._since = time.monotonic()
 
     def wait(self, machine: Machine, error: Exception) -> None:
-        """Pause before the next try. Raises MachineLost where there is no use in one, and `error`
-        where the machine answers, but keeps refusing: it may be just about to vanish."""
+        """Pause before the next try. Raises MachineLost where the machine is gone or was silent
+        for too long, and `error` where it answers but keeps refusing."""
         if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
-        if isinstance(error, HostKeyMismatch):  # it exists, and somebody else answers for it
+        if isinstance(error, HostKeyMismatch):  # the machine exists, but another host answers at its address
             raise error
         silent = time.monotonic() - self._since
         if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:
@@ -87,32 +85,33 @@ class Patience:
         time.sleep(RETRY_SECONDS)
 
 
-def _follow(context: JobContext, machine: Machine, patience: Patience) -> None:
+def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
     plan = context.job.plan
     log = context.folder / LOG
-    for _ in range(STARTS):
+    for _ in range(MOST_STARTS):
         if context.job.script != ScriptState.STARTED:
             _start(context, machine, plan, log)
-        code = _read_to_end(context, machine, plan, log, patience)
+        code = _read_to_end(context, machine, plan, log, silence)
         if code == 0:
             return
         if code is not None:
             raise _failure(log, plan, code, context.job)
-        context.screen.say("the machine lost its job; it goes on from its last checkpoint")
+        context.screen.say("the machine's script was cut off; it goes on from its last checkpoint")
         remote_script.stop(machine, f"run-{context.job.attempt}")
         context.ledger.add(ScriptLost(context.job.attempt))
     raise JobFailed(
-        f"the machine lost its job {STARTS} times", f"launcher logs {refer(context.folder)}"
+        f"the machine's script was cut off {MOST_STARTS} times",
+        f"launcher logs {refer(context.folder)}",
     )
 
 
 def pull(context: JobContext, machine: Machine) -> None:
-    """Bring the results here, verified; a pull that fails is tried again.
+    """Copy the results here and verify them; a pull that fails is tried again.
 
-    Raises MachineLost where the machine is gone: another one can make the results anew from the
-    last checkpoint.
+    Raises MachineLost where the machine is gone: another one can train again from the last
+    checkpoint.
     """
-    plan, patience, failed = context.job.plan, None, 0
+    plan, silence, failed = context.job.plan, None, 0
     while True:
         try:
             sums = remote_script.pull(machine, plan.results, context.folder)
@@ -121,13 +120,13 @@ def pull(context: JobContext, machine: Machine) -> None:
             failed += 1
             if gone := context.backend.termination_reason(spec_of(context.ledger)):
                 raise MachineLost(gone) from error
-            if failed == PULLS:
+            if failed == MOST_PULLS:
                 raise
-            context.screen.say(f"{error}; pulling again ({failed + 1} of {PULLS})")
+            context.screen.say(f"{error}; pulling again ({failed + 1} of {MOST_PULLS})")
             time.sleep(failed)
         except (ConnectionError, TimeoutError, HostKeyMismatch) as error:
-            patience = patience or Patience(context)  # a pull itself may take longer than that
-            patience.wait(machine, error)
+            silence = silence or Silence(context)  # a pull itself may take longer than that
+            silence.wait(machine, error)
     context.ledger.add(ResultsPulled(sums))
     shutil.rmtree(context.folder / CHECKPOINTS, ignore_errors=True)
 
@@ -139,16 +138,16 @@ def _start(context: JobContext, machine: Machine, plan: Plan, log: Path) -> None
     if (context.folder / CHECKPOINTS).exists():
         machine.put(context.folder / CHECKPOINTS, "train")
     size = log.stat().st_size if log.exists() else 0
-    # Written down first: a launcher that dies here finds the same run folder again, and `start`
-    # does not begin a run twice.
+    # In the ledger first: a launcher that dies here finds the same run folder again, and `start`
+    # starts a run only once.
     context.ledger.add(ScriptStarted(context.job.attempt + 1, log_base=size))
 
 
 def _read_to_end(
-    context: JobContext, machine: Machine, plan: Plan, log: Path, patience: Patience
+    context: JobContext, machine: Machine, plan: Plan, log: Path, silence: Silence
 ) -> int | None:
     run = f"run-{context.job.attempt}"
-    # It stops a little before the machine deletes itself, so that what it has to say is heard.
+    # It stops a little before the machine deletes itself, so that its last lines can be read.
     seconds = context.job.ends - time.time()
     remote_script.start(machine, run, job_script(plan), max(1, seconds - min(120, seconds / 10)))
     if context.detach:
@@ -158,7 +157,7 @@ def _read_to_end(
         reader.catch_up(log.read_bytes()[context.job.log_base :])
 
     def on_poll(chunk: bytes) -> None:
-        patience.heard()
+        silence.end()
         if saved := reader(chunk):
             with contextlib.suppress(PullFailed):  # a newer one has replaced it meanwhile
                 remote_script.pull_checkpoint(machine, saved, context.folder / CHECKPOINTS)
@@ -170,12 +169,12 @@ def _read_to_end(
 def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
     name = refer(log.parent)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    # The trainer's own refusals: one sentence, exit code 2.
+    # The trainer refuses its data with one sentence and exit code 2.
     if code == 2 and lines and lines[-1].startswith("error: "):
         return ConfigError(lines[-1].removeprefix("error: "))
     if code == OUT_OF_TIME:
         return JobFailed(
-            f"the machine's time, {plan.max_run_seconds / 60:g} min, was over before the job was",
+            f"the machine's time of {plan.max_run_seconds / 60:g} min ended before the job did",
             f"launcher resume {name} --add-minutes N goes on from the last checkpoint",
         )
     command = plan.steps.get(job.phase, "the job's script")
@@ -184,8 +183,8 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
 
 
 class LogReader:
-    """Reads a job's log as it grows: markers become phases, counts become progress, and what was
-    saved is told."""
+    """Reads a job's log as it grows: phase lines become phases, counts become progress, and saved
+    checkpoints are reported to the caller."""
 
     def __init__(self, context: JobContext, plan: Plan) -> None:
         self._context = context
@@ -194,7 +193,7 @@ class LogReader:
         self._rest = b""
 
     def __call__(self, chunk: bytes) -> str:
-        """Read on; the newest checkpoint that this piece tells of, or ""."""
+        """Read the next piece; the newest checkpoint that it says was saved, or ""."""
         self._saved = ""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
@@ -202,7 +201,7 @@ class LogReader:
         return self._saved
 
     def catch_up(self, text: bytes) -> None:
-        """Take note of what was read before, by this launcher or another, and say it not again."""
+        """Note the phase that the log had reached before, without showing all of it again."""
         *lines, self._rest = text.split(b"\n")
         seen = [self._phases.get(line.decode(errors="replace").rstrip()) for line in lines]
         last = next((phase for phase in reversed(seen) if phase), None)
@@ -216,7 +215,7 @@ class LogReader:
         elif match := SAVED.fullmatch(line):
             self._saved = match[1]
         elif match := PROGRESS.fullmatch(line):
-            # Upstream's trainer prints `Step #120: …` and leaves the total to whoever knows it.
+            # TensorFlow's trainer prints `Step #120: …`; the plan knows the total.
             total = match["total"] or (self._total_steps if match["what"] == "Step" else None)
             if total:
                 self._context.screen.progress(
