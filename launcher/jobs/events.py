@@ -123,7 +123,11 @@ def name_of(kind: type) -> str:
 
 
 KINDS = {name_of(kind): kind for kind in get_args(Event)}
-_TYPES: dict[str, Callable[[Any], Any]] = {"plan": Plan.from_json, "phase": Phase, "outcome": Outcome}
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "plan": Plan.from_json,
+    "phase": Phase,
+    "outcome": Outcome,
+}
 
 
 def to_facts(event: Event) -> dict[str, Any]:

@@ -72,7 +72,9 @@ class Silence:
         for too long, and `error` where it answers but keeps refusing."""
         if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
-        if isinstance(error, HostKeyMismatch):  # the machine exists, but another host answers at its address
+        if isinstance(
+            error, HostKeyMismatch
+        ):  # the machine exists, but another host answers at its address
             raise error
         silent = time.monotonic() - self._since
         if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:

@@ -26,7 +26,7 @@ with Ledger.open(Path(sys.argv[1])):
 """
 
 
-def test_what_was_appended_is_read_back(tmp_path):
+def test_appended_records_are_read_back(tmp_path):
     """Records come back in order, with their time."""
     with Ledger.create(tmp_path / "job", CREATED) as opened:
         opened.add(PhaseBegun(Phase.TRAIN))
@@ -35,14 +35,14 @@ def test_what_was_appended_is_read_back(tmp_path):
     assert events[0]["time"] <= events[1]["time"]
 
 
-def test_a_folder_that_exists_is_not_taken(tmp_path):
+def test_create_refuses_a_folder_that_exists(tmp_path):
     """Of two launchers that want one folder, only the first gets it."""
     Ledger.create(tmp_path / "job", CREATED).close()
     with pytest.raises(FileExistsError):
         Ledger.create(tmp_path / "job", CREATED)
 
 
-def test_a_job_is_never_half_made(tmp_path, monkeypatch):
+def test_create_leaves_no_folder_when_it_fails(tmp_path, monkeypatch):
     """A job whose first record cannot be written leaves no folder."""
 
     def full(*_):
@@ -54,7 +54,7 @@ def test_a_job_is_never_half_made(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_many_that_start_at_once_one_wins(tmp_path):
+def test_create_has_one_winner_of_many_at_once(tmp_path):
     """Of launchers that create one folder at the same moment, exactly one gets it."""
     made, gate = [], threading.Barrier(8)
 
@@ -74,7 +74,7 @@ def test_of_many_that_start_at_once_one_wins(tmp_path):
     assert len(records.read(tmp_path / "job" / ledger.FILE)) == 1
 
 
-def test_a_living_process_keeps_others_out(tmp_path):
+def test_lock_lasts_as_long_as_its_process(tmp_path):
     """A job is alive and locked exactly while some process holds its ledger, however that dies."""
     folder = tmp_path / "job"
     Ledger.create(folder, CREATED).close()
@@ -91,8 +91,8 @@ def test_a_living_process_keeps_others_out(tmp_path):
     assert not ledger.is_alive(folder)
 
 
-def test_a_record_cut_off_by_a_power_loss_is_dropped(tmp_path):
-    """Half a record at the end is neither read nor glued to the next one."""
+def test_incomplete_last_record_is_dropped(tmp_path):
+    """Half a record at the end is neither read nor joined with the next one."""
     folder = tmp_path / "job"
     Ledger.create(folder, CREATED).close()
     with (folder / ledger.FILE).open("ab") as file:
@@ -104,7 +104,7 @@ def test_a_record_cut_off_by_a_power_loss_is_dropped(tmp_path):
     assert [json.loads(line)["event"] for line in lines] == ["created", "phase begun"]
 
 
-def test_what_is_no_record_is_named(tmp_path):
+def test_damaged_line_is_named(tmp_path):
     """A ledger with a line that no launcher wrote is refused with its name and the line."""
     Ledger.create(tmp_path / "job", CREATED).close()
     with (tmp_path / "job" / ledger.FILE).open("a") as file:
@@ -113,7 +113,7 @@ def test_what_is_no_record_is_named(tmp_path):
         ledger.read(tmp_path / "job")
 
 
-def test_records_are_on_the_disk_before_append_returns(tmp_path, monkeypatch):
+def test_append_syncs_the_ledger(tmp_path, monkeypatch):
     """Every append is followed by an fsync of the ledger's own file."""
     synced = []
     real = os.fsync
@@ -124,8 +124,8 @@ def test_records_are_on_the_disk_before_append_returns(tmp_path, monkeypatch):
     assert size in [facts.st_size for facts in synced]
 
 
-def test_being_looked_at_is_not_being_worked_on(tmp_path):
-    """A job can be taken up while somebody asks, over and over, whether it is alive."""
+def test_a_look_at_a_job_does_not_lock_it(tmp_path):
+    """A job can be opened while another process asks, over and over, whether it is alive."""
     folder = tmp_path / "job"
     Ledger.create(folder, CREATED).close()
     stop = threading.Event()

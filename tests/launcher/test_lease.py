@@ -11,13 +11,13 @@ from launcher.jobs.ledger import Ledger
 from launcher.jobs.states import Outcome
 from launcher.machines.base import MachinePlan
 
-# What is the launcher's part of a rental is the same on every backend; this one is quick.
+# The lease is the same on every backend; this one is quick.
 pytestmark = pytest.mark.parametrize("backend", ["local"], indirect=True)
 
 
 @pytest.fixture
 def ledger(tmp_path, plan):
-    """The open record of a job that has no machine yet."""
+    """The open ledger of a job that has no machine yet."""
     with Ledger.create(tmp_path / "job", Created(plan(), uid="ab", pid=1)) as opened:
         yield opened
 
@@ -47,13 +47,13 @@ def leased(ledger, backend):
     return leased_machine(JobContext(ledger, backend, Silent()))
 
 
-def intend(ledger, seconds=60):
-    """What a launcher writes down before it orders a machine."""
+def request(ledger, seconds=60):
+    """What a launcher writes before it requests a machine."""
     ledger.add(MachineRequested("words-1-ab", "", "1", seconds))
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt, SystemExit])
-def test_the_machine_goes_back_on_every_way_out(ledger, backend, error):
+def test_machine_is_deleted_on_every_way_out(ledger, backend, error):
     """Whether the work succeeds, fails or is interrupted, no machine is left and that is proved."""
     try:
         with leased(ledger, backend):
@@ -68,7 +68,7 @@ def test_the_machine_goes_back_on_every_way_out(ledger, backend, error):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_giving_back_outlasts_an_interrupt(ledger, backend, number):
+def test_interrupt_waits_for_the_deletion(ledger, backend, number):
     """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
 
     class Interrupted(Stubborn):
@@ -86,13 +86,13 @@ def test_giving_back_outlasts_an_interrupt(ledger, backend, number):
     assert state(ledger).lease == "closed"
 
 
-def test_the_intent_is_written_before_the_request(ledger, backend):
-    """A launcher that dies while the request is under way has written down what to look for."""
+def test_request_is_in_the_ledger_before_it_is_sent(ledger, backend):
+    """A launcher that dies while the request is under way has name and request id in its ledger."""
 
     class Dies:
         connect = backend.connect
         delete = backend.delete
-        rentals = backend.list_machines
+        list_machines = backend.list_machines
 
         def create(self, spec):
             assert state(ledger).lease == "requested"
@@ -105,26 +105,26 @@ def test_the_intent_is_written_before_the_request(ledger, backend):
     assert state(ledger).lease == "closed"
 
 
-def test_a_machine_that_a_dead_launcher_left_is_taken_up(ledger, backend):
-    """A resumed job uses the machine it already has, and gives that back."""
-    intend(ledger)
+def test_resumed_job_uses_the_machine_it_has(ledger, backend):
+    """A resumed job uses the machine that a dead launcher left, and deletes it."""
+    request(ledger)
     backend.create(spec_of(ledger)).run("touch mark", timeout=10)
     with leased(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 0
     assert backend.list_machines() == []
 
 
-def test_a_deletion_that_was_cut_off_is_finished_first(ledger, backend):
-    """A machine that a dying launcher had begun to delete is not worked on again."""
-    intend(ledger)
+def test_interrupted_deletion_is_finished_first(ledger, backend):
+    """A machine whose deletion had begun is not used again."""
+    request(ledger)
     backend.create(spec_of(ledger)).run("touch mark", timeout=10)
     ledger.add(MachineDeleting())
     with leased(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 1
 
 
-def test_a_deletion_that_fails_is_owed_and_tried_again(ledger, backend):
-    """A machine that cannot be given back stays in the ledger until it is."""
+def test_failed_deletion_keeps_the_lease_open(ledger, backend):
+    """The lease of a machine that cannot be deleted stays open until it can."""
     stubborn = Stubborn(backend, times=1)
     with pytest.raises(MachineNotDeleted, match="network is down"), leased(ledger, stubborn):
         pass
@@ -134,33 +134,33 @@ def test_a_deletion_that_fails_is_owed_and_tried_again(ledger, backend):
     assert backend.list_machines() == []
 
 
-def test_reap_leaves_the_machine_of_a_living_job_alone(ledger, backend):
+def test_reap_spares_the_machine_of_a_living_job(ledger, backend):
     """While any launcher holds a job's ledger, its machine is not touched."""
     with leased(ledger, backend) as machine:
         assert reap(backend) == ([], [])
         assert machine.run("true", timeout=10).code == 0
 
 
-def test_reap_gives_back_what_a_dead_launcher_left(ledger, backend):
+def test_reap_deletes_the_machine_of_a_dead_job(ledger, backend):
     """A machine whose job is dead is deleted, and its ledger says so."""
-    intend(ledger)
+    request(ledger)
     backend.create(spec_of(ledger))
     ledger.close()
     reaped, failures = reap(backend)
-    assert ([rental.name for rental in reaped], failures) == (["words-1-ab"], [])
+    assert ([machine.name for machine in reaped], failures) == (["words-1-ab"], [])
     with Ledger.open(ledger.folder) as opened:
         assert state(opened).lease == "closed"
 
 
-def test_reap_finds_a_machine_whose_ledger_is_lost(backend, spec):
-    """A machine that only its labels remember goes too."""
+def test_reap_deletes_a_machine_whose_ledger_is_lost(backend, spec):
+    """A machine that is known by its labels alone is deleted, too."""
     backend.create(spec("words-9-zz"))
-    assert [rental.name for rental in reap(backend)[0]] == ["words-9-zz"]
+    assert [machine.name for machine in reap(backend)[0]] == ["words-9-zz"]
     assert backend.list_machines() == []
 
 
-def test_reap_goes_on_after_a_failure(backend, spec):
-    """One machine that resists does not keep the others."""
+def test_reap_continues_after_a_failure(backend, spec):
+    """One machine that cannot be deleted does not keep the others."""
     for name in ("a-1-x", "b-1-y"):
         backend.create(spec(name))
     reaped, failures = reap(Stubborn(backend, times=1))
@@ -169,7 +169,7 @@ def test_reap_goes_on_after_a_failure(backend, spec):
 
 
 class Crowded:
-    """A backend with zones, of which some have no machine to give."""
+    """A backend with zones, of which some have no capacity."""
 
     def __init__(self, backend, refusals):
         self._backend, self._refusals, self.asked = backend, refusals, []
@@ -204,7 +204,7 @@ ZONES = ["west1-a", "west1-b", "east1-a", "east1-b"]
     ],
     ids=["room", "next", "named by the refusal", "region out", "never twice"],
 )
-def test_a_place_without_room_makes_way_for_another(tmp_path, backend, plan, refusals, asked):
+def test_zone_without_capacity_is_followed_by_another(tmp_path, backend, plan, refusals, asked):
     """After a stockout the zones that the refusal names come first, then the other allowed ones;
     after a quota nothing else in that region is tried."""
     crowded = Crowded(backend, refusals)
@@ -217,8 +217,8 @@ def test_a_place_without_room_makes_way_for_another(tmp_path, backend, plan, ref
         assert not state(ledger).lease_open
 
 
-def test_no_room_anywhere_names_all_places_and_leaves_nothing(tmp_path, backend, plan):
-    """Stockout everywhere is the cloud's refusal, with every zone that was tried."""
+def test_no_capacity_anywhere_names_all_zones(tmp_path, backend, plan):
+    """Without capacity in any zone the job fails, names every zone, and leaves no machine."""
     crowded = Crowded(backend, {zone: NoCapacity("full") for zone in ZONES})
     made = plan(machine=MachinePlan("local", ZONES, 0.0, "no cost"))
     with (
@@ -232,26 +232,26 @@ def test_no_room_anywhere_names_all_places_and_leaves_nothing(tmp_path, backend,
     assert not state(ledger).lease_open
 
 
-def test_time_is_shared_by_all_machines_of_a_job(tmp_path, backend, plan):
-    """A replacement may run only as long as the plan's time has left, and none is rented when
+def test_machine_time_is_shared_by_all_machines_of_a_job(tmp_path, backend, plan):
+    """A replacement may run only as long as the plan's time has left, and none is created when
     that is used up."""
     machine = MachinePlan("gce", ["west1-a"], 0.5, "a price")
     made = plan(machine=machine, max_run_seconds=3600)
     with Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger:
         with leased(ledger, backend):
             assert state(ledger).machine_bound == 3600
-        intend(ledger, seconds=3600)
+        request(ledger, seconds=3600)
         ledger.records[-1]["time"] -= 1800  # half an hour ago
         with leased(ledger, backend):
             assert state(ledger).machine_bound == pytest.approx(1800, abs=5)
-        intend(ledger, seconds=3600)
+        request(ledger, seconds=3600)
         ledger.records[-1]["time"] -= 1790
         with pytest.raises(JobFailed, match="60 min, is used up"), leased(ledger, backend):
             pass
 
 
-def test_a_detached_job_keeps_its_machine(ledger, backend):
-    """A machine that was left at work is not given back, nor reaped while it may run."""
+def test_detached_job_keeps_its_machine(ledger, backend):
+    """A machine that was left at work is neither deleted nor reaped while it may run."""
     with pytest.raises(Detached), leased(ledger, backend):
         raise Detached
     ledger.add(Ended(Outcome.DETACHED))
@@ -260,9 +260,9 @@ def test_a_detached_job_keeps_its_machine(ledger, backend):
     assert len(backend.list_machines()) == 1
 
 
-def test_a_detached_machine_past_its_end_is_reaped(ledger, backend):
-    """A detached machine that should have ended by itself long ago is no longer spared."""
-    intend(ledger)
+def test_detached_machine_past_its_end_is_reaped(ledger, backend):
+    """A detached machine that should have deleted itself long ago is reaped."""
+    request(ledger)
     backend.create(spec_of(ledger))
     ledger.add(Ended(Outcome.DETACHED))
     ledger.close()
@@ -271,27 +271,27 @@ def test_a_detached_machine_past_its_end_is_reaped(ledger, backend):
     assert len(reap(backend)[0]) == 1
 
 
-def test_a_colleagues_machine_is_left_alone(backend, spec):
-    """A machine that another computer ordered goes only where that is asked for."""
+def test_reap_spares_machines_of_other_owners(backend, spec):
+    """A machine that another computer created is deleted only with `everybody`."""
     backend.create(spec(owner="somebody else"))
     assert reap(backend) == ([], [])
     assert len(reap(backend, everybody=True)[0]) == 1
 
 
-def test_the_key_of_a_machine_goes_with_it(ledger, backend):
-    """A job's SSH key is not kept longer than a machine that knows it."""
+def test_ssh_key_is_removed_with_its_machine(ledger, backend):
+    """A job's SSH key is not kept longer than a machine that accepts it."""
     with leased(ledger, backend):
         (ledger.folder / "ssh_key").write_text("secret")
     assert not (ledger.folder / "ssh_key").exists()
 
 
-def test_an_order_that_was_never_answered_is_asked_for_again(ledger, backend):
-    """A request that a dying launcher had sent may still become a machine: the same request finds
-    it, where looking for it would not."""
-    intend(ledger)
+def test_unanswered_request_is_sent_again(ledger, backend):
+    """A request without an answer may still become a machine: the same request finds it, where
+    a look at the zone would not."""
+    request(ledger)
 
     class Late:
-        """The machine is seen only once it is asked for again."""
+        """The machine is seen only when the request is sent again."""
 
         delete = backend.delete
         create = backend.create
@@ -304,8 +304,8 @@ def test_an_order_that_was_never_answered_is_asked_for_again(ledger, backend):
         assert state(ledger).lease == "active"
 
 
-def test_whatever_a_deletion_ends_with_is_owed(ledger, backend):
-    """An error that nobody thought of is no reason to believe that the machine is gone."""
+def test_any_error_of_a_deletion_keeps_the_lease_open(ledger, backend):
+    """An unforeseen error is no proof that the machine is gone."""
 
     class Broken(Stubborn):
         def delete(self, name, zone):

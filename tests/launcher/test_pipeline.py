@@ -48,7 +48,7 @@ def trained(desk, finished):
     return desk.begin(without_training(created["plan"], desk.folder / "past"))
 
 
-def test_a_job_leaves_everything_it_promised(finished):
+def test_finished_job_has_every_artefact(finished):
     """A finished job's folder holds every artefact, with its size and checksum in the manifest."""
     folder, _ = finished
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -62,8 +62,8 @@ def test_a_job_leaves_everything_it_promised(finished):
     assert (folder / "report.md").read_text().startswith("# quickstart-1\n")
 
 
-def test_the_last_screen_says_what_counts(finished):
-    """The last screen has accuracies, sizes, instructions, proof, cost, and what is owed."""
+def test_last_screen_has_every_result(finished):
+    """The last screen has accuracies, sizes, instructions, proof, cost, and what is still paid for."""
     _, screen = finished
     for part in ("float ", "quantised ", "firmware ", "of 64 KiB", "of 20 KiB", "per inference"):
         assert part in screen
@@ -72,7 +72,7 @@ def test_the_last_screen_says_what_counts(finished):
     assert screen.splitlines()[-1] == "Nothing is still being paid for."
 
 
-def test_the_report_is_measured_not_promised(finished):
+def test_report_has_the_figures_of_the_proof(finished):
     """The report's figures are those of the proof and of the files beside it."""
     folder, _ = finished
     report = json.loads((folder / "report.json").read_text())
@@ -90,7 +90,7 @@ def test_the_report_is_measured_not_promised(finished):
     assert report["stream"]["keywords"] > 0
 
 
-def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
+def test_resume_after_sigkill_gives_the_same_firmware(desk, finished):
     """A launcher killed while the machine trains loses nothing: the machine trains on, the job
     resumes without training again, and every artefact equals that of an undisturbed run."""
     launcher = desk.start("train", str(QUICKSTART), *SMALL)
@@ -109,7 +109,7 @@ def test_killed_while_training_and_resumed_is_the_same_firmware(desk, finished):
     assert desk.processes() == []
 
 
-def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(desk, finished):
+def test_lost_machine_is_replaced_from_the_last_checkpoint(desk, finished):
     """A machine that vanishes amid a real training is replaced; the new one goes on from the
     checkpoint that was pulled, and every artefact equals that of an undisturbed run."""
     launcher = desk.start("train", str(QUICKSTART), *SMALL)
@@ -129,7 +129,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(desk, finished):
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
-def test_a_detached_job_is_left_at_work_and_fetched_later(desk, trained, finished):
+def test_detached_job_is_resumed_later(desk, trained, finished):
     """`--detach` leaves once the machine is at work; `reap` spares it; `resume` brings the results
     of that one training here."""
     code, out, err = desk.run("resume", "words-1", "--detach")
@@ -146,7 +146,7 @@ def test_a_detached_job_is_left_at_work_and_fetched_later(desk, trained, finishe
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finished, phase):
+def test_resume_after_sigkill_at_any_phase(desk, trained, finished, phase):
     """SIGKILL as a phase begins, then `resume`: the same artefacts, no machine, one training."""
     launcher = desk.start("resume", "words-1")
     desk.wait_for("words-1", phase)
@@ -162,7 +162,7 @@ def test_killed_at_any_phase_a_job_resumes_to_the_same_end(desk, trained, finish
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
+def test_interrupted_job_leaves_no_machine(desk, signal_number):
     """Ctrl-C, SIGTERM or a closed terminal amid a real training: exit code 130, no process, no
     machine, and a hint."""
     launcher = desk.start("train", str(QUICKSTART), *SMALL)
@@ -178,7 +178,7 @@ def test_an_interrupted_job_leaves_nothing_behind(desk, signal_number):
     assert desk.job("quickstart-1").outcome == "interrupted"
 
 
-def test_cancel_ends_a_job_of_another_launcher(desk, trained):
+def test_cancel_ends_the_job_of_another_launcher(desk, trained):
     """Cancelling from another terminal ends the launcher, its machine and all its processes."""
     change_plan(trained, never_ending)
     launcher = desk.start("resume", "words-1")
@@ -197,8 +197,8 @@ def never_ending(plan):
     plan["steps"]["train"] = "setsid sleep 300 & sleep 300"
 
 
-def test_reap_after_a_kill_leaves_nothing(desk, trained):
-    """What a killed launcher left running is found and ended by `reap`, from any folder."""
+def test_reap_after_sigkill_leaves_no_machine(desk, trained):
+    """`reap`, from any folder, deletes the machine that a killed launcher left running."""
     change_plan(trained, never_ending)
     launcher = desk.start("resume", "words-1")
     desk.wait_for("words-1", "train")
@@ -214,7 +214,7 @@ def test_reap_after_a_kill_leaves_nothing(desk, trained):
     assert desk.job("words-1").lease == "closed"
 
 
-def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):
+def test_script_that_was_cut_off_is_started_again(desk, trained, finished):
     """A script that was cut off, as by a restart, is started again on the same machine."""
 
     def first_for_ever(plan):
@@ -236,7 +236,7 @@ def test_a_machine_that_lost_its_job_goes_on(desk, trained, finished):
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
-def test_a_failed_step_says_what_and_where(desk, trained):
+def test_failed_step_shows_command_code_and_last_lines(desk, trained):
     """A step that fails ends the job with its command, code, last lines, and exit code 1."""
     change_plan(trained, lambda plan: plan["steps"].update(train="echo out of luck; exit 9"))
     code, _, err = desk.run("resume", "words-1")
@@ -247,7 +247,7 @@ def test_a_failed_step_says_what_and_where(desk, trained):
     assert json.loads(desk.run("status", "words-1", "--json")[1])["outcome"] == "failed"
 
 
-def test_a_machine_whose_time_is_over_says_so(desk, trained):
+def test_job_over_its_machine_time_says_so(desk, trained):
     """A job that takes longer than its machine may run ends with how long that was."""
     change_plan(trained, lambda plan: plan["steps"].update(train="sleep 60"))
     change_plan(trained, lambda plan: plan.update(max_run_seconds=3))
@@ -269,7 +269,7 @@ def small_disk(desk):
     subprocess.run(["umount", str(runs)], check=True)
 
 
-def test_a_disk_that_fills_up_costs_no_training(small_disk, desk, trained, finished):
+def test_full_disk_costs_no_training(small_disk, desk, trained, finished):
     """A full disk ends the job with one sentence and no machine left; with room it resumes."""
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
