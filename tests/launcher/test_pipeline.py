@@ -22,13 +22,11 @@ from desk import (
 
 from launcher.jobs import ledger
 from launcher.jobs.package import artefacts
+from launcher.jobs.states import Phase
 from launcher.machines.local import LocalBackend
 
-MACHINE_PHASES = ["upload", "set up", "train", "freeze", "pull"]
-PHASES = [
-    *MACHINE_PHASES,
-    *("give back", "convert", "C model", "firmware", "emulate", "package", "report"),
-]
+PHASES = [phase for phase in Phase if phase != Phase.CREATED]
+MACHINE_PHASES = PHASES[: PHASES.index(Phase.DELETE_MACHINE)]
 
 
 @pytest.fixture
@@ -44,8 +42,8 @@ def desk(tmp_path):
 def trained(desk, finished):
     """A job named words-1 without a training of its own, ready to be resumed."""
     shutil.copytree(finished[0], desk.folder / "past")
-    (created, *_) = ledger.read(finished[0])
-    return desk.begin(without_training(created["plan"], desk.folder / "past"))
+    plan = ledger.read(finished[0]).plan.to_json()
+    return desk.begin(without_training(plan, desk.folder / "past"))
 
 
 def test_finished_job_has_every_artefact(finished):
