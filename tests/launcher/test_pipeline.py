@@ -61,7 +61,7 @@ def test_finished_job_has_every_artefact(finished):
 
 
 def test_last_screen_has_every_result(finished):
-    """The last screen has accuracies, sizes, instructions, proof, cost, and what is still paid for."""
+    """The last screen has accuracies, sizes, proof, cost, and what is still paid for."""
     _, screen = finished
     for part in ("float ", "quantised ", "firmware ", "of 64 KiB", "of 20 KiB", "per inference"):
         assert part in screen
