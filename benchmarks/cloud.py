@@ -6,7 +6,7 @@
     insert     from `launcher train` to the insert request on the wire, less importing the client
     started    from SSH ready to training started, by each recipe that can run here
     overhead   the whole story over the same job on this computer
-    waiting    memory and CPU of a launcher that waits for its machine
+    waiting    memory and CPU of a launcher that timeouts for its machine
     many       32 jobs at once from one computer: all finish, nothing is left
 
 Each launcher is the command that a user types; the fake is a process of its own. Needs root and
@@ -39,7 +39,7 @@ JOBS = 32
 MANY_SECONDS = 1500
 QUIET_SECONDS = 40  # that a waiting launcher is watched for
 CLIENT = "import google.cloud.compute_v1"
-OUR_CLIENT = "import launcher.backends.gce.client"  # the same without what is never used
+OUR_CLIENT = "import launcher.machines.gce.client"  # the same without what is never used
 
 
 class Cloud:
@@ -140,7 +140,7 @@ def _started(folder: Path, recipe: str, environment: dict[str, str]) -> bool:
         _, err = launcher.communicate(timeout=300)
         assert launcher.returncode == 0, err
     records = (folder / "runs" / "quickstart-1" / "ledger.jsonl").read_text().splitlines()
-    ready = next(r["time"] for r in map(json.loads, records) if r["event"] == "rented")
+    ready = next(r["time"] for r in map(json.loads, records) if r["event"] == "machine ready")
     print(f"recipe {recipe}: SSH ready to the training's command: {begun - ready:.2f} s")
     return show(f"SSH ready to the trainer's first line, recipe {recipe}", first - ready, "s", 10)
 
@@ -213,7 +213,7 @@ def waiting(folder: Path) -> bool:
         assert not gce.ask("instances")
     print(f"watched for {QUIET_SECONDS} s of a quiet training")
     held = show("memory of a launcher that waits", memory / 1e6, "MB", 180)
-    return show("CPU of a launcher that waits, of one core", 100 * share, "%", 1) and held
+    return show("CPU of a launcher that timeouts, of one core", 100 * share, "%", 1) and held
 
 
 def _watch(process: psutil.Process) -> tuple[int, float]:

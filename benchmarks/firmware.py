@@ -8,8 +8,9 @@ Ends with 1 where a bound is missed; the bounds are those of the yes/no model.
 import sys
 from pathlib import Path
 
-from firmware_export import prove, steps
+from firmware_export import steps
 from firmware_export.errors import Mismatch
+from firmware_export.verify.proof import Listened, Proof, listen, prove
 
 MOST = {"flash": 26 * 1024, "ram": 6 * 1024, "instructions": 2_000_000, "differing": 0}
 HEARD = {**MOST, "flash": 32 * 1024, "ram": 16 * 1024, "instructions_per_frame": 70_000}
@@ -25,8 +26,8 @@ FEWEST_CLIPS = 200
 def main(folder: Path) -> int:
     known, model = steps.test_clips(folder), steps.read_model(folder)
     try:
-        proof = prove.prove(model, folder / "firmware", known.features, known.labels)
-        heard = prove.listen(model, folder / "firmware", known)
+        proof = prove(model, folder / "firmware", known.features, known.labels)
+        heard = listen(model, folder / "firmware", known)
     except Mismatch as problem:
         print(f"  {problem}")
         return 1
@@ -39,7 +40,7 @@ def main(folder: Path) -> int:
     return int(missed)
 
 
-def too_much(proof: prove.Proof | prove.Listened, bounds: dict[str, int]) -> bool:
+def too_much(proof: Proof | Listened, bounds: dict[str, int]) -> bool:
     """Print each figure beside its bound; whether one is missed."""
     for name, most in bounds.items():
         unit = UNITS.get(name, "clips")

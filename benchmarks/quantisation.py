@@ -8,7 +8,8 @@ Ends with 1 where the .tflite is more than one point worse than the graph withou
 import sys
 from pathlib import Path
 
-from firmware_export import clips, evaluate, steps
+from firmware_export import clips, steps
+from firmware_export.verify import evaluate
 
 MOST_LOST = 0.01
 

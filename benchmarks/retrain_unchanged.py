@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from launcher import config as configs
+from launcher.config import loading as configs
 from launcher.retrain import fingerprint
 from launcher.retrain.history import History
 

@@ -110,7 +110,7 @@ def _logged(count: int) -> list[tuple[float, float]]:
 
 
 def _add(name: str, cron: str) -> None:
-    from launcher.config import digest
+    from launcher.config.loading import digest
     from launcher.schedule.cron import parse
     from launcher.schedule.store import Store
     from launcher.schedule.target import Target

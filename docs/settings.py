@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from launcher.settings import Config
+from launcher.config.settings import Config
 
 HEAD = """# Settings
 

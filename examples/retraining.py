@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands import wav
-from vm_startup.speech_commands.synthetic import SyntheticSource
+from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
 WORDS = ["yes", "no"]
 TESTED = 30  # percent of the speakers: judged on many clips, a difference is soon proved

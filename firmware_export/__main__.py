@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .errors import ExportError
+from firmware_export.errors import ExportError
 
 INTERRUPTED = 130
 
@@ -61,8 +61,8 @@ def main(graph, out, inference, convention, compiler, labels, clips, features, a
     Exit codes: 0 done; 1 a tool failed; 2 the input is wrong; 4 the firmware does not fit or
     does not match; 130 interrupted.
     """
-    from . import report
-    from .export import export
+    from firmware_export import report
+    from firmware_export.export import export
 
     result = export(
         graph,

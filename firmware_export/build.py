@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from . import files
-from .errors import DoesNotFit, ExportError, ToolMissing
+from firmware_export import files
+from firmware_export.errors import DoesNotFit, ExportError, ToolMissing
 
 FLASH_START, FLASH_SIZE = 0x08000000, 64 << 10  # as in chip/bluepill.ld
 RAM_START, RAM_SIZE = 0x20000000, 20 << 10

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import files
-from .errors import BadModel
+from firmware_export import files
+from firmware_export.errors import BadModel
 
 OWN, MADE_UP = "own", "made up"
 ENOUGH = 200  # clips, that a proof is asked for
@@ -127,10 +127,10 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
     inputs: how many features the model takes, which tells the front end. Raises BadModel.
     """
     preprocess, stride = front_end(inputs)
-    from vm_startup.speech_commands import wav
+    from vm_startup.speech_commands.audio_settings import AudioSettings
+    from vm_startup.speech_commands.data import wav
     from vm_startup.speech_commands.errors import DataError
     from vm_startup.speech_commands.features import extract
-    from vm_startup.speech_commands.settings import AudioSettings
 
     try:
         audio = np.stack([wav.read(path, SAMPLES) for path in paths])

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import clips as clip_sets
-from . import files, graph, quiet, report, steps, tflite
-from . import labels as label_names
-from .errors import BadModel
+from firmware_export import clips as clip_sets
+from firmware_export import files, quiet_tensorflow, report, steps
+from firmware_export import labels as label_names
+from firmware_export.errors import BadModel
+from firmware_export.importers import frozen_graph, tflite
 
 LABEL_FILES = ("labels.txt", "tiny_conv_labels.txt")
 
@@ -80,11 +81,11 @@ def _read(source: Path) -> Source:
 
 def inspect(data: bytes) -> Source:
     """What a user's file holds. Raises BadModel where it is neither a usable graph nor a model."""
-    quiet.tensorflow()
+    quiet_tensorflow.tensorflow()
     if data[4:8] == b"TFL3":
         model = tflite.load(data)
         return Source(data, False, model.input.size, model.output.size)
-    checked = graph.load(data)
+    checked = frozen_graph.load(data)
     return Source(data, True, checked.inputs, checked.labels)
 
 

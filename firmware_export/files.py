@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import BadModel, BadOutput
+from firmware_export.errors import BadModel, BadOutput
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import BadModel
+from firmware_export.errors import BadModel
 
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 LONGEST = 64  # characters; a label ends up in C strings and on terminals

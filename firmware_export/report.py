@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands.results import Score
-
-from . import clips, evaluate, files, scores, steps
-from .build import FLASH_SIZE, RAM_SIZE
+from firmware_export import clips, files, scores, steps
+from firmware_export.build import FLASH_SIZE, RAM_SIZE
+from firmware_export.verify import evaluate
+from vm_startup.speech_commands.evaluation.metrics import Score
 
 
 def build(folder: Path) -> dict:

@@ -17,20 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import (
-    build,
-    c_model,
-    clips,
-    convert,
-    evaluate,
-    files,
-    graph,
-    labels,
-    listener,
-    quiet,
-    tflite,
-)
-from .errors import BadModel, DoesNotFit
+from firmware_export import build, clips, files, labels, quiet_tensorflow
+from firmware_export.compiler import c_array, listener
+from firmware_export.errors import BadModel, DoesNotFit
+from firmware_export.importers import convert, frozen_graph, tflite
+from firmware_export.verify import evaluate
 
 NETWORK = "tiny_conv"  # unless the folder says otherwise
 LABELS, FEATURES, PROOF = "labels.txt", "test_features.npz", "firmware.json"
@@ -49,7 +40,7 @@ def nothing(what: str, done: int, total: int) -> None:
 def convert_step(folder: Path, inference: str = "int8") -> None:
     """NETWORK.pb → NETWORK.tflite; test clips calibrate a graph without fake-quant nodes."""
     source = graph_path(folder)
-    data = files.read(source, graph.MAX_BYTES)
+    data = files.read(source, frozen_graph.MAX_BYTES)
     known = clips.load(folder / FEATURES) if (folder / FEATURES).exists() else None
     features = None if known is None else known.features[known.given][:CALIBRATION]
     files.write(source.with_suffix(".tflite"), convert.convert(data, inference, features))
@@ -58,9 +49,9 @@ def convert_step(folder: Path, inference: str = "int8") -> None:
 def c_model_step(folder: Path, convention: str = "2019") -> None:
     """NETWORK.tflite → model/NETWORK_micro_features_model_data.{h,cc}."""
     network = model_path(folder).stem
-    header, source = c_model.render(read_model(folder), convention, network)
-    files.write(folder / "model" / f"{c_model.stem(network)}.h", header)
-    files.write(folder / "model" / f"{c_model.stem(network)}.cc", source)
+    header, source = c_array.render(read_model(folder), convention, network)
+    files.write(folder / "model" / f"{c_array.stem(network)}.h", header)
+    files.write(folder / "model" / f"{c_array.stem(network)}.cc", source)
 
 
 def firmware_step(folder: Path, compiler: str = "clang") -> None:
@@ -69,12 +60,12 @@ def firmware_step(folder: Path, compiler: str = "clang") -> None:
     A model that fits, but not with its front end beside it, has no listener; listener.refused says
     why.
     """
-    from . import firmware
+    from firmware_export.compiler import sources
 
     model, names = read_model(folder), read_labels(folder)
     with files.replaced_folder(folder / "firmware") as scratch:
         chosen = embedded(model, test_clips(folder), names)
-        images = firmware.write(scratch, model, chosen, names)
+        images = sources.write(scratch, model, chosen, names)
         build.build(scratch, compiler)
         try:
             if listener.IMAGE in images:
@@ -86,14 +77,14 @@ def firmware_step(folder: Path, compiler: str = "clang") -> None:
 def emulate_step(folder: Path, progress: Progress = nothing) -> None:
     """Every test clip through the emulated chip, and sound where the firmware can listen →
     firmware.json. Raises Mismatch."""
-    from . import prove
+    from firmware_export.verify.proof import listen, prove
 
     model, known = read_model(folder), test_clips(folder)
     labelled = known.labels if (known.labels >= 0).any() else None
-    proof = prove.prove(model, folder / "firmware", known.features, labelled, progress)
+    proof = prove(model, folder / "firmware", known.features, labelled, progress)
     heard, refused = None, folder / "firmware" / REFUSED
     if not refused.exists():
-        heard = prove.listen(model, folder / "firmware", known, progress)
+        heard = listen(model, folder / "firmware", known, progress)
     told = {
         "listener": heard and dataclasses.asdict(heard),
         "listener_refused": refused.read_text("utf-8").strip() if refused.exists() else None,
@@ -137,7 +128,7 @@ def test_clips(folder: Path) -> clips.Clips:
     missing = clips.ENOUGH - (0 if known is None else len(known))
     if known is not None and missing <= 0:
         return known
-    quiet.tensorflow()
+    quiet_tensorflow.tensorflow()
     source = tflite.load(model).input
     low, high = (float(source.scale[0]) * (code - source.zero_point) for code in (-128, 127))
     return clips.join(known, clips.made_up(missing, source.size, low, high))
@@ -148,7 +139,7 @@ def embedded(model: bytes, known: clips.Clips, names: list[str]) -> list:
 
     A user's own; else the first of each wanted word that the model gets right; else any one.
     """
-    from .firmware import Clip
+    from firmware_export.compiler.sources import Clip
 
     room = max(1, (build.FLASH_SIZE - CODE - len(model)) // known.features.shape[1])
     own = np.flatnonzero(known.sources == clips.OWN)

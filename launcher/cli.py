@@ -6,6 +6,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +14,12 @@ from firmware_export.__main__ import main as exporter
 from launcher import __version__
 from launcher.console import Forgiving
 from launcher.errors import Detached, Interrupted, LauncherError, describe
+from launcher.machines.registry import BACKENDS
 from launcher.schedule.cli import schedule
+
+if TYPE_CHECKING:
+    from launcher.config.settings import Config
+    from launcher.jobs.ledger import Ledger
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 JOB = click.argument("job")
@@ -22,35 +28,36 @@ SET = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one setting, such as train.seed=7; may be repeated.",
+    help="Change one setting, such as train.seed=7; repeatable.",
 )
 BACKEND = click.option(
     "--backend",
-    type=click.Choice(["gce", "local"]),
-    help="Where the machine comes from, instead of what the config says.",
+    type=click.Choice(list(BACKENDS)),
+    help="; ".join(f"{name}: {entry.summary}" for name, entry in BACKENDS.items()) + ".",
 )
-DRY_RUN = click.option(
-    "--dry-run", is_flag=True, help="Every step for real on this computer: no cloud, no cost."
-)
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Short for --backend local.")
 DETACH = click.option(
-    "--detach", is_flag=True, help="Leave once the machine is at work; launcher resume comes back."
+    "--detach", is_flag=True, help="Exit once the machine is at work; launcher resume returns."
 )
-PROJECT = click.option("--project", default="", help="Look into this Google Cloud project too.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+PROJECT = click.option("--project", default="", help="Look in this Google Cloud project, too.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Turn spoken words into firmware that fits a bluepill and is proved in an emulator.
+    """Turn spoken words into proven firmware.
+
+    The firmware fits a bluepill (STM32F103) and is proved in an emulator.
 
     \b
-    launcher train configs/quickstart.toml     from words to firmware, on this computer
-    launcher train configs/yes_no.toml         the same on a rented Compute Engine machine
-    launcher status                            every job here, and what is still paid for
+    launcher train configs/quickstart.toml   on this computer, at no cost
+    launcher train configs/yes_no.toml       on a Compute Engine machine
+    launcher status                          jobs, and what is paid for
 
-    Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong; 3 the cloud refused;
-    4 the firmware does not fit or does not match; 5 not now; 130 interrupted.
+    Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong;
+    3 the cloud refused; 4 the firmware does not fit or match; 5 not now;
+    130 interrupted.
     """
 
 
@@ -67,13 +74,21 @@ def cli() -> None:
 @DETACH
 @SET
 @JSON
-def train(config, backend, dry_run, out, detach, overrides, as_json) -> None:
-    """Train the words of CONFIG and build their firmware.
+def train(
+    config: Path,
+    backend: str | None,
+    dry_run: bool,
+    out: Path | None,
+    detach: bool,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train the words of CONFIG into firmware.
 
-    Results stand in runs/JOB/: the graph, the quantised model, its C array, bluepill.bin, and a
-    report. The machine that trained is given back whatever happens.
+    The job's folder gets the frozen graph, the quantised model, its C array, bluepill.bin and a
+    report. The launcher deletes the machine that trained, whatever happens.
     """
-    from launcher import control
+    from launcher.jobs import control
 
     settings = _settings(config, backend, dry_run, overrides)
     _finish(control.begin(settings, out), as_json, detach)
@@ -85,17 +100,20 @@ def train(config, backend, dry_run, out, detach, overrides, as_json) -> None:
 @DRY_RUN
 @SET
 @JSON
-def plan(config, backend, dry_run, overrides, as_json) -> None:
-    """Show what would be created, run and paid for CONFIG; creates nothing."""
-    from launcher import control, preflight
-    from launcher.plan import job_script, text
+def plan(
+    config: Path, backend: str | None, dry_run: bool, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Show what a job would do and cost.
+
+    Creates nothing.
+    """
+    from launcher.jobs import control
+    from launcher.jobs.plan import job_script, text
 
     settings = _settings(config, backend, dry_run, overrides)
-    preflight.check(settings, control.RUNS)
-    quote = control.quoting(settings).quote(settings)
-    made = control.make_plan(settings, f"{settings.name}-N", quote)
-    script = job_script(made)
-    click.echo(_json({**made.to_json(), "script": script}) if as_json else text(made))
+    made = control.draft(settings, f"{settings.name}-N")
+    shown = {**made.to_json(), "script": job_script(made)}
+    click.echo(_json(shown) if as_json else text(made))
 
 
 @cli.command()
@@ -103,25 +121,28 @@ def plan(config, backend, dry_run, overrides, as_json) -> None:
 @PROJECT
 @JSON
 @click.pass_context
-def status(ctx, job, project, as_json) -> None:
-    """Show JOB, or every job in runs/ and every machine that exists, here and in the cloud."""
-    from launcher import control
-    from launcher import status as view
+def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> None:
+    """Show jobs, machines and what is paid for.
 
-    shown = view.one(control.find(job)) if job else view.everything(project)
+    Without JOB: every job in runs/, and every machine here and in the cloud.
+    """
+    from launcher import status as view
+    from launcher.jobs import folders
+
+    shown = view.one(folders.find(job)) if job else view.everything(project)
     click.echo(_json(shown) if as_json else view.text(shown))
-    ctx.exit(max((refusal["exit_code"] for refusal in shown.get("unseen", [])), default=0))
+    ctx.exit(max((error["exit_code"] for error in shown.get("unseen", [])), default=0))
 
 
 @cli.command()
 @JOB
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-def logs(job, follow) -> None:
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the job ends.")
+def logs(job: str, follow: bool) -> None:
     """Print the training log of JOB."""
-    from launcher import control
     from launcher import status as view
+    from launcher.jobs import folders
 
-    for chunk in view.log(control.find(job), follow):
+    for chunk in view.log(folders.find(job), follow):
         click.get_binary_stream("stdout").write(chunk)
         click.get_binary_stream("stdout").flush()
 
@@ -132,24 +153,27 @@ def logs(job, follow) -> None:
     "--add-minutes",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Grant the job more machine time than its plan had.",
+    help="Allow this much more machine time than the plan.",
 )
 @DETACH
 @JSON
-def resume(job, add_minutes, detach, as_json) -> None:
-    """Go on with JOB where it stopped; what was trained and pulled is not trained again."""
-    from launcher import control
+def resume(job: str, add_minutes: float, detach: bool, as_json: bool) -> None:
+    """Continue JOB where it stopped.
 
-    _finish(control.take_up(control.find(job), add_minutes), as_json, detach)
+    What was trained and pulled is not trained again.
+    """
+    from launcher.jobs import control, folders
+
+    _finish(control.resume(folders.find(job), add_minutes), as_json, detach)
 
 
 @cli.command()
 @JOB
-def cancel(job) -> None:
-    """End JOB and give its machine back."""
-    from launcher import control, report
+def cancel(job: str) -> None:
+    """End JOB and delete its machine."""
+    from launcher.jobs import control, folders, report
 
-    ended = control.cancel(control.find(job))
+    ended = control.cancel(folders.find(job))
     click.echo(f"{ended.name} is cancelled. {report.paying(ended)}")
 
 
@@ -158,22 +182,23 @@ def cancel(job) -> None:
 @click.option(
     "--everybody",
     is_flag=True,
-    help="Machines ordered from other computers too; whether their jobs live cannot be seen here.",
+    help="Also delete machines that other users and computers created in the project, although "
+    "their jobs may still be running.",
 )
 @JSON
-def reap(project, everybody, as_json) -> None:
-    """Give back every machine that no living job owns, here and in the cloud.
+def reap(project: str, everybody: bool, as_json: bool) -> None:
+    """Delete machines that no living job owns.
 
-    A job that a launcher works on, from whichever folder, keeps its machine; so does one that was
-    detached. Looks into every project that machines were rented in from this computer.
+    A job lives while a launcher works on it, from whichever folder, and while its machine works
+    detached. Looks on this computer and in every project that it created machines in.
     """
-    from launcher import control
+    from launcher.jobs import control
 
     names, failures = control.reap(project, everybody)
     if as_json:
         click.echo(_json({"reaped": names, "failures": failures}))
     else:
-        click.echo("\n".join([f"gave back {name}" for name in names] or ["nothing to give back"]))
+        click.echo("\n".join([f"deleted {name}" for name in names] or ["nothing to delete"]))
     if failures:
         raise LauncherError("; ".join(failures), "launcher status shows what is left")
 
@@ -189,28 +214,39 @@ cli.add_command(schedule)
 @click.option(
     "--scheduled",
     callback=lambda _, __, text: _moment(text),
-    metavar="ISO",
-    help="The time this run was planned for; a second call for the same time trains nothing.",
+    metavar="TIME",
+    help="ISO time of the schedule; each time is retrained once.",
 )
-@click.option("--expect", default="", metavar="SHA256", help="Fail where CONFIG is another file.")
+@click.option("--expect", default="", metavar="SHA256", help="Fail if CONFIG has another digest.")
 @JSON
 @click.pass_context
-def retrain(ctx, config, backend, overrides, force, scheduled, expect, as_json) -> None:
-    """Train CONFIG's model anew if anything changed, and use the result only if it is better.
+def retrain(
+    ctx: click.Context,
+    config: Path,
+    backend: str | None,
+    overrides: tuple[str, ...],
+    force: bool,
+    scheduled: datetime | None,
+    expect: str,
+    as_json: bool,
+) -> None:
+    """Retrain a model; promote it if it is better.
 
-    Versions stand in models/NAME/, the one in use is models/NAME/current. Safe to be called from
-    anything, any number of times: what was begun is taken up. Exit codes: 0 promoted, kept or
-    nothing changed; 5 another retraining is going, or the month's budget is spent.
+    Versions are in models/NAME/, and models/NAME/current is the one in use. Trains only if the
+    config, the recordings or the versions of libraries changed. A run that was killed goes on.
+
+    Exit codes: 0 promoted, kept or unchanged; 5 another retraining of the model is running, or
+    the budget of the month is spent.
     """
     from launcher.console import screen
-    from launcher.retrain import story, view
+    from launcher.retrain import pipeline, view
 
     if backend:
         overrides = (*overrides, f"backend={backend}")
-    choices = {"force": force, "scheduled": scheduled, "expect": expect}
-    done = story.retrain(config, overrides, **choices, screen=screen(quiet=as_json))
+    options = {"force": force, "scheduled": scheduled, "expect": expect}
+    done = pipeline.retrain(config, overrides, **options, screen=screen(quiet=as_json))
     if done["error"]:
-        click.echo(_told(done["error"], done["hint"]), err=True)
+        click.echo(_message(done["error"], done["hint"]), err=True)
     click.echo(_json(done) if as_json else view.summary(done))
     click.echo(view.paying(done), err=as_json)
     ctx.exit(done["exit_code"])
@@ -219,11 +255,14 @@ def retrain(ctx, config, backend, overrides, force, scheduled, expect, as_json) 
 @cli.command()
 @click.argument("name")
 @click.argument("version", required=False, default="")
-def rollback(name, version) -> None:
-    """Let models/NAME/current name VERSION again, or the champion before the present one."""
-    from launcher.retrain.rollback import rollback as go_back
+def rollback(name: str, version: str) -> None:
+    """Return a model to an earlier version.
 
-    done = go_back(name, version)
+    Without VERSION: to the champion before the present one.
+    """
+    from launcher.retrain.rollback import rollback as roll_back
+
+    done = roll_back(name, version)
     before, after = done["from"], done["to"]
     change = f"{before or '–'} → {after}" if before != after else f"{after} is the champion already"
     click.echo(f"{name}: {change}")
@@ -232,8 +271,11 @@ def rollback(name, version) -> None:
 @cli.command()
 @click.argument("name")
 @JSON
-def history(name, as_json) -> None:
-    """Show every retraining of the model NAME: what changed, both scores, the verdict, the cost."""
+def history(name: str, as_json: bool) -> None:
+    """Show every retraining of a model.
+
+    What changed, both scores, the verdict and the cost.
+    """
     from launcher.retrain import view
 
     shown = view.shown(name)
@@ -241,9 +283,9 @@ def history(name, as_json) -> None:
 
 
 @cli.command(params=exporter.params, help=exporter.help)
-def export(**choices) -> None:
+def export(**choices: Any) -> None:
     """The exporter's own command, with the launcher's errors."""
-    from launcher.export_steps import translated
+    from launcher.jobs.local_build import translated
 
     with translated():
         exporter.callback(**choices)
@@ -254,28 +296,29 @@ def export(**choices) -> None:
 @SET
 @JSON
 @click.pass_context
-def doctor(ctx, config, overrides, as_json) -> None:
-    """Say what is missing on this computer, and how to get it.
+def doctor(
+    ctx: click.Context, config: Path | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Check this computer and the cloud project.
 
-    With a CONFIG whose machine is rented: what is missing in its cloud project, too.
+    With CONFIG: the project that its machine would be created in, too.
     """
     from launcher import doctor as checks
 
     found = checks.examine()
     if config:
-        settings = _settings(config, None, False, overrides)
-        found += checks.examine_cloud(settings) if settings.backend == "gce" else []
+        found += checks.examine_backend(_settings(config, None, False, overrides))
     click.echo(_json(found) if as_json else checks.text(found))
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
 
 
 def main() -> None:
-    """The command `launcher`: the one place where errors become words and exit codes."""
+    """The command `launcher`: the one place where errors become messages and exit codes."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish is honoured
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
-        if stream:  # closed by whoever started us, else; not every character set has an arrow
+        if stream:  # may be closed; not every character set has an arrow
             stream.reconfigure(errors="replace")
     if sys.stderr:
         sys.stderr = Forgiving(sys.stderr)
@@ -292,65 +335,67 @@ def main() -> None:
     sys.exit(code)
 
 
-def _interrupt(*_) -> None:
-    """SIGTERM and a closed terminal give machines back just as Ctrl-C does."""
+def _interrupt(*_: object) -> None:
+    """SIGTERM and a closed terminal delete machines just as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 def _moment(text: str | None) -> datetime | None:
-    with contextlib.suppress(ValueError, OverflowError):  # the first year began earlier elsewhere
+    with contextlib.suppress(ValueError, OverflowError):  # year 1 began earlier in some time zones
         moment = datetime.fromisoformat(text) if text else None
         if not moment or moment.tzinfo:
             return moment and moment.astimezone(UTC)
     raise click.BadParameter(f"{text!r}: write it as 2026-11-02T03:00:00+01:00")
 
 
-def _settings(path, backend, dry_run, overrides):
-    from launcher import config
+def _settings(
+    path: Path, backend: str | None, dry_run: bool, overrides: tuple[str, ...]
+) -> "Config":
+    from launcher.config import loading
 
     if dry_run or backend:
         overrides = (*overrides, f"backend={'local' if dry_run else backend}")
-    return config.load(path, overrides)
+    return loading.load(path, overrides)
 
 
-def _finish(ledger, as_json, detach=False) -> None:
-    from launcher import control, job, report, status
+def _finish(ledger: "Ledger", as_json: bool, detach: bool = False) -> None:
+    from launcher import status
     from launcher.console import screen
-    from launcher.ledger import refer
+    from launcher.jobs import control, report
+    from launcher.jobs.ledger import refer
 
     try:
         with ledger:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
-        done = job.fold(ledger.records)
-        told = report.detached(done, refer(ledger.folder))
-        click.echo(_json(status.one(ledger.folder)) if as_json else told)
+        message = report.detached(ledger.job, refer(ledger.folder))
+        click.echo(_json(status.one(ledger.folder)) if as_json else message)
         return
     except LauncherError as error:
         code = _explain(error)
-        click.echo(report.paying(job.fold(ledger.records)), err=True)
+        click.echo(report.paying(ledger.job), err=True)
         sys.exit(code)
     click.echo(_json(done) if as_json else report.summary(done))
-    click.echo(report.paying(job.fold(ledger.records)), err=as_json)
+    click.echo(report.paying(ledger.job), err=as_json)
 
 
 def _explain(error: LauncherError | click.ClickException) -> int:
-    """Say what went wrong, to a script also as JSON; its exit code."""
+    """Print what went wrong, for a script also as JSON; the exit code."""
     message, hint = str(error), getattr(error, "hint", "")
     if isinstance(error, click.ClickException):
         error.show()
     else:
-        click.echo(_told(message, hint), err=True)
+        click.echo(_message(message, hint), err=True)
     if "--json" in sys.argv:
-        told = {"error": message, "hint": hint, "exit_code": error.exit_code}
-        told |= error.to_json() if isinstance(error, LauncherError) else {}
+        shown = {"error": message, "hint": hint, "exit_code": error.exit_code}
+        shown |= error.to_json() if isinstance(error, LauncherError) else {}
         with contextlib.suppress(OSError):  # standard output may be what cannot be written
-            click.echo(_json(told))
+            click.echo(_json(shown))
     return error.exit_code
 
 
-def _told(message: str, hint: str) -> str:
-    return f"error: {message}" + (f"\nhint: {hint}" if hint else "")
+def _message(error: str, hint: str) -> str:
+    return f"error: {error}" + (f"\nhint: {hint}" if hint else "")
 
 
 def _json(value: object) -> str:

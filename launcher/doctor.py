@@ -8,8 +8,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import Any
 
-from launcher.settings import Config
+from launcher.config.settings import Config
 
 PACKAGE = "micro-speech-launcher"
 TOOLS = {
@@ -21,7 +22,7 @@ TOOLS = {
 NEEDED_MB = 500
 
 
-def examine() -> list[dict]:
+def examine() -> list[dict[str, Any]]:
     """Every check: name, ok, optional, what was found, how to mend it."""
     return [
         _python(),
@@ -33,14 +34,14 @@ def examine() -> list[dict]:
     ]
 
 
-def examine_cloud(config: Config) -> list[dict]:
-    """The same of the project that `config` would rent a machine in; makes nothing there."""
-    from launcher.backends.gce.doctor import examine as examine_project
+def examine_backend(config: Config) -> list[dict[str, Any]]:
+    """The same of the account that the machine of `config` would be created in."""
+    from launcher.machines import registry
 
-    return [{**check, "optional": False} for check in examine_project(gce=config.gce)]
+    return registry.load(config.backend).examine(config)
 
 
-def text(found: list[dict]) -> str:
+def text(found: list[dict[str, Any]]) -> str:
     """The checks for people."""
     lines = []
     for check in found:
@@ -50,11 +51,11 @@ def text(found: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _check(name: str, ok: bool, found: str, mend: str, optional: bool = False) -> dict:
+def _check(name: str, ok: bool, found: str, mend: str, optional: bool = False) -> dict[str, Any]:
     return {"name": name, "ok": ok, "found": found, "mend": mend, "optional": optional}
 
 
-def _python() -> dict:
+def _python() -> dict[str, Any]:
     return _check(
         "python",
         sys.version_info >= (3, 11),
@@ -63,7 +64,7 @@ def _python() -> dict:
     )
 
 
-def _package(requirement: str) -> dict:
+def _package(requirement: str) -> dict[str, Any]:
     from packaging.requirements import Requirement
 
     wanted = Requirement(requirement)
@@ -75,12 +76,12 @@ def _package(requirement: str) -> dict:
     return _check(wanted.name, wanted.specifier.contains(found), found, mend)
 
 
-def _tool(name: str, mend: str, optional: bool = False) -> dict:
+def _tool(name: str, mend: str, optional: bool = False) -> dict[str, Any]:
     path = shutil.which(name)
     return _check(name, path is not None, path or "not on the PATH", mend, optional)
 
 
-def _clang() -> dict:
+def _clang() -> dict[str, Any]:
     """Run for real: a wheel for another processor installs, but does not start."""
     mend = "pip install --force-reinstall ziglang"
     try:
@@ -96,7 +97,7 @@ def _clang() -> dict:
     return _check("clang", True, f"in ziglang {done.stdout.strip()}", mend)
 
 
-def _disk() -> dict:
+def _disk() -> dict[str, Any]:
     free = shutil.disk_usage(Path.cwd()).free >> 20
     writable = os.access(Path.cwd(), os.W_OK)
     return _check(

@@ -8,9 +8,9 @@ LauncherError            1
 │   ├── PullFailed       1   a result is missing, too large or not what was sent
 │   ├── MachineLost      1   a machine is gone or does not answer any more
 │   └── HostKeyMismatch  1   whoever answers is not the machine
-├── MachineOwed          1   a machine could not be given back
+├── MachineNotDeleted          1   a machine could not be given back
 ├── CloudRefused         3   credentials, quota, no room anywhere
-│   └── NoRoom           3   this zone or region has none; another may
+│   └── NoCapacity           3   this zone or region has none; another may
 ├── FirmwareRefused      4   the firmware does not fit or does not match
 ├── NotNow               5   another retraining of the same model is going
 ├── OverBudget           5   the month's budget does not allow another retraining
@@ -74,7 +74,7 @@ class HostKeyMismatch(JobFailed):
     """The host key is not the one that the machine published through the cloud's own interface."""
 
 
-class MachineOwed(LauncherError):
+class MachineNotDeleted(LauncherError):
     """A machine could not be given back."""
 
 
@@ -84,7 +84,7 @@ class CloudRefused(LauncherError):
     exit_code = 3
 
 
-class NoRoom(CloudRefused):
+class NoCapacity(CloudRefused):
     """A zone, or with `region` a whole region, has no such machine to give at the moment.
 
     `elsewhere` are the zones that have, as far as the cloud said.

@@ -4,56 +4,57 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from launcher import control, cost, ledger, machine, report
-from launcher import job as jobs
-from launcher.backends.base import Rental
 from launcher.errors import LauncherError
-from launcher.job import Job
-from launcher.training import LOG
+from launcher.jobs import folders, lease, ledger, report
+from launcher.jobs.job import Job
+from launcher.jobs.remote_training import LOG
+from launcher.jobs.states import Outcome
+from launcher.machines import cost, registry
+from launcher.machines.base import MachineInfo
 
 POLL_SECONDS = 0.3
 
 
-def one(folder: Path) -> dict:
+def one(folder: Path) -> dict[str, Any]:
     """The state of one job as plain JSON values."""
-    job = jobs.fold(ledger.read(folder))
-    shown = asdict(job) | {"done": sorted(job.done), "alive": ledger.is_alive(folder)}
-    seconds = job.seconds_rented(time.time())
-    usd = cost.usd(job.plan.get("usd_per_hour", 0.0), seconds)
-    return {"folder": str(folder), **shown, "owes": job.owes, "cost_usd": usd}
+    job, alive = ledger.read(folder) or Job(), ledger.is_alive(folder)
+    shown = asdict(job) | {"done": sorted(job.done), "alive": alive}
+    facts = {"lease_open": job.lease_open, "cost_usd": job.cost_usd(time.time())}
+    return {"folder": str(folder), **shown, **facts, "paying": report.paying(job, alive)}
 
 
-def everything(project: str = "") -> dict:
+def everything(project: str = "") -> dict[str, Any]:
     """Every job below runs/ and every machine of the launcher, here and in the cloud; `unseen`
-    are the refusals of those projects and records that could not be looked into."""
+    are the errors of projects and ledgers that could not be read."""
     machines, unseen = [], []
-    for backend in control.everywhere(project):
+    for backend in registry.everywhere(project):
         try:
-            machines += [_machine(rental) for rental in backend.rentals()]
+            machines += [_machine(machine) for machine in backend.list_machines()]
         except LauncherError as error:  # the jobs here can be shown all the same
             unseen.append(error.to_json())
     jobs_here = []
-    for folder in control.all_jobs():
+    for folder in folders.all_jobs():
         try:
             jobs_here.append(one(folder))
-        except LauncherError as error:  # its record is damaged
+        except LauncherError as error:
             unseen.append(error.to_json())
     return {"jobs": jobs_here, "machines": machines, "unseen": unseen}
 
 
-def text(shown: dict) -> str:
+def text(shown: dict[str, Any]) -> str:
     """Either of the above for people."""
     if "jobs" not in shown:
         return _detail(shown)
     lines = [_line(job) for job in shown["jobs"]] or ["no jobs in runs/"]
     for found in shown["machines"]:
         lines.append(_machine_line(found))
-    for refusal in shown["unseen"]:
-        lines.append(f"not seen: {refusal['error']}")
-        lines += [f"hint: {refusal['hint']}"] if refusal["hint"] else []
+    for error in shown["unseen"]:
+        lines.append(f"not seen: {error['error']}")
+        lines += [f"hint: {error['hint']}"] if error["hint"] else []
     if not shown["machines"] and not shown["unseen"]:
-        lines.append("Nothing is still being paid for.")
+        lines.append(report.NOTHING_PAID)
     return "\n".join(lines)
 
 
@@ -74,51 +75,51 @@ def log(folder: Path, follow: bool) -> Iterator[bytes]:
         time.sleep(POLL_SECONDS)
 
 
-def _machine(rental: Rental) -> dict:
+def _machine(machine: MachineInfo) -> dict[str, Any]:
     now = time.time()
-    age = now - rental.created
+    age = now - machine.created
     return {
-        "name": rental.name,
-        "place": rental.place,
-        "state": rental.state,
-        "folder": rental.folder,
-        "ours": machine.is_ours(rental),
-        "owned": machine.is_owned(rental),
+        "name": machine.name,
+        "zone": machine.zone,
+        "state": machine.state,
+        "folder": machine.folder,
+        "ours": lease.is_ours(machine),
+        "owned": lease.is_owned(machine),
         "age_seconds": round(age),
-        "ends_in_seconds": round(rental.ends - now) if rental.ends else None,
-        "cost_usd": cost.usd(rental.usd_per_hour, age),
+        "ends_in_seconds": round(machine.ends - now) if machine.ends else None,
+        "cost_usd": cost.usd(machine.usd_per_hour, age),
     }
 
 
-def _machine_line(shown: dict) -> str:
-    where = f" in {shown['place']}" if shown["place"] else ""
+def _machine_line(shown: dict[str, Any]) -> str:
+    where = f" in {shown['zone']}" if shown["zone"] else ""
     parts = [f"machine {shown['name']}{where}", shown["state"], f"{shown['age_seconds']} s old"]
-    parts += [f"{cost.dollars(shown['cost_usd'])} so far"] if shown["place"] else []
-    parts += [f"ends by itself in {shown['ends_in_seconds']} s"] if shown["ends_in_seconds"] else []
+    parts += [f"{cost.dollars(shown['cost_usd'])} so far"] if shown["zone"] else []
+    ends = shown["ends_in_seconds"]
+    parts += [f"deletes itself in {ends} s"] if ends else []
     parts += ["a job needs it" if shown["owned"] else "no job needs it: launcher reap"]
-    parts += [] if shown["ours"] else ["ordered from another computer"]
-    return ", ".join([*parts, f"of {shown['folder'] or 'a job unknown'}"])
+    parts += [] if shown["ours"] else ["created from another computer"]
+    return ", ".join([*parts, f"job folder {shown['folder'] or 'unknown'}"])
 
 
-def _line(shown: dict) -> str:
-    owed = f", machine {shown['machine']} still there" if shown["owes"] else ""
-    return f"{shown['name']:24} {_state(shown):12} {shown['phase']}{owed}"
+def _line(shown: dict[str, Any]) -> str:
+    machine = f", machine {shown['machine']} still exists" if shown["lease_open"] else ""
+    return f"{shown['name']:24} {_state(shown):12} {shown['phase']}{machine}"
 
 
-def _detail(shown: dict) -> str:
-    job = Job(**{key: shown[key] for key in Job.__dataclass_fields__})
+def _detail(shown: dict[str, Any]) -> str:
     lines = [
-        f"{shown['name']} ({', '.join(shown['plan'].get('wanted_words', []))}): {_state(shown)}",
+        f"{shown['name']} ({', '.join(shown['plan']['wanted_words'])}): {_state(shown)}",
         f"  phase   {shown['phase']}",
         f"  folder  {shown['folder']}",
         f"  cost    {cost.dollars(shown['cost_usd'])} so far",
     ]
     lines += [f"  {phase:9} {spent:.1f} s" for phase, spent in shown["phase_seconds"].items()]
     lines += [f"  error   {shown['error']}"] if shown["error"] else []
-    return "\n".join([*lines, report.paying(job, shown["alive"])])
+    return "\n".join([*lines, shown["paying"]])
 
 
-def _state(shown: dict) -> str:
-    if shown["outcome"] != "unfinished":
-        return shown["outcome"]
+def _state(shown: dict[str, Any]) -> str:
+    if shown["outcome"] != Outcome.UNFINISHED:
+        return str(shown["outcome"])
     return "running" if shown["alive"] else "stopped"

@@ -14,13 +14,13 @@ source "$here/packages.sh"
 
 run() {
   prepare_run
-  export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
+  export PYTHONPATH=${here%/*}${PYTHONPATH:+:$PYTHONPATH}
   exec "$python" -m "$@"
 }
 
 case ${1:-} in
   setup) install_packages ;;
-  train | freeze) run "speech_commands.$1" "${@:2}" ;;
+  train | freeze) run "vm_startup.speech_commands.$1" "${@:2}" ;;
   *)
     echo "usage: bash $0 setup|train|freeze [FLAGS]" >&2
     exit 2

@@ -107,7 +107,7 @@ freeze() {
   choose_flags freeze "$@" "--start_checkpoint=$start"
   (run_upstream freeze "${flags[@]}")
   mapfile -d '' judged <train/flags
-  run_ours -m speech_commands.judge "${judged[@]}" "--graph=$(value_of --output_file "$@")"
+  run_ours -m vm_startup.speech_commands.evaluate "${judged[@]}" "--graph=$(value_of --output_file "$@")"
 }
 
 run_upstream() {
@@ -119,7 +119,7 @@ run_upstream() {
 
 run_ours() (
   prepare_run
-  PYTHONPATH=$here exec "$python" "$@"
+  PYTHONPATH=${here%/*} exec "$python" "$@"
 )
 
 # Prints the folder with the recordings that the flags name, fetched and verified.
@@ -133,7 +133,7 @@ recordings() {
     run_ours - "$url" "$(value_of --data_sha256 "$@")" "$PWD/cache" <<'PY'
 import sys
 
-from speech_commands import archive
+from vm_startup.speech_commands.data import archive
 
 print(archive.fetch(*sys.argv[1:]))
 PY

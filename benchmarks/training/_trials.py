@@ -31,8 +31,8 @@ class Score:
 @functools.cache
 def recordings(folder: Path):
     """Every clip of a folder as a dataset.Split, the speaker of each, and the noises there."""
-    from vm_startup.speech_commands import dataset
-    from vm_startup.speech_commands import folder as folders
+    from vm_startup.speech_commands.data import dataset
+    from vm_startup.speech_commands.data import folder as folders
 
     source = folders.FolderSource(folder)
     clips = source.clips()
@@ -66,7 +66,8 @@ def trained(data, *more: str):
 
 def score(trainer, split) -> Score:
     """How a model does on recordings; the unknown words among them are weighted, not left out."""
-    from vm_startup.speech_commands import dataset, features
+    from vm_startup.speech_commands import features
+    from vm_startup.speech_commands.data import dataset
 
     def answers(audio: np.ndarray) -> np.ndarray:
         pictures = features.extract(np.asarray(audio), trainer.settings)
@@ -101,6 +102,6 @@ def seeds(default: int) -> range:
 
 
 def _label(word: str) -> int:
-    from vm_startup.speech_commands import dataset
+    from vm_startup.speech_commands.data import dataset
 
     return dataset.FIRST_WORD + WANTED.index(word) if word in WANTED else dataset.UNKNOWN

@@ -43,7 +43,7 @@ def one(folder: Path, network: str, seed: int, fold: int) -> _trials.Score:
 
 def dataset(clips, heard: np.ndarray, noises: list[np.ndarray]):
     """The clips of one deal. The trainer wants validation clips: it gets some that it has heard."""
-    from vm_startup.speech_commands import dataset
+    from vm_startup.speech_commands.data import dataset
 
     def some(chosen: np.ndarray) -> dataset.Split:
         return dataset.Split(*(column[chosen] for column in vars(clips).values()))

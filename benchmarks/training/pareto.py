@@ -30,9 +30,9 @@ def run(folder: Path) -> None:
 
 def measured(network: str, folder: Path, job: Path) -> list[str]:
     """The columns of a network, made from the recordings in `folder` within the folder `job`."""
-    from firmware_export import quiet, steps
+    from firmware_export import quiet_tensorflow, steps
 
-    quiet.tensorflow()
+    quiet_tensorflow.tensorflow()
     from vm_startup.speech_commands import freeze, train
 
     chosen, trained = f"--model_architecture={network}", job / "train"

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from vm_startup.speech_commands import dataset, folder, wav
+from vm_startup.speech_commands.data import dataset, folder, wav
 
 CLIPS = 105_829
 MOST_SECONDS, MOST_BYTES = 180, 1.5e9

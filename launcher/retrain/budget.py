@@ -2,8 +2,8 @@
 
 import time
 
-from launcher import cost
 from launcher.errors import OverBudget
+from launcher.machines import cost
 from launcher.retrain.history import Run
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import answers, steps
-from launcher import report
+from firmware_export import steps
+from firmware_export.verify import answers
+from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
-from launcher.export_steps import translated
+from launcher.jobs import report
+from launcher.jobs.local_build import translated
 from launcher.retrain import rule
 from launcher.retrain.held_out import HeldOut
-from launcher.settings import Retrain
 
 RULE = ("promote", "confidence", "tolerance", "min_accuracy", "max_miss_rate")
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from launcher import __version__, package
+from launcher import __version__
+from launcher.config.settings import Config
 from launcher.errors import ConfigError, describe
-from launcher.settings import Config
+from launcher.jobs import package
 
 CLIPS = "clips"  # the folder, below the model's, that remembers what lay in the data's
 BACKGROUND = "_background_noise_"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import clips, files, labels, steps
+from launcher.config.settings import Config
 from launcher.errors import ConfigError, UsageError
-from launcher.export_steps import translated
+from launcher.jobs.local_build import translated
 from launcher.retrain.history import newer
-from launcher.settings import Config
 
 FILE = "held_out.npz"
 FORMAT = 1  # of the file; a launcher reads its own and older ones
@@ -124,7 +124,7 @@ def _check_split(pinned: HeldOut, config: Config, model: str) -> None:
 
 def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
     """Recordings and synthetic voices alike: what a file is called decides."""
-    from vm_startup.speech_commands.split import TESTING, which_set
+    from vm_startup.speech_commands.data.split import TESTING, which_set
 
     return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
 

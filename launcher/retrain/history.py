@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from launcher import records
 from launcher.errors import NotNow, UsageError
+from launcher.jobs import records
 
 MODELS = Path("models")
 FILE = "history.jsonl"

@@ -35,7 +35,7 @@ def _settle(past: History) -> None:
         facts = {"verdict": "kept", "reasons": ["rolled back before it took its place"]}
         if placed:
             facts = {"verdict": "promoted", "reasons": run.comparison["reasons"]}
-        facts |= {"version": run.version if placed else "", "cost_usd": steps.cost_of(past.runs)}
+        facts |= {"version": run.version if placed else "", "cost_usd": run_job.cost_usd(past.runs)}
         past.append("ended", run=run.run, told=True, **facts)
 
 

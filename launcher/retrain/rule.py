@@ -6,7 +6,7 @@ Every proof is one-sided: it errs in at most one of 1 / (1 - confidence) cases o
 import math
 from dataclasses import dataclass
 
-from launcher.settings import Retrain
+from launcher.config.settings import Retrain
 
 EVERYTHING = ""  # the key of all clips together, where the others are labels
 

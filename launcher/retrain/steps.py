@@ -4,13 +4,14 @@ import re
 import time
 from pathlib import Path
 
-from launcher import control, cost, ledger
-from launcher import job as jobs
 from launcher.errors import JobFailed, NotNow, OverBudget
-from launcher.ledger import RUNS, Ledger
-from launcher.retrain import budget, history, versions
+from launcher.jobs import control, folders, ledger
+from launcher.jobs.job import Job
+from launcher.jobs.ledger import RUNS, Ledger
+from launcher.jobs.states import Outcome, Phase
+from launcher.retrain import budget, history, run_job, versions
 from launcher.retrain.history import Run
-from launcher.retrain.work import Retraining
+from launcher.retrain.retraining import Retraining
 
 
 def check(work: Retraining) -> None:
@@ -31,7 +32,7 @@ def train(work: Retraining) -> Path:
     folder = _job(work)
     if work.run.comparison:
         return folder
-    if jobs.fold(ledger.read(folder)).outcome != "done":
+    if (ledger.read(folder) or Job()).outcome != Outcome.DONE:
         with _opened(work, folder) as opened:
             control.finish(opened, work.screen)
     elif not work.run.job:  # it failed only after its training
@@ -66,14 +67,6 @@ def promote(work: Retraining, job: Path) -> str:
     return "promoted"
 
 
-def cost_of(runs: list[Run]) -> float:
-    """What the last run cost, in US dollars: its job's machines, less what earlier runs had of
-    the same job."""
-    job = jobs.fold(ledger.read(Path(runs[-1].job))) if runs[-1].job else jobs.Job()
-    total = cost.usd(job.plan.get("usd_per_hour", 0.0), job.seconds_rented(time.time()))
-    return max(0.0, total - sum(run.cost_usd for run in runs[:-1] if run.job == runs[-1].job))
-
-
 def _job(work: Retraining) -> Path:
     """The folder of the run's job: the one it has, one whose training can be used, or a new one."""
     if work.run.job:
@@ -81,7 +74,7 @@ def _job(work: Retraining) -> Path:
     for run in reversed(work.past.runs[:-1]):
         if run.verdict in history.DONE:
             break
-        settle(run)
+        run_job.delete_machine(run)
         if run.fingerprint["digest"] == work.run.fingerprint["digest"] and _is_trained(run):
             return Path(run.job)
     taken = [run.job for run in work.past.runs] + [str(path) for path in RUNS.glob("*-r*")]
@@ -92,42 +85,35 @@ def _job(work: Retraining) -> Path:
 
 def _opened(work: Retraining, folder: Path) -> Ledger:
     """The job's record, begun or taken up, with its cap within the month's budget."""
-    records = ledger.read(folder)
-    job = jobs.fold(records)
-    if job.outcome == "cancelled":
+    begun = ledger.read(folder)
+    job = begun or Job()
+    if job.outcome == Outcome.CANCELLED:
         raise JobFailed(f"job {folder.name} was cancelled", "the next retraining begins another")
     if ledger.is_alive(folder):
         raise NotNow(
             f"job {folder.name} is being worked on by another launcher",
             f"launcher logs {folder.name} -f follows it",
         )
-    plan = None if records else control.draft(work.config, folder.name)
+    plan = None if begun else control.draft(work.config, folder.name)
     cap_usd = plan.cap_usd if plan else _still(job)
     try:
         bound = work.config.retrain.max_usd_per_month
         budget.check(work.past.runs[:-1], cap_usd, bound, time.time())
     except OverBudget:
-        if job.owes:
-            control.settle(folder)
+        if job.lease_open:
+            control.delete_machine(folder)
         raise
     # Written down first: whoever is killed between the two finds the folder, or makes it.
     work.note("job", job=str(folder), cap_usd=cap_usd)
-    return control.create(plan, folder) if plan else control.take_up(folder)
+    return folders.create(plan, folder) if plan else control.resume(folder)
 
 
-def _still(job: jobs.Job) -> float:
+def _still(job: Job) -> float:
     """What a job that was begun may cost, in US dollars: nothing more once its training is here."""
-    return 0.0 if "pull" in job.done else job.plan["cap_usd"]
+    return 0.0 if Phase.PULL in job.done else job.plan.cap_usd
 
 
 def _is_trained(run: Run) -> bool:
     """Whether the training of a run that failed is here, and nobody cancelled it."""
-    job = jobs.fold(ledger.read(Path(run.job))) if run.job else jobs.Job()
-    return "pull" in job.done and job.outcome != "cancelled"
-
-
-def settle(run: Run) -> None:
-    """Give back what a run that failed may still owe."""
-    folder = Path(run.job)
-    if run.job and jobs.fold(ledger.read(folder)).owes and not ledger.is_alive(folder):
-        control.settle(folder)
+    job = run_job.of(run)
+    return Phase.PULL in job.done and job.outcome != Outcome.CANCELLED

@@ -3,10 +3,12 @@
 import time
 from pathlib import Path
 
-from launcher import cost, job, ledger, report
 from launcher.errors import UsageError
+from launcher.jobs import ledger, report
+from launcher.jobs.job import Job
+from launcher.machines import cost
 from launcher.retrain import history, versions
-from launcher.retrain.work import record
+from launcher.retrain.retraining import record
 
 
 def summary(done: dict) -> str:
@@ -24,7 +26,7 @@ def summary(done: dict) -> str:
 
 def paying(done: dict) -> str:
     """What is still paid for after a run."""
-    return report.paying(job.fold(ledger.read(Path(done["job"])) if done["job"] else []))
+    return report.paying((done["job"] and ledger.read(Path(done["job"]))) or Job())
 
 
 def shown(name: str) -> dict:

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import cronsim
 
-from launcher import records
 from launcher.errors import LauncherError, describe
+from launcher.jobs import records
 from launcher.retrain import history
 from launcher.schedule import locks, process, scheduler
 from launcher.schedule.events import local_text

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from launcher import records
+from launcher.jobs import records
 
 
 def take(path: Path) -> int | None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from launcher import records, state
+from launcher import state
+from launcher.jobs import records
 from launcher.schedule import locks
 from launcher.schedule.target import Target
 

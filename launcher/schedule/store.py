@@ -15,8 +15,9 @@ from pathlib import Path
 
 from firmware_export import files
 from firmware_export.errors import BadOutput
-from launcher import records, state
+from launcher import state
 from launcher.errors import LauncherError, UsageError, describe
+from launcher.jobs import records
 from launcher.schedule.cron import Cron
 from launcher.schedule.schedule import Schedule, ScheduledRun, from_json, to_json
 from launcher.schedule.target import Target

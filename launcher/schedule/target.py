@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import config as configs
+from launcher.config import loading as configs
 from launcher.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from firmware_export import c_model
+from firmware_export.compiler import c_array
 from firmware_export.errors import BadModel
 
 MODEL = bytes(range(256)) * 3 + b"\x1c\x00\x00\x00TFL3 tail"
@@ -35,7 +35,7 @@ def test_2019_is_what_xxd_and_hand_edits_leave(tmp_path, size):
     edited = subprocess.run(
         ["sed", HAND_EDITS], input=dumped.stdout, capture_output=True, check=True
     )
-    assert c_model.render(MODEL[:size])[1].encode() == edited.stdout
+    assert c_array.render(MODEL[:size])[1].encode() == edited.stdout
 
 
 def test_2019_header_is_guarded_as_upstream():
@@ -44,7 +44,7 @@ def test_2019_header_is_guarded_as_upstream():
         "TENSORFLOW_LITE_EXPERIMENTAL_MICRO_EXAMPLES_MICRO_SPEECH_MICRO_FEATURES_"
         "TINY_CONV_MICRO_FEATURES_MODEL_DATA_H_"
     )
-    assert c_model.render(MODEL)[0] == (
+    assert c_array.render(MODEL)[0] == (
         f"#ifndef {guard}\n#define {guard}\n\n"
         f"extern const unsigned char g_{NAME}[];\nextern const int g_{NAME}_len;\n\n"
         f"#endif  // {guard}\n"
@@ -54,16 +54,16 @@ def test_2019_header_is_guarded_as_upstream():
 @pytest.mark.parametrize("convention", ["2019", "current"])
 def test_names_follow_the_network(convention):
     """Another network's array, guard and include bear its name, in letters of the convention."""
-    ours = "".join(c_model.render(MODEL, convention))
-    theirs = "".join(c_model.render(MODEL, convention, "time_conv"))
+    ours = "".join(c_array.render(MODEL, convention))
+    theirs = "".join(c_array.render(MODEL, convention, "time_conv"))
     renamed = ours.replace("tiny_conv", "time_conv").replace("TINY_CONV", "TIME_CONV")
     assert theirs == renamed != ours
 
 
-@pytest.mark.parametrize("convention", c_model.CONVENTIONS)
+@pytest.mark.parametrize("convention", c_array.CONVENTIONS)
 def test_compiles_to_the_models_bytes(tmp_path, convention):
     """Each convention compiles as C++ from where upstream keeps it, and the array is the model."""
-    header, source = c_model.render(MODEL, convention)
+    header, source = c_array.render(MODEL, convention)
     path = tmp_path / INCLUDED[convention]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(header)
@@ -85,12 +85,12 @@ def test_compiles_to_the_models_bytes(tmp_path, convention):
 
 def test_alignment_of_later_conventions():
     """The arrays of 2020 and now ask for 4 and 16 bytes; 2019's, as then, for none."""
-    assert "__attribute__((aligned(4)))" in c_model.render(MODEL, "2020")[1]
-    assert "alignas(16)" in c_model.render(MODEL, "current")[1]
-    assert "align" not in c_model.render(MODEL, "2019")[1]
+    assert "__attribute__((aligned(4)))" in c_array.render(MODEL, "2020")[1]
+    assert "alignas(16)" in c_array.render(MODEL, "current")[1]
+    assert "align" not in c_array.render(MODEL, "2019")[1]
 
 
 def test_unknown_convention_is_refused():
     """A convention nobody had is refused, naming those there are."""
     with pytest.raises(BadModel, match="'2018' is unknown; there are: 2019, 2020, current"):
-        c_model.render(MODEL, "2018")
+        c_array.render(MODEL, "2018")

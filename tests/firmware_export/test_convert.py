@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from firmware_export import evaluate, quiet
-from firmware_export.convert import convert
+from firmware_export import quiet_tensorflow
 from firmware_export.errors import BadModel
+from firmware_export.importers.convert import convert
+from firmware_export.verify import evaluate
 
 GRAPHS = {
     "ours": {},
@@ -23,12 +24,13 @@ GRAPHS = {
 @pytest.fixture(scope="session")
 def our_graph():
     """our_graph(preprocess, quantize) → a graph from this project's own freeze, weights random."""
-    from vm_startup.speech_commands import freeze, models
-    from vm_startup.speech_commands.settings import AudioSettings
+    from vm_startup.speech_commands import freeze
+    from vm_startup.speech_commands.audio_settings import AudioSettings
+    from vm_startup.speech_commands.model import networks
 
     def build(preprocess, quantize):
         settings = AudioSettings(preprocess=preprocess, window_stride_ms=20.0)
-        values = models.initial(settings, label_count=4, seed=1)
+        values = networks.initial(settings, label_count=4, seed=1)
         ranges = {"relu_max": 5.0, "logits_min": -2.0, "logits_max": 2.0}
         values.update({name: np.float32(value) for name, value in ranges.items()})
         graph_def = freeze.inference_graph(values, settings, quantize)
@@ -38,7 +40,7 @@ def our_graph():
 
 
 def ends(model):
-    loaded = quiet.interpreter(model)
+    loaded = quiet_tensorflow.interpreter(model)
     return loaded.get_input_details()[0], loaded.get_output_details()[0]
 
 
@@ -104,7 +106,9 @@ def test_int8_weights_have_zero_point_0(keyword_graph):
     """Uneven weight ranges become even ones, which are all that int8 kernels take."""
     model = convert(keyword_graph(weight_range=(-1.0, 1.4), narrow=False))
     weights = [
-        t for t in quiet.interpreter(model).get_tensor_details() if np.prod(t["shape"]) > 500
+        t
+        for t in quiet_tensorflow.interpreter(model).get_tensor_details()
+        if np.prod(t["shape"]) > 500
     ]
     inner = [t for t in weights if t["shape"][0] > 1]
     assert inner and all(tensor["quantization"][1] == 0 for tensor in inner)

@@ -12,10 +12,11 @@ import wave
 import numpy as np
 import pytest
 
-from firmware_export import evaluate, report
-from firmware_export.convert import convert
+from firmware_export import report
 from firmware_export.errors import BadModel, BadOutput, DoesNotFit
 from firmware_export.export import export
+from firmware_export.importers.convert import convert
+from firmware_export.verify import evaluate
 
 COMMAND = [sys.executable, "-m", "firmware_export"]
 

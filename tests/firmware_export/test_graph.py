@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from firmware_export import graph
 from firmware_export.errors import BadModel
+from firmware_export.importers import frozen_graph
 
 
 def node(graph_def, name):
@@ -14,7 +14,7 @@ def node(graph_def, name):
 
 def refusal(data):
     with pytest.raises(BadModel) as caught:
-        graph.load(data)
+        frozen_graph.load(data)
     message = str(caught.value)
     assert message.endswith((".", "?")) and "\n" not in message and len(message) < 400
     return message
@@ -22,9 +22,9 @@ def refusal(data):
 
 def test_audio_front_end_is_left_out(keyword_graph):
     """Only the nodes from Reshape_1 on are kept, with Reshape_1 as a placeholder of batch 1."""
-    loaded = graph.load(keyword_graph())
+    loaded = frozen_graph.load(keyword_graph())
     ops = {n.op for n in loaded.graph_def.node}
-    assert not ops & graph.AUDIO_OPS
+    assert not ops & frozen_graph.AUDIO_OPS
     assert loaded.shape == (1, 49, 40, 1) and loaded.labels == 4
     assert loaded.quantised and loaded.range == (0.0, 26.0)
 
@@ -87,7 +87,9 @@ def test_other_files_are_refused(data):
 
 def test_oversize_graph_is_refused_before_parsing():
     """More bytes than any keyword model has are refused by their number."""
-    assert f"{graph.MAX_BYTES + 1:,} bytes" in refusal(b"\x0a" * (graph.MAX_BYTES + 1))
+    assert f"{frozen_graph.MAX_BYTES + 1:,} bytes" in refusal(
+        b"\x0a" * (frozen_graph.MAX_BYTES + 1)
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -9,20 +9,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from firmware_export import (
-    build,
-    clips,
-    evaluate,
-    firmware,
-    listener,
-    prove,
-    reference,
-    sounds,
-    tflite,
-)
-from firmware_export.convert import convert
-from firmware_export.emulate import Chip
+from firmware_export import build, clips
+from firmware_export.compiler import listener, sources
 from firmware_export.errors import BadModel, DoesNotFit, Mismatch
+from firmware_export.importers import tflite
+from firmware_export.importers.convert import convert
+from firmware_export.verify import evaluate, listener_audio, proof, reference
+from firmware_export.verify.emulator import Chip
 from vm_startup.micro_frontend import build as micro_frontend
 from vm_startup.micro_frontend.tables import FrontEnd
 
@@ -31,7 +24,7 @@ USUAL = FrontEnd()
 
 def made(model, folder):
     """`folder` with the firmware's sources and the listener, built."""
-    assert "listener" in firmware.write(folder, model, [])
+    assert "listener" in sources.write(folder, model, [])
     build.build(folder, image="listener")
     return folder
 
@@ -50,8 +43,8 @@ def built(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def recorded():
     """Clips of which there is audio, and one of which there is none."""
-    audio = sounds.made_up(12, seed=5)
-    features = sounds.features(audio, USUAL)
+    audio = listener_audio.made_up(12, seed=5)
+    features = listener_audio.features(audio, USUAL)
     known = clips.made_up(13, 1960, 0.0, 26.0)
     known.features[1:] = features
     return dataclasses.replace(known, audio=audio, audio_of=np.arange(1, 13))
@@ -61,7 +54,7 @@ def test_it_answers_sound_as_the_interpreter_answers_features(model, built, reco
     """Features and scores on the chip are those of the training's front end, bit for bit, in less
     than half of the chip's flash and three quarters of its RAM."""
     seen = []
-    heard = prove.listen(model, built, recorded, lambda *now: seen.append(now))
+    heard = proof.listen(model, built, recorded, lambda *now: seen.append(now))
     assert seen == [("Listening", done, 24) for done in range(1, 25)]
     assert (heard.clips, heard.recorded, heard.differing) == (24, 12, 0)
     assert heard.flash <= 26 << 10 and heard.ram <= 14 << 10
@@ -74,7 +67,7 @@ def test_a_model_of_unsigned_bytes_listens_too(keyword_graph, tmp_path):
     """With no recordings at all, and a model as in 2019, the proof is given on made-up sounds."""
     model = convert(keyword_graph(), "uint8")
     known = clips.made_up(1, 1960, 0.0, 26.0)
-    heard = prove.listen(model, made(model, tmp_path), known)
+    heard = proof.listen(model, made(model, tmp_path), known)
     assert (heard.clips, heard.recorded, heard.differing) == (24, 0, 0)
 
 
@@ -83,7 +76,7 @@ def test_features_that_the_sound_does_not_have_are_a_mismatch(model, built, reco
     known = dataclasses.replace(recorded, features=recorded.features.copy())
     known.features[3, 1234] += 1
     with pytest.raises(Mismatch, match=r"Clip 2, feature 1234: expected .*the listener answers"):
-        prove.listen(model, built, known)
+        proof.listen(model, built, known)
 
 
 def test_one_wrong_byte_of_the_front_end_is_a_mismatch(model, built, recorded, tmp_path):
@@ -99,7 +92,7 @@ def test_one_wrong_byte_of_the_front_end_is_a_mismatch(model, built, recorded, t
     changed[at + 481] ^= 0x08
     (tmp_path / "listener.bin").write_bytes(changed)
     with pytest.raises(Mismatch, match=r"Clip \d+, feature \d+: expected"):
-        prove.listen(model, tmp_path, recorded)
+        proof.listen(model, tmp_path, recorded)
 
 
 def test_a_stream_is_answered_as_clips_are(model, built, tmp_path):
@@ -114,12 +107,12 @@ def test_a_stream_is_answered_as_clips_are(model, built, tmp_path):
         endless.replace(seldom, "stride < CLIP_STRIDES || stride % 13 > 0")
     )
     build.build(folder, image="listener")
-    audio = np.concatenate(sounds.made_up(11)[8:])
+    audio = np.concatenate(listener_audio.made_up(11)[8:])
     chip = Chip((folder / "listener.bin").read_bytes(), audio.tobytes(), audio.nbytes).run()
     ends = range(52, len(audio) // 320, 13)  # frames that are complete
     seconds = [audio[320 * (end - 49) :][:15840] for end in ends]
     interpreter = reference.load(model)
-    codes = interpreter.codes(sounds.features(np.array(seconds), USUAL))
+    codes = interpreter.codes(listener_audio.features(np.array(seconds), USUAL))
     expected = np.hstack([interpreter.answers(codes), codes])
     got = np.frombuffer(bytes(chip.output), expected.dtype).reshape(-1, expected.shape[1])
     assert len(np.unique(expected, axis=0)) == len(expected)
@@ -142,7 +135,7 @@ def test_gccs_listener_hears_the_same(model, built, recorded, tmp_path):
     """A user's own compiler gives the same bits."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     build.build(tmp_path, "arm-none-eabi-gcc", "listener")
-    assert prove.listen(model, tmp_path, recorded).differing == 0
+    assert proof.listen(model, tmp_path, recorded).differing == 0
 
 
 @pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="no qemu-system-arm")
@@ -223,12 +216,12 @@ def test_other_strides_are_heard_as_well(model, built, tmp_path, stride):
         "    for (int i = 0; i < MODEL_OUTPUT_SIZE; i++) output[i] = input[i];\n}\n"
     )
     build.build(tmp_path, image="listener")
-    audio = sounds.made_up(11)[8:]
+    audio = listener_audio.made_up(11)[8:]
     heard = np.ascontiguousarray(audio[:, : listener.samples(front_end, inputs)])
     image = (tmp_path / "listener.bin").read_bytes()
     chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=3).run()
     tensor = reference.load(model).input
-    codes = reference.on_grid(sounds.features(audio, front_end), tensor)
+    codes = reference.on_grid(listener_audio.features(audio, front_end), tensor)
     got = np.frombuffer(bytes(chip.output), codes.dtype).reshape(len(audio), -1)
     np.testing.assert_array_equal(got, np.hstack([codes[:, :4], codes]))
 
@@ -273,10 +266,10 @@ def test_recordings_are_picked_evenly(recorded):
     many = dataclasses.replace(
         recorded, audio=recorded.audio.repeat(4, 0), audio_of=recorded.audio_of.repeat(4)
     )
-    audio, features, count = sounds.choose(many, USUAL)
+    audio, features, count = listener_audio.choose(many, USUAL)
     assert (count, len(audio)) == (16, 24)
     np.testing.assert_array_equal(audio[[0, 15]], recorded.audio[[0, -1]])
-    np.testing.assert_array_equal(features, sounds.features(audio, USUAL))
+    np.testing.assert_array_equal(features, listener_audio.features(audio, USUAL))
 
 
 def test_audio_stays_with_its_clips(tmp_path, recorded):

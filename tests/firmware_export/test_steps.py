@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import build, clips, evaluate, files, labels, listener, report, steps
-from firmware_export.convert import convert
+from firmware_export import build, clips, files, labels, report, steps
+from firmware_export.compiler import listener
 from firmware_export.errors import BadModel
+from firmware_export.importers.convert import convert
+from firmware_export.verify import evaluate
 
 YES_NO = ["_silence_", "_unknown_", "yes", "no"]
 

@@ -32,7 +32,7 @@ def test_a_training_in_a_real_project(desk, recipe):
     )
     assert code == 0, err
     report = json.loads((desk.folder / "runs" / "quickstart-1" / "report.json").read_text())
-    assert "not found (404)" in report["rental"]["proof"]
+    assert "not found (404)" in report["machine"]["proof"]
     assert "~~~ALL TESTS PASSED~~~" in out
     machines = json.loads(desk.run("status", "--project", PROJECT, "--json")[1])["machines"]
     assert not [machine for machine in machines if machine["ours"]]

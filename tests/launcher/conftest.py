@@ -6,13 +6,14 @@ import pytest
 from desk import QUICKSTART, SMALL, Desk
 from fake_gce import FakeGce, missing_tools
 
-from launcher import plan as plans
 from launcher import state
-from launcher.backends.base import Order, Quote
-from launcher.backends.gce import GceBackend
-from launcher.backends.gce import request as gce_request
-from launcher.backends.local import LocalBackend
-from launcher.settings import Config, Data, Words
+from launcher.config.settings import Config, Data, Words
+from launcher.jobs import plan as plans
+from launcher.machines.base import MachinePlan, MachineSpec
+from launcher.machines.gce import GceBackend
+from launcher.machines.gce import request as gce_request
+from launcher.machines.gce.details import Details
+from launcher.machines.local import LocalBackend
 
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"
@@ -37,34 +38,34 @@ def backend(request, tmp_path, monkeypatch):
             for name, value in fake.environment.items():
                 monkeypatch.setenv(name, value)
             body = gce_request.template(Config(Words(("yes",))), fake.project, IMAGE, "true\n")
-            made = GceBackend(fake.project, {"user": "jupyter"}, body)
+            made = GceBackend(Details(fake.project, body, "jupyter"))
         yield made
-        for rental in made.rentals():
-            made.delete(rental.name, rental.place)
+        for info in made.list_machines():
+            made.delete(info.name, info.zone)
 
 
 @pytest.fixture
-def place(backend):
+def zone(backend):
     """Where machines of that backend can be ordered."""
     return "" if isinstance(backend, LocalBackend) else "us-west1-b"
 
 
 @pytest.fixture
-def order(tmp_path, place):
+def spec(tmp_path, zone):
     """Makes an order for a machine of job words-1, called what one likes."""
     (tmp_path / "words-1").mkdir()
 
     def make(name="words-1-ab", owner=None):
         labels = {"job": "words-1", "uid": "ab", "owner": owner or state.owner()}
-        return Order(name, place, str(uuid.uuid4()), labels, tmp_path / "words-1", 60)
+        return MachineSpec(name, zone, str(uuid.uuid4()), labels, tmp_path / "words-1", 60)
 
     return make
 
 
 @pytest.fixture
-def machine(backend, order):
+def machine(backend, spec):
     """A machine of that backend."""
-    with contextlib.closing(backend.create(order())) as made:
+    with contextlib.closing(backend.create(spec())) as made:
         yield made
 
 
@@ -79,9 +80,9 @@ def plan():
     """Makes a plan without work in it; keywords change it."""
 
     def make(**changes):
-        quote = Quote([""], 0.0, "this computer")
+        machine = MachinePlan("local", [""], 0.0, "this computer", metered=False)
         config = Config(Words(("yes",)), name="words", backend="local", data=Data(archive="v0.02"))
-        return replace(plans.make(config, "words-1", "/nowhere", quote), **changes)
+        return replace(plans.make(config, "words-1", "/nowhere", machine), **changes)
 
     return make
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher import control, ledger
 from launcher.cli import cli
+from launcher.jobs import control, ledger, records
+from launcher.jobs.events import Created
+from launcher.jobs.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "configs" / "quickstart.toml")
@@ -188,9 +190,8 @@ def test_output_that_cannot_be_written_is_one_sentence(tmp_path, as_json):
 def test_cancelling_never_harms_a_stranger(tmp_path):
     """A process that has got the number of a launcher long gone is left alone."""
     with subprocess.Popen(["sleep", "60"]) as stranger:
-        plan = {"job": "words-1", "backend": "local"}
         folder = tmp_path / "runs" / "words-1"
-        with ledger.Ledger.create(folder, plan=plan, uid="ab", pid=stranger.pid):
+        with ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=stranger.pid)):
             control.request_end(folder)
             assert stranger.poll() is None
         stranger.kill()
@@ -202,7 +203,7 @@ def test_an_output_folder_that_exists_is_left_alone(tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     done = launcher(tmp_path, "train", QUICKSTART, "--out", "mine")
     assert done.returncode == 2
-    assert "mine: exists already" in done.stderr
+    assert "mine exists" in done.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
@@ -231,7 +232,7 @@ def test_two_jobs_started_at_once_do_not_share_a_folder(tmp_path):
     uids = {
         record["uid"]
         for name in names
-        for record in ledger.read(tmp_path / "runs" / name)
+        for record in records.read(tmp_path / "runs" / name / ledger.FILE)
         if record["event"] == "created"
     }
     assert len(uids) == 2

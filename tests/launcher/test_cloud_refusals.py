@@ -12,10 +12,12 @@ import pytest
 from desk import PATIENCE, QUICKSTART, SMALL, Desk, change_plan, without_training
 from fake_gce import FOR_EVER, FakeGce, missing_tools
 
-from launcher import cli, training
-from launcher.backends.gce import GceBackend
-from launcher.backends.gce.waits import Waits
+from launcher import cli
 from launcher.errors import MachineLost, PullFailed
+from launcher.jobs import remote_training
+from launcher.jobs.events import name_of
+from launcher.machines.gce import GceBackend
+from launcher.machines.gce.timeouts import Timeouts
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 TRAIN = ("train", str(QUICKSTART), "--backend", "gce", *SMALL)
@@ -43,7 +45,7 @@ def desk(tmp_path, gce, monkeypatch):
 def launcher(desk, monkeypatch, capfd):
     """Runs a command as main() does: exit code, standard output, standard error."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    monkeypatch.setattr(GceBackend, "waits", Waits(call=2.0, keys=2.0, login=2.0, poll=0.1))
+    monkeypatch.setattr(GceBackend, "waits", Timeouts(call=2.0, keys=2.0, login=2.0, poll=0.1))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
@@ -167,11 +169,11 @@ def settle(method, kind, **options):
 
 
 def proxy_that_fails(gce, plan):
-    plan["access"]["proxy_command"] = "bash -c 'echo no tunnel >&2; exit 1'"
+    plan["machine"]["details"]["proxy_command"] = "bash -c 'echo no tunnel >&2; exit 1'"
 
 
 def proxy_that_is_not_there(gce, plan):
-    plan["access"]["proxy_command"] = "/nowhere/tunnel %h %p"
+    plan["machine"]["details"]["proxy_command"] = "/nowhere/tunnel %h %p"
 
 
 def results(command):
@@ -252,14 +254,14 @@ def test_a_closed_terminal_gives_the_machine_back(gce, desk, trained, number):
     process.stderr.close()
     process.send_signal(number)
     assert process.wait(timeout=PATIENCE) == 130
-    assert (desk.job("words-1").owes, desk.job("words-1").outcome) == (False, "interrupted")
+    assert (desk.job("words-1").lease_open, desk.job("words-1").outcome) == (False, "interrupted")
 
 
 def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, monkeypatch):
     """Neither the machine nor Compute Engine can be reached for a while: the job goes on."""
     outages = []
 
-    def poll(machine, run, offset, real=training.remote.poll):
+    def poll(machine, run, offset, real=remote_training.remote_script.poll):
         if not outages:
             outages.append(gce.faults.add("*", "unavailable", times=FOR_EVER))
         if not outages[0].met:
@@ -267,7 +269,7 @@ def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, 
         gce.faults.clear()
         return real(machine, run, offset)
 
-    monkeypatch.setattr(training.remote, "poll", poll)
+    monkeypatch.setattr(remote_training.remote_script, "poll", poll)
     code, _, err = launcher("resume", "words-1")
     assert code == 0, err
     assert "does not answer (the network is gone)" in err
@@ -281,15 +283,15 @@ class Work:
 
     def __init__(self, plan, folder):
         self.job = self.ledger = self.screen = self.backend = self
-        self.plan, self.folder, self.said = plan.to_json(), folder, []
+        self.plan, self.folder, self.said = plan, folder, []
 
-    def append(self, event, **facts):
-        self.said.append(event)
+    def add(self, event):
+        self.said.append(name_of(type(event)))
 
     def say(self, text):
         self.said.append(text)
 
-    def why_gone(self, order):
+    def termination_reason(self, spec):
         return ""
 
 
@@ -309,12 +311,12 @@ def pull(tmp_path, plan, monkeypatch):
                 raise left.pop()
             return {}
 
-        monkeypatch.setattr(training, "order_of", lambda ledger: None)
-        monkeypatch.setattr(training.time, "sleep", wait)
-        monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(training.remote, "pull", once)
+        monkeypatch.setattr(remote_training, "spec_of", lambda ledger: None)
+        monkeypatch.setattr(remote_training.time, "sleep", wait)
+        monkeypatch.setattr(remote_training.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(remote_training.remote_script, "pull", once)
         work = Work(plan(), tmp_path)
-        training.pull(work, work)
+        remote_training.pull(work, work)
         return work.said
 
     return pull
@@ -322,14 +324,14 @@ def pull(tmp_path, plan, monkeypatch):
 
 def test_a_network_that_is_away_costs_no_results(pull):
     """A pull is tried again for as long as any call to a machine."""
-    assert pull(ConnectionError("broke"), 20)[-1] == "pulled"
+    assert pull(ConnectionError("broke"), 20)[-1] == "results pulled"
     with pytest.raises(MachineLost, match="has not answered for 18"):
         pull(ConnectionError("broke"), 1000)
 
 
 def test_a_damaged_result_is_fetched_three_times(pull):
     """The machine answers, but what it sends is not what it says: that does not mend itself."""
-    assert pull(PullFailed("truncated"), 2)[-1] == "pulled"
+    assert pull(PullFailed("truncated"), 2)[-1] == "results pulled"
     with pytest.raises(PullFailed):
         pull(PullFailed("truncated"), 3)
 

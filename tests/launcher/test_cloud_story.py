@@ -91,8 +91,8 @@ def test_a_real_training_on_a_rented_machine(desk, gce, finished):
     assert "~~~ALL TESTS PASSED~~~" in out
     assert out.splitlines()[-1] == "Nothing is still being paid for."
     report = json.loads((folder / "report.json").read_text())
-    assert "not found (404)" in report["rental"]["proof"]
-    assert report["rental"]["proof"] in (folder / "report.md").read_text()
+    assert "not found (404)" in report["machine"]["proof"]
+    assert report["machine"]["proof"] in (folder / "report.md").read_text()
     assert report["cost"]["usd"] > 0
     assert (gce.instances, gce.disks) == ({}, {})
     assert not list(folder.glob("ssh_key*"))
@@ -104,7 +104,7 @@ def test_what_is_sent_is_what_the_plan_shows(desk, gce, cloud_plan, trained):
     code, _, err = desk.run("resume", "words-1")
     assert code == 0, err
     (sent,) = gce.asked("instances.insert")
-    text = json.dumps(cloud_plan["insert"])
+    text = json.dumps(cloud_plan["machine"]["details"]["insert"])
     key = next(i["value"] for i in sent.body["metadata"]["items"] if i["key"] == "ssh-keys")
     public, expires = re.fullmatch(
         r'jupyter:(ssh-ed25519 \S+) google-ssh .*"expireOn": "(\S+)"}', key
@@ -141,7 +141,7 @@ def test_reap_leaves_a_living_job_and_takes_a_dead_one(desk, gce, trained):
     assert "no job needs it" in elsewhere.run("status")[1]
     assert f"gave back {name}" in elsewhere.run("reap")[1]
     assert (gce.instances, gce.disks) == ({}, {})
-    assert desk.job("words-1").rental == "returned"
+    assert desk.job("words-1").lease == "closed"
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -170,10 +170,10 @@ def test_a_second_interrupt_leaves_the_ledger_knowing(desk, gce, trained):
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
     assert f"Machine {name} is still there" in err.splitlines()[-1]
-    assert desk.job("words-1").owes
+    assert desk.job("words-1").lease_open
     gce.faults.clear()
     assert f"gave back {name}" in desk.run("reap")[1]
-    assert (gce.instances, desk.job("words-1").owes) == ({}, False)
+    assert (gce.instances, desk.job("words-1").lease_open) == ({}, False)
 
 
 def test_a_detached_job_works_on_alone(desk, gce, trained, finished):
@@ -205,7 +205,7 @@ def test_a_machine_that_powered_itself_off_still_gives_its_results(desk, gce, tr
 
 
 def _set_idle_minutes(plan, minutes):
-    for item in plan["insert"]["metadata"]["items"]:
+    for item in plan["machine"]["details"]["insert"]["metadata"]["items"]:
         if item["key"] == "startup-script":
             item["value"] = re.sub(
                 r"(?m)^IDLE_MINUTES=.*$", f"IDLE_MINUTES={minutes}", item["value"], count=1
@@ -233,7 +233,7 @@ def test_a_preempted_training_goes_on_elsewhere(desk, gce, trained, finished):
 
 
 def _spot_with_checkpoint(plan):
-    scheduling = plan["insert"]["scheduling"]
+    scheduling = plan["machine"]["details"]["insert"]["scheduling"]
     scheduling["provisioningModel"] = "SPOT"
     prefix = "train/tiny_conv.ckpt-40"
     plan["steps"]["train"] = (
@@ -248,7 +248,7 @@ def test_a_zone_without_room_makes_way_for_one_that_the_error_names(desk, gce, t
     gce.faults.add("insert", "stockout", zone="us-west1-b", elsewhere="us-central1-f")
     code, _, err = desk.run("resume", "words-1")
     assert code == 0, err
-    assert desk.job("words-1").place == "us-central1-f"
+    assert desk.job("words-1").zone == "us-central1-f"
     assert gce.instances == {}
 
 
@@ -326,13 +326,17 @@ def test_the_plan_holds_the_golden_request(desk, gce):
     assert code == 0, err
     plan = json.loads(out)
     assert gce.asked("instances.insert") == []
-    script = next(i for i in plan["insert"]["metadata"]["items"] if i["key"] == "startup-script")
+    script = next(
+        i
+        for i in plan["machine"]["details"]["insert"]["metadata"]["items"]
+        if i["key"] == "startup-script"
+    )
     head, _, text = script["value"].partition((VM_STARTUP / "startup.sh").read_text())
     assert (head, text) == ("#!/bin/bash\nIDLE_MINUTES=15\nWORK=/home/jupyter/micro-speech\n", "")
     script["value"] = "<startup.sh>"
     golden = Path(__file__).parent / "golden" / "yes_no_insert.json"
-    assert plan["insert"] == json.loads(golden.read_text())
-    assert plan["places"][0] == "us-west1-b"
+    assert plan["machine"]["details"]["insert"] == json.loads(golden.read_text())
+    assert plan["machine"]["zones"][0] == "us-west1-b"
     assert plan["steps"]["set up"] == "bash vm_startup/bazel.sh setup"
-    assert plan["cap_usd"] == pytest.approx(plan["usd_per_hour"] * 4)
+    assert plan["cap_usd"] == pytest.approx(plan["machine"]["usd_per_hour"] * 4)
     assert not (desk.folder / "runs").exists()

@@ -1,4 +1,5 @@
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -6,85 +7,82 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("launcher", "vm_startup", "firmware_export")
 
-# Lower may be imported by higher, never the other way round.
-LAYERS = [
-    ["errors", "interrupts"],
-    ["settings", "cost", "console", "state", "records"],
-    ["consistency"],
-    ["config"],
-    ["job", "backends.base", "doctor"],
-    ["plan", "ledger"],
-    ["schedule.locks", "schedule.cron", "schedule.tell", "schedule.record"],
-    ["schedule.store"],
-    ["schedule.child", "schedule.place", "schedule.live", "schedule.systemd"],
-    ["schedule.crontab"],
-    ["schedule.runner"],
-    ["backends.local", "backends.proxy"],
-    ["backends.ssh_call"],
-    ["backends.ssh"],
-    *(
-        [f"backends.gce.{name}" for name in names]
-        for names in (
-            ["_compute", "waits", "prices", "refusals"],
-            ["request", "client"],
-            ["birth", "choices", "doctor", "listing"],
-            ["end"],
-            ["login"],
-        )
-    ),
-    ["machine", "remote", "package", "preflight"],
-    ["training", "report", "export_steps"],
-    ["run"],
-    ["control"],
-    *(
-        [f"retrain.{name}" for name in names]
-        for names in (
-            ["history", "fingerprint", "rule", "tell"],
-            ["versions", "budget", "held_out"],
-            ["compare", "work", "rollback"],
-            ["steps", "view"],
-            ["story"],
-        )
-    ),
-    ["status"],
-    ["schedule.view", "schedule.install"],
-    ["schedule.cli"],
-    ["cli"],
-    ["__main__"],
+# The rooms of the launcher, the lowest first: a module imports only its own room and lower ones.
+ROOMS = [
+    ["launcher.errors"],
+    ["launcher.interrupts", "launcher.state", "launcher.console"],
+    ["launcher.config"],
+    ["launcher.machines.base", "launcher.machines.cost"],
+    ["launcher.machines.local", "launcher.machines.ssh"],
+    ["launcher.machines.gce"],
+    ["launcher.machines.registry"],
+    ["launcher.doctor", "launcher.jobs"],
+    ["launcher.status", "launcher.retrain"],
+    ["launcher.schedule"],
+    ["launcher.cli"],
+    ["launcher.__main__"],
 ]
-LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
+ROOM = {name: level for level, names in enumerate(ROOMS) for name in names}
 
 
-def imported(path, top_level_only=False):
-    """The dotted names that a module imports, wherever in it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
+def modules():
+    """Each module of the product: dotted name → file."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def imported(path):
+    """The modules of the product that a file imports: at its top, lazily, or for types alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: write imports from the package's name on"
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in inside]
+        yield from (name for name in names if name in MODULES)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "launcher").rglob("*.py")), ids=lambda p: p.stem)
-def test_imports_run_one_way(path):
-    """A module of launcher imports only modules below it."""
-    name = ".".join(path.relative_to(ROOT / "launcher").with_suffix("").parts)
-    if name.endswith("__init__"):
-        return
-    for other in imported(path, top_level_only=True):
-        other = other.removeprefix("launcher.")
-        if other in LAYER:
-            assert LAYER[other] <= LAYER[name], f"{name} imports {other}"
+def room_of(name):
+    """The level of a module's room; that of its nearest package that is one."""
+    while name and name not in ROOM:
+        name = name.rpartition(".")[0]
+    return ROOM.get(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) is not None])
+def test_imports_of_launcher_run_one_way(name):
+    """A module of the launcher imports only its own room and lower ones, lazily or not."""
+    for other in imported(MODULES[name]):
+        if room_of(other) is not None:
+            assert room_of(other) <= room_of(name), f"{name} imports {other}"
+
+
+def test_every_module_of_launcher_has_a_room():
+    """No module of the launcher stands outside the rooms whose order is checked."""
+    strays = [n for n in MODULES if n.startswith("launcher.") and room_of(n) is None]
+    assert [name for name in strays if name != "launcher.machines"] == []
+
+
+def test_imports_have_no_circle():
+    """No chain of imports, lazy and type-only ones included, leads back to where it began."""
+    graph = {name: set(imported(path)) - {name} for name, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("package", ["vm_startup", "firmware_export"])
 def test_the_parts_stand_without_the_launcher(package):
     """What runs on a machine, and the exporter, import nothing of launcher."""
-    for path in (ROOT / package).rglob("*.py"):
-        assert not [name for name in imported(path) if name.split(".")[0] == "launcher"], path
+    for name in (n for n in MODULES if n.split(".")[0] == package):
+        assert not [o for o in imported(MODULES[name]) if o.split(".")[0] == "launcher"], name
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,10 @@ def test_a_command_that_leaves_a_child_behind_is_ended(machine):
     assert machine.run("test -e late", timeout=10).code == 1
 
 
-def test_what_a_command_leaves_among_temporary_files_goes_too(backend, machine, place):
+def test_what_a_command_leaves_among_temporary_files_goes_too(backend, machine, zone):
     """Temporary files of an ended command go with its machine."""
     left = machine.run("mktemp", timeout=10).stdout.decode().strip()
-    backend.delete(machine.name, place)
+    backend.delete(machine.name, zone)
     assert left and not Path(left).exists()
 
 
@@ -75,42 +75,42 @@ def test_only_plain_files_within_their_bound_are_taken(machine, tmp_path, make, 
     assert not (tmp_path / "back").exists()
 
 
-def test_creating_twice_gives_the_same_machine(backend, machine, order):
+def test_creating_twice_gives_the_same_machine(backend, machine, spec):
     """A request that is repeated makes no second machine."""
     machine.run("touch mark", timeout=10)
-    with contextlib.closing(backend.create(order())) as again:
+    with contextlib.closing(backend.create(spec())) as again:
         assert again.run("test -e mark", timeout=10).code == 0
-    assert [rental.name for rental in backend.rentals()] == [machine.name]
+    assert [rental.name for rental in backend.list_machines()] == [machine.name]
 
 
 def test_a_machine_is_found_by_its_labels(backend, machine, tmp_path):
     """A machine whose ledger is lost still says which job it was for, and how old it is."""
-    (rental,) = backend.rentals()
+    (rental,) = backend.list_machines()
     assert rental.labels["job"] == "words-1"
     assert rental.folder == str(tmp_path / "words-1")
     assert 0 <= time.time() - rental.created < 60
 
 
-def test_a_machine_that_is_not_there_cannot_be_attached(backend, machine, order):
+def test_a_machine_that_is_not_there_cannot_be_attached(backend, machine, spec):
     """Attaching finds what exists and nothing else."""
-    with contextlib.closing(backend.attach(order())) as again:
+    with contextlib.closing(backend.connect(spec())) as again:
         assert again.name == machine.name
-    assert backend.why_gone(order()) == ""
-    assert backend.attach(order("words-2-cd")) is None
-    assert "words-2-cd" in backend.why_gone(order("words-2-cd"))
+    assert backend.termination_reason(spec()) == ""
+    assert backend.connect(spec("words-2-cd")) is None
+    assert "words-2-cd" in backend.termination_reason(spec("words-2-cd"))
 
 
-def test_deletion_ends_every_process(backend, machine, order, place):
+def test_deletion_ends_every_process(backend, machine, spec, zone):
     """A deleted machine leaves neither its folder nor a process, even one that ran away."""
     machine.run(
         "setsid -f bash -c 'trap : TERM; while :; do sleep 0.1; done' >/dev/null 2>&1", timeout=10
     )
-    assert machine.name in backend.delete(machine.name, place)
-    assert backend.rentals() == []
-    assert backend.attach(order()) is None
+    assert machine.name in backend.delete(machine.name, zone)
+    assert backend.list_machines() == []
+    assert backend.connect(spec()) is None
 
 
-def test_deleting_again_is_no_error(backend, machine, place):
+def test_deleting_again_is_no_error(backend, machine, zone):
     """A deletion may be repeated, also after it was carried out."""
-    backend.delete(machine.name, place)
-    backend.delete(machine.name, place)
+    backend.delete(machine.name, zone)
+    backend.delete(machine.name, zone)

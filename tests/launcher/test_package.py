@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import evaluate, steps
-from launcher import package
+from firmware_export import steps
+from firmware_export.verify import evaluate
+from launcher.jobs import package
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -21,14 +22,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_firmwares_answers_are_counted_where_a_label_is_known():
-    """Row and column are label and answer; a clip that nobody labelled counts nowhere."""
+def test_confusion_counts_labelled_clips_alone():
+    """Row and column are label and answer; a clip without a label counts nowhere."""
     scores = np.array([[9, 1], [1, 9], [0, 3], [7, 2]], np.int8)
     assert evaluate.confusion(scores, np.array([0, 0, 1, -1])) == [[1, 1], [0, 1]]
 
 
-def test_metrics_are_completed_by_what_the_firmware_answered(folder):
-    """The firmware's score stands beside the machine's, and nothing else changes."""
+def test_complete_metrics_adds_the_firmware_score(folder):
+    """The firmware's score is added to the machine's, and nothing else changes."""
     package.complete_metrics(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     found = metrics.pop("firmware_testing")
@@ -38,8 +39,8 @@ def test_metrics_are_completed_by_what_the_firmware_answered(folder):
     assert metrics == {"labels": LABELS, "steps": 9}
 
 
-def test_a_job_killed_while_packaging_completes_its_metrics_again(folder, tmp_path):
-    """Done twice, it gives the same bytes."""
+def test_complete_metrics_twice_gives_the_same_bytes(folder, tmp_path):
+    """A job that was killed while it packaged completes its metrics again, to the same bytes."""
     package.complete_metrics(folder)
     shutil.copy(folder / "metrics.json", tmp_path / "once")
     package.complete_metrics(folder)

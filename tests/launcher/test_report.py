@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from launcher import report
+from launcher.jobs import report
 
 FIRMWARE = {
     "accuracy": 0.95,
@@ -66,13 +66,13 @@ REPORT = {
         "transcript": "yes/a: …\n~~~ALL TESTS PASSED~~~\n",
     },
     "cost": {"usd": 0.0, "machine_seconds": 1.0, "cap_usd": 0.0, "price": "this computer"},
-    "rental": {"state": "returned", "machine": "words-1-ab", "proof": "words-1-ab is gone"},
+    "machine": {"lease": "closed", "name": "words-1-ab", "proof": "words-1-ab is gone"},
     "seconds": {"train": 60.0},
     "manifest": {"artefacts": {"labels.txt": {"size": 3, "sha256": "ab"}}},
 }
 
 
-def test_the_summary_has_every_figure():
+def test_summary_has_every_figure():
     """Accuracies, their sources, sizes, instructions, proof and cost each have their line."""
     text = report.summary(REPORT)
     for part in (
@@ -95,14 +95,14 @@ def test_the_summary_has_every_figure():
 @pytest.mark.parametrize(
     ("key", "value"), [("differing", 1), ("transcript", "~~~SOME TESTS FAILED~~~")]
 )
-def test_a_firmware_that_failed_is_not_said_to_have_passed(key, value):
-    """The summary says that tests passed only if the firmware did and no clip differed."""
+def test_summary_of_a_failed_firmware_does_not_say_passed(key, value):
+    """The summary says that tests passed only if the firmware says so and has no mismatch."""
     failed = copy.deepcopy(REPORT)
     failed["firmware"][key] = value
     assert "ALL TESTS PASSED" not in report.summary(failed)
 
 
-def test_many_words_are_told_by_the_weakest():
+def test_summary_names_the_words_of_lowest_recall():
     """The screen names at most four words, those of the lowest recall, and says that it does."""
     many = copy.deepcopy(REPORT)
     word = {"clips": 10, "answers": 10, "right": 9, "precision": 0.9}
@@ -119,8 +119,8 @@ def test_many_words_are_told_by_the_weakest():
     assert "recall of 2 more words is no lower" in text
 
 
-def test_the_page_has_words_confusion_and_curve():
-    """report.md says of each word, each confusion and each rate of false accepts what was found."""
+def test_markdown_has_words_confusion_and_curve():
+    """report.md has every word, every confusion, and every point of the curve."""
     page = report.markdown(json.loads(json.dumps(REPORT, sort_keys=True)))
     for row in (
         "| yes | 92.9% | 97.5% | 400 |",
@@ -134,8 +134,8 @@ def test_the_page_has_words_confusion_and_curve():
         assert row in page, row
 
 
-def test_the_page_has_the_proof_and_the_files():
-    """report.md holds the summary, every artefact's checksum, and the proof of the return."""
+def test_markdown_has_the_proof_and_the_files():
+    """report.md holds the summary, every artefact's checksum, and the proof of the deletion."""
     page = report.markdown(REPORT)
     assert report.summary(REPORT) in page
     assert "| `labels.txt` | 3 | `ab` |" in page

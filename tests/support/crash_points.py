@@ -18,18 +18,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from launcher.config.settings import Config, Data, Words
 from launcher.console import Silent
 from launcher.errors import LauncherError
-from launcher.retrain import (
-    fingerprint,
-    steps,
-    tell,  # noqa: F401  once, and not anew in each process
-    versions,
-)
+from launcher.retrain import fingerprint, steps, versions
 from launcher.retrain.history import MODELS, History
+from launcher.retrain.retraining import Retraining
 from launcher.retrain.rollback import rollback
-from launcher.retrain.work import Retraining
-from launcher.settings import Config, Data, Words
 
 NAME = "words"
 CHANGES = (

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from launcher import job as jobs
-from launcher import ledger
-from launcher.backends.local import BELONGS_TO
-from launcher.package import artefacts
+from launcher.jobs import ledger, records
+from launcher.jobs.events import Created
+from launcher.jobs.package import artefacts
+from launcher.jobs.plan import Plan
+from launcher.machines.local import BELONGS_TO
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = CONFIGS / "quickstart.toml"
@@ -59,7 +60,7 @@ class Desk:
 
     def job(self, name):
         """What a job's ledger says."""
-        return jobs.fold(ledger.read(self.folder / "runs" / name))
+        return ledger.read(self.folder / "runs" / name)
 
     def wait_for(self, name, phase):
         """Return as soon as the job's ledger says that `phase` began."""
@@ -91,11 +92,11 @@ class Desk:
     def begin(self, plan):
         """The folder of a job whose launcher was killed right after its first record."""
         folder = self.folder / "runs" / plan["job"]
-        ledger.Ledger.create(folder, plan=plan, uid="abcd", pid=0).close()
+        ledger.Ledger.create(folder, Created(Plan.from_json(plan), uid="abcd", pid=0)).close()
         return folder
 
     def _records(self, name):
-        return ledger.read(self.folder / "runs" / name)
+        return records.read(self.folder / "runs" / name / ledger.FILE)
 
 
 def change_plan(folder, change):

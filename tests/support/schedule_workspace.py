@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from desk import PATIENCE, Desk
 
-from launcher.config import digest
+from launcher.config.loading import digest
 from launcher.schedule.cron import parse
 from launcher.schedule.store import Store
 from launcher.schedule.target import Target

@@ -8,9 +8,9 @@ from dataclasses import replace
 from fake_gce.host import Host, reserve_address
 from fake_gce.vm import Hardware, Vm
 
-from launcher.backends import ssh
+from launcher.machines.ssh import machine
 
-QUICK = ssh.Bounds(dial=1, login=2, grace=0.8, quiet=1, unheard=0.8, keepalive=0.4, pause=0.1)
+QUICK = machine.Bounds(dial=1, login=2, grace=0.8, quiet=1, unheard=0.8, keepalive=0.4, pause=0.1)
 HEALTHY = Hardware()
 SLACK = 4  # seconds that a busy computer may add to a bound
 
@@ -21,7 +21,7 @@ class Site:
     def __init__(self, folder):
         self.folder = folder
         self.host = Host()
-        self.public_key = ssh.new_key(folder)
+        self.public_key = machine.new_key(folder)
         self._vms, self._addresses, self._machines = [], [], []
 
     def vm(self, hardware=HEALTHY, boot=True):
@@ -40,10 +40,10 @@ class Site:
 
     def machine(self, vm, bounds=QUICK, **changes):
         """The launcher's view of it."""
-        access = ssh.Access(
+        access = machine.Access(
             "jupyter", vm.address, self.folder / "ssh_key", list(vm.host_keys().items())
         )
-        self._machines.append(ssh.SshMachine(vm.name, replace(access, **changes), bounds))
+        self._machines.append(machine.SshMachine(vm.name, replace(access, **changes), bounds))
         return self._machines[-1]
 
     def close(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.data import wav
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 STEPS = 9
@@ -36,7 +36,7 @@ def record(folder: Path) -> None:
     wav.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
 
 
-TRAINER = ("-m", "speech_commands.train")
+TRAINER = ("-m", "vm_startup.speech_commands.train")
 
 
 def start(recordings: Path, folder: Path, *more: str, program=TRAINER) -> subprocess.Popen:
@@ -44,7 +44,7 @@ def start(recordings: Path, folder: Path, *more: str, program=TRAINER) -> subpro
     command = [sys.executable, *program, *FLAGS]
     command += [f"--data_dir={recordings}", f"--train_dir={folder}"]
     command += [f"--summaries_dir={folder}/logs", *more]
-    environment = os.environ | {"PYTHONPATH": str(VM_STARTUP), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONPATH": str(VM_STARTUP.parent), "PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, **pipes)
 

@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import archive, wav
-from vm_startup.speech_commands.dataset import open_sources
+from vm_startup.speech_commands.data import archive, wav
+from vm_startup.speech_commands.data.dataset import open_sources
 from vm_startup.speech_commands.errors import DataError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.augment import Background, augment, mask, mix, shift
+from vm_startup.speech_commands.augmentation.augment import Background, augment, mask, mix, shift
 
 SAMPLES = 200
 NOTHING = Background([], SAMPLES)

@@ -4,9 +4,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import batches
-from vm_startup.speech_commands.dataset import Dataset, Split
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data import batches
+from vm_startup.speech_commands.data.dataset import Dataset, Split
 
 SETTINGS = AudioSettings(preprocess="average", window_stride_ms=20)
 RECIPE = batches.Recipe(

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from tiny_training import FLAGS, STEPS, VM_STARTUP
 
-from vm_startup.speech_commands import checkpoint
+from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.freeze import inference_graph
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.model import checkpoint
 
 ARCHIVE = os.environ.get("BAZEL_PROGRAM")
 pytestmark = pytest.mark.skipif(not ARCHIVE, reason="BAZEL_PROGRAM does not name Bazel")
@@ -49,7 +49,7 @@ def front_end_of(job):
     """The folder of the front end that Bazel laid out for the trainer."""
     return next(
         (job / "bazel" / "output").glob(
-            "*/execroot/*/bazel-out/*/bin/*/train.runfiles/micro_speech/micro_frontend"
+            "*/execroot/*/bazel-out/*/bin/*/train.runfiles/vm_startup/micro_frontend"
         )
     )
 
@@ -96,12 +96,12 @@ def test_bazel_compiles_the_front_end(job):
     """The library that it lays beside the trainer is the one that the trainer takes, unless other
     settings are asked for."""
     script = (
-        "from micro_frontend import build, tables\n"
+        "from vm_startup.micro_frontend import build, tables\n"
         "for stride in (320, 160):\n"
         "    print(build.load(tables.FrontEnd(stride=stride))._name)\n"
     )
     folder = front_end_of(job).parent
-    environment = {"PYTHONPATH": str(folder), "PATH": os.environ["PATH"]}
+    environment = {"PYTHONPATH": str(folder.parent), "PATH": os.environ["PATH"]}
     command = [sys.executable, "-c", script]
     usual, other = subprocess.check_output(command, text=True, env=environment).splitlines()
     assert usual == f"{folder}/micro_frontend/libmicro_frontend.so"
@@ -140,7 +140,9 @@ def test_every_source_is_among_the_targets(job):
     """The modules, texts and C sources that Bazel lays out for the trainer are all that there
     are."""
     for package in ("speech_commands", "micro_frontend"):
-        laid_out = {path.name for path in (front_end_of(job).parent / package).iterdir()}
+        root = front_end_of(job).parent / package
+        laid_out = {path.relative_to(root) for path in root.rglob("*")}
         kept = {".py", ".txt", ".c", ".h"}
-        sources = {p.name for p in (VM_STARTUP / package).iterdir() if p.suffix in kept}
+        ours = VM_STARTUP / package
+        sources = {p.relative_to(ours) for p in ours.rglob("*") if p.suffix in kept}
         assert sources <= laid_out

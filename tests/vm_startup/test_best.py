@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import checkpoint
-from vm_startup.speech_commands.best import Best
+from vm_startup.speech_commands.model import checkpoint
+from vm_startup.speech_commands.model.best_weights import Best
 
 STEP = 100
 

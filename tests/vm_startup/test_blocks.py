@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vm_startup.speech_commands import blocks, models
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.model import blocks, networks
 
 
 def answers_and_gradient(convolve, pictures, filters, stride):
@@ -15,18 +15,18 @@ def answers_and_gradient(convolve, pictures, filters, stride):
     return made.numpy(), tape.gradient(total, filters).numpy()
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
 @pytest.mark.parametrize("preprocess", ["micro", "average"])
 def test_blocks_convolve_as_conv2d_does(architecture, preprocess):
     """Answers and gradients of every network's first layer are conv2d's to float rounding, also
     where the answers of a row (22 of 43 columns) are no multiple of a block."""
     settings = AudioSettings(preprocess=preprocess, window_stride_ms=20)
-    layer = models.ARCHITECTURES[architecture].layers[0]
+    layer = networks.ARCHITECTURES[architecture].layers[0]
     rng = np.random.default_rng(0)
     pictures = rng.normal(size=(5, settings.frames, settings.width, 1)).astype(np.float32)
     filters = tf.Variable(rng.normal(size=(layer.height, layer.width, 1, 8)).astype(np.float32))
     given = pictures, filters, layer.stride
-    expected = answers_and_gradient(models.conv2d, *given)
+    expected = answers_and_gradient(networks.conv2d, *given)
     made = answers_and_gradient(blocks.by_blocks, *given)
     for ours, theirs in zip(made, expected, strict=True):
         assert ours.shape == theirs.shape

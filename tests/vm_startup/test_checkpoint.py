@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vm_startup.speech_commands import checkpoint
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.model import checkpoint
 
 VALUES = {"first_weights": np.arange(6, dtype=np.float32).reshape(2, 3), "relu_max": np.float32(3)}
 

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import wav
-from vm_startup.speech_commands.clip import Clip
-from vm_startup.speech_commands.dataset import load, open_sources
+from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data.clip import Clip
+from vm_startup.speech_commands.data.dataset import load, open_sources
+from vm_startup.speech_commands.data.rows import SILENT_ROW, Rows
+from vm_startup.speech_commands.data.split import which_set
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.rows import SILENT_ROW, Rows
-from vm_startup.speech_commands.split import which_set
 
 
 class Made:

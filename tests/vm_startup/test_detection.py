@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import detection, stream
-from vm_startup.speech_commands.clip import SAMPLES as SECOND
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data.clip import SAMPLES as SECOND
+from vm_startup.speech_commands.evaluation import detection, stream
 from vm_startup.speech_commands.features import extract
-from vm_startup.speech_commands.settings import AudioSettings
 
 SETTINGS = AudioSettings(preprocess="micro", window_stride_ms=20)
 YES, NO = 2, 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.espeak import RATE, Espeak
+from vm_startup.speech_commands.synthetic.espeak import RATE, Espeak
 
 
 def test_a_word_is_spoken():

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
 from vm_startup.speech_commands import features
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.audio_settings import AudioSettings
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 AVERAGE = AudioSettings(preprocess="average", window_stride_ms=20)

@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data.folder import FolderSource, check_folder
+from vm_startup.speech_commands.data.split import which_set
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.folder import FolderSource, check_folder
-from vm_startup.speech_commands.split import which_set
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vm_startup.speech_commands import checkpoint, features, freeze, models, wav
+from vm_startup.speech_commands import features, freeze
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.model import checkpoint, networks
 
 FLAGS = "--wanted_words=yes,no --model_architecture=tiny_conv --window_stride=20 --quantize=1"
 
@@ -15,7 +17,7 @@ def settings_of(preprocess):
 
 def trained(preprocess="micro"):
     """Values as a training would leave them."""
-    values = models.initial(settings_of(preprocess), 4, seed=3)
+    values = networks.initial(settings_of(preprocess), 4, seed=3)
     return values | {
         "relu_max": np.float32(6),
         "logits_min": np.float32(-2),
@@ -55,7 +57,7 @@ def test_nodes_bear_upstreams_names(tmp_path):
     assert ops["MatMul"] == "MatMul"
     assert ops["labels_softmax"] == "Softmax"
     assert graph.node[-1].name == "labels_softmax"
-    assert {ops[name] for name in models.weight_names()} == {"Const"}
+    assert {ops[name] for name in networks.weight_names()} == {"Const"}
     assert not any("Variable" in op for op in ops.values())
     assert not graph.library.function
 
@@ -68,7 +70,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
 
 def test_a_folder_stands_for_its_newest_checkpoint(tmp_path):
     """A folder of checkpoints freezes as its newest does; one without any is refused."""
-    checkpoint.save(tmp_path, "tiny_conv", 9, models.initial(settings_of("micro"), 4, 5), {})
+    checkpoint.save(tmp_path, "tiny_conv", 9, networks.initial(settings_of("micro"), 4, 5), {})
     prefix = save(tmp_path)
     assert frozen(tmp_path, tmp_path) == frozen(tmp_path, prefix)
     with pytest.raises(DataError, match="holds no checkpoint tiny_conv.ckpt-N"):
@@ -88,13 +90,13 @@ def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
     expected = features.extract(audio[np.newaxis], settings)
     assert np.array_equal(picture, expected)
     values = trained(preprocess)
-    logits = models.logits(expected, values, settings, models.Quantized(settings, values))
+    logits = networks.logits(expected, values, settings, networks.Quantized(settings, values))
     assert np.allclose(answer, tf.nn.softmax(logits), atol=1e-6)
 
 
 def test_a_float_checkpoint_of_upstream_freezes(tmp_path):
     """Weights under upstream's names are enough where nothing is quantised."""
-    weights = {name: trained()[name] for name in models.weight_names()}
+    weights = {name: trained()[name] for name in networks.weight_names()}
     graph = tf.compat.v1.GraphDef.FromString(
         frozen(tmp_path, save(tmp_path, weights), "--quantize=0")
     )
@@ -125,6 +127,6 @@ def test_words_in_another_order_are_refused(tmp_path):
 
 def test_ranges_are_needed_to_quantise(tmp_path):
     """A float training cannot be frozen as if it had been quantised."""
-    weights = {name: trained()[name] for name in models.weight_names()}
+    weights = {name: trained()[name] for name in networks.weight_names()}
     with pytest.raises(DataError, match="holds no relu_max"):
         frozen(tmp_path, save(tmp_path, weights))

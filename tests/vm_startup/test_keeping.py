@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tiny_training
 
-from vm_startup.speech_commands import checkpoint, flags, freeze, results, train
+from vm_startup.speech_commands import flags, freeze, train
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.evaluation import metrics
+from vm_startup.speech_commands.model import checkpoint
 
 EVERY_STEP = ("--eval_step_interval=1", "--save_step_interval=1")
 
@@ -36,7 +38,7 @@ def judged(trainer, right, cross_entropies):
 
     def score(_):
         hits, cross_entropy = next(answers)
-        return results.Score(np.diag([hits, 0, 0, 0]) + np.diag([4 - hits, 0, 0], 1)), cross_entropy
+        return metrics.Score(np.diag([hits, 0, 0, 0]) + np.diag([4 - hits, 0, 0], 1)), cross_entropy
 
     trainer.score = score
     return trainer

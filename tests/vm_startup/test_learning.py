@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vm_startup.speech_commands import blocks, flags, learning, models, optimizers
+from vm_startup.speech_commands import flags
+from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.model import blocks, networks, optimizers, training_step
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 BATCH = 10
@@ -20,7 +21,7 @@ UNREPEATABLE = {
 def learner(*more, architecture="tiny_conv"):
     given = ["--preprocess=micro", "--window_stride=20", "--quantize=1", f"--batch_size={BATCH}"]
     given += [f"--model_architecture={architecture}", *more]
-    return learning.Learner(flags.trainer().parse_args(given), MICRO, 4, mean=7.0)
+    return training_step.Learner(flags.trainer().parse_args(given), MICRO, 4, mean=7.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +38,19 @@ def weights_after(batch, *more, steps=3):
     return {name: variable.numpy() for name, variable in one.state.items()}
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
 def test_a_step_by_blocks_is_a_step_by_conv2d(batch, monkeypatch, architecture):
     """Logits and gradients of an unrounded network are the same to float rounding: a machine that
     convolves by blocks trains the same network."""
     monkeypatch.setattr(blocks, "has_onednn", lambda: False)
-    values = models.initial(MICRO, 4, 1, architecture)
+    values = networks.initial(MICRO, 4, 1, architecture)
     found = []
-    for convolve in (models.conv2d, blocks.convolve):
-        weights = {n: tf.Variable(values[n]) for n in models.weight_names(architecture)}
+    for convolve in (networks.conv2d, blocks.convolve):
+        weights = {n: tf.Variable(values[n]) for n in networks.weight_names(architecture)}
         with tf.GradientTape() as tape:
-            network = MICRO, models.Exact(), None, architecture, convolve
-            logits = models.logits(batch[0], weights, *network)
-            loss = tf.reduce_mean(learning.cross_entropies(batch[1], logits, 0.1))
+            network = MICRO, networks.Exact(), None, architecture, convolve
+            logits = networks.logits(batch[0], weights, *network)
+            loss = tf.reduce_mean(training_step.cross_entropies(batch[1], logits, 0.1))
         found.append([logits, *tape.gradient(loss, list(weights.values()))])
     for ours, theirs in zip(*found, strict=True):
         assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
@@ -74,7 +75,7 @@ def test_dropout_keeps_its_share_and_makes_up_for_the_rest():
     assert learner("--dropout=0")._kept(tf.constant(1)) is None
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
 def test_a_step_can_be_repeated_on_a_gpu(batch, architecture):
     """No operation is in it that TensorFlow refuses or does otherwise each time on a GPU."""
     one = learner("--label_smoothing=0.1", architecture=architecture)
@@ -89,7 +90,7 @@ def test_a_step_can_be_repeated_on_a_gpu(batch, architecture):
 def test_rounding_lets_gradients_through(batch):
     """Where a value is within its range its gradient passes unchanged, beyond it stops."""
     ranges = {"relu_max": tf.Variable(2.0)}
-    observing = models.Observing(MICRO, ranges, tf.constant(10_000))
+    observing = networks.Observing(MICRO, ranges, tf.constant(10_000))
     hidden = tf.constant([0.0, 0.7, 1.9, 9.0])
     with tf.GradientTape() as tape:
         tape.watch(hidden)
@@ -109,8 +110,8 @@ def test_smoothed_labels_want_a_little_of_every_answer():
     labels, logits = np.array([0, 1]), np.array([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], np.float32)
     log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     plain = -log[[0, 1], labels]
-    assert np.allclose(learning.cross_entropies(labels, logits, 0.0), plain, atol=1e-6)
-    smoothed = learning.cross_entropies(labels, logits, 0.3)
+    assert np.allclose(training_step.cross_entropies(labels, logits, 0.0), plain, atol=1e-6)
+    smoothed = training_step.cross_entropies(labels, logits, 0.3)
     assert np.allclose(smoothed, 0.7 * plain - 0.1 * log.sum(1))
 
 

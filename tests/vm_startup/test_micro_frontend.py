@@ -16,7 +16,7 @@ import soxr
 from firmware_export.build import COMPILE_FLAGS
 from vm_startup.micro_frontend import build, extract, tables
 from vm_startup.micro_frontend.tables import FrontEnd
-from vm_startup.speech_commands.espeak import RATE, Espeak
+from vm_startup.speech_commands.synthetic.espeak import RATE, Espeak
 
 USUAL = FrontEnd()
 # window, stride, channels, Hz, samples of a clip: both first radices, strides up to the window,

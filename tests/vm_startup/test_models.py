@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vm_startup.speech_commands import models, optimizers
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.model import networks, optimizers
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 
@@ -15,40 +15,40 @@ def features() -> np.ndarray:
 
 @pytest.fixture
 def state() -> dict[str, tf.Variable]:
-    values = models.initial(MICRO, 4, seed=1)
+    values = networks.initial(MICRO, 4, seed=1)
     return {name: tf.Variable(value) for name, value in values.items()}
 
 
 def test_tiny_conv_has_its_known_size():
     """8 filters of 10 × 8 and a dense layer of 4000 × labels, which is what fits the chip."""
-    sizes = {name: value.size for name, value in models.initial(MICRO, 4, seed=0).items()}
-    assert [sizes[name] for name in models.weight_names()] == [640, 8, 16000, 4]
+    sizes = {name: value.size for name, value in networks.initial(MICRO, 4, seed=0).items()}
+    assert [sizes[name] for name in networks.weight_names()] == [640, 8, 16000, 4]
 
 
 def test_tiny_embedding_conv_is_upstreams():
     """Names and shapes of upstream's checkpoints; dropout strikes behind both convolutions."""
-    values = models.initial(MICRO, 4, 0, "tiny_embedding_conv")
-    assert {name: values[name].shape for name in models.weight_names("tiny_embedding_conv")} == {
+    values = networks.initial(MICRO, 4, 0, "tiny_embedding_conv")
+    assert {name: values[name].shape for name in networks.weight_names("tiny_embedding_conv")} == {
         **{"first_weights": (10, 8, 1, 8), "first_bias": (8,)},
         **{"second_weights": (10, 8, 8, 8), "second_bias": (8,)},
         **{"final_fc_weights": (96, 4), "final_fc_bias": (4,)},
     }
-    assert models.dropout_size(MICRO, "tiny_embedding_conv") == 25 * 20 * 8 + 4 * 3 * 8
-    assert models.dropout_size(MICRO) == models.hidden_size(MICRO) == 4000
+    assert networks.dropout_size(MICRO, "tiny_embedding_conv") == 25 * 20 * 8 + 4 * 3 * 8
+    assert networks.dropout_size(MICRO) == networks.hidden_size(MICRO) == 4000
 
 
 def test_dropout_strikes_each_of_its_places(features):
     """With nothing kept in either place the features no longer tell; with all kept they do."""
-    weights = models.initial(MICRO, 4, 1, "tiny_embedding_conv")
+    weights = networks.initial(MICRO, 4, 1, "tiny_embedding_conv")
     weights["second_bias"] += 1.0
 
     def answers(first, second):
         kept = np.repeat([[first, second]], 16, 0).repeat([4000, 96], 1).astype(np.float32)
-        args = (features, weights, MICRO, models.Exact(), kept, "tiny_embedding_conv")
-        return models.logits(*args).numpy()
+        args = (features, weights, MICRO, networks.Exact(), kept, "tiny_embedding_conv")
+        return networks.logits(*args).numpy()
 
-    exact = (features, weights, MICRO, models.Exact(), None, "tiny_embedding_conv")
-    assert np.array_equal(answers(1, 1), models.logits(*exact).numpy())
+    exact = (features, weights, MICRO, networks.Exact(), None, "tiny_embedding_conv")
+    assert np.array_equal(answers(1, 1), networks.logits(*exact).numpy())
     assert len(np.unique(answers(1, 1), axis=0)) == 16
     assert len(np.unique(answers(0, 1), axis=0)) == 1 and answers(0, 1).any()
     assert not answers(1, 0).any()
@@ -56,24 +56,24 @@ def test_dropout_strikes_each_of_its_places(features):
 
 def test_time_conv_has_its_known_size():
     """Three convolutions over time behind a small one over frequency: 13,020 weights."""
-    values = models.initial(MICRO, 4, 0, "time_conv")
+    values = networks.initial(MICRO, 4, 0, "time_conv")
     assert values["second_weights"].shape == (3, 1, 80, 24)
-    assert models.hidden_size(MICRO, "time_conv") == 32
-    assert sum(values[name].size for name in models.weight_names("time_conv")) == 13_020
-    assert models.range_names("time_conv")[:2] == ("relu_max", "second_relu_max")
+    assert networks.hidden_size(MICRO, "time_conv") == 32
+    assert sum(values[name].size for name in networks.weight_names("time_conv")) == 13_020
+    assert networks.range_names("time_conv")[:2] == ("relu_max", "second_relu_max")
 
 
 def test_weights_start_from_the_seed():
     """Equal seeds start equally; others do not."""
-    first, again, other = (models.initial(MICRO, 4, seed)["first_weights"] for seed in (1, 1, 2))
+    first, again, other = (networks.initial(MICRO, 4, seed)["first_weights"] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert np.abs(first).max() <= 2 * models.ARCHITECTURES["tiny_conv"].deviation
+    assert np.abs(first).max() <= 2 * networks.ARCHITECTURES["tiny_conv"].deviation
 
 
 def test_quantised_weights_lie_on_a_symmetric_grid(state):
     """At most 255 values, the same on both sides of zero, the largest weight among them."""
-    numbers = models.Quantized(MICRO, state)
+    numbers = networks.Quantized(MICRO, state)
     weights = state["final_fc_weights"]
     rounded = numbers.weights(weights).numpy()
     steps = rounded / (np.abs(weights).max() / 127)
@@ -83,17 +83,17 @@ def test_quantised_weights_lie_on_a_symmetric_grid(state):
 
 def test_quantised_answers_stay_close_to_exact_ones(features, state):
     """Once ranges are observed, eight bits change logits by a small part of their span."""
-    observing = models.Observing(MICRO, state, tf.constant(1))
-    models.logits(features, state, MICRO, observing)
-    exact = models.logits(features, state, MICRO, models.Exact()).numpy()
-    quantised = models.logits(features, state, MICRO, models.Quantized(MICRO, state)).numpy()
+    observing = networks.Observing(MICRO, state, tf.constant(1))
+    networks.logits(features, state, MICRO, observing)
+    exact = networks.logits(features, state, MICRO, networks.Exact()).numpy()
+    quantised = networks.logits(features, state, MICRO, networks.Quantized(MICRO, state)).numpy()
     assert np.abs(exact - quantised).max() < 0.03 * (exact.max() - exact.min())
 
 
 def test_ranges_forget_their_beginning(state):
     """After the first step an activation's range is that step's, and later ones blend in."""
     for step, seen in ((1, 10.0), (2, 20.0)):
-        observing = models.Observing(MICRO, state, tf.constant(step))
+        observing = networks.Observing(MICRO, state, tf.constant(step))
         observing.relu(tf.constant([0.0, seen]), "relu_max")
     assert state["relu_max"].numpy() == pytest.approx(15)
 
@@ -116,15 +116,15 @@ def test_a_cosine_rises_and_falls():
 @pytest.mark.parametrize("optimizer", optimizers.MEMORIES)
 def test_every_optimizer_learns(features, state, optimizer):
     """A few steps against one batch lower its loss, though weights are rounded."""
-    weights = {name: state[name] for name in models.weight_names()}
+    weights = {name: state[name] for name in networks.weight_names()}
     memories = optimizers.initial(optimizer, {name: w.numpy() for name, w in weights.items()})
     state |= {name: tf.Variable(value) for name, value in memories.items()}
     labels = np.arange(16) % 4
     losses = []
     for step in range(1, 11):
         with tf.GradientTape() as tape:
-            numbers = models.Observing(MICRO, state, tf.constant(step))
-            logits = models.logits(features, weights, MICRO, numbers)
+            numbers = networks.Observing(MICRO, state, tf.constant(step))
+            logits = networks.logits(features, weights, MICRO, numbers)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         gradients = dict(zip(weights, tape.gradient(loss, list(weights.values())), strict=True))
         optimizers.move(optimizer, state, gradients, tf.constant(0.0005), tf.constant(step))

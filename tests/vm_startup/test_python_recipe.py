@@ -48,7 +48,10 @@ def test_flags_reach_the_module(tmp_path, fake, verb):
         stdout=subprocess.PIPE,
         text=True,
     )
-    expected = f"{RECIPE.parent}|1|-m|speech_commands.{verb}|--wanted_words=yes,no|--data_dir=a b|"
+    folder = RECIPE.parents[1]
+    expected = (
+        f"{folder}|1|-m|vm_startup.speech_commands.{verb}|--wanted_words=yes,no|--data_dir=a b|"
+    )
     assert process.stdout.read(len(expected)) == expected
     process.terminate()  # the shell has made way for Python, so that a signal reaches it
     assert process.wait(timeout=10) == -15

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import intervals, results
+from vm_startup.speech_commands.evaluation import intervals, metrics
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -53,7 +53,7 @@ def test_a_score_tells_each_words_precision_and_recall():
     """Precision is of the answers, recall of the clips, with the counts beside them."""
     truth = np.array([0, 1, 1, 2, 2, 2, 2, 3])
     answers = np.array([0, 2, 1, 2, 2, 2, 1, 2])
-    found = results.Score.of(truth, answers, 4).as_json(LABELS)
+    found = metrics.Score.of(truth, answers, 4).as_json(LABELS)
     assert (found["accuracy"], found["count"]) == (5 / 8, 8)
     assert found["interval"] == intervals.wilson(5, 8)
     assert found["words"]["yes"] == {
@@ -72,7 +72,7 @@ def test_a_score_tells_each_words_precision_and_recall():
 def test_words_add_up_to_the_score(clips):
     """Clips and answers of all words are all clips, and right ones make up the accuracy."""
     truth, answers = np.random.default_rng(clips).integers(0, 4, (2, clips))
-    found = results.Score.of(truth, answers, 4).as_json(LABELS)
+    found = metrics.Score.of(truth, answers, 4).as_json(LABELS)
     words = found["words"].values()
     assert sum(word["clips"] for word in words) == found["count"] == clips
     assert sum(word["answers"] for word in words) == clips
@@ -81,6 +81,6 @@ def test_words_add_up_to_the_score(clips):
 
 def test_no_clips_have_no_score():
     """Without a clip nothing is undefined but what divides by nothing."""
-    found = results.Score.of(np.zeros(0, int), np.zeros(0, int), 4).as_json(LABELS)
+    found = metrics.Score.of(np.zeros(0, int), np.zeros(0, int), 4).as_json(LABELS)
     assert (found["accuracy"], found["count"], found["interval"]) == (0, 0, [0, 1])
     assert all(word["recall"] is None for word in found["words"].values())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import acoustics, rooms, speeds
+from vm_startup.speech_commands.augmentation import acoustics, rooms, speed
 
 TIME = np.arange(16000) / 16000
 
@@ -16,7 +16,7 @@ def tone(hertz):
 
 
 def read(clip, speed, delay=0):
-    return speeds.read(clip[np.newaxis], np.array([speed]), np.array([delay]))[0]
+    return speed.read(clip[np.newaxis], np.array([speed]), np.array([delay]))[0]
 
 
 @pytest.mark.parametrize("speed", [52, 64, 77])
@@ -53,7 +53,7 @@ def test_a_delay_moves_the_clip(delay):
     expected = np.pad(tone(50), 1600)[1600 - delay :][:16000]
     assert np.allclose(moved, expected, atol=0.01)
     clips = np.stack([tone(50), tone(60)])
-    both = speeds.read(clips, np.array([60, 64]), np.array([-900, delay]))
+    both = speed.read(clips, np.array([60, 64]), np.array([-900, delay]))
     assert np.array_equal(both[1], read(tone(60), 64, delay))
     assert np.array_equal(both[0], read(tone(50), 60, -900))
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from launcher.training import PROGRESS
+from launcher.jobs.remote_training import PROGRESS
 from vm_startup.speech_commands import runtime
 
 

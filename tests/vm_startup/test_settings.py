@@ -1,7 +1,7 @@
 import pytest
 
+from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.settings import AudioSettings
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
+from vm_startup.speech_commands.data.clip_store import FORMAT, store
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.store import FORMAT, store
-from vm_startup.speech_commands.synthetic import SyntheticSource
+from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
 BLOCK, BLOCKS = 6, 20
 ROOT = Path(__file__).parents[2]
@@ -159,7 +159,7 @@ def test_an_index_that_cannot_be_read_makes_everything_anew(
 ):
     """Another version's cache, or a damaged one, costs one line and a reading."""
     if content is None:
-        monkeypatch.setattr("vm_startup.speech_commands.store.FORMAT", FORMAT + 1)
+        monkeypatch.setattr("vm_startup.speech_commands.data.clip_store.FORMAT", FORMAT + 1)
     store(source, cache)
     monkeypatch.undo()
     if content is not None:

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import dataset, stream
-from vm_startup.speech_commands.clip import SAMPLES as SECOND
+from vm_startup.speech_commands.data import dataset
+from vm_startup.speech_commands.data.clip import SAMPLES as SECOND
+from vm_startup.speech_commands.evaluation import stream
 
 
 def clips(labels):

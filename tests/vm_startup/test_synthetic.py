@@ -3,13 +3,19 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import acoustics, espeak
-from vm_startup.speech_commands.dataset import load
+from vm_startup.speech_commands.augmentation import acoustics
+from vm_startup.speech_commands.data.dataset import load
+from vm_startup.speech_commands.data.split import which_set
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.espeak import Espeak
-from vm_startup.speech_commands.split import which_set
-from vm_startup.speech_commands.synthetic import SPEAKERS, SyntheticSource
-from vm_startup.speech_commands.vocabulary import COMMON, common_words, near_misses, parts_of
+from vm_startup.speech_commands.synthetic import espeak
+from vm_startup.speech_commands.synthetic.espeak import Espeak
+from vm_startup.speech_commands.synthetic.source import SPEAKERS, SyntheticSource
+from vm_startup.speech_commands.synthetic.vocabulary import (
+    COMMON,
+    common_words,
+    near_misses,
+    parts_of,
+)
 
 
 @pytest.fixture(scope="module")

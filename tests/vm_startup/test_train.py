@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny_training import STEPS, run, start
 
-from vm_startup.speech_commands import checkpoint, features, flags, train
+from vm_startup.speech_commands import features, flags, train
+from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.freeze import inference_graph
-from vm_startup.speech_commands.settings import AudioSettings
+from vm_startup.speech_commands.model import checkpoint
 
 
 def frozen(folder):
@@ -100,7 +101,7 @@ def test_a_killed_training_goes_on_elsewhere_to_the_same_bytes(recordings, train
 def test_a_checkpoint_is_written_in_time_however_long_steps_take(recordings, tmp_path):
     """When its minute is over a checkpoint is due, whatever the interval in steps; and SIGTERM
     ends a training at once: a machine that is being given back need not wait."""
-    impatient = "from speech_commands import train; train.SAVE_SECONDS = 0; train.main()"
+    impatient = "from vm_startup.speech_commands import train; train.SAVE_SECONDS = 0; train.main()"
     flags = ["--how_many_training_steps=9000,9000", "--save_step_interval=18000"]
     process = start(recordings, tmp_path, *flags, program=("-c", impatient))
     for line in process.stdout:

@@ -36,7 +36,7 @@ def job(tmp_path, recordings):
 def begin(job, *arguments, **environment):
     """The recipe in a job's folder."""
     named = {"PYTHON": sys.executable, "UPSTREAM_PYTHON": sys.executable, "BAZEL_PROGRAM": ARCHIVE}
-    named |= {"TENSORFLOW_TREE": str(job / "tree"), "TRAINER": str(VM_STARTUP)}
+    named |= {"TENSORFLOW_TREE": str(job / "tree"), "TRAINER": str(VM_STARTUP.parent)}
     return subprocess.Popen(
         ["bash", str(RECIPE), *arguments],
         cwd=job,

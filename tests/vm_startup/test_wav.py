@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import wav
+from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.errors import DataError
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 kHz

@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands import wav, wav_to_features
+from vm_startup.speech_commands import wav_to_features
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.runtime import exit_code
-from vm_startup.speech_commands.settings import AudioSettings
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import tables
+from vm_startup.micro_frontend import tables
 
 SOURCES = ("micro_frontend.c", "eight.c")
 HEADERS = ("micro_frontend.h", "one.h", "eight.h", "stages.h")

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import build
-from .tables import FrontEnd
+from vm_startup.micro_frontend import build
+from vm_startup.micro_frontend.tables import FrontEnd
 
 CHUNK = 512  # clips between two reports of progress
 SHARE = 128  # clips for which another thread is worth its start; a multiple of the 8 done at once

@@ -13,4 +13,6 @@ import runpy  # noqa: E402
 
 if __name__ == "__main__":
     os.chdir(os.environ.get("JOB_FOLDER") or os.environ["BUILD_WORKING_DIRECTORY"])
-    runpy.run_module(f"speech_commands.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)
+    runpy.run_module(
+        f"vm_startup.speech_commands.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True
+    )

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
-from .settings import AudioSettings
-from .store import explained
-
-# The folder beside this one, whose package has a parent here and none on a machine.
-front_end = importlib.import_module(
-    f"{__package__.removesuffix('speech_commands')}micro_frontend.extract"
-)
+from vm_startup.micro_frontend import extract as front_end
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data.clip_store import explained
 
 CHUNK = 500  # clips per call: 16 MB of audio, enough to keep every core busy
 

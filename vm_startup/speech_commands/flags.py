@@ -6,12 +6,14 @@ Names may be cut short as long as they stay unmistakable: `--window_stride=20` i
 import argparse
 from collections.abc import Sequence
 
-from . import batches, optimizers
-from .errors import DataError
-from .models import ARCHITECTURES
-from .settings import RANGES, AudioSettings
+from vm_startup.conventions import ARCHIVES
+from vm_startup.speech_commands.audio_settings import RANGES, AudioSettings
+from vm_startup.speech_commands.data import batches
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.model import optimizers
+from vm_startup.speech_commands.model.networks import ARCHITECTURES
 
-ARCHIVE = "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
+ARCHIVE = ARCHIVES["v0.02"]
 WORDS = "yes,no,up,down,left,right,on,off,stop,go"
 
 # What a network is trained with where its flags say nothing, as docs/experiments.md found best.

@@ -1,6 +1,6 @@
 """Turn a training's checkpoint into one graph that holds everything: WAV in, probabilities out.
 
-    python -m speech_commands.freeze --start_checkpoint=DIR/tiny_conv.ckpt-1200 \\
+    python -m vm_startup.speech_commands.freeze --start_checkpoint=DIR/tiny_conv.ckpt-1200 \\
         --wanted_words=yes,no --preprocess=micro --window_stride=20 --quantize=1 \\
         --output_file=tiny_conv.pb
 
@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from . import checkpoint, models, results, runtime
-from . import flags as command_line
-from .errors import DataError
-from .features import micro, spectral, to_int16
-from .settings import AudioSettings
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands import runtime
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.evaluation import metrics
+from vm_startup.speech_commands.features import micro, spectral, to_int16
+from vm_startup.speech_commands.model import checkpoint, networks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     graph = inference_graph(kept, settings, flags.quantize, flags.model_architecture)
     output = Path(flags.output_file)
     output.parent.mkdir(parents=True, exist_ok=True)
-    results.write_bytes(output, graph.SerializeToString(deterministic=True))
+    metrics.write_bytes(output, graph.SerializeToString(deterministic=True))
     runtime.log.info("Saved frozen graph to %s", output)
 
 
@@ -49,7 +51,7 @@ def check(values: Mapping[str, np.ndarray], flags, settings: AudioSettings) -> N
                 f"--{name}={trained[name]}, not {getattr(flags, name)}."
             )
     words = flags.wanted_words.split(",")
-    expected = models.initial(settings, 2 + len(words), 0, flags.model_architecture)
+    expected = networks.initial(settings, 2 + len(words), 0, flags.model_architecture)
     names = constants(flags.model_architecture, flags.quantize)
     for name in names:
         if name not in values:
@@ -63,8 +65,8 @@ def check(values: Mapping[str, np.ndarray], flags, settings: AudioSettings) -> N
 
 def constants(architecture: str, quantize: bool) -> tuple[str, ...]:
     """What a graph needs of a checkpoint."""
-    ranges = models.range_names(architecture) if quantize else ()
-    return models.weight_names(architecture) + ranges
+    ranges = networks.range_names(architecture) if quantize else ()
+    return networks.weight_names(architecture) + ranges
 
 
 def inference_graph(
@@ -79,13 +81,13 @@ def inference_graph(
         held = {
             name: tf.constant(values[name], name=name) for name in constants(architecture, quantize)
         }
-        numbers = Frozen(settings, held) if quantize else models.Exact()
-        logits = models.logits(features, held, settings, numbers, architecture=architecture)
+        numbers = Frozen(settings, held) if quantize else networks.Exact()
+        logits = networks.logits(features, held, settings, numbers, architecture=architecture)
         tf.nn.softmax(logits, name="labels_softmax")
     return graph.as_graph_def()
 
 
-class Frozen(models.Quantized):
+class Frozen(networks.Quantized):
     """The eight-bit network with every range a constant, as a converter wants it."""
 
     def largest(self, weights: tf.Tensor) -> np.float32:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from .errors import DataError
+from vm_startup.speech_commands.errors import DataError
 
 log = logging.getLogger("speech_commands")
 

@@ -1,7 +1,7 @@
 """Train a model that spots spoken words: TensorFlow's speech_commands/train.py for today.
 
-    python -m speech_commands.train --wanted_words=yes,no --model_architecture=tiny_conv \\
-        --preprocess=micro --window_stride=20 --quantize=1 --data_dir=my_recordings
+    python -m vm_startup.speech_commands.train --wanted_words=yes,no \\
+        --model_architecture=tiny_conv --preprocess=micro --window_stride=20 --quantize=1 --data_dir=my_recordings
 
 A training that was cut short goes on from the last checkpoint in --train_dir, and ends in the same
 weights as if it had not been: every random choice follows from the seed and the step.
@@ -16,14 +16,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from . import batches, checkpoint, dataset, models, results, runtime, verdict
-from . import flags as command_line
-from .best import Best
-from .errors import DataError
-from .learning import Learner
-from .runtime import log, progress
-from .settings import AudioSettings
-from .summaries import Curves
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands import runtime
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data import batches, dataset
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.evaluation import final_evaluation, metrics
+from vm_startup.speech_commands.evaluation.summaries import Curves
+from vm_startup.speech_commands.model import checkpoint, networks
+from vm_startup.speech_commands.model.best_weights import Best
+from vm_startup.speech_commands.model.training_step import Learner
+from vm_startup.speech_commands.runtime import log, progress
 
 EVALUATION_BATCH = 500
 SAY_SECONDS = 0.5  # at most two lines a second, so that a log stays readable
@@ -101,7 +104,7 @@ class Trainer:
         self.flags, self.settings, self.data = flags, settings, data
         self.step = 0
         self.best = Best()
-        self.held_out = verdict.hold_out(flags, settings, data)
+        self.held_out = final_evaluation.hold_out(flags, settings, data)
         mean = float(self.held_out["validation"][0].mean(dtype=np.float64))
         self.learner = Learner(flags, settings, len(data.labels), mean)
         self.answer = tf.function(self._answer, reduce_retracing=True)
@@ -234,14 +237,14 @@ class Trainer:
         for name, value in self.best.model.items():
             self.learner.state[name].assign(value)
         judged = self.flags, self.settings, self.data, self.held_out
-        verdict.write(train_dir, *judged, self.step, self.scores, self.best.step or None)
+        final_evaluation.write(train_dir, *judged, self.step, self.scores, self.best.step or None)
 
-    def score(self, name: str) -> tuple[results.Score, float]:
+    def score(self, name: str) -> tuple[metrics.Score, float]:
         """The score of one held-out split and its mean cross entropy."""
         features, split = self.held_out[name]
         logits = self.answers(features)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(split.label, logits).numpy()
-        score = results.Score.of(split.label, logits.argmax(1), len(self.data.labels))
+        score = metrics.Score.of(split.label, logits.argmax(1), len(self.data.labels))
         return score, float(losses.sum() / max(1, len(losses)))
 
     def scores(self, features: np.ndarray, exact: bool) -> np.ndarray:
@@ -260,11 +263,11 @@ class Trainer:
         return np.concatenate(answers)
 
     def _answer(self, features, exact: bool):
-        numbers = models.Exact()
+        numbers = networks.Exact()
         if self.flags.quantize and not exact:
-            numbers = models.Quantized(self.settings, self.learner.state)
+            numbers = networks.Quantized(self.settings, self.learner.state)
         network = {"numbers": numbers, "architecture": self.learner.architecture}
-        return models.logits(features, self.learner.state, self.settings, **network)
+        return networks.logits(features, self.learner.state, self.settings, **network)
 
 
 def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
@@ -280,8 +283,8 @@ def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
 def write_labels(train_dir: Path, architecture: str, labels: Sequence[str]) -> None:
     """One label a line, under upstream's name and a plain one."""
     text = "".join(f"{label}\n" for label in labels).encode()
-    results.write_bytes(train_dir / f"{architecture}_labels.txt", text)
-    results.write_bytes(train_dir / "labels.txt", text)
+    metrics.write_bytes(train_dir / f"{architecture}_labels.txt", text)
+    metrics.write_bytes(train_dir / "labels.txt", text)
 
 
 if __name__ == "__main__":

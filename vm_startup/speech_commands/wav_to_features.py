@@ -1,6 +1,6 @@
 """Turn a WAV into a C array of the features that a model is shown, for tests on a device.
 
-    python -m speech_commands.wav_to_features --input_wav=yes.wav --window_stride=20 \\
+    python -m vm_startup.speech_commands.wav_to_features --input_wav=yes.wav --window_stride=20 \\
         --preprocess=micro --quantize=1 --output_c_file=yes_features_data.c
 """
 
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import flags as command_line
-from . import results, runtime, wav
-from .features import extract
-from .settings import AudioSettings
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands import runtime
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.evaluation import metrics
+from vm_startup.speech_commands.features import extract
 
 PER_LINE = 10
 
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runtime.speak()
     features = _features(flags.input_wav, settings)
     output = Path(flags.output_c_file)
-    results.write_bytes(output, c_source(features, settings, flags).encode())
+    metrics.write_bytes(output, c_source(features, settings, flags).encode())
     runtime.log.info('Wrote to "%s"', output)
 
 

@@ -6,13 +6,13 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from firmware_export import quiet
+from firmware_export import quiet_tensorflow
 
 SEED = 20260401
 
 
 def _layers():
-    return quiet.tensorflow().keras.layers
+    return quiet_tensorflow.tensorflow().keras.layers
 
 
 def _tiny_conv(layers):
@@ -89,7 +89,7 @@ class Models:
         return self.known[key]
 
     def _convert(self, network, ends, per_channel, batch):
-        tf = quiet.tensorflow()
+        tf = quiet_tensorflow.tensorflow()
         tf.keras.utils.set_random_seed(SEED)
         shape, chain = NETWORKS[network](_layers())
         net = tf.keras.Sequential([tf.keras.Input(shape, batch_size=batch), *chain])
@@ -112,7 +112,7 @@ class Models:
             converter.inference_input_type = getattr(tf, ends)
             converter.inference_output_type = getattr(tf, ends)
             converter._experimental_disable_per_channel = not per_channel
-        with warnings.catch_warnings(), quiet.silenced_stderr():
+        with warnings.catch_warnings(), quiet_tensorflow.silenced_stderr():
             warnings.simplefilter("ignore")
             return converter.convert()
 
@@ -128,7 +128,7 @@ def edit():
     """`edit(model, change)`: the model after `change(flatbuffer object)`."""
 
     def apply(model, change):
-        quiet.tensorflow()
+        quiet_tensorflow.tensorflow()
         from tensorflow.lite.python import schema_py_generated as schema
 
         graph = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)

@@ -6,7 +6,10 @@ import itertools
 import numpy as np
 import pytest
 
-from firmware_export import arithmetic, build, compile, convert, reference
+from firmware_export import build
+from firmware_export.compiler import arithmetic, compile
+from firmware_export.importers import convert
+from firmware_export.verify import reference
 
 VARIANTS = [
     *itertools.product(

@@ -12,8 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_export import build, emulate, errors, firmware, prove, reference, tflite
-from firmware_export.listener import FRONT_END_FILES
+from firmware_export import build, errors
+from firmware_export.compiler import sources
+from firmware_export.compiler.listener import FRONT_END_FILES
+from firmware_export.importers import tflite
+from firmware_export.verify import emulator, reference
+from firmware_export.verify.proof import prove
 
 LABELS = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -22,8 +26,8 @@ def made(model, folder, compiler="clang", labels=None, carried=2, features=None)
     """(features, size) of a firmware in `folder` that carries the first clips."""
     if features is None:
         features = random_features(model, 8)
-    clips = [firmware.Clip(f"clip {i}", f) for i, f in enumerate(features[:carried])]
-    firmware.write(folder, model, clips, labels)
+    clips = [sources.Clip(f"clip {i}", f) for i, f in enumerate(features[:carried])]
+    sources.write(folder, model, clips, labels)
     return features, build.build(folder, compiler)
 
 
@@ -49,7 +53,7 @@ def tiny(models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def proof(tiny):
     model, folder, features = tiny
-    return prove.prove(model, folder, features, np.arange(200) % 4)
+    return prove(model, folder, features, np.arange(200) % 4)
 
 
 def test_yes_no_firmware_fits_with_room_to_spare(proof):
@@ -77,7 +81,7 @@ def test_other_networks_are_proven_on_the_chip(models, tmp_path, network, ends):
     """Other layers, and other input types, give the interpreter's bits in the emulator too."""
     model = models(network, ends)
     features, _ = made(model, tmp_path)
-    assert prove.prove(model, tmp_path, features).differing == 0
+    assert prove(model, tmp_path, features).differing == 0
 
 
 def test_one_flipped_weight_is_a_mismatch(tiny, tmp_path):
@@ -93,7 +97,7 @@ def test_one_flipped_weight_is_a_mismatch(tiny, tmp_path):
     with pytest.raises(
         errors.Mismatch, match=r"^Clip \d+, score \d+.*: expected -?\d+, but the firm"
     ):
-        prove.prove(model, tmp_path, features[:8])
+        prove(model, tmp_path, features[:8])
 
 
 def test_a_wrong_carried_clip_is_a_mismatch(tiny, tmp_path):
@@ -106,7 +110,7 @@ def test_a_wrong_carried_clip_is_a_mismatch(tiny, tmp_path):
     (tmp_path / "clips.h").write_text(wrong)
     build.build(tmp_path)
     with pytest.raises(errors.Mismatch, match=r"own clips failed: clip 0.*expected"):
-        prove.prove(model, tmp_path, features[:8])
+        prove(model, tmp_path, features[:8])
 
 
 def test_the_same_model_gives_the_same_bytes(tiny, tmp_path):
@@ -174,12 +178,12 @@ def image_of(*instructions):
 )
 def test_a_firmware_that_strays_is_stopped(monkeypatch, instructions, what):
     """Memory that is not there, writes to flash, running RAM, faults, hanging: all are errors."""
-    monkeypatch.setattr(emulate, "LIMIT", 10_000)
+    monkeypatch.setattr(emulator, "LIMIT", 10_000)
     with pytest.raises(errors.Mismatch, match=rf"^The firmware .*{what}.* at pc 0x"):
-        emulate.Chip(image_of(*instructions)).run()
+        emulator.Chip(image_of(*instructions)).run()
 
 
-class Unplugged(emulate.Chip):
+class Unplugged(emulator.Chip):
     """A chip on the desk: no debugger, so a breakpoint is a hard fault; and two ports."""
 
     FRAME = ("R0", "R1", "R2", "R3", "R12", "LR", "PC", "XPSR")
@@ -249,7 +253,7 @@ def test_gcc_builds_the_same_answers(models, tmp_path):
     """The Makefile's compiler gives a firmware that fits and passes."""
     model = models("tiny_conv")
     features, size = made(model, tmp_path, "arm-none-eabi-gcc", LABELS)
-    told = prove.prove(model, tmp_path, features)
+    told = prove(model, tmp_path, features)
     assert told.flash == size.flash <= 26 << 10
     assert told.instructions <= 2_000_000
 
@@ -292,7 +296,7 @@ def test_an_interrupt_ends_the_emulation(tiny):
     model, folder, features = tiny
     codes = np.tile(reference.load(model).codes(features), (5, 1))
     interrupt = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
-    chip = emulate.Chip((folder / "bluepill.bin").read_bytes(), codes.tobytes(), codes.shape[1])
+    chip = emulator.Chip((folder / "bluepill.bin").read_bytes(), codes.tobytes(), codes.shape[1])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from firmware_export import compile, errors, tflite
+from firmware_export import errors
+from firmware_export.compiler import compile
+from firmware_export.importers import tflite
 
 CONV = 1  # where tiny_conv's convolution, dense layer and softmax stand
 DENSE = 3

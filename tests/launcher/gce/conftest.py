@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from fake_gce import FakeGce, missing_tools
 
-from launcher.backends.base import Order
-from launcher.backends.gce import GceBackend, birth, request
-from launcher.backends.gce.waits import Waits
-from launcher.settings import Config, Gce, Words
+from launcher.config.settings import Config, Gce, Words
+from launcher.machines.base import MachineSpec
+from launcher.machines.gce import GceBackend, request
+from launcher.machines.gce import create as gce_create
+from launcher.machines.gce.details import Details
+from launcher.machines.gce.timeouts import Timeouts
 
-WAITS = Waits(poll=0.05, grace=0.3)
+TIMEOUTS = Timeouts(poll=0.05, grace=0.3)
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 
 
@@ -28,29 +30,29 @@ def gce(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def backend(gce):
-    """Makes machines of a plain config there. `waits` bounds what is not to come in a test,
+    """Makes machines of a plain config there. `timeouts` bounds what is not to come in a test,
     `access` is how machines are reached, other keywords change the config."""
     if missing_tools():
         pytest.skip(missing_tools())
 
-    def make(access=None, waits=None, **settings):
+    def make(access=None, timeouts=None, **settings):
         config = Config(Words(("yes",)), gce=Gce(**{"min_cpu_platform": "", **settings}))
         template = request.template(config, gce.project, IMAGE, "true\n")
-        made = GceBackend(gce.project, {"user": "jupyter", **(access or {})}, template)
-        made.waits = replace(WAITS, **(waits or {}))
+        made = GceBackend(Details(gce.project, template, **{"user": "jupyter", **(access or {})}))
+        made.timeouts = replace(TIMEOUTS, **(timeouts or {}))
         return made
 
     return make
 
 
 @pytest.fixture
-def order(tmp_path):
-    """Makes an order."""
+def spec(tmp_path):
+    """Makes the request for a machine."""
     (tmp_path / "job").mkdir()
 
     def make(zone="us-west1-b", uid="ab", name="words-1-ab", seconds=600.0):
         labels = {"job": "words-1", "uid": uid, "owner": "0a"}
-        return Order(name, zone, str(uuid.uuid4()), labels, tmp_path / "job", seconds)
+        return MachineSpec(name, zone, str(uuid.uuid4()), labels, tmp_path / "job", seconds)
 
     return make
 
@@ -59,8 +61,8 @@ def order(tmp_path):
 def create():
     """Has a machine made, tries it, and lets go of the connection."""
 
-    def make(backend, order):
-        machine = backend.create(order)
+    def make(backend, spec):
+        machine = backend.create(spec)
         assert machine.run("echo here", timeout=10).stdout == b"here\n"
         machine.close()
 
@@ -71,8 +73,8 @@ def create():
 def insert():
     """Has a machine made without logging in to it, for tests of its end."""
 
-    def make(backend, order):
-        body = request.fill(backend._insert, order, "ssh-ed25519 AAAA", datetime.now(UTC))
-        birth.make(backend._client, order, body)
+    def make(backend, spec):
+        body = request.fill(backend._details.insert, spec, "ssh-ed25519 AAAA", datetime.now(UTC))
+        gce_create.make(backend._client, spec, body)
 
     return make

@@ -1,23 +1,23 @@
 import pytest
 from fake_gce import FOR_EVER, Image
 
-from launcher.backends.gce import GceBackend, choices, doctor
-from launcher.backends.gce.waits import Waits
+from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import CloudRefused, ConfigError
-from launcher.settings import Config, Gce, Machine, Words
+from launcher.machines.gce import GceBackend, choices, doctor
+from launcher.machines.gce.timeouts import Timeouts
 
-WAITS = Waits(poll=0.05, call=0.3)
+TIMEOUTS = Timeouts(poll=0.05, call=0.3)
 FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
 
 
 @pytest.fixture
-def quote(gce):
+def plan_machine(gce):
     """What a config would get; no quote makes anything."""
 
     def make(max_usd=5.0, **settings):
         config = Config(Words(("yes",)), gce=Gce(**settings), machine=Machine(max_usd=max_usd))
         backend = GceBackend.for_quote(config)
-        backend.waits = WAITS
+        backend.timeouts = TIMEOUTS
         return choices.quote(backend._client, config, "true\n")
 
     yield make
@@ -27,8 +27,8 @@ def quote(gce):
 
 def test_a_region_stands_for_its_zones(quote):
     """Zones and regions are tried in the order of the config, each zone once."""
-    places = quote(zones=("us-west1-b", "us-west1", "us-central1")).places
-    assert places == [
+    zones = quote(zones=("us-west1-b", "us-west1", "us-central1")).zones
+    assert zones == [
         *("us-west1-b", "us-west1-a", "us-west1-c"),
         *("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
     ]
@@ -37,7 +37,7 @@ def test_a_region_stands_for_its_zones(quote):
 def test_zones_of_a_region_that_lack_the_machine_are_left_out(quote):
     """The plan says which, and why."""
     found = quote(machine_type="c3d-standard-8", zones=("us-west1",), usd_per_hour=0.4)
-    assert found.places == ["us-west1-a", "us-west1-b"]
+    assert found.zones == ["us-west1-a", "us-west1-b"]
     assert any("zone us-west1-c is left out: it has no machine" in c for c in found.choices)
 
 
@@ -83,7 +83,7 @@ def test_a_region_without_quota_is_left_out(gce, quote):
     """As long as another has some."""
     gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
     found = quote()
-    assert all(zone.startswith("us-central1") for zone in found.places)
+    assert all(zone.startswith("us-central1") for zone in found.zones)
     assert "region us-west1 is left out: quota CPUS is 4, 0 in use, and 8 more are needed" in (
         found.choices
     )
@@ -161,7 +161,7 @@ def test_spot_machines_have_a_quota_of_their_own(gce, quote):
     with pytest.raises(CloudRefused, match="quota PREEMPTIBLE_CPUS is 4"):
         quote(zones=("us-west1",), spot=True)
     gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 0.0}
-    assert quote(zones=("us-west1",), spot=True).places
+    assert quote(zones=("us-west1",), spot=True).zones
 
 
 CALLS = ("zones.list", "machineTypes.get", "getFromFamily", "regions.list")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from fake_gce import FOR_EVER
 
-from launcher.backends.gce import _compute
-from launcher.backends.gce.client import Client
-from launcher.backends.gce.waits import Waits
 from launcher.errors import CloudRefused, ConfigError
+from launcher.machines.gce import compute_services
+from launcher.machines.gce.client import Client
+from launcher.machines.gce.timeouts import Timeouts
 
-WAITS = Waits(poll=0.05, call=0.5, reply=2.0)
+TIMEOUTS = Timeouts(poll=0.05, call=0.5, reply=2.0)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def client(gce, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def make(project="", impersonate=""):
-        return Client(project, impersonate, WAITS)
+        return Client(project, impersonate, TIMEOUTS)
 
     return make
 
@@ -153,7 +153,7 @@ def test_every_request_is_as_the_wire_has_it(client, gce):
 def test_only_what_is_used_of_the_library_is_loaded():
     """A launcher that waits holds seven services in memory, not more than a hundred."""
     code = (
-        "import sys; import launcher.backends.gce.client; "
+        "import sys; import launcher.machines.gce.client; "
         "services = {n.split('.')[4] for n in sys.modules "
         "if n.startswith('google.cloud.compute_v1.services.')}; print(len(services)); "
         "import google.cloud.compute_v1 as whole; whole.AddressesClient"
@@ -166,19 +166,19 @@ def test_only_what_is_used_of_the_library_is_loaded():
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) <= len(_compute.NAMES) + 2  # and those that these import
+    assert int(done.stdout) <= len(compute_services.NAMES) + 2  # and those that these import
 
 
 def test_google_is_imported_at_one_place_and_late():
     """The backend, its pure parts and the errors load nothing of Google's."""
     code = (
-        "import sys; import launcher.backends.gce, launcher.backends.gce.request, "
-        "launcher.backends.gce.refusals, launcher.backends.gce.prices; "
+        "import sys; import launcher.machines.gce, launcher.machines.gce.request, "
+        "launcher.machines.gce.api_errors, launcher.machines.gce.prices; "
         "sys.exit('google' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], timeout=60)
     assert done.returncode == 0
-    package = Path(_compute.__file__).parent
+    package = Path(compute_services.__file__).parent
     users = {p.name for p in package.glob("*.py") if "import google" in p.read_text("utf-8")}
     users |= {p.name for p in package.glob("*.py") if "from google" in p.read_text("utf-8")}
     assert users == {"client.py"}

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.backends.gce import prices
-from launcher.settings import Gce
+from launcher.config.settings import Gce
+from launcher.machines.gce import prices
 
 TABLE = tomllib.loads(Path(prices.__file__).with_name("prices.toml").read_text(encoding="utf-8"))
 CLASSES = sorted(name for name, entry in TABLE.items() if name.endswith("-standard"))

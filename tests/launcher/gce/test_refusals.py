@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.backends.gce import refusals
-from launcher.backends.gce.refusals import Fault, Where
+from launcher.machines.gce import api_errors
+from launcher.machines.gce.api_errors import Fault, Where
 
 FILE = Path(__file__).with_name("refusals.toml")
 CASES = tomllib.loads(FILE.read_text(encoding="utf-8"))["case"]
@@ -23,13 +23,13 @@ def fault_of(case):
     operation = {"status": "DONE", "error": {"errors": [error]}}
     if case["status"]:
         operation["httpErrorStatusCode"] = case["status"]
-    return refusals.of_operation(operation)
+    return api_errors.of_operation(operation)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_refusal_is_one_sentence_and_what_mends_it(case):
     """Each answer of Compute Engine becomes its own error, in one line, with its hint."""
-    error = refusals.refusal(fault_of(case), WHERE)
+    error = api_errors.refusal(fault_of(case), WHERE)
     assert type(error).__name__ == case["error"], repr(error)
     assert case["says"].lower() in str(error).lower()
     assert case.get("hint", "") in error.hint
@@ -41,9 +41,9 @@ def test_a_refusal_is_one_sentence_and_what_mends_it(case):
 def test_an_operation_that_failed_is_never_taken_for_one_that_went_well():
     """An error without an HTTP status is an error, and so is a status without an error."""
     done = {"status": "DONE"}
-    assert refusals.of_operation(done) is None
-    assert refusals.of_operation(done | {"error": {"errors": [{"code": "X"}]}})
-    assert refusals.of_operation(done | {"httpErrorStatusCode": 503})
+    assert api_errors.of_operation(done) is None
+    assert api_errors.of_operation(done | {"error": {"errors": [{"code": "X"}]}})
+    assert api_errors.of_operation(done | {"httpErrorStatusCode": 503})
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_an_operation_that_failed_is_never_taken_for_one_that_went_well():
 )
 def test_only_what_may_pass_is_asked_again(fault, passes):
     """No blind repetition of a request that quota, roles or a stockout refused."""
-    assert refusals.passes(fault) is passes
+    assert api_errors.passes(fault) is passes
 
 
 def test_what_others_say_is_kept_short():
     """A page of HTML or a message without an end becomes one bounded line."""
-    assert refusals.one_line("<p>It\n  broke.</p> ") == "It broke"
-    assert len(refusals.one_line("word " * 1000)) <= 300
+    assert api_errors.one_line("<p>It\n  broke.</p> ") == "It broke"
+    assert len(api_errors.one_line("word " * 1000)) <= 300

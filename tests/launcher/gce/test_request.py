@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.backends.base import Order
-from launcher.backends.gce import request
+from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import ConfigError
-from launcher.settings import Config, Gce, Machine, Words
+from launcher.machines.base import MachineSpec
+from launcher.machines.gce import request
 
 GOLDEN = Path(__file__).with_name("insert.json")
 IMAGE = (
@@ -21,15 +21,15 @@ def config(**gce):
     return Config(words=Words(("yes", "no")), gce=Gce(**gce), machine=Machine())
 
 
-def order(name="yes-no-1-0badcafe", **labels):
+def spec(name="yes-no-1-0badcafe", **labels):
     labels = {"job": "yes-no-1", "uid": "0badcafe", "owner": "00112233445566aa", **labels}
     folder = Path("/home/me/runs/yes-no-1")
-    return Order(name, "us-west1-b", str(uuid.UUID(int=7)), labels, folder, 14_400.0)
+    return MachineSpec(name, "us-west1-b", str(uuid.UUID(int=7)), labels, folder, 14_400.0)
 
 
 def body(wanted=None, **gce):
     template = request.template(config(**gce), "my-project", IMAGE, "echo started\n")
-    return request.fill(template, wanted or order(), "ssh-ed25519 AAAA", NOW)
+    return request.fill(template, wanted or spec(), "ssh-ed25519 AAAA", NOW)
 
 
 def metadata(body):
@@ -108,10 +108,10 @@ def test_the_start_up_script_knows_its_machine():
 def test_a_name_that_no_machine_can_have_is_refused(name):
     """It is refused here, in one sentence, before anything is sent."""
     with pytest.raises(ConfigError, match="cannot name a machine"):
-        body(order(name))
+        body(spec(name))
 
 
 def test_a_label_that_is_none_is_refused():
     """Labels are lower case, and short."""
     with pytest.raises(ConfigError, match="job = 'Yes No' cannot label a machine"):
-        body(order(job="Yes No"))
+        body(spec(job="Yes No"))

@@ -4,18 +4,27 @@ import time
 import pytest
 
 from firmware_export import files
-from launcher.ledger import Ledger
+from launcher.jobs.events import (
+    Created,
+    Ended,
+    MachineDeleted,
+    MachineRequested,
+    ResultsPulled,
+)
+from launcher.jobs.ledger import Ledger
+from launcher.jobs.plan import Plan
+from launcher.jobs.states import Outcome
+from launcher.machines.base import MachinePlan
 from launcher.retrain.history import History
 
 
 def rented(ledger, seconds):
     """Let the job have had a machine for so long."""
-    order = {"machine": "m", "place": "", "request_id": "1", "seconds": seconds}
     with pytest.MonkeyPatch.context() as patch:
         now = time.time()
         patch.setattr(time, "time", lambda: now - seconds)
-        ledger.append("renting", **order)
-    ledger.append("returned", proof="")
+        ledger.add(MachineRequested("m", "", "1", seconds))
+    ledger.add(MachineDeleted(""))
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +47,13 @@ def job(here):
 
     def make(name="words-r1", usd_per_hour=0.0, seconds=0):
         folder = here / "runs" / name
-        plan = {"job": name, "usd_per_hour": usd_per_hour, "cap_usd": 2.0, "backend": "local"}
-        with Ledger.create(folder, plan=plan, uid="ab", pid=0) as ledger:
+        machine = MachinePlan("local", [""], usd_per_hour, "a price", metered=False)
+        plan = Plan(name, machine, cap_usd=2.0)
+        with Ledger.create(folder, Created(plan, uid="ab", pid=0)) as ledger:
             if seconds:
                 rented(ledger, seconds)
-            ledger.append("pulled")
-            ledger.append("ended", outcome="done")
+            ledger.add(ResultsPulled())
+            ledger.add(Ended(Outcome.DONE))
         names = ("firmware/bluepill.bin", "labels.txt")
         for artefact in names:
             files.write(folder / artefact, f"{artefact} of {name}")

@@ -6,12 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import answers, clips
-from launcher import report
+from firmware_export import clips
+from firmware_export.verify import answers
+from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
+from launcher.jobs import report
 from launcher.retrain import held_out
 from launcher.retrain.compare import compare
-from launcher.settings import Retrain
 
 NOISES = 20  # made-up pictures, besides those that the model was tested on
 

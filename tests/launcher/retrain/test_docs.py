@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher.retrain import tell
+from launcher.config.settings import Retrain
+from launcher.retrain import notify
 from launcher.retrain.rule import EVERYTHING, Pairs, decide
-from launcher.settings import Retrain
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
@@ -39,12 +39,12 @@ def test_the_receiver_believes_what_is_signed(receiver, capsys, monkeypatch):
     address, namespace = receiver
     event = {"event": "kept", "model": "spotter", "reasons": ["no better"], "delivery": "1"}
     signed = Retrain(webhook=address, webhook_secret_env="SPOTTER_KEY")
-    assert tell.tell(signed, event) == []
-    assert tell.tell(signed, event) == []
+    assert notify.tell(signed, event) == []
+    assert notify.tell(signed, event) == []
     assert capsys.readouterr().out == "kept spotter no better\n"
     for forged in (Retrain(webhook=address), Retrain(webhook=address, webhook_secret_env="OTHER")):
         monkeypatch.setenv("OTHER", "wrong horse")
-        assert "403" in tell.tell(forged, event | {"delivery": "2"})[0]
+        assert "403" in notify.tell(forged, event | {"delivery": "2"})[0]
     assert namespace["seen"] == {"1"}
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from launcher import config as configs
+from launcher.config import loading as configs
+from launcher.config.settings import Config, Data, Gce, Machine, Retrain, Train, Words
 from launcher.errors import ConfigError
 from launcher.retrain import fingerprint, history
 from launcher.retrain.history import History
-from launcher.settings import Config, Data, Gce, Machine, Retrain, Train, Words
 
 MODEL = Path("models/words")
 HEAVY = ("tensorflow", "numpy", "scipy", "rich", "unicorn", "psutil", "google", "fabric")

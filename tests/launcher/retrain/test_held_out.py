@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from firmware_export import clips, files, labels
+from launcher.config.settings import Config, Data, Train, Words
 from launcher.errors import ConfigError, UsageError
 from launcher.retrain import held_out
-from launcher.settings import Config, Data, Train, Words
-from vm_startup.speech_commands.split import TESTING, which_set
+from vm_startup.speech_commands.data.split import TESTING, which_set
 
 PATH = Path("models/words/held_out.npz")
 CONFIG = Config(Words(("yes", "no")), name="words", data=Data(synthetic_clips=9))
@@ -63,7 +63,7 @@ def test_what_a_first_job_tested_is_pinned(first):
 
 
 def test_more_clips_join_and_none_leaves(first, tested):
-    """A later job, whose words have another order, adds its new clips; pinned ones stay, also where
+    """A later job, whose words have another spec, adds its new clips; pinned ones stay, also where
     its data lack them; silence is not taken again; and doing it twice changes nothing."""
     fresh = next(speakers(skip=[name.split("/")[1][:8] for name in map(str, first.names) if name]))
     turned = [labels.SILENCE, labels.UNKNOWN, "no", "yes"]
@@ -104,7 +104,7 @@ def test_clips_that_would_be_trained_on_are_refused(first):
 
 def test_synthetic_voices_are_split_as_the_trainer_does():
     """Whose clips count as tested is what the synthetic source says of its speakers."""
-    from vm_startup.speech_commands.synthetic import SyntheticSource
+    from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
     for split in ((10, 10), (20, 30)):
         source = SyntheticSource(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from launcher.config.settings import Retrain
 from launcher.retrain.rule import EVERYTHING, Pairs, decide, worse_words
-from launcher.settings import Retrain
 
 RULE = Retrain()
 NOT_WORSE = Retrain(promote="not_worse")

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from desk import QUICKSTART, Desk
 from leak_cells import Nursery
 from retrain_cells import KINDS, Challengers, Trial
 
-from launcher import job as jobs
-from launcher import ledger
-from launcher.config import digest
-from launcher.ledger import Ledger
+from launcher.config.loading import digest
+from launcher.jobs import ledger
+from launcher.jobs.events import Created, MachineRequested
+from launcher.jobs.ledger import Ledger
 from launcher.retrain import versions
 from launcher.retrain.history import History
 
@@ -242,7 +242,7 @@ def test_an_edit_that_was_taken_back_costs_nothing(sit, here):
     code, done = retrain(run, f"--set=retrain.hook={hook}")
     assert (code, done["verdict"]) == (0, "unchanged")
     assert not machine.exists()
-    assert jobs.fold(ledger.read(owing)).rental == "returned"
+    assert ledger.read(owing).lease == "closed"
     told = json.loads(Path("told").read_text())
     assert (told["event"], told["run"]) == ("failed", 2)
     assert "train.seed: 7 → 59185" in told["error"]
@@ -288,12 +288,11 @@ def test_a_verdict_that_nobody_was_told_is_told_by_the_next_call(sit, here):
 def killed_amid_its_training(**settings):
     """The job and the machine that a launcher left which was killed while it retrained with other
     `settings` than the first time."""
-    plan = jobs.fold(ledger.read(Path("runs/quickstart-r1"))).plan
+    plan = ledger.read(Path("runs/quickstart-r1")).plan
     owing = Path("runs/quickstart-r2")
-    plan = plan | {"job": owing.name, "cap_usd": 5.0}
-    with Ledger.create(owing, plan=plan, uid="abcd", pid=0) as opened:
-        facts = {"machine": f"{owing.name}-abcd", "place": "", "request_id": "1", "seconds": 60}
-        opened.append("renting", **facts)
+    plan = replace(plan, job=owing.name, cap_usd=5.0)
+    with Ledger.create(owing, Created(plan, uid="abcd", pid=0)) as opened:
+        opened.add(MachineRequested(f"{owing.name}-abcd", "", "1", 60))
     machine = Path("state/micro-speech-launcher/machines") / f"{owing.name}-abcd"
     (machine / "work").mkdir(parents=True)
     with History.take("quickstart") as past:
@@ -313,7 +312,7 @@ def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
     assert (code, done["verdict"]) == (5, "over budget")
     assert "5.00 USD" in done["error"] and "raise retrain.max_usd_per_month" in done["hint"]
     assert not machine.exists()
-    assert jobs.fold(ledger.read(owing)).rental == "returned"
+    assert ledger.read(owing).lease == "closed"
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
+from launcher.config.settings import Config, Retrain, Words
 from launcher.errors import ConfigError
-from launcher.retrain import fingerprint, tell, view
+from launcher.retrain import fingerprint, notify, view
 from launcher.retrain.history import History
-from launcher.settings import Config, Retrain, Words
 
 EVENT = {"event": "promoted", "model": "words", "delivery": "0b3e", "reasons": ["größer"]}
 KEY = "correct horse"
@@ -76,7 +76,7 @@ class Quiet(ThreadingHTTPServer):
 @pytest.fixture(autouse=True)
 def swift(monkeypatch):
     """Pauses are a hundredth of what they are, and no proxy stands between."""
-    monkeypatch.setattr(tell, "PAUSE", 0.01)
+    monkeypatch.setattr(notify, "PAUSE", 0.01)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -107,7 +107,7 @@ def serve():
 
 def told(server, **changes):
     """What telling this webhook comes to."""
-    return tell.tell(Retrain(webhook=server.address + PATH, **changes), EVENT)
+    return notify.tell(Retrain(webhook=server.address + PATH, **changes), EVENT)
 
 
 def test_a_webhook_is_sent_the_event_and_can_verify_it(serve, monkeypatch):
@@ -135,7 +135,7 @@ def test_without_a_key_nothing_is_signed(serve):
 def test_a_webhook_in_trouble_is_tried_again_as_the_same_delivery(serve, monkeypatch, trouble):
     """An error of the server, a lost connection or a slow answer is tried again; the receiver sees
     by the delivery that it is the same message."""
-    monkeypatch.setattr(tell, "SECONDS", 1.0 if trouble == "drip" else tell.SECONDS)
+    monkeypatch.setattr(notify, "SECONDS", 1.0 if trouble == "drip" else notify.SECONDS)
     server = serve(trouble, 200)
     assert told(server) == []
     assert len(server.came) == 2
@@ -158,7 +158,7 @@ def test_giving_up_is_one_sentence(serve, monkeypatch, answer, says, tries):
     """After three tries, or one where more are of no use, there is one sentence without the
     address's path or the key; nobody else is sent anything. A server that drips its answer byte by
     byte is left, too."""
-    monkeypatch.setattr(tell, "SECONDS", 0.2 if answer == "drip" else tell.SECONDS)
+    monkeypatch.setattr(notify, "SECONDS", 0.2 if answer == "drip" else notify.SECONDS)
     monkeypatch.setenv("KEY", KEY)
     server = serve(answer)
     failures = told(server, webhook_secret_env="KEY")
@@ -174,7 +174,7 @@ def test_a_webhook_that_is_not_there_is_one_sentence(serve):
     server.server_close()
     [failure] = told(server)
     assert "was not told: Connection refused (the last of 3 tries)" in failure
-    [failure] = tell.tell(Retrain(webhook="https://no-such-host.invalid/T0KEN"), EVENT)
+    [failure] = notify.tell(Retrain(webhook="https://no-such-host.invalid/T0KEN"), EVENT)
     assert failure.startswith("the webhook at no-such-host.invalid was not told: ")
     assert "T0KEN" not in failure
 
@@ -223,11 +223,11 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_trained(serve, monkeyp
             monkeypatch.setenv("KEY", value)
         settings = Retrain(webhook=server.address, webhook_secret_env="KEY")
         with pytest.raises(ConfigError, match="webhook_secret_env names KEY, which is not set"):
-            tell.check(settings)
-        assert "KEY, which is not set" in tell.tell(settings, EVENT)[0]
+            notify.check(settings)
+        assert "KEY, which is not set" in notify.tell(settings, EVENT)[0]
     assert server.came == []
     monkeypatch.setenv("KEY", KEY)
-    tell.check(settings)
+    notify.check(settings)
 
 
 def command(here, text):
@@ -241,7 +241,7 @@ def test_a_command_gets_the_event_on_its_standard_input(here):
     """Its arguments are its own, no shell reads them, and the whole document comes."""
     hook = command(here, "import sys\nopen(sys.argv[1], 'wb').write(sys.stdin.buffer.read())")
     event = EVENT | {"long": "x" * 300_000}
-    assert tell.tell(Retrain(hook=f"{hook} 'a; b'"), event) == []
+    assert notify.tell(Retrain(hook=f"{hook} 'a; b'"), event) == []
     assert json.loads((here / "a; b").read_bytes()) == event
 
 
@@ -249,13 +249,13 @@ def test_a_name_that_is_no_utf_8_is_told(here):
     """The name of a file need not be UTF-8: the document comes, and is ASCII."""
     event = EVENT | {"error": os.fsdecode(b"no sound in caf\xe9.wav")}
     hook = command(here, "import sys\nopen('got', 'wb').write(sys.stdin.buffer.read())")
-    assert tell.tell(Retrain(hook=hook), event) == []
+    assert notify.tell(Retrain(hook=hook), event) == []
     assert json.loads((here / "got").read_bytes().decode("ascii")) == event
 
 
 def test_a_command_need_not_read(here):
     """One that looks at nothing is fine, however long the document is."""
-    assert tell.tell(Retrain(hook=command(here, "")), EVENT | {"long": "x" * 300_000}) == []
+    assert notify.tell(Retrain(hook=command(here, "")), EVENT | {"long": "x" * 300_000}) == []
 
 
 @pytest.mark.parametrize(
@@ -269,21 +269,21 @@ def test_a_command_need_not_read(here):
 )
 def test_a_command_that_fails_is_one_sentence(here, text, says):
     """An exit code, with the last line that it said, and a signal."""
-    assert tell.tell(Retrain(hook=command(here, text)), EVENT) == [f"retrain.hook failed: {says}"]
+    assert notify.tell(Retrain(hook=command(here, text)), EVENT) == [f"retrain.hook failed: {says}"]
 
 
 def test_a_command_that_is_not_there_is_one_sentence():
     """The system's own words, with its name."""
-    [failure] = tell.tell(Retrain(hook="/no/such/command --at all"), EVENT)
+    [failure] = notify.tell(Retrain(hook="/no/such/command --at all"), EVENT)
     assert failure == "retrain.hook failed: /no/such/command: No such file or directory"
 
 
 def test_a_late_command_is_ended_with_all_that_it_started(here, monkeypatch):
     """A late command and its own children, which hold its output open, are ended, and telling
     goes on."""
-    monkeypatch.setattr(tell, "HOOK_SECONDS", 1.0)
+    monkeypatch.setattr(notify, "HOOK_SECONDS", 1.0)
     hook = "/bin/sh -c 'sleep 99 & echo $! >pid; sleep 99'"
-    assert tell.tell(Retrain(hook=hook), EVENT) == [
+    assert notify.tell(Retrain(hook=hook), EVENT) == [
         "retrain.hook failed: it did not end within 1 s"
     ]
     child = int((here / "pid").read_text())
@@ -305,7 +305,7 @@ def test_webhook_and_command_do_not_hinder_each_other(serve, here):
     """Both are told, or told of."""
     server = serve(410)
     hook = command(here, "import sys\nopen('got', 'wb').write(sys.stdin.buffer.read())")
-    failures = tell.tell(Retrain(webhook=server.address + PATH, hook=hook), EVENT)
+    failures = notify.tell(Retrain(webhook=server.address + PATH, hook=hook), EVENT)
     assert [failure.split(" was")[0] for failure in failures] == ["the webhook at 127.0.0.1"]
     assert json.loads((here / "got").read_bytes()) == EVENT
 

@@ -6,9 +6,9 @@ import numpy as np
 from desk import QUICKSTART
 from leak_cells.strikes import arm
 
-from launcher import control
 from launcher.console import Silent
-from launcher.retrain import story
+from launcher.jobs import control
+from launcher.retrain import pipeline
 
 
 def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkeypatch):
@@ -20,7 +20,7 @@ def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkey
     graph.write_bytes(large_graph())
     monkeypatch.setattr(control, "make_plan", control.make_plan)  # so that it is put back
     arm(past=str(past))
-    done = story.retrain(QUICKSTART, screen=Silent())
+    done = pipeline.retrain(QUICKSTART, screen=Silent())
     assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
     assert "bytes" in done["error"] and done["comparison"] == {}
     assert sorted(path.name for path in (here / "models" / "quickstart").iterdir()) == [

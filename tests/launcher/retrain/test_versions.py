@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from launcher.config.settings import Config, Data, Words
 from launcher.console import Silent
 from launcher.errors import JobFailed, LauncherError, UsageError
 from launcher.retrain import budget, fingerprint, history, versions
 from launcher.retrain.history import History
+from launcher.retrain.retraining import Retraining
 from launcher.retrain.rollback import rollback
-from launcher.retrain.work import Retraining
-from launcher.settings import Config, Data, Words
 
 SUPPORT = Path(__file__).parents[2] / "support"
 MODEL = Path("models/words")

@@ -2,7 +2,7 @@ import pytest
 from fake_gce.host import missing_tools
 from ssh_site import Site
 
-from launcher.backends import ssh
+from launcher.machines.ssh.machine import Bounds
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def shared_vm(shared_site):
 @pytest.fixture
 def machine(shared_site, shared_vm):
     """A fresh connection to a machine that lives on, with an empty work folder."""
-    made = shared_site.machine(shared_vm, ssh.Bounds())
+    made = shared_site.machine(shared_vm, Bounds())
     made.run("rm -rf ~/micro-speech/*", timeout=10)
     yield made
     made.close()

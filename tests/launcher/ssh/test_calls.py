@@ -9,13 +9,13 @@ import pytest
 from fake_gce.vm import FAKETIME, Hardware
 from ssh_site import ends_within
 
-from launcher.backends import ssh
+from launcher.machines.ssh import machine
 
 
 def test_a_key_is_made_once_and_is_nobody_elses(tmp_path):
     """A job's key is an unencrypted ed25519 key that only its owner can read, and is reused."""
-    public = ssh.new_key(tmp_path)
-    assert ssh.new_key(tmp_path) == public
+    public = machine.new_key(tmp_path)
+    assert machine.new_key(tmp_path) == public
     path = tmp_path / "ssh_key"
     done = subprocess.run(["ssh-keygen", "-y", "-f", path], capture_output=True, text=True)
     assert done.stdout.split()[:2] == public.split() and public.startswith("ssh-ed25519 ")

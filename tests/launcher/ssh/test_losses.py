@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from ssh_site import ends_within, soon
 
-from launcher.backends.ssh_call import AT_ONCE, SLOWEST, Watchdog
 from launcher.errors import HostKeyMismatch
+from launcher.machines.ssh.call import AT_ONCE, SLOWEST, Watchdog
 
 
 def _touched(path):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import build
-from firmware_export.emulate import Chip
+from firmware_export.verify.emulator import Chip
 from vm_startup.micro_frontend.build import source_files
 from vm_startup.micro_frontend.tables import FrontEnd
 
+BLUEPILL = resources.files("firmware_export") / "boards" / "bluepill"
 CHIP_FILES = ("bluepill.ld", "host.h", "startup.c")
 
 
@@ -51,7 +52,7 @@ def make(front_end: FrontEnd, folder: Path) -> Image:
     """Compile for the chip; `folder` gets everything."""
     sources = source_files(front_end)
     for name in CHIP_FILES:
-        sources[name] = (resources.files("firmware_export") / "chip" / name).read_text("utf-8")
+        sources[name] = (BLUEPILL / name).read_text("utf-8")
     sources["main.c"] = (Path(__file__).parent / "main.c").read_text("utf-8")
     sources["model.c"] = sources["micro_frontend.c"]
     flash = _size(folder / "full", sources)

@@ -13,10 +13,10 @@ from desk import CONFIGS, SMALL, digests
 from fake_gce import FOR_EVER, FakeGce
 from fake_gce.faults import HTML, Hangup, Reply
 
-from launcher import job as jobs
-from launcher import ledger
+from launcher.jobs import ledger
+from launcher.jobs.job import Job
 from leak_cells.nursery import Launched, Nursery
-from leak_cells.steps import AFTER, BEFORE, JOB, LOST_REPLY, STEPS, Step, rental
+from leak_cells.steps import AFTER, BEFORE, JOB, LOST_REPLY, STEPS, Step, lease
 from leak_cells.strikes import GOES_ON, LINES, STRUCK
 
 CONFIG = "words.toml"
@@ -110,7 +110,7 @@ class Scene:
 
     def is_done(self) -> bool:
         """Whether the job came to its good end."""
-        return jobs.fold(ledger.read(self.job)).outcome == "done"
+        return (ledger.read(self.job) or Job()).outcome == "done"
 
     def strike(self, gce: FakeGce, outcome: Outcome, *options: str) -> None:
         """Begin the job and strike its launcher; return when that has ended."""
@@ -134,7 +134,7 @@ class Scene:
         if self._launcher.code != CODES[fault]:
             outcome.wrong.append(f"the struck launcher ended with {self._launcher.code}")
         # An error amid the deletion itself leaves the machine to `reap`, and the ledger says so.
-        amid = fault == "exception" and rental(self.desk) == "returning"
+        amid = fault == "exception" and lease(self.desk) == "deleting"
         if fault != "SIGKILL" and outcome.at_once and not amid:
             outcome.wrong.append("the struck launcher left its machine behind")
 
@@ -143,7 +143,7 @@ class Scene:
         self._launched.wait()
         step = self._cell.step
         with self._lock:
-            if not self._left or rental(self.desk) != step.rental:
+            if not self._left or lease(self.desk) != step.lease:
                 return
             self._left -= 1
             if self._left:
@@ -198,13 +198,13 @@ def _trainings(records: list[dict], log: str, outcome: Outcome) -> list[str]:
     """What is wrong with how often it was trained: more than once only where a machine was given
     back before its results had been pulled, and then from the checkpoint that had been."""
     events = [record["event"] for record in records]
-    pulled = events.index("pulled")
+    pulled = events.index("results pulled")
     runs = log.split("== train ==\n")[1:]
     outcome.again = len(runs) - 1
     found = []
-    if "renting" in events[pulled:] or "started" in events[pulled:]:
+    if "machine requested" in events[pulled:] or "script started" in events[pulled:]:
         found.append("it was trained again although its results were here")
-    if outcome.again > events[:pulled].count("returned"):
+    if outcome.again > events[:pulled].count("machine deleted"):
         found.append("it was trained again although its machine was there")
     lines = [int(number) for number in re.findall(r"(?m)^line (\d+)$", runs[-1])]
     if lines != list(range(1, LINES + 1)):

@@ -24,9 +24,14 @@ from typing import Self
 ENDED_SECONDS = 150  # no launcher of a cell takes longer, unless it hangs
 WARM_SECONDS = 120
 WARM = (
-    *(f"launcher.{name}" for name in ("cli", "control", "run", "status")),
-    *(f"launcher.backends.gce.{name}" for name in ("client", "birth", "choices", "login")),
-    *("firmware_export.firmware", "firmware_export.prove", "leak_cells.strikes", "tensorflow"),
+    *(f"launcher.{name}" for name in ("cli", "jobs.control", "jobs.pipeline", "status")),
+    *(f"launcher.machines.gce.{name}" for name in ("client", "create", "choices", "connect")),
+    *(
+        "firmware_export.compiler.sources",
+        "firmware_export.verify.proof",
+        "leak_cells.strikes",
+        "tensorflow",
+    ),
 )
 CLIPS = 24  # that are emulated in a cell, of the 200 that a proof is asked for
 
@@ -164,8 +169,8 @@ def _become(request: dict) -> None:
 
 def _warm(names: list[str]) -> None:
     """Import what launchers import on their way; start no thread, open no connection."""
-    from firmware_export import clips, quiet
+    from firmware_export import clips, quiet_tensorflow
 
     clips.ENOUGH = CLIPS
     for name in names:
-        quiet.tensorflow() if name == "tensorflow" else importlib.import_module(name)
+        quiet_tensorflow.tensorflow() if name == "tensorflow" else importlib.import_module(name)

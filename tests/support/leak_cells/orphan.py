@@ -16,9 +16,9 @@ SPARE = 20  # seconds of the cloud's time, one of ours, for the fake to make it 
 LAST_SIGNS = [
     ("instances.insert", BEFORE),
     ("instances.insert", AFTER),
-    ("rented", AFTER),
+    ("machine ready", AFTER),
     ("phase train", AFTER),
-    ("returning", AFTER),
+    ("machine deleting", AFTER),
 ]
 ORPHANS = [
     Cell(step, "SIGKILL", reaps=False)

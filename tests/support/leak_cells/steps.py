@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import job as jobs
-from launcher import ledger
+from launcher.jobs import ledger
+from launcher.jobs.job import Job
 
 LOST_REPLY = "lost reply"
 FAULTS = ("SIGKILL", "SIGINT", "SIGTERM", "exception", LOST_REPLY)
@@ -24,7 +24,7 @@ class Step:
     where: str
     what: str
     moment: str
-    rental: str = ""  # what the ledger says of the machine at that moment; "": whatever
+    lease: str = ""  # what the ledger says of the lease at that moment; "": whatever
     number: int = 1  # the first such moment, or a later one
     title: str = ""
 
@@ -38,9 +38,9 @@ class Step:
         return fault != LOST_REPLY or self.where != "ledger"
 
 
-def rental(desk: Path) -> str:
-    """What the job at a desk says of its machine just now."""
-    return jobs.fold(ledger.read(desk / "runs" / JOB)).rental
+def lease(desk: Path) -> str:
+    """The state of the lease of the job at a desk just now."""
+    return (ledger.read(desk / "runs" / JOB) or Job()).lease
 
 
 def _ledger(*labels: str, moment: str = AFTER) -> list[Step]:
@@ -55,42 +55,42 @@ def _ssh(what: str, title: str, *moments: str, number: int = 1) -> list[Step]:
     return [Step("ssh", what, m, number=number, title=title) for m in moments]
 
 
-HERE = ("convert", "C model", "firmware", "emulate", "package", "report")
+HERE = ("convert", "C array", "build", "prove", "package", "report")
 STEPS = [
     *_ledger("created", moment=BEFORE),
     *_api("zones.list", "none", AFTER),
     *_ledger("created"),
-    *_ledger("renting", moment=BEFORE),
-    *_ledger("renting"),
-    *_api("instances.insert", "renting", BEFORE, AFTER),
-    *_api("zoneOperations.wait", "renting", BEFORE, AFTER, title="wait for the insert"),
-    *_api("instances.get", "renting", AFTER, title="instances.get of its address"),
-    *_api("instances.getGuestAttributes", "renting", AFTER),
+    *_ledger("machine requested", moment=BEFORE),
+    *_ledger("machine requested"),
+    *_api("instances.insert", "requested", BEFORE, AFTER),
+    *_api("zoneOperations.wait", "requested", BEFORE, AFTER, title="wait for the insert"),
+    *_api("instances.get", "requested", AFTER, title="instances.get of its address"),
+    *_api("instances.getGuestAttributes", "requested", AFTER),
     *_ssh("login", "login", AFTER),
-    *_ledger("rented", moment=BEFORE),
-    *_ledger("rented", "phase upload"),
+    *_ledger("machine ready", moment=BEFORE),
+    *_ledger("machine ready", "phase begun upload"),
     *_ssh("tar -xm", "upload", BEFORE, AFTER),
-    *_ledger("started"),
+    *_ledger("script started"),
     *_ssh("setsid -f", "start of the script", BEFORE, AFTER),
-    *_ledger("phase set up"),
+    *_ledger("phase begun set up"),
     *_ssh(">heartbeat", "a poll", AFTER, number=2),
-    *_ledger("phase train"),
+    *_ledger("phase begun train"),
     *_ssh("f=train/tiny_conv.ckpt-20.data", "pull of a checkpoint's weights", BEFORE, AFTER),
     *_ssh("f=train/tiny_conv.ckpt-20.index", "pull of a checkpoint's index", AFTER),
-    *_ledger("phase freeze", "phase pull"),
+    *_ledger("phase begun freeze", "phase begun pull"),
     *_ssh("f=SHA256SUMS", "pull of the checksums", AFTER),
     *_ssh("f=results/test_features.npz", "pull of a result", BEFORE, AFTER),
-    *_ledger("pulled", moment=BEFORE),
-    *_ledger("pulled", "phase done pull", "returning"),
-    *_api("instances.get", "returning", AFTER, title="instances.get before the deletion"),
-    *_api("instances.delete", "returning", BEFORE, AFTER),
-    *_api("zoneOperations.wait", "returning", BEFORE, AFTER, title="wait for the delete"),
+    *_ledger("results pulled", moment=BEFORE),
+    *_ledger("results pulled", "phase done pull", "machine deleting"),
+    *_api("instances.get", "deleting", AFTER, title="instances.get before the deletion"),
+    *_api("instances.delete", "deleting", BEFORE, AFTER),
+    *_api("zoneOperations.wait", "deleting", BEFORE, AFTER, title="wait for the delete"),
     # An answer of 404 comes from no call that was executed.
-    *_api("instances.get", "returning", BEFORE, number=2, title="the GET that proves a 404"),
-    *_api("disks.get", "returning", BEFORE),
-    *_ledger("returned", moment=BEFORE),
-    *_ledger("returned", "phase give back", "phase done give back"),
-    *_ledger(*[f"{event} {phase}" for phase in HERE for event in ("phase", "phase done")]),
+    *_api("instances.get", "deleting", BEFORE, number=2, title="the GET that proves a 404"),
+    *_api("disks.get", "deleting", BEFORE),
+    *_ledger("machine deleted", moment=BEFORE),
+    *_ledger("machine deleted", "phase begun delete machine", "phase done delete machine"),
+    *_ledger(*[f"{event} {phase}" for phase in HERE for event in ("phase begun", "phase done")]),
     *_ledger("ended", moment=BEFORE),
     *_ledger("ended"),
 ]

@@ -7,7 +7,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, rental
+from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, lease
 
 STRUCK = "struck"  # a file that says so
 LINES = 20  # that a training prints, one each LINE_SECONDS
@@ -33,7 +33,7 @@ class Strike:
         step, desk = self.step, Path.cwd()
         if moment != step.moment or not self._left or not self._is(what):
             return False
-        if step.rental and rental(desk) != step.rental:
+        if step.lease and lease(desk) != step.lease:
             return False
         self._left -= 1
         if self._left:
@@ -64,20 +64,20 @@ def arm(step: dict | None = None, fault: str = "", past: str = "", whole: bool =
 
 def _repeat(past: Path) -> None:
     """From graph to proof nothing is computed: it was, by the job `past`."""
-    from launcher import export_steps
+    from launcher.jobs import local_build
 
     def fetch(work) -> None:
         own = shutil.ignore_patterns("ledger.jsonl", "training.log", "manifest.json", "report.*")
         shutil.copytree(past, work.folder, dirs_exist_ok=True, ignore=own)
 
-    export_steps.convert = fetch
-    for name in ("c_model", "firmware", "emulate"):
-        setattr(export_steps, name, lambda work: None)
+    local_build.convert = fetch
+    for name in ("write_c_array", "build", "prove"):
+        setattr(local_build, name, lambda work: None)
 
 
 def _shorten(past: str, lines: int, pause: float) -> None:
     """A machine trains for a moment, or goes on from its checkpoint, and has the past's results."""
-    from launcher import control
+    from launcher.jobs import control
 
     make = control.make_plan
     train = (
@@ -101,7 +101,7 @@ def _shorten(past: str, lines: int, pause: float) -> None:
 
 
 def _ledger(strike: Strike) -> None:
-    from launcher.ledger import Ledger
+    from launcher.jobs.ledger import Ledger
 
     append = Ledger.append
 
@@ -116,7 +116,7 @@ def _ledger(strike: Strike) -> None:
 
 def _api(strike: Strike) -> None:
     """Only exceptions: signals and lost replies come from the fake, amid the request."""
-    from launcher.backends.gce.client import Client
+    from launcher.machines.gce.client import Client
 
     send = Client._send
 
@@ -132,10 +132,10 @@ def _api(strike: Strike) -> None:
 
 def _ssh(strike: Strike) -> None:
     """A lost reply is a connection that is cut for real, with the command started or over."""
-    from launcher.backends import ssh
-    from launcher.backends.ssh_call import Call, shut
+    from launcher.machines.ssh import machine
+    from launcher.machines.ssh.call import Call, shut
 
-    start, end, login = Call.start, Call.end, ssh.SshMachine._login
+    start, end, login = Call.start, Call.end, machine.SshMachine._login
 
     def struck_start(self, transport, script: str, seconds: float) -> None:
         start(self, transport, script, seconds)
@@ -155,7 +155,7 @@ def _ssh(strike: Strike) -> None:
         if strike.meet(AFTER, "login"):
             shut(self._link)
 
-    Call.start, Call.end, ssh.SshMachine._login = struck_start, struck_end, struck_login
+    Call.start, Call.end, machine.SshMachine._login = struck_start, struck_end, struck_login
 
 
 def _camel(name: str) -> str:

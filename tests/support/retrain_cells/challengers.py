@@ -20,7 +20,8 @@ def make(finished: Path, folder: Path) -> Challengers:
     """Both, out of a finished job. Its test clips are called what its firmware takes them for, so
     that it is always right; the other has its labels in another order, so that it never is. A word
     that it never hears needs a clip all the same, on which it is wrong."""
-    from firmware_export import answers, clips
+    from firmware_export import clips
+    from firmware_export.verify import answers
 
     made = Challengers(folder / "good", folder / "bad")
     for job in (made.good, made.bad):

@@ -12,8 +12,8 @@ from pathlib import Path
 from desk import QUICKSTART, Desk
 from leak_cells import Nursery
 
-from launcher import ledger, records
 from launcher.errors import LauncherError
+from launcher.jobs import ledger, records
 from launcher.retrain import history, versions
 from retrain_cells.challengers import Challengers
 
@@ -31,11 +31,11 @@ MARKS = {
     "nothing": 0.5,
     "begun": 0.2,
     "job": 0.2,
-    "renting": 0.2,
-    "phase train": 0.4,
-    "phase freeze": 0.3,
-    "pulled": 0.2,
-    "phase convert": 0.2,
+    "machine requested": 0.2,
+    "phase begun train": 0.4,
+    "phase begun freeze": 0.3,
+    "results pulled": 0.2,
+    "phase begun convert": 0.2,
     "phase done report": 1.0,
     "decided": 0.05,
     "ended": 0.02,
@@ -43,8 +43,9 @@ MARKS = {
 END_SECONDS = 120
 # What a nursery of retrainings imports; TensorFlow only for its reader of models.
 WARM = (
-    *("launcher.cli", "launcher.control", "launcher.preflight", "launcher.run"),
-    *(f"launcher.retrain.{name}" for name in ("story", "compare", "tell")),
+    *("launcher.cli", "launcher.config.data_checks"),
+    *("launcher.jobs.control", "launcher.jobs.pipeline"),
+    *(f"launcher.retrain.{name}" for name in ("pipeline", "compare", "notify")),
     *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.strikes"),
 )
 

@@ -5,7 +5,7 @@ import sys
 
 sys.path[0] = os.environ["TRAINER"]
 
-from speech_commands import freeze, runtime  # noqa: E402
+from vm_startup.speech_commands import freeze, runtime  # noqa: E402
 
 KNOWN = {
     '--window_stride_ms', '--start_checkpoint', '--model_architecture', '--wanted_words',

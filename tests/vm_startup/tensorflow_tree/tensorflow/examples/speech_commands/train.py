@@ -5,7 +5,7 @@ import sys
 
 sys.path[0] = os.environ["TRAINER"]
 
-from speech_commands import runtime, train  # noqa: E402
+from vm_startup.speech_commands import runtime, train  # noqa: E402
 
 KNOWN = {
     '--data_url', '--data_dir', '--background_volume', '--background_frequency',

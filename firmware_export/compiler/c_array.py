@@ -1,0 +1,89 @@
+"""The model as a C array, in the three forms that TensorFlow's micro_speech example has had.
+
+| convention | array | length | layout |
+|---|---|---|---|
+| 2019 | `g_NETWORK_micro_features_model_data` | `const int …_len` | `xxd -i`, hand-edited |
+| 2020 | `g_model` | `const int g_model_len` | the same, aligned to 4 bytes |
+| current | `g_NETWORK_micro_features_model_data` | `constexpr unsigned int …_size` | \
+`generate_cc_arrays.py`, aligned to 16 bytes |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from firmware_export.errors import BadModel
+
+EXPERIMENTAL = "tensorflow/lite/experimental/micro/examples/micro_speech/micro_features"
+MICRO = "tensorflow/lite/micro/examples/micro_speech/micro_features"
+
+
+def stem(network: str) -> str:
+    """What header and source are called, without their endings."""
+    return f"{network}_micro_features_model_data"
+
+
+def render(model: bytes, convention: str = "2019", network: str = "tiny_conv") -> tuple[str, str]:
+    """(header, source) as text, named after `network`, which consists of letters, digits and _.
+
+    Raises BadModel for an unknown convention.
+    """
+    if convention not in CONVENTIONS:
+        known = ", ".join(CONVENTIONS)
+        raise BadModel(f"C array convention {convention!r} is unknown; there are: {known}.")
+    return CONVENTIONS[convention](model, stem(network))
+
+
+def _xxd(model: bytes) -> str:
+    """What `xxd -i` prints between the braces: twelve bytes a line, the last without a comma."""
+    rows = (model[start : start + 12] for start in range(0, len(model), 12))
+    return ",\n".join("  " + ", ".join(f"0x{byte:02x}" for byte in row) for row in rows)
+
+
+def _guarded(path: str, declarations: str) -> str:
+    guard = path.upper().replace("/", "_").replace(".", "_") + "_"
+    return f"#ifndef {guard}\n#define {guard}\n\n{declarations}\n#endif  // {guard}\n"
+
+
+def _render_2019(model: bytes, stem: str) -> tuple[str, str]:
+    path, name = f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}"
+    header = f"extern const unsigned char {name}[];\nextern const int {name}_len;\n"
+    source = (
+        f'#include "{path}"\n\n'
+        f"const unsigned char {name}[] = {{\n{_xxd(model)}\n}};\n"
+        f"const int {name}_len = {len(model)};\n"
+    )
+    return _guarded(path, header), source
+
+
+def _render_2020(model: bytes, stem: str) -> tuple[str, str]:
+    path = f"{MICRO}/model.h"
+    header = "extern const unsigned char g_model[];\nextern const int g_model_len;\n"
+    source = (
+        f'#include "{path}"\n\n'
+        f"const unsigned char g_model[] __attribute__((aligned(4))) = {{\n{_xxd(model)}\n}};\n"
+        f"const int g_model_len = {len(model)};\n"
+    )
+    return _guarded(path, header), source
+
+
+def _render_current(model: bytes, stem: str) -> tuple[str, str]:
+    name = f"g_{stem}"
+    header = (
+        "#include <cstdint>\n\n"
+        f"constexpr unsigned int {name}_size = {len(model)};\n"
+        f"extern const unsigned char {name}[];\n"
+    )
+    values = "".join(f"0x{byte:02x}," for byte in model)
+    source = (
+        f'#include <cstdint>\n\n#include "{stem}.h"\n\n'
+        f"alignas(16) const unsigned char {name}[] = {{{values}}};\n"
+    )
+    return header, source
+
+
+CONVENTIONS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
+    "2019": _render_2019,
+    "2020": _render_2020,
+    "current": _render_current,
+}

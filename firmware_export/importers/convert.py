@@ -1,0 +1,160 @@
+"""Frozen graph → quantised .tflite, with TensorFlow's own converter.
+
+The input's grid is the one that training used: scale 26/255 (1/9.8077) for `micro` features, 1/2
+for `average`, zero point −128 in int8 and 0 in uint8. A graph that was trained without fake-quant
+nodes is quantised after training, from features that show which values occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from firmware_export import quiet_tensorflow
+from firmware_export.clips import shaped
+from firmware_export.errors import BadModel
+from firmware_export.importers import frozen_graph as graphs
+
+LOWEST = {"int8": -128, "uint8": 0}
+
+
+def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
+    """A frozen GraphDef as a .tflite of integers only; the same graph gives the same bytes.
+
+    inference: "int8", or "uint8" as in 2019. features: float32 [n, inputs], looked at only if the
+    graph has no fake-quant nodes. Raises BadModel.
+    """
+    if inference not in LOWEST:
+        raise BadModel(f"Inference type {inference!r} is unknown: int8 or uint8.")
+    checked = graphs.load(graph)
+    low, high = checked.range
+    if checked.quantised:
+        converter = _converter(
+            _symmetric(checked.graph_def) if inference == "int8" else checked.graph_def
+        )
+        _follow_fake_quant(converter, inference, low, high)
+    else:
+        converter = _converter(checked.graph_def)
+        _calibrate(converter, inference, low, high, checked.shape, features)
+    model = _run(converter)
+    _verify(model, inference, checked, (high - low) / 255)
+    return model
+
+
+def _converter(graph_def):
+    tf = quiet_tensorflow.tensorflow()
+    scratch = tf.Graph()
+    with scratch.as_default():
+        tf.compat.v1.import_graph_def(graph_def, name="")
+    ends = [scratch.get_tensor_by_name(f"{name}:0") for name in (graphs.INPUT, graphs.OUTPUT)]
+    return tf.compat.v1.lite.TFLiteConverter(graph_def, ends[:1], ends[1:])
+
+
+def _follow_fake_quant(converter, inference: str, low: float, high: float) -> None:
+    """Takes every range from the graph; for the input's, real value = (q − mean) / deviation."""
+    converter.inference_type = getattr(quiet_tensorflow.tensorflow(), inference)
+    mean = round(LOWEST[inference] - low * 255 / (high - low))
+    converter.quantized_input_stats = {graphs.INPUT: (mean, 255 / (high - low))}
+
+
+def _calibrate(converter, inference: str, low: float, high: float, shape, features) -> None:
+    """Measures every range but the input's on features, as the graph itself carries none."""
+    if features is None or not len(features):
+        raise BadModel(
+            "The graph has no fake-quant nodes (trained without --quantize=1), so its ranges must "
+            "be measured: give features of real clips (--features FILE.npz)."
+        )
+    tf = quiet_tensorflow.tensorflow()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, inference)
+    converter.representative_dataset = lambda: _spanning(features, low, high, shape)
+
+
+def _spanning(features, low: float, high: float, shape) -> Iterable[list]:
+    """The features, clamped to the input's range; two corners span it, so its scale is exact."""
+    for clip in np.clip(shaped(features, shape), low, high):
+        clip.flat[0], clip.flat[-1] = low, high
+        yield [clip]
+
+
+def _run(converter) -> bytes:
+    try:
+        with quiet_tensorflow.silenced_stderr():
+            return converter.convert()
+    except Exception as problem:  # the converter's own errors share no other base class
+        reason = quiet_tensorflow.reason(problem)
+        raise BadModel(f"TensorFlow cannot convert the graph: {reason}.") from problem
+
+
+def _symmetric(graph_def):
+    """The graph with symmetric weight ranges: int8 kernels take weights of zero point 0 alone.
+
+    TensorFlow 1's rewriter trained uneven ranges. Such weights are first rounded to the grid that
+    they were trained on. Its step is kept, so that nothing is lost, if 127 of them reach the
+    largest weight; else the step grows until they do.
+    """
+    edited = type(graph_def)()
+    edited.CopyFrom(graph_def)
+    nodes = {node.name: node for node in edited.node}
+    uneven = [node for node in _weight_quants(nodes) if not _is_symmetric(node, nodes)]
+    with graphs.session(graph_def) as session:
+        values = session.run([f"{node.name}:0" for node in uneven])
+    for node, value in zip(uneven, values, strict=True):
+        low, high = graphs.fake_quant_range(node, nodes)
+        step = (high - low) / (254 if node.attr["narrow_range"].b else 255)
+        bound = max(127 * step, float(np.abs(value).max()))
+        for index, array in enumerate((value, np.float32(-bound), np.float32(bound))):
+            node.input[index] = _add_constant(edited, f"{node.name}/symmetric_{index}", array)
+        node.attr["narrow_range"].b = True
+    return edited
+
+
+def _weight_quants(nodes) -> list:
+    found = {}
+    for node in nodes.values():
+        if node.op in graphs.WEIGHTED:
+            weights = graphs.resolve(nodes, node.input[1])
+            if weights.op == "FakeQuantWithMinMaxVars":
+                found[weights.name] = weights
+    return list(found.values())
+
+
+def _is_symmetric(node, nodes) -> bool:
+    low, high = graphs.fake_quant_range(node, nodes)
+    return low == -high and node.attr["narrow_range"].b
+
+
+def _add_constant(graph_def, name: str, array) -> str:
+    tf = quiet_tensorflow.tensorflow()
+    node = graph_def.node.add(name=name, op="Const")
+    node.attr["dtype"].type = tf.float32.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array, tf.float32))
+    return name
+
+
+def _verify(model: bytes, inference: str, checked, scale: float) -> None:
+    """Nothing may stay float, and the input must be on the grid that the features are on."""
+    loaded = quiet_tensorflow.interpreter(model)
+    for tensor in loaded.get_tensor_details():
+        if tensor["dtype"].__name__ == "float32":
+            raise BadModel(
+                f"Layer {graphs.show(tensor['name'])} stayed float: the graph has fake-quant nodes "
+                "at some layers but not at this one; train with --quantize=1."
+            )
+    source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    found = (
+        source["dtype"].__name__,
+        tuple(source["shape"]),
+        answer["dtype"].__name__,
+        tuple(answer["shape"]),
+    )
+    if found != (inference, checked.shape, inference, (1, checked.labels)):
+        raise BadModel(
+            f"The converter gave {found}; expected {inference} {checked.shape} to "
+            f"{checked.labels} labels."
+        )
+    got = source["quantization"][0]
+    if abs(got / scale - 1) > 1e-5:
+        raise BadModel(f"The converter gave the input the scale {got:.7f}, expected {scale:.7f}.")

@@ -1,0 +1,70 @@
+"""TensorFlow without its chatter, of which nothing is news to a user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+from firmware_export.errors import BadModel, ToolMissing
+
+
+@contextlib.contextmanager
+def silenced_stderr() -> Iterator[None]:
+    """Nothing reaches file descriptor 2 meanwhile, where C++ writes whatever its log level."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(null)
+        os.close(kept)
+
+
+def tensorflow():
+    """The tensorflow module, imported on first use (seconds). Raises ToolMissing without it."""
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with silenced_stderr():
+            import tensorflow
+    except ImportError as problem:
+        raise ToolMissing(
+            f"TensorFlow cannot be imported ({problem}): pip install tensorflow"
+        ) from problem
+    return tensorflow
+
+
+def reason(problem: Exception) -> str:
+    """What TensorFlow says is wrong: its last line, short and printable whatever it quotes."""
+    line = (str(problem).strip().splitlines() or ["no reason given"])[-1]
+    return "".join(c if c.isprintable() else "?" for c in line)[:200].rstrip(".")
+
+
+def interpreter(model: bytes, *, optimised: bool = False):
+    """TensorFlow Lite's interpreter, tensors allocated, none of them ever overwritten by another.
+
+    With the reference kernels, or with those that it uses by default. Raises BadModel where the
+    interpreter refuses the flatbuffer.
+    """
+    lite = tensorflow().lite
+    kinds = lite.experimental.OpResolverType
+    with warnings.catch_warnings(), silenced_stderr():
+        warnings.simplefilter("ignore")  # it announces its move to another package on every use
+        try:
+            loaded = lite.Interpreter(
+                model_content=bytes(model),
+                experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
+                experimental_preserve_all_tensors=True,
+            )
+            loaded.allocate_tensors()
+        except (ValueError, RuntimeError) as problem:
+            raise BadModel(
+                f"TensorFlow Lite cannot load the model: {reason(problem)}."
+            ) from problem
+    return loaded

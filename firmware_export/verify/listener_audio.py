@@ -1,0 +1,69 @@
+"""Audio to prove a listener with, and what TensorFlow's own front end makes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firmware_export import quiet_tensorflow
+from firmware_export.clips import SAMPLES, Clips
+from firmware_export.compiler.listener import STEP
+
+if TYPE_CHECKING:
+    from vm_startup.micro_frontend.tables import FrontEnd
+
+RECORDED, MADE_UP = 16, 8  # the most and the fewest that a listener is given
+
+
+def choose(known: Clips, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray, int]:
+    """(audio int16 [n, SAMPLES], its features float32 [n, inputs], how many are recordings): those
+    clips of which there is audio, with the features that came with them; then made-up ones.
+
+    Of more recordings than it takes, some are picked evenly."""
+    have = len(known.audio)
+    picked = np.linspace(0, have - 1, min(have, RECORDED)).astype(int)
+    audio, recorded = known.audio[picked], known.features[known.audio_of[picked]]
+    others = made_up(RECORDED + MADE_UP - len(audio))
+    made = features(others, front_end)
+    return np.concatenate([audio, others]), np.concatenate([recorded, made]), len(audio)
+
+
+def made_up(count: int, seed: int = 1) -> np.ndarray:
+    """int16 [count, SAMPLES]: silence, the hardest sounds, tones and noises of any loudness."""
+    rng, time = np.random.default_rng(seed), np.arange(SAMPLES) / SAMPLES
+    sine = np.sin(2 * np.pi * 440 * time)
+    sounds = [
+        np.zeros(SAMPLES),
+        np.full(SAMPLES, 32767),
+        np.full(SAMPLES, -32768),
+        sine * 80000,  # clipped
+        np.where(time < 0.5, 0, sine * 12000),
+        np.where(np.arange(SAMPLES) == SAMPLES // 2, -32768, 0),
+        rng.choice([-32768, 0, 32767], SAMPLES),
+        rng.integers(-32768, 32768, SAMPLES),
+    ]
+    while len(sounds) < count:
+        pitch = rng.uniform(50, 4000) * (1 + rng.uniform(-0.5, 0.5) * time)
+        tone = np.sin(2 * np.pi * pitch * time) * (np.abs(time - 0.5) < rng.uniform(0.1, 0.5))
+        hiss = rng.normal(0, 1, SAMPLES)
+        sounds.append(tone * 10 ** rng.uniform(1, 4.7) + hiss * 10 ** rng.uniform(0, 4))
+    return np.clip(sounds[:count], -32768, 32767).astype(np.int16)
+
+
+def features(audio: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """int16 [n, samples] → float32 [n, frames * channels], by TensorFlow's audio_microfrontend."""
+    tf = quiet_tensorflow.tensorflow()
+    from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
+
+    def one(clip):
+        return audio_microfrontend_op.audio_microfrontend(
+            clip,
+            sample_rate=front_end.sample_rate,
+            window_size=front_end.window * 1000 // front_end.sample_rate,
+            window_step=front_end.stride * 1000 // front_end.sample_rate,
+            num_channels=front_end.channels,
+        )
+
+    found = np.stack([one(tf.constant(clip)).numpy() for clip in audio])
+    return found.reshape(len(audio), -1).astype(np.float32) * STEP

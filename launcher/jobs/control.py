@@ -1,0 +1,190 @@
+"""What a user can do with jobs: begin, resume, finish and cancel one, reap what dead ones left."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from launcher.config.settings import Config
+from launcher.console import Screen
+from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
+from launcher.jobs import folders, ledger
+from launcher.jobs import plan as plans
+from launcher.jobs.events import Ended, Resumed
+from launcher.jobs.folders import all_jobs
+from launcher.jobs.job import Job
+from launcher.jobs.ledger import RUNS, Ledger, refer
+from launcher.jobs.plan import Plan
+from launcher.jobs.states import Outcome
+from launcher.machines import registry
+from launcher.machines.base import MachinePlan
+
+MOST_MINUTES = 120 * 24 * 60  # no machine may run for longer
+CANCEL_SECONDS = 90  # for another launcher to delete its machine
+
+
+def begin(config: Config, out: Path | None) -> Ledger:
+    """Check the data, make the plan, and begin the ledger of a new job.
+
+    Raises ConfigError before anything is written where the job cannot work, UsageError where
+    `out` exists.
+    """
+    plan = draft(config, f"{config.name}-1", out)
+    if out:
+        try:
+            return folders.create(plan, out)
+        except FileExistsError:
+            raise UsageError(f"{out} exists", "name another folder with --out") from None
+    while True:
+        name = folders.next_name(config.name)
+        # Another launcher may take the same number at this moment; then the next one is free.
+        with contextlib.suppress(FileExistsError):
+            return folders.create(replace(plan, job=name), RUNS / name)
+
+
+def draft(config: Config, name: str, out: Path | None = None) -> Plan:
+    """Check the data, and make the plan of a job called `name`; nothing is written. Raises
+    ConfigError where the job cannot work."""
+    from launcher.config import data_checks
+
+    data_checks.check(config, out or RUNS)
+    return make_plan(
+        config, name, registry.load(config.backend).for_config(config).plan_machine(config)
+    )
+
+
+def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:
+    """The plan of a job called `name` on the machine that a backend offers."""
+    import vm_startup
+
+    return plans.make(config, name, str(Path(vm_startup.__file__).parent), machine)
+
+
+def resume(folder: Path, add_minutes: float = 0) -> Ledger:
+    """Open the ledger of an unfinished job to go on with it, with more machine time if that is
+    granted. Raises UsageError."""
+    if not 0 <= add_minutes <= MOST_MINUTES:
+        raise UsageError(f"--add-minutes {add_minutes:g} is not within 0 to {MOST_MINUTES:,}")
+    opened = Ledger.open(folder)
+    if opened.job.outcome == Outcome.DONE:
+        opened.close()
+        raise UsageError(f"job {refer(folder)} is done", f"its firmware is in {folder}/firmware")
+    opened.add(Resumed(os.getpid(), add_minutes * 60))
+    return opened
+
+
+def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, Any]:
+    """Bring a job to its end, whatever that is, and write it down; the report if it went well.
+
+    With `detach`, raises Detached as soon as the job's machine is at work.
+    """
+    from launcher.jobs.context import JobContext
+    from launcher.jobs.pipeline import run
+
+    with _ending(opened):
+        backend = registry.for_plan(opened.job.plan.machine, screen.say)
+        try:
+            return run(JobContext(opened, backend, screen, detach))
+        finally:
+            screen.close()
+
+
+def cancel(folder: Path) -> Job:
+    """End a job and delete its machine, also when another launcher is at work on it."""
+    request_end(folder)
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while ledger.is_alive(folder):
+        if time.monotonic() > deadline:
+            raise JobFailed(f"the launcher of {refer(folder)} does not end", "launcher status")
+        time.sleep(0.1)
+    with Ledger.open(folder) as opened:
+        if opened.job.outcome == Outcome.DONE:
+            raise UsageError(f"job {refer(folder)} is done; there is nothing to cancel")
+        _delete_machine(opened)
+        opened.add(Ended(Outcome.CANCELLED))
+        return opened.job
+
+
+def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
+    """Delete the machines of dead jobs in runs/, then whatever machines no living job owns: (names
+    of those deleted, a sentence per failure)."""
+    from launcher.jobs import lease
+
+    deleted, failures = [], []
+    for folder in all_jobs():
+        name = folder.name
+        try:
+            job = ledger.read(folder) or Job()
+            name = job.machine or name
+            if not job.lease_open or ledger.is_alive(folder) or lease.runs_detached(job):
+                continue
+            delete_machine(folder)
+            deleted.append(job.machine)
+        except (LauncherError, OSError) as error:
+            failures.append(f"{name}: {error}")
+    for backend in registry.everywhere(project):
+        try:
+            reaped, failed = lease.reap(backend, everybody)
+        except LauncherError as error:  # a project that refuses keeps no machine of another
+            failures.append(f"{error} ({error.hint})")
+            continue
+        deleted += [machine.name for machine in reaped]
+        failures += [failure for failure in failed if failure not in failures]
+    return deleted, failures
+
+
+def delete_machine(folder: Path) -> None:
+    """Delete the machine of a dead job. Raises MachineNotDeleted, or UsageError where the job
+    lives."""
+    with Ledger.open(folder) as opened:
+        _delete_machine(opened)
+
+
+def _delete_machine(opened: Ledger) -> None:
+    from launcher.jobs import lease
+
+    lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
+
+
+def request_end(folder: Path) -> None:
+    """Ask the launcher at work on a job to end, if there is one. Its process number may belong to
+    another process by now: only one that has the ledger open is asked."""
+    import psutil
+
+    record = (folder / ledger.FILE).resolve()
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process((ledger.read(folder) or Job()).pid)
+        if any(Path(file.path) == record for file in process.open_files()):
+            process.terminate()
+
+
+@contextlib.contextmanager
+def _ending(opened: Ledger) -> Iterator[None]:
+    """Whatever happens to a job is the last event of its ledger."""
+
+    def end(outcome: Outcome, error: str = "") -> None:
+        with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+            opened.add(Ended(outcome, error))
+
+    name = refer(opened.folder)
+    try:
+        yield
+    except KeyboardInterrupt:
+        end(Outcome.INTERRUPTED)
+        raise Interrupted("interrupted", f"launcher resume {name} goes on") from None
+    except Detached:
+        end(Outcome.DETACHED)
+        raise
+    except LauncherError as error:
+        end(Outcome.FAILED, str(error))
+        raise
+    except OSError as error:
+        end(Outcome.FAILED, str(error))
+        raise JobFailed(describe(error), f"launcher resume {name} goes on from there") from error
+    except BaseException as error:
+        end(Outcome.FAILED, repr(error))
+        raise
+    end(Outcome.DONE)

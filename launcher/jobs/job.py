@@ -1,0 +1,155 @@
+"""The state of a job: a fold over its ledger's events. Pure."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from launcher.errors import UsageError
+from launcher.jobs.events import (
+    FORMAT,
+    Created,
+    Ended,
+    Event,
+    MachineDeleted,
+    MachineDeleting,
+    MachineReady,
+    MachineRequested,
+    PhaseBegun,
+    PhaseDone,
+    ResultsPulled,
+    Resumed,
+    ScriptLost,
+    ScriptStarted,
+    from_record,
+)
+from launcher.jobs.plan import Plan
+from launcher.jobs.records import Record
+from launcher.jobs.states import LeaseState, Outcome, Phase, ScriptState
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. `phase` is what it does; `lease` is what it may still have to pay for."""
+
+    name: str = ""
+    plan: Plan = field(default_factory=Plan)
+    uid: str = ""  # random; tells two jobs of one name apart
+    phase: Phase = Phase.CREATED
+    done: frozenset[Phase] = frozenset()
+    outcome: Outcome = Outcome.UNFINISHED
+    error: str = ""
+    lease: LeaseState = LeaseState.NONE
+    machine: str = ""
+    zone: str = ""
+    request_id: str = ""
+    machine_bound: float = 0.0  # seconds after its request when the machine deletes itself
+    machines: int = 0  # how many were requested so far
+    proof: str = ""  # that the last one is gone
+    attempt: int = 0  # how often the script was started, on whichever machine
+    script: ScriptState = ScriptState.NONE
+    log_base: int = 0  # bytes of the log that earlier attempts wrote
+    pid: int = 0  # of the launcher that last worked on it
+    machine_seconds: float = 0.0  # of the machines that are gone
+    requested_at: float = 0.0
+    created: float = 0.0
+    updated: float = 0.0
+    phase_seconds: dict[Phase, float] = field(default_factory=dict)
+    phase_began: float = 0.0
+
+    @property
+    def lease_open(self) -> bool:
+        """Whether a machine may still exist for this job."""
+        return self.lease not in (LeaseState.NONE, LeaseState.CLOSED)
+
+    @property
+    def ends(self) -> float:
+        """When the present machine deletes itself, seconds since the epoch."""
+        return self.requested_at + self.machine_bound
+
+    def machine_seconds_used(self, now: float) -> float:
+        """Seconds of machine time so far, over all machines. A machine costs nothing after it
+        deleted itself, however late that is noticed."""
+        open_since = self.requested_at if self.lease_open else 0.0
+        running = min(now, self.ends) - open_since if open_since else 0.0
+        return self.machine_seconds + running
+
+    def cost_usd(self, now: float) -> float:
+        """US dollars for the machine time so far, unrounded."""
+        return self.plan.machine.usd_per_hour * self.machine_seconds_used(now) / 3600
+
+
+def fold(records: list[Record], where: str = "the ledger") -> Job:
+    """The job of these records. Raises UsageError, which names the file `where`, for those of
+    another version, and for damaged ones."""
+    job = Job()
+    for number, record in enumerate(records, 1):
+        if record["event"] == "created" and record.get("format") != FORMAT:
+            raise UsageError(
+                f"{where}: format {record.get('format', 1)} is not supported; this launcher reads "
+                f"format {FORMAT}",
+                "use the version of the launcher that began the job, or remove the job's folder",
+            )
+        try:
+            event = from_record(record)
+            change = _change(job, event, record["time"]) if event else {}
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{where}, line {number}: damaged, {record['event']!r} has no usable {error}"
+            ) from error
+        job = replace(job, updated=record["time"], **change)
+    return job
+
+
+def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901  a case an event
+    """The fields of the job that an event changes."""
+    match event:
+        case Created(plan, uid, pid):
+            return {"name": plan.job, "plan": plan, "uid": uid, "created": now, "pid": pid}
+        case Resumed(pid, added):
+            plan = job.plan.with_more_time(added)
+            return {"pid": pid, "outcome": Outcome.UNFINISHED, "error": "", "plan": plan}
+        case PhaseBegun(phase):
+            return {"phase": phase, "phase_began": now, "phase_seconds": _timed(job, now)}
+        case PhaseDone(phase):
+            timed = _timed(job, now)
+            return {"done": job.done | {phase}, "phase_began": 0.0, "phase_seconds": timed}
+        case MachineRequested():
+            return _requested(job, event, now)
+        case MachineReady():
+            return {"lease": LeaseState.ACTIVE}
+        case MachineDeleting():
+            return {"lease": LeaseState.DELETING}
+        case MachineDeleted(proof):
+            used = {"machine_seconds": job.machine_seconds_used(now), "requested_at": 0.0}
+            return {"lease": LeaseState.CLOSED, "proof": proof, **used}
+        case ScriptStarted(attempt, log_base):
+            return {"attempt": attempt, "log_base": log_base, "script": ScriptState.STARTED}
+        case ScriptLost():
+            return {"script": ScriptState.LOST}
+        case ResultsPulled():  # a launcher that dies right after it needs no machine any more
+            return {"done": job.done | {Phase.PULL}}
+        case Ended(outcome, error):
+            # A firmware that failed its proof is built again when the job is resumed.
+            proved = outcome == Outcome.DONE or job.phase != Phase.PROVE
+            done = job.done if proved else job.done - {Phase.BUILD}
+            return {"outcome": outcome, "error": error, "phase_began": 0.0, "done": done}
+
+
+def _requested(job: Job, event: MachineRequested, now: float) -> dict[str, Any]:
+    return {
+        "lease": LeaseState.REQUESTED,
+        "machine": event.machine,
+        "zone": event.zone,
+        "request_id": event.request_id,
+        "machine_bound": event.seconds,
+        "machines": job.machines + 1,
+        "requested_at": now,
+        "proof": "",
+        "script": ScriptState.NONE,
+    }
+
+
+def _timed(job: Job, now: float) -> dict[Phase, float]:
+    if not job.phase_began:
+        return job.phase_seconds
+    spent = job.phase_seconds.get(job.phase, 0.0) + now - job.phase_began
+    return {**job.phase_seconds, job.phase: spent}

@@ -1,0 +1,54 @@
+"""The half of a job that runs here: from the frozen graph to proven firmware.
+
+The one edge where firmware_export's errors become the launcher's.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from launcher.errors import ConfigError, FirmwareRefused, JobFailed
+from launcher.jobs.context import JobContext
+
+
+def convert(context: JobContext) -> None:
+    """The frozen graph → the .tflite."""
+    from firmware_export import steps
+
+    with translated():
+        steps.convert_step(context.folder, context.job.plan.firmware.inference)
+
+
+def write_c_array(context: JobContext) -> None:
+    """The .tflite → its C array."""
+    from firmware_export import steps
+
+    with translated():
+        steps.c_model_step(context.folder, context.job.plan.firmware.convention)
+
+
+def build(context: JobContext) -> None:
+    """The .tflite → bluepill.elf and .bin, and the listener. Raises FirmwareRefused."""
+    from firmware_export import steps
+
+    with translated():
+        steps.firmware_step(context.folder, context.job.plan.firmware.compiler)
+
+
+def prove(context: JobContext) -> None:
+    """Every test clip through the emulated chip. Raises FirmwareRefused."""
+    from firmware_export import steps
+
+    with translated():
+        steps.emulate_step(context.folder, context.screen.progress)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """firmware_export's errors as the launcher's, by the exit code that each has."""
+    from firmware_export.errors import ExportError
+
+    try:
+        yield
+    except ExportError as error:
+        kind = {2: ConfigError, 4: FirmwareRefused}.get(error.exit_code, JobFailed)
+        raise kind(str(error), getattr(error, "hint", "")) from error

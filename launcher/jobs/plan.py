@@ -1,0 +1,205 @@
+"""A config with every choice made: names, commands, bounds, price cap. Pure data."""
+
+import shlex
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from launcher.config.settings import Config, Firmware
+from launcher.errors import ConfigError
+from launcher.jobs.states import Phase
+from launcher.machines import cost
+from launcher.machines.base import MachinePlan
+from vm_startup.conventions import LABELS_FILE, METRICS_FILE, TEST_FEATURES_FILE, phase_line
+
+# What a machine may send back, and how large it may be in bytes: what comes from there is data
+# from a stranger. A graph is about 70 kB; 1,000 test clips are 8 MB of features.
+RESULTS = {
+    "{network}.pb": 16 << 20,
+    LABELS_FILE: 64 << 10,
+    METRICS_FILE: 4 << 20,
+    TEST_FEATURES_FILE: 128 << 20,
+}
+
+CHECKSUMS = "SHA256SUMS"  # of the results; written last
+
+# What the trainer chooses by the network and the data where the config says nothing.
+RECIPE = (
+    *("how_many_training_steps", "learning_rate", "optimizer", "schedule", "warm_up"),
+    *("label_smoothing", "weight_decay", "dropout", "augmentation", "time_mask"),
+    *("frequency_mask", "mixup", "synthetic_share", "echo", "early_stop"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be created, run and paid for one job."""
+
+    job: str = ""
+    machine: MachinePlan = MachinePlan("local", [], 0.0, "")
+    upload: dict[str, str] = field(default_factory=dict)  # path on the machine: path here
+    steps: dict[Phase, str] = field(default_factory=dict)  # commands, run in the work folder
+    results: dict[str, int] = field(default_factory=dict)  # file name: largest size in bytes
+    max_run_seconds: float = 0.0  # over all the machines that the job may need
+    cap_usd: float = 0.0
+    firmware: Firmware = Firmware()
+    wanted_words: list[str] = field(default_factory=list)
+    total_steps: int = 0  # 0: the trainer's log says it
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The plan that `to_json` made these values of."""
+        typed = {
+            "machine": MachinePlan(**values["machine"]),
+            "steps": {Phase(phase): command for phase, command in values["steps"].items()},
+            "firmware": Firmware(**values["firmware"]),
+        }
+        return cls(**{**values, **typed})
+
+    def with_more_time(self, seconds: float) -> Self:
+        """The plan with more machine time, and the cap that follows from it."""
+        allowed = self.max_run_seconds + seconds
+        cap = cost.usd(self.machine.usd_per_hour, allowed)
+        return replace(self, max_run_seconds=allowed, cap_usd=cap)
+
+
+def make(config: Config, job: str, source: str, machine: MachinePlan) -> Plan:
+    """Decide everything about `job`. `source` is the folder of vm_startup here; `machine` is what
+    the backend offers. Raises ConfigError where it might cost more than machine.max_usd."""
+    seconds = config.machine.max_run_minutes * 60
+    cap = cost.usd(machine.usd_per_hour, seconds)
+    _check_cap(config, cap, machine)
+    upload = {"vm_startup": source}
+    if config.data.folder:
+        upload["data"] = str(config.data.folder.resolve())
+    return Plan(
+        job=job,
+        machine=machine,
+        upload=upload,
+        steps=_steps(config),
+        results={
+            name.format(network=config.train.model_architecture): limit
+            for name, limit in RESULTS.items()
+        },
+        max_run_seconds=seconds,
+        cap_usd=cap,
+        firmware=config.firmware,
+        wanted_words=list(config.words.wanted),
+        total_steps=sum(config.train.how_many_training_steps or ()),
+    )
+
+
+def _check_cap(config: Config, cap: float, machine: MachinePlan) -> None:
+    bound, minutes = config.machine.max_usd, config.machine.max_run_minutes
+    if bound and cap > bound:
+        raise ConfigError(
+            f"{minutes:g} minutes at {cost.dollars(machine.usd_per_hour)} an hour may cost "
+            f"{cost.dollars(cap)}, more than machine.max_usd = {bound:g}",
+            "lower machine.max_run_minutes, take a cheaper machine, or raise machine.max_usd",
+        )
+
+
+def job_script(plan: Plan) -> str:
+    """The one script that the machine runs, detached, from set-up to the checksums of its results.
+
+    It holds nothing but what the plan shows, so that a launcher that dies leaves a machine that
+    still finishes, and one that comes back only has to read on.
+    """
+    lines = ["set -euo pipefail", "mkdir -p train results"]
+    for phase, command in plan.steps.items():
+        lines += [f"echo {shlex.quote(phase_line(phase))}", command]
+    lines += [
+        f"cp -- train/{LABELS_FILE} train/{METRICS_FILE} train/{TEST_FEATURES_FILE} results/",
+        f"(cd results && sha256sum -- *) >{CHECKSUMS}.tmp",
+        f"mv {CHECKSUMS}.tmp {CHECKSUMS}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def headline(plan: Plan) -> str:
+    """What is created, where, and what it may cost at most: shown before anything is created."""
+    machine = plan.machine
+    price, cap = machine.price_source, ""
+    if machine.usd_per_hour or not machine.metered:
+        price = f"{cost.dollars(machine.usd_per_hour)} an hour ({machine.price_source})"
+        cap = f", {cost.dollars(plan.cap_usd)}"
+    return (
+        f"job      {plan.job}: {', '.join(plan.wanted_words)}\n"
+        f"machine  {machine.backend}, {price}\n"
+        + (f"zones    {', '.join(machine.zones)}, in this order\n" if any(machine.zones) else "")
+        + "".join(f"choice   {choice}\n" for choice in machine.choices)
+        + f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
+    )
+
+
+def text(plan: Plan) -> str:
+    """The plan for people."""
+    lines = [
+        headline(plan),
+        *(f"send     {source} → {target}/" for target, source in plan.upload.items()),
+        *(f"{phase:8} {command}" for phase, command in plan.steps.items()),
+        *(f"pull     {name}, at most {limit >> 10:,} KiB" for name, limit in plan.results.items()),
+        "firmware " + ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items()),
+    ]
+    return "\n".join(lines)
+
+
+def _steps(config: Config) -> dict[Phase, str]:
+    recipe = f"vm_startup/{config.machine.recipe}.sh"
+    model = _flags(_model_flags(config))
+    output = f"results/{config.train.model_architecture}.pb"
+    freeze = _flags({"start_checkpoint": "train", "output_file": output})
+    return {
+        Phase.SET_UP: f"bash {recipe} setup",
+        Phase.TRAIN: f"bash {recipe} train {model} {_flags(_training_flags(config))}",
+        Phase.FREEZE: f"bash {recipe} freeze {model} {freeze}",
+    }
+
+
+def _model_flags(config: Config) -> dict:
+    """Flags that training and freezing must agree on."""
+    train = config.train
+    return {
+        "model_architecture": train.model_architecture,
+        "preprocess": train.preprocess,
+        "window_stride_ms": train.window_stride_ms,
+        "quantize": int(train.quantize),
+        "wanted_words": config.words.wanted,
+    }
+
+
+def _training_flags(config: Config) -> dict:
+    data, train, words = config.data, config.train, config.words
+    return {
+        "data_dir": "data" if data.folder else "",
+        "data_url": data.archive_url,
+        "data_sha256": data.archive_sha256,
+        "synthetic_clips": data.synthetic_clips,
+        "validation_percentage": data.validation_percentage,
+        "testing_percentage": data.testing_percentage,
+        "time_shift_ms": data.time_shift_ms,
+        "background_volume": data.background_volume,
+        "background_frequency": data.background_frequency,
+        "silence_percentage": words.silence_percentage,
+        "unknown_percentage": words.unknown_percentage,
+        **{name: getattr(train, name) for name in RECIPE if getattr(train, name) is not None},
+        "batch_size": train.batch_size,
+        "eval_step_interval": train.eval_step_interval,
+        "seed": train.seed,
+        "train_dir": "train",
+        "summaries_dir": "train/summaries",
+        "cache_dir": "cache",
+    }
+
+
+def _flags(values: dict) -> str:
+    return " ".join(shlex.quote(f"--{key}={_text(value)}") for key, value in values.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_text(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

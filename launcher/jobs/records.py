@@ -1,0 +1,141 @@
+"""An append-only file of JSON records, one a line: fsynced, and locked while a process writes it."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from launcher.errors import UsageError
+
+Record = dict[str, Any]  # "time", seconds since the epoch; "event"; and what the event says
+
+
+class Records:
+    """A file of records, open and locked for as long as this launcher acts on it.
+
+    The lock is the kernel's, so it ends with the process, however the process ends.
+    """
+
+    FILE: ClassVar[str]  # its name in its folder
+
+    def __init__(self, folder: Path, handle: int) -> None:
+        self.folder = folder
+        self._handle = handle
+        self.records = read(folder / self.FILE)
+
+    @classmethod
+    def open(cls, folder: Path, flags: int = 0) -> Self:
+        """Open the file in `folder`; `flags` are those of os.open. Raises BlockingIOError while
+        another process holds it, UsageError where it is damaged."""
+        handle = os.open(folder / cls.FILE, os.O_RDWR | os.O_APPEND | flags, 0o644)
+        try:
+            lock(handle)
+            found = cls(folder, handle)
+            _mend_tail(handle)
+            return found
+        except BaseException:
+            os.close(handle)
+            raise
+
+    def append(self, event: str, **facts: object) -> None:
+        """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
+        and then no part of the record is left."""
+        record = {"time": time.time(), "event": event, **facts}
+        line = json.dumps(record).encode() + b"\n"
+        if os.write(self._handle, line) < len(line):  # the disk filled up within the record
+            _cut_tail(self._handle)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / self.FILE))
+        os.fsync(self._handle)
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a file, without locking it: [] where there is none. Raises UsageError that
+    names the first line that no launcher wrote."""
+    return list(_parse(path))
+
+
+def lock(handle: int) -> None:
+    """Lock an open file. Raises BlockingIOError while another process holds the lock.
+
+    `is_held` holds it for some microseconds, which is not a launcher at work: hence the retries.
+    """
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.02)
+    raise BlockingIOError(errno.EWOULDBLOCK, "held by another process")
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the file open and locked at this moment."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _parse(path: Path) -> Iterator[Record]:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for number, line in enumerate(lines, 1):
+        if record := _record(line):
+            yield record
+        elif line.endswith(b"\n") or not _is_torn(line, number):
+            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
+
+
+def _record(line: bytes) -> Record | None:
+    """The record of a line; None where the line is not a whole record."""
+    try:
+        record = json.loads(line)
+        return record if isinstance(record["event"], str) and record["time"] + 0.0 else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_torn(line: bytes, number: int) -> bool:
+    """Whether the end of a file is what a power loss leaves of a record, which nobody acted on:
+    its beginning, or zeros after other records. A file of zeros alone is damaged."""
+    return line.startswith(b"{") or (number > 1 and not line.strip(b"\0"))
+
+
+def _mend_tail(handle: int) -> None:
+    """Remove an incomplete last record; add the newline that an editor removed."""
+    tail = os.pread(handle, os.fstat(handle).st_size, 0).rpartition(b"\n")[2]
+    if tail and _record(tail):
+        os.write(handle, b"\n")
+    elif tail:
+        _cut_tail(handle)
+
+
+def _cut_tail(handle: int) -> None:
+    text = os.pread(handle, os.fstat(handle).st_size, 0)
+    os.ftruncate(handle, text.rfind(b"\n") + 1)

@@ -1,0 +1,199 @@
+"""A job as its user wants to see it: report.json, report.md and the last screen. Pure views."""
+
+import json
+import time
+from pathlib import Path
+
+from firmware_export import scores
+from launcher.jobs.job import Job
+from launcher.jobs.states import Outcome
+from launcher.machines import cost
+
+
+def write(job: Job, folder: Path) -> None:
+    """Write report.json and report.md into the job's folder."""
+    from firmware_export import files
+
+    report = build(job, folder)
+    files.write(folder / "report.json", json.dumps(report, indent=2) + "\n")
+    files.write(folder / "report.md", markdown(report))
+
+
+def read(folder: Path) -> dict:
+    """The report of a finished job."""
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def build(job: Job, folder: Path) -> dict:
+    """The report as plain JSON values."""
+    from firmware_export.build import FLASH_SIZE, RAM_SIZE
+
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
+    now = time.time()
+    return {
+        "job": job.name,
+        "folder": str(folder),
+        "labels": metrics["labels"],
+        "accuracy": _accuracy(metrics, proof),
+        "scores": {name: metrics[name] for name in SCORES},
+        "stream": metrics["stream"],
+        "firmware": {
+            "flash": proof["flash"],
+            "flash_limit": FLASH_SIZE,
+            "ram": proof["ram"],
+            "ram_limit": RAM_SIZE,
+            "instructions": proof["instructions"],
+            "clips": proof["clips"],
+            "differing": proof["differing"],
+            "transcript": proof["transcript"],
+            "listener": proof["listener"],
+            "listener_refused": proof["listener_refused"],
+        },
+        "cost": {
+            "usd": job.cost_usd(now),
+            "machine_seconds": round(job.machine_seconds_used(now), 1),
+            "cap_usd": job.plan.cap_usd,
+            "price": job.plan.machine.price_source,
+        },
+        "machine": {"name": job.machine, "lease": job.lease, "proof": job.proof},
+        "seconds": {phase: round(spent, 1) for phase, spent in job.phase_seconds.items()},
+        "manifest": json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+    }
+
+
+SCORES = ("validation", "float_testing", "testing", "firmware_testing")
+
+
+def _accuracy(metrics: dict, proof: dict) -> dict:
+    return {
+        "float": metrics["float_testing"]["accuracy"],
+        "quantised": proof["accuracy_quantised"],
+        "firmware": proof["accuracy_firmware"],
+        "clips": metrics["testing"]["count"],
+        "by_source": metrics["testing"].get("by_source", {}),
+    }
+
+
+def summary(report: dict) -> str:
+    """The last screen of a job."""
+    from firmware_export.report import listener_lines
+
+    accuracy, firmware = report["accuracy"], report["firmware"]
+    lines = [
+        f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
+        "",
+        f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
+        *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
+        *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
+        f"  stream        {scores.stream(report['stream'])}",
+        *_indented(scores.stream_bounds(report["stream"])),
+        f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
+        f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
+        f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
+        f"  proof         {firmware['clips']:,} clips through the emulated chip, "
+        f"{firmware['differing']} answered otherwise than TensorFlow Lite",
+        *listener_lines(firmware["listener"], firmware["listener_refused"]),
+        f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
+        "",
+        "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
+    ]
+    return "\n".join(lines)
+
+
+def _indented(*lines: str) -> list[str]:
+    return [f"                {line}" for line in lines]
+
+
+def _firmware(report: dict) -> str:
+    """How sure the firmware's accuracy is, and on how many clips where those are not all."""
+    score, clips = report["scores"]["firmware_testing"], report["accuracy"]["clips"]
+    part = f" (on {score['count']:,} of them)" if score["count"] != clips else ""
+    return f"firmware {scores.interval(score)}{part}"
+
+
+def _by_source(sources: dict) -> list[str]:
+    if len(sources) < 2:
+        return []
+    return [
+        "; ".join(f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in sources.items())
+    ]
+
+
+def passed(report: dict) -> bool:
+    """Whether the firmware itself said that it passed, and no clip differed."""
+    firmware = report["firmware"]
+    return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["differing"] == 0
+
+
+def detached(job: Job, name: str) -> str:
+    """What to know of a detached job, called `name` here."""
+    ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
+    return (
+        f"Machine {job.machine} works without a launcher and deletes itself by {ends}; "
+        f"launcher resume {name} pulls its results before that."
+    )
+
+
+NOTHING_PAID = "Nothing is still being paid for."
+
+
+def paying(job: Job, alive: bool = False) -> str:
+    """The last line of every command about a job: what is still being paid for."""
+    if not job.lease_open:
+        return NOTHING_PAID
+    if job.outcome == Outcome.DETACHED:
+        return f"Machine {job.machine} works detached: launcher resume pulls its results."
+    if alive:
+        return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
+    return (
+        f"Machine {job.machine} still exists: launcher resume goes on with it, "
+        "launcher cancel or launcher reap deletes it."
+    )
+
+
+def markdown(report: dict) -> str:
+    """The report as a page."""
+    rows = "\n".join(
+        f"| `{name}` | {facts['size']:,} | `{facts['sha256']}` |"
+        for name, facts in report["manifest"]["artefacts"].items()
+    )
+    sources = "".join(
+        f"- {name}: {facts['accuracy']:.1%} of {facts['count']} clips\n"
+        for name, facts in report["accuracy"]["by_source"].items()
+    )
+    seconds = "".join(f"| {phase} | {spent} |\n" for phase, spent in report["seconds"].items())
+    return (
+        f"# {report['job']}\n\n```\n{summary(report)}\n```\n\n"
+        f"Labels: {', '.join(report['labels'])}\n\n"
+        f"## Accuracy by source\n\n{sources}\n"
+        f"{_words(report)}"
+        f"{_stream(report['stream'])}"
+        f"## Artefacts\n\n| file | bytes | SHA-256 |\n|---|---:|---|\n{rows}\n\n"
+        f"## What the firmware said\n\n```\n{report['firmware']['transcript'].strip()}\n```\n\n"
+        f"## Machine\n\n{report['machine']['proof']}\n\n"
+        f"## Seconds\n\n| phase | seconds |\n|---|---:|\n{seconds}"
+    )
+
+
+def _words(report: dict) -> str:
+    labels, score = report["labels"], report["scores"]["firmware_testing"]
+    return (
+        f"## Words\n\nWhat the firmware answered to {score['count']:,} clips nobody trained on.\n\n"
+        f"{scores.word_table(score, labels)}\n\n{scores.confusion_table(score, labels)}\n\n"
+    )
+
+
+def _stream(found: dict) -> str:
+    seconds = found["seconds"]
+    return (
+        f"## A long recording\n\nThe model {scores.stream(found)}: {scores.stream_bounds(found)}. "
+        f"{found['other_words']:,} other words are spoken in it. The model is asked ten times a "
+        f"second; its answers are averaged over {seconds['average']:g} s, and a word is not "
+        f"detected again within {seconds['suppression']:g} s.\n\n{scores.curve_table(found)}\n\n"
+    )
+
+
+def _part(used: int, limit: int) -> str:
+    return f"{used:,} bytes of {limit >> 10} KiB ({used / limit:.0%})"

@@ -1,0 +1,126 @@
+"""The contract between a job and wherever its machine comes from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from launcher.config.settings import Config
+
+SSH_KEY = "ssh_key"  # the file in a job's folder, for as long as a machine accepts it
+
+Say = Callable[[str], object]  # shows a sentence to the user
+
+
+def say_nothing(text: str) -> None:
+    """For a caller that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended on a machine: its exit code and what it printed, as bytes."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class MachinePlan:
+    """What a backend decides about a config before anything is created; JSON values."""
+
+    backend: str
+    zones: list[str]  # in the order in which they are tried; [""] where there is only one
+    usd_per_hour: float
+    price_source: str
+    metered: bool = True  # whether machine time costs money, so that the job's bound holds for it
+    choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
+    details: dict[str, Any] = field(default_factory=dict)  # only the backend itself reads them
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """One request for a machine; in the ledger before it is sent."""
+
+    name: str
+    zone: str
+    request_id: str  # a UUID; the same id asks for the same machine
+    labels: dict[str, str]  # job, uid, owner
+    folder: Path  # of the job, absolute; the machine's SSH key is in it
+    max_run_seconds: float  # the machine deletes itself after this long
+
+
+@dataclass(frozen=True)
+class MachineInfo:
+    """A machine that exists: enough to find its job, and to delete it."""
+
+    name: str
+    labels: dict[str, str]  # job, uid, owner
+    folder: str  # of its job, "" where it does not say
+    created: float  # seconds since the epoch
+    zone: str = ""
+    state: str = "running"
+    usd_per_hour: float = 0.0
+    ends: float = 0.0  # when it deletes itself, seconds since the epoch; 0 = never
+
+
+class Machine(Protocol):
+    """Something that runs a command, takes files and gives files. Paths there are relative to its
+    work folder. After a ConnectionError the next call connects anew."""
+
+    name: str
+
+    def run(self, command: str, *, timeout: float) -> Completed:
+        """Run a Bash command in the work folder; it and its children are gone after `timeout`
+        seconds. Raises TimeoutError then, ConnectionError when the machine is out of reach."""
+
+    def put(self, source: Path, target: str) -> None:
+        """Copy a file or a folder to the machine, replacing what is there."""
+
+    def get(self, source: str, target: Path, limit: int) -> None:
+        """Copy one file from the machine. Raises FileNotFoundError, or ValueError when it is no
+        plain file or larger than `limit` bytes; `target` is then not written."""
+
+    def close(self) -> None:
+        """Close the connection; the machine stays."""
+
+
+class Backend(Protocol):
+    """Where machines come from. Every call may be repeated."""
+
+    @classmethod
+    def for_config(cls, config: Config) -> Self:
+        """A backend that can plan for `config`; it may be unable to create machines."""
+
+    @classmethod
+    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+        """The backend that made `plan`; `say` shows what it waits for."""
+
+    @classmethod
+    def everywhere(cls, project: str) -> list[Self]:
+        """One for each account where this user may have machines, and for `project` unless ""."""
+
+    @classmethod
+    def examine(cls, config: Config) -> list[dict]:
+        """What the account of `config` lacks, in the form of launcher.doctor; creates nothing."""
+
+    def plan_machine(self, config: Config) -> MachinePlan:
+        """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError
+        where the config asks for what does not exist, CloudRefused where the cloud refuses."""
+
+    def create(self, spec: MachineSpec) -> Machine:
+        """The machine of `spec`, created if it does not exist yet. Raises NoCapacity where another
+        zone may have one, CloudRefused, and MachineLost where it never answers."""
+
+    def connect(self, spec: MachineSpec) -> Machine | None:
+        """The machine of `spec` if it exists, also where its creation is still under way."""
+
+    def termination_reason(self, spec: MachineSpec) -> str:
+        """Why the machine no longer exists; "" while it does, or where nobody can be asked."""
+
+    def delete(self, name: str, zone: str) -> str:
+        """End everything on the machine and delete it; the proof that it is gone, one sentence.
+        Raises OSError or MachineNotDeleted where that cannot be had."""
+
+    def list_machines(self) -> list[MachineInfo]:
+        """Every machine that the launcher created here, whichever job it was for."""

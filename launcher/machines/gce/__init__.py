@@ -1,0 +1,128 @@
+"""Machines of Google's Compute Engine.
+
+Only `client` imports google, and only once a request is to be made: it takes a second.
+"""
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from launcher import state
+from launcher.config.settings import Config
+from launcher.errors import NoCapacity
+from launcher.machines.base import (
+    Machine,
+    MachineInfo,
+    MachinePlan,
+    MachineSpec,
+    Say,
+    say_nothing,
+)
+from launcher.machines.gce.details import Details
+from launcher.machines.gce.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from launcher.machines.gce.client import Client
+
+
+class GceBackend:
+    """The machines of one project: see base.Backend for each call."""
+
+    timeouts = Timeouts()
+
+    def __init__(self, details: Details, say: Say = say_nothing) -> None:
+        self._details = details
+        self._say = say
+
+    @classmethod
+    def for_config(cls, config: Config) -> Self:
+        """See base.Backend."""
+        return cls(Details(config.gce.project, impersonate=config.gce.impersonate))
+
+    @classmethod
+    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+        """See base.Backend."""
+        return cls(Details(**plan.details), say)
+
+    @classmethod
+    def everywhere(cls, project: str) -> list[Self]:
+        """See base.Backend."""
+        projects = ({project: ""} if project else {}) | state.projects()
+        return [cls(Details(name, impersonate=who)) for name, who in projects.items()]
+
+    @classmethod
+    def examine(cls, config: Config) -> list[dict[str, Any]]:
+        """See base.Backend."""
+        from launcher.machines.gce import doctor
+
+        return [{**check, "optional": False} for check in doctor.examine(gce=config.gce)]
+
+    def plan_machine(self, config: Config) -> MachinePlan:
+        """See base.Backend."""
+        import vm_startup
+        from launcher.machines.gce import choices
+
+        startup = Path(vm_startup.__file__).with_name("startup.sh").read_text(encoding="utf-8")
+        return choices.plan_machine(self._client, config, startup)
+
+    def create(self, spec: MachineSpec) -> Machine:
+        """See base.Backend. Each wait ends as timeouts.py says."""
+        from launcher.machines.gce import connect, create, request
+        from launcher.machines.ssh.machine import new_key
+
+        # Noted before the request, so that `status` and `reap` look there whatever happens next.
+        state.remember_project(self._details.project, self._details.impersonate)
+        body = request.fill(self._details.insert, spec, new_key(spec.folder), datetime.now(UTC))
+        self._say(f"asking for {spec.name} in {spec.zone}")
+        create.make(self._client, spec, body)
+        self._say(f"{spec.name} runs in {spec.zone}; waiting for its host keys and a login")
+        return connect.reach(self._client, spec, self._details)
+
+    def connect(self, spec: MachineSpec) -> Machine | None:
+        """See base.Backend. A machine that powered itself off is started again; where its zone
+        has no room for it any more, it counts as gone."""
+        from launcher.machines.gce import connect, create
+
+        machine = create.settle(self._client, spec)
+        if machine is None:
+            return None
+        try:
+            if machine.get("status") in create.STOPPED:
+                self._start_again(spec, machine)
+        except NoCapacity as error:
+            self._say(f"{spec.name} cannot be started again: {error}")
+            return None
+        return connect.reach(self._client, spec, self._details)
+
+    def termination_reason(self, spec: MachineSpec) -> str:
+        """See base.Backend."""
+        from launcher.machines.gce import delete
+
+        return delete.termination_reason(self._client, spec)
+
+    def delete(self, name: str, zone: str) -> str:
+        """See base.Backend."""
+        from launcher.machines.gce import delete
+
+        return delete.delete(self._client, name, zone)
+
+    def list_machines(self) -> list[MachineInfo]:
+        """See base.Backend."""
+        from launcher.machines.gce import list as listing
+
+        return listing.list_machines(self._client)
+
+    def _start_again(self, spec: MachineSpec, machine: dict) -> None:
+        from launcher.machines.gce import create
+        from launcher.machines.ssh.machine import new_key
+
+        self._say(f"{spec.name} powered itself off; starting it again")
+        key = new_key(spec.folder)
+        create.start_again(self._client, spec, machine, self._details.user, key)
+
+    @cached_property
+    def _client(self) -> "Client":
+        from launcher.machines.gce.client import Client
+
+        return Client(self._details.project, self._details.impersonate, self.timeouts)

@@ -1,0 +1,81 @@
+"""Every machine, and every disk left of one, that the launcher made in a project."""
+
+from datetime import datetime
+
+from launcher.machines.base import MachineInfo
+from launcher.machines.gce import prices
+from launcher.machines.gce.api_errors import region_of
+from launcher.machines.gce.client import Client
+from launcher.machines.gce.request import MANAGED_BY
+
+OURS = f"labels.managed-by={MANAGED_BY}"
+
+
+def list_machines(client: Client) -> list[MachineInfo]:
+    """See base.Backend.list_machines. A disk without its machine is one too: it costs all the same."""
+    machines = [m for m in client.all_instances(OURS) if _is_ours(m)]
+    disks = [d for d in client.all_disks(OURS) if _is_ours(d)]
+    names = {(machine["name"], _last(machine["zone"])) for machine in machines}
+    left = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
+    return [_machine(machine) for machine in machines] + [_disk(disk) for disk in left]
+
+
+def _machine(machine: dict) -> MachineInfo:
+    zone, created = _last(machine["zone"]), _epoch(machine.get("creationTimestamp", ""))
+    metadata = {i["key"]: i.get("value", "") for i in machine.get("metadata", {}).get("items", [])}
+    state = machine.get("status", "unknown").lower()
+    return MachineInfo(
+        name=machine["name"],
+        labels=machine["labels"],
+        folder=metadata.get("job-folder", ""),
+        created=created,
+        zone=zone,
+        state="stopped" if state == "terminated" else state,
+        usd_per_hour=_price(machine, zone),
+        ends=_ends(machine, created),
+    )
+
+
+def _disk(disk: dict) -> MachineInfo:
+    size = int(disk.get("sizeGb", 0))
+    return MachineInfo(
+        name=disk["name"],
+        labels=disk["labels"],
+        folder=disk.get("description", ""),
+        created=_epoch(disk.get("creationTimestamp", "")),
+        zone=_last(disk["zone"]),
+        state="only its disk",
+        usd_per_hour=prices.disk(_last(disk.get("type", "")), size) or 0.0,
+    )
+
+
+def _price(machine: dict, zone: str) -> float:
+    """What the table knows of it, without its disk; a stopped machine costs no more than that."""
+    spot = machine.get("scheduling", {}).get("provisioningModel") == "SPOT"
+    if machine.get("status") == "TERMINATED":
+        return 0.0
+    known = prices.machine(_last(machine.get("machineType", "")), region_of(zone), spot)
+    addresses = machine.get("networkInterfaces", [{}])[0].get("accessConfigs", [])
+    return (known or 0.0) + (prices.address(spot) if addresses else 0.0)
+
+
+def _ends(machine: dict, created: float) -> float:
+    """When it deletes itself; 0 where it does not, as while it is stopped."""
+    said = machine.get("resourceStatus", {}).get("scheduling", {}).get("terminationTimestamp")
+    if said:
+        return _epoch(said)
+    bound = machine.get("scheduling", {}).get("maxRunDuration", {}).get("seconds")
+    running = machine.get("status") != "TERMINATED"
+    return created + float(bound) if bound and running else 0.0
+
+
+def _is_ours(thing: dict) -> bool:
+    return thing.get("labels", {}).get("managed-by") == MANAGED_BY
+
+
+def _last(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() if text else 0.0

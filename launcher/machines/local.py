@@ -1,0 +1,216 @@
+"""Machines that are folders on this computer: every step for real, no cloud, no cost."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from launcher import state
+from launcher.config.settings import Config
+from launcher.machines import cost
+from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec, Say
+
+if TYPE_CHECKING:
+    import psutil
+
+# Every process of a machine carries the machine's folder in its environment, so that all of them
+# can be found and ended, also those that left their parent's process group.
+BELONGS_TO = "MICRO_SPEECH_MACHINE"
+LABELS = "machine.json"
+
+
+class LocalMachine:
+    """A folder, and the processes that were started in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self.folder = folder
+        self.work = folder / "work"
+
+    def run(self, command: str, *, timeout: float) -> Completed:
+        """See base.Machine."""
+        self._reach()
+        environment = {
+            **os.environ,
+            BELONGS_TO: str(self.folder),
+            "PYTHON": sys.executable,
+            "TMPDIR": str(self.folder / "tmp"),  # what a command that is ended leaves goes too
+        }
+        # Its own session: a Ctrl-C in the terminal is for the launcher to answer, not for a job.
+        process = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.work,
+            env=environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException as error:
+                # Its children too, even where it has ended itself: they keep the pipes open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TimeoutError(f"`{command}` took longer than {timeout:g} s") from None
+                raise
+        return Completed(process.returncode, out, err)
+
+    def put(self, source: Path, target: str) -> None:
+        """See base.Machine."""
+        self._reach()
+        place = self.work / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, place)
+
+    def get(self, source: str, target: Path, limit: int) -> None:
+        """See base.Machine."""
+        facts = (self.work / source).lstat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+            raise ValueError(f"no plain file of at most {limit:,} bytes")
+        shutil.copyfile(self.work / source, target)
+
+    def close(self) -> None:
+        """See base.Machine: there is no connection."""
+
+    def _reach(self) -> None:
+        if not self.work.is_dir():
+            raise ConnectionError(f"{self.folder} was removed")
+
+
+class LocalBackend:
+    """Machines below one folder of the user's."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or state.home() / "machines"
+
+    @classmethod
+    def for_config(cls, config: Config) -> Self:
+        """See base.Backend."""
+        return cls()
+
+    @classmethod
+    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+        """See base.Backend."""
+        return cls()
+
+    @classmethod
+    def everywhere(cls, project: str) -> list[Self]:
+        """See base.Backend."""
+        return [cls()]
+
+    @classmethod
+    def examine(cls, config: Config) -> list[dict]:
+        """See base.Backend: launcher.doctor examines this computer itself."""
+        return []
+
+    def plan_machine(self, config: Config) -> MachinePlan:
+        """See base.Backend."""
+        price = cost.LOCAL
+        return MachinePlan("local", [""], price.usd_per_hour, price.source, metered=False)
+
+    def create(self, spec: MachineSpec) -> LocalMachine:
+        """See base.Backend. A folder costs nothing, so its time bounds only its commands, which
+        the job's start does.
+
+        The folder appears with its labels, so that a machine that is just being made is never
+        taken for one without a job.
+        """
+        name = spec.name
+        existing = self.connect(spec)
+        if existing:
+            return existing
+        unborn = self.root / f".{name}"
+        for name_inside in ("work", "tmp"):
+            (unborn / name_inside).mkdir(parents=True, exist_ok=True)
+        facts = {
+            "labels": spec.labels,
+            "folder": str(spec.folder),
+            "created": time.time(),
+        }
+        (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
+        unborn.rename(self.root / name)
+        return LocalMachine(self.root / name)
+
+    def connect(self, spec: MachineSpec) -> LocalMachine | None:
+        """See base.Backend."""
+        folder = self.root / spec.name
+        return LocalMachine(folder) if (folder / "work").is_dir() else None
+
+    def termination_reason(self, spec: MachineSpec) -> str:
+        """See base.Backend."""
+        return "" if self.connect(spec) else f"the folder of {spec.name} was removed"
+
+    def delete(self, name: str, zone: str) -> str:
+        """See base.Backend."""
+        folder = self.root / name
+        _end_processes(folder)
+        for path in (folder, folder.with_name(f".{name}")):
+            _remove(path / "work")
+            _remove(path)  # the labels go last: a removal that is cut off is still found
+        if folder.exists():
+            raise FileExistsError(errno.EEXIST, "somebody made it anew", str(folder))
+        return f"{name} was looked for after its deletion and is gone"
+
+    def list_machines(self) -> list[MachineInfo]:
+        """See base.Backend."""
+        found = []
+        for path in sorted(self.root.glob(f"*/{LABELS}")):
+            with contextlib.suppress(ValueError):  # killed within the write; it has no work folder
+                facts = json.loads(path.read_text(encoding="utf-8"))
+                name = path.parent.name.removeprefix(".")
+                found.append(MachineInfo(name, facts["labels"], facts["folder"], facts["created"]))
+        return found
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also one with read-only folders in it, as copies of a data set may have."""
+    for path, _, _ in os.walk(folder):
+        Path(path).chmod(0o700)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _end_processes(folder: Path) -> None:
+    """TERM, five seconds of grace, then KILL, until no process of the machine is left."""
+    import psutil
+
+    asked = time.monotonic()
+    while processes := [p for p in psutil.process_iter() if _belongs(p, folder)]:
+        waited = time.monotonic() - asked
+        if waited > 30:
+            pids = ", ".join(str(p.pid) for p in processes)
+            raise TimeoutError(f"processes {pids} of {folder.name} outlive SIGKILL")
+        late = waited > 5
+        for process in processes:
+            try:
+                process.kill() if late else process.terminate()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=1)
+
+
+def _belongs(process: "psutil.Process", folder: Path) -> bool:
+    import psutil
+
+    try:
+        return (
+            process.environ().get(BELONGS_TO) == str(folder)
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except psutil.Error:  # gone meanwhile, or another user's
+        return False

@@ -1,0 +1,93 @@
+"""Judge a frozen graph that another trainer made, and leave in --train_dir what train.py leaves
+there: metrics.json and test_features.npz.
+
+    python -m vm_startup.speech_commands.evaluate --graph=tiny_conv.pb FLAGS OF THE TRAINING
+
+The graph's nodes bear upstream's names: `Reshape_1` (the picture), `labels_softmax`.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands import runtime, train
+from vm_startup.speech_commands.audio_settings import AudioSettings
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.evaluation import final_evaluation
+
+BATCH = 500
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = command_line.trainer()
+    parser.add_argument("--graph", required=True, help="the frozen graph")
+    flags = parser.parse_args(argv)
+    settings = command_line.audio_settings(flags)
+    runtime.speak(flags.verbosity)
+    runtime.be_repeatable()
+    rounded = read(Path(flags.graph))
+    unrounded = without_rounding(rounded)
+    data = train.load_data(flags)
+    held_out = final_evaluation.hold_out(flags, settings, data)
+
+    def scores(features: np.ndarray, exact: bool) -> np.ndarray:
+        graph = unrounded if exact else rounded
+        return answers(graph, features, settings, len(data.labels))
+
+    steps = sum(flags.how_many_training_steps)
+    final_evaluation.write(Path(flags.train_dir), flags, settings, data, held_out, steps, scores)
+
+
+def read(path: Path) -> tf.compat.v1.GraphDef:
+    """A frozen graph; raises DataError where the file holds none."""
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise DataError(f"{path} is no frozen graph: {error}") from error
+    missing = {"Reshape_1", "labels_softmax"} - {node.name for node in graph.node}
+    if missing:
+        raise DataError(f"{path} has no node {' and no node '.join(sorted(missing))}.")
+    return graph
+
+
+def without_rounding(graph: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
+    """The same graph without its stand-ins for eight-bit numbers."""
+    exact = tf.compat.v1.GraphDef()
+    exact.CopyFrom(graph)
+    for node in exact.node:
+        if node.op.startswith("FakeQuantWithMinMax"):
+            node.op = "Identity"
+            del node.input[1:]
+            node.attr.clear()
+            node.attr["T"].type = tf.float32.as_datatype_enum
+    return exact
+
+
+def answers(
+    graph: tf.compat.v1.GraphDef, features: np.ndarray, settings: AudioSettings, label_count: int
+) -> np.ndarray:
+    """The scores that a graph gives to each picture: float32 [n, labels]."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        # In place of the graph's own, which may hold one picture at a time.
+        picture = tf.compat.v1.placeholder(tf.float32, [None, settings.frames, settings.width, 1])
+        (softmax,) = tf.import_graph_def(
+            graph, {"Reshape_1:0": picture}, ["labels_softmax:0"], name="frozen"
+        )
+        if softmax.shape[-1] != label_count:
+            raise DataError(f"the graph knows {softmax.shape[-1]} labels, not {label_count}.")
+        found = [np.zeros((0, label_count), np.float32)]
+        for start in range(0, len(features), BATCH):
+            pictures = features[start : start + BATCH]
+            pictures = pictures.reshape(-1, *picture.shape[1:])
+            found.append(session.run(softmax, {picture: pictures}))
+    return np.concatenate(found)
+
+
+if __name__ == "__main__":
+    sys.exit(runtime.exit_code(main))

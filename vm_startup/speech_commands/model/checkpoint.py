@@ -1,0 +1,95 @@
+"""Checkpoints in TensorFlow's own format with upstream's names: either trainer's can be read.
+
+One checkpoint is NAME.ckpt-STEP.data-00000-of-00001 and NAME.ckpt-STEP.index. The index is renamed
+into place last: a checkpoint without one was never finished, and is not seen.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from vm_startup.speech_commands.errors import DataError
+
+KEEP = 2  # the newest, and one in case that it cannot be read
+STEP, IDENTITY = "global_step", "identity"
+BEST = "best/"  # before the names of what the training keeps for its end
+
+
+def save(folder: Path, name: str, step: int, values: Mapping, identity: Mapping) -> Path:
+    """Write a checkpoint, drop those that are too old, and return the new one's prefix."""
+    tensors = {key: tf.convert_to_tensor(value) for key, value in sorted(values.items())}
+    tensors[STEP] = tf.constant(step, tf.int64)
+    tensors[IDENTITY] = tf.constant(json.dumps(identity, sort_keys=True))
+    prefix = folder / f"{name}.ckpt-{step}"
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+    for old in prefixes(folder, name)[KEEP:]:
+        _delete(old)
+    return prefix
+
+
+def prefixes(folder: Path, name: str) -> list[Path]:
+    """The finished checkpoints in a folder, the newest first."""
+    found = {}
+    for index in folder.glob(f"{name}.ckpt-*.index"):
+        if step := re.fullmatch(r".*\.ckpt-(\d+)", index.stem):
+            found[int(step[1])] = index.with_suffix("")
+    return [found[step] for step in sorted(found, reverse=True)]
+
+
+def latest(folder: Path, name: str) -> tuple[Path, dict[str, np.ndarray]] | None:
+    """The newest checkpoint that can be read and its values, None where there is none."""
+    for unfinished in folder.glob(f"{name}.ckpt-*.tempstate*"):  # a killed trainer's
+        unfinished.unlink()
+    for prefix in prefixes(folder, name):
+        try:
+            return prefix, load(prefix)
+        except DataError:
+            continue
+    return None
+
+
+def find(start: str | Path, name: str) -> tuple[Path, dict[str, np.ndarray]]:
+    """The checkpoint with this prefix, or the newest of this folder; raises DataError."""
+    start = Path(start)
+    if not start.is_dir():
+        return start, load(start)
+    found = latest(start, name)
+    if found is None:
+        raise DataError(f"{start} holds no checkpoint {name}.ckpt-N that can be read.")
+    return found
+
+
+def load(prefix: str | Path) -> dict[str, np.ndarray]:
+    """Every value in a checkpoint; raises DataError where it is missing or damaged."""
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
+        raise DataError(f"the checkpoint {prefix} cannot be read: {error}") from error
+
+
+def identity(values: Mapping[str, np.ndarray]) -> dict:
+    """What the checkpoint's training was asked for; {} where another trainer wrote it."""
+    return json.loads(bytes(values[IDENTITY])) if IDENTITY in values else {}
+
+
+def best(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values with the weights kept so far in place of the last; as they are if none were."""
+    kept = {n.removeprefix(BEST): value for n, value in values.items() if n.startswith(BEST)}
+    return {**values, **kept}
+
+
+def _delete(prefix: Path) -> None:
+    # The index first: without it the rest is no checkpoint.
+    prefix.with_name(prefix.name + ".index").unlink(missing_ok=True)
+    for part in prefix.parent.glob(f"{prefix.name}.data-*"):
+        part.unlink()

@@ -1,0 +1,86 @@
+"""Words for the unknown class: common ones, and near misses of those that are wanted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vm_startup.speech_commands.synthetic.espeak import Espeak
+
+COMMON = (Path(__file__).parent / "common_words.txt").read_text().split()
+
+# Sounds in one group are too close to make another word of a wanted one: voiced and voiceless
+# pairs, m and n, and the vowels that accents swap.
+_CONSONANTS = [group.split() for group in ("p b", "t d", "k g", "f v", "s z", "S tS dZ", "m n")]
+_CONSONANTS += [["l"], ["r"], ["w"], ["j"], ["h"]]
+_VOWELS = [group.split() for group in ("I i: E eI", "a aI A: V 0", "aU", "oU O: u:", "3:")]
+_VOWEL_LETTERS = "aeiouAEIOUV03@"  # what the mnemonics of vowels begin with
+_ACCENTS = ("en-us", "en")  # two that hear different homophones
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Something to say: its word in the data set and the text that espeak reads."""
+
+    word: str
+    text: str
+
+
+def parts_of(wanted: Sequence[str]) -> list[Utterance]:
+    """The words of wanted phrases, which do not mean the phrase."""
+    parts = sorted({part for word in wanted for part in spoken(word).split()})
+    return [Utterance(part, part) for part in _unlike(wanted, parts)]
+
+
+def near_misses(wanted: Sequence[str], count: int, random: np.random.Generator) -> list[Utterance]:
+    """Up to `count` wanted words with one sound changed or dropped.
+
+    Their words begin with an underscore, so that they never meet a wanted one.
+    """
+    with Espeak() as espeak:
+        said = [espeak.phonemes(spoken(word)) for word in wanted]
+    texts = {}
+    for attempt in range(2 * count):
+        at = attempt % len(wanted)
+        texts[f"[[{'|'.join(_changed(said[at], random))}]]"] = f"_near_{wanted[at]}"
+    return [Utterance(texts[text], text) for text in _unlike(wanted, texts)][:count]
+
+
+def common_words(wanted: Sequence[str]) -> list[Utterance]:
+    """The common words, but for those that sound like a wanted one."""
+    return [Utterance(word, word) for word in _unlike(wanted, COMMON)]
+
+
+def spoken(word: str) -> str:
+    """The word as one would read it out: separators are spaces."""
+    return word.replace("_", " ").replace("-", " ")
+
+
+def _unlike(wanted: Sequence[str], texts: Iterable[str]) -> list[str]:
+    """The texts that sound like no wanted word in any accent."""
+    with Espeak() as espeak:
+
+        def sounds(text: str) -> set[str]:
+            said = (espeak.phonemes(text, accent) for accent in _ACCENTS)
+            return {"".join(map(_bare, phonemes)) for phonemes in said}
+
+        taken = {sound for word in wanted for sound in sounds(spoken(word))}
+        return [text for text in texts if not sounds(text) & taken]
+
+
+def _bare(phoneme: str) -> str:
+    return phoneme.lstrip("',%")  # stress marks
+
+
+def _changed(phonemes: list[str], random: np.random.Generator) -> list[str]:
+    """The phonemes with one of them replaced by a distant one, or dropped if several remain."""
+    at = int(random.integers(len(phonemes)))
+    before, old, after = phonemes[:at], phonemes[at], phonemes[at + 1 :]
+    vowel = _bare(old)[:1] in _VOWEL_LETTERS
+    if not vowel and len(phonemes) > 3 and random.random() < 0.25:
+        return before + after
+    groups = [group for group in (_VOWELS if vowel else _CONSONANTS) if _bare(old) not in group]
+    group = groups[random.integers(len(groups))]
+    stress = old[: len(old) - len(_bare(old))]
+    return [*before, stress + group[random.integers(len(group))], *after]
