@@ -132,9 +132,9 @@ def test_detached_job_is_resumed_later(desk, trained, finished):
     of that one training here."""
     code, out, err = desk.run("resume", "words-1", "--detach")
     assert code == 0, err
-    assert "is at work on its own" in out
+    assert "works without a launcher" in out
     assert desk.job("words-1").outcome == "detached"
-    assert "nothing to give back" in desk.run("reap")[1]
+    assert "nothing to delete" in desk.run("reap")[1]
     assert desk.machines()
     code, out, err = desk.run("resume", "words-1")
     assert code == 0, err
@@ -203,7 +203,7 @@ def test_reap_after_sigkill_leaves_no_machine(desk, trained):
     elsewhere = Desk(desk.folder)
     elsewhere.folder = desk.folder.parent
     elsewhere.environment = desk.environment
-    assert "nothing to give back" in elsewhere.run("reap")[1]  # its job is alive
+    assert "nothing to delete" in elsewhere.run("reap")[1]  # its job is alive
     launcher.kill()
     launcher.communicate()
     assert desk.processes()
@@ -228,7 +228,7 @@ def test_script_that_was_cut_off_is_started_again(desk, trained, finished):
     os.kill(int((work / "run-1" / "pid").read_text()), signal.SIGKILL)
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
-    assert "the machine lost its job" in err
+    assert "script was cut off" in err
     assert desk.job("words-1").attempt == 2
     assert digests(trained) == digests(finished[0])
     assert (desk.machines(), desk.processes()) == ([], [])
@@ -251,7 +251,7 @@ def test_job_over_its_machine_time_says_so(desk, trained):
     change_plan(trained, lambda plan: plan.update(max_run_seconds=3))
     code, _, err = desk.run("resume", "words-1")
     assert code == 1
-    assert "0.05 min, was over" in err and "--add-minutes" in err
+    assert "0.05 min ended before the job did" in err and "--add-minutes" in err
     assert (desk.machines(), desk.processes()) == ([], [])
 
 
