@@ -110,7 +110,9 @@ def _report(outcomes: list[Outcome], seconds: float) -> str:
     ]
     for kind in KINDS:
         of_kind = [outcome for outcome in outcomes if outcome.kind == kind]
-        sums = collections.Counter({name: sum(getattr(o, name) for o in of_kind) for name in COUNTS})
+        sums = collections.Counter(
+            {name: sum(getattr(o, name) for o in of_kind) for name in COUNTS}
+        )
         figures = [len(of_kind), sum(o.kills for o in of_kind), *(sums[name] for name in COUNTS)]
         lines.append(f"| {kind} | {' | '.join(map(str, figures))} |")
     lines += [sentence for outcome in outcomes for sentence in outcome.other_failures]

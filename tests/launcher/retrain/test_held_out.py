@@ -63,8 +63,8 @@ def test_first_job_stores_its_test_clips(first):
 
 
 def test_later_job_adds_clips_and_removes_none(first, tested):
-    """A later job, with another order of words, adds its new clips; stored ones stay; silence is not
-    added again; and adding twice changes nothing."""
+    """A later job, with another order of words, adds its new clips; stored ones stay; silence is
+    not added again; and adding twice changes nothing."""
     fresh = next(speakers(skip=[name.split("/")[1][:8] for name in map(str, first.names) if name]))
     turned = [labels.SILENCE, labels.UNKNOWN, "no", "yes"]
     again = ("folder", str(first.names[0]), turned.index("yes"))

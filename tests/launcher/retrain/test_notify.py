@@ -159,8 +159,9 @@ def test_webhook_server_error_is_tried_again_with_the_same_delivery(serve, monke
 def test_webhook_failure_is_one_sentence_without_secrets(
     serve, monkeypatch, response, says, attempts
 ):
-    """After three attempts, or one if others are useless, there is one sentence without the address's
-    path or the key; no other server gets a message, also if the response comes byte by byte."""
+    """After three attempts, or one if others are useless, there is one sentence without the
+    address's path or the key; no other server gets a message, also if the response comes byte by
+    byte."""
     monkeypatch.setattr(notify, "SECONDS", 0.2 if response == "drip" else notify.SECONDS)
     monkeypatch.setenv("KEY", KEY)
     server = serve(response)

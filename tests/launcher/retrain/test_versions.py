@@ -182,8 +182,7 @@ def test_rollback_to_an_unknown_version_names_the_known_ones(two, version):
     assert versions.current(MODEL) == "v2"
 
 
-@pytest.mark.parametrize(("placed", "verdict"), [(False, Verdict.KEPT), (True, Verdict.PROMOTED)]
-)
+@pytest.mark.parametrize(("placed", "verdict"), [(False, Verdict.KEPT), (True, Verdict.PROMOTED)])
 def test_rollback_ends_a_run_that_was_killed_during_its_promotion(two, job, placed, verdict):
     """If the challenger was the champion already, its run ends as promoted before the rollback;
     otherwise as kept."""
@@ -223,7 +222,9 @@ def test_rollback_refuses_a_changed_version(two, harm, says, known):
         path = MODEL / "v1" / "promotion.json"
         rewrite(path, json.dumps(json.loads(path.read_text()) | {"checksums": {}}))
     harm(MODEL / "v1")
-    with pytest.raises(UsageError, match=f"^models/words/v1 has changed since its promotion: {says}"):
+    with pytest.raises(
+        UsageError, match=f"^models/words/v1 has changed since its promotion: {says}"
+    ):
         rollback("words", "v1")
     assert versions.current(MODEL) == "v2"
 
@@ -231,7 +232,9 @@ def test_rollback_refuses_a_changed_version(two, harm, says, known):
 def test_verify_notices_a_changed_report(two):
     """A report that changed since the promotion is noticed."""
     rewrite(MODEL / "v1" / "report.json", "[]")
-    with pytest.raises(UsageError, match="v1 has changed since its promotion: report.json has changed"):
+    with pytest.raises(
+        UsageError, match="v1 has changed since its promotion: report.json has changed"
+    ):
         versions.verify(MODEL, "v1")
 
 
@@ -359,4 +362,7 @@ def test_rollback_records_the_cost_of_a_killed_run(two, job, placed, version):
     with History.lock("words") as past:
         assert past.state.runs[-1].version == version
         assert past.state.runs[-1].cost_usd == pytest.approx(4.5, abs=0.1)
-        assert budget.spent_usd(past.state.runs, past.state.runs[-1].ended) == past.state.runs[-1].cost_usd
+        assert (
+            budget.spent_usd(past.state.runs, past.state.runs[-1].ended)
+            == past.state.runs[-1].cost_usd
+        )

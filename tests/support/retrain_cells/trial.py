@@ -102,7 +102,9 @@ class Trial:
         self.desk = Desk(at)
         self.model = at / history.MODELS / NAME
         self.before = versions.current(self.model)
-        self.after = "" if self.verdict == "kept" else f"v{len(versions.all_versions(self.model)) + 1}"
+        self.after = (
+            "" if self.verdict == "kept" else f"v{len(versions.all_versions(self.model)) + 1}"
+        )
         self._past = str(getattr(challengers, challenger))
         self._nursery, self._random = nursery, random.Random(seed)
         self._before = self._marks()
