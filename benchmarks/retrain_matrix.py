@@ -34,7 +34,7 @@ from desk import QUICKSTART, SMALL, Desk  # noqa: E402
 from leak_cells import Nursery  # noqa: E402
 from retrain_cells import KINDS, Outcome, Trial  # noqa: E402
 
-COUNTS = ("wrong_promotions", "lost_champions", "half_versions", "machines_left")
+COUNTS = ("wrong_promotions", "lost_champions", "incomplete_versions", "machines_left")
 
 
 def main() -> None:

@@ -22,19 +22,14 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that happened to a model."""
-
-
-@dataclass(frozen=True)
-class HistoryCreated(Event):
+class HistoryCreated:
     """The first event of every history."""
 
     format: int = FORMAT
 
 
 @dataclass(frozen=True)
-class RunEvent(Event):
+class RunEvent:
     """Something that happened to the last run."""
 
     run: int
@@ -90,7 +85,7 @@ class Notified(RunEvent):
 
 
 @dataclass(frozen=True)
-class RollbackBegun(Event):
+class RollbackBegun:
     """The link to the champion is about to change."""
 
     old: str  # version; "" = none
@@ -104,6 +99,7 @@ class RollbackEnded(RollbackBegun):
     done: bool
 
 
+Event = HistoryCreated | RunEvent | RollbackBegun
 KINDS = {
     name_of(kind): kind
     for kind in (HistoryCreated, RollbackBegun, RollbackEnded, *RunEvent.__subclasses__())

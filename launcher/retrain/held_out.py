@@ -15,6 +15,7 @@ from launcher.jobs.local_build import translated
 from launcher.retrain.events import FORMAT
 from launcher.retrain.history import check_format
 from vm_startup.conventions import SILENCE, UNKNOWN
+from vm_startup.speech_commands.data.split import TESTING, which_set
 
 FILE = "held_out.npz"
 ARRAYS = ("features", "labels", "sources", "names")  # with an entry for each clip
@@ -130,8 +131,6 @@ def _join(stored: HeldOut, new: HeldOut) -> HeldOut:
 
 def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
     """Whether a clip is a test clip, which its file name decides, for synthetic clips too."""
-    from vm_startup.speech_commands.data.split import TESTING, which_set
-
     return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
 
 

@@ -135,11 +135,10 @@ class OtherFormat(UsageError):
 def check_format(path: Path, found: int) -> None:
     """Raise OtherFormat if this launcher cannot read a file of the format `found`."""
     if found != FORMAT:
+        newer = "update the launcher: pip install --upgrade micro-speech-launcher"
         raise OtherFormat(
             f"{path}: format {found} is not supported; this launcher reads format {FORMAT}",
-            "update the launcher: pip install --upgrade micro-speech-launcher"
-            if found > FORMAT
-            else f"move {path.parent} away to start a new model",
+            newer if found > FORMAT else "move the model's folder away to start a new model",
         )
 
 

@@ -39,9 +39,7 @@ def retrain(
         retraining.recover()
         time = scheduled.astimezone(UTC).isoformat() if scheduled else ""
         edited = expect not in ("", configs.digest(path))
-        if found := retraining.find_scheduled(time):
-            return found
-        if (found := retraining.find_unchanged()) and not (force or edited):
+        if found := retraining.find_scheduled(time) or retraining.find_unchanged(force or edited):
             return found
         retraining.begin(time)
         try:

@@ -72,18 +72,19 @@ class Retraining:
 
     def find_scheduled(self, scheduled: str) -> dict[str, Any] | None:
         """The run of this scheduled time, if its challenger was compared."""
-        found = [run for run in self.state.runs if scheduled and run.scheduled == scheduled]
-        completed = ModelState(found).last_completed
-        return to_json(self.model, completed) if completed else None
+        for run in reversed(self.state.runs):
+            if scheduled and run.scheduled == scheduled and run.completed:
+                return to_json(self.model, run)
+        return None
 
-    def find_unchanged(self) -> dict[str, Any] | None:
-        """The last completed run, if nothing changed since; None if there is work to do. Raises
-        UsageError if the champion is lost, or of another format."""
+    def find_unchanged(self, force: bool) -> dict[str, Any] | None:
+        """The last completed run if nothing changed since; None if there is work to do, or `force`.
+        Raises UsageError if the champion is lost, or of another format."""
         champion = versions.champion(self.model, self.state.runs)
-        completed = self.state.last_completed
-        if not completed or self.state.unfinished or completed.fingerprint != self.fingerprint:
+        last = self.state.last_completed
+        if force or not last or self.state.unfinished or last.fingerprint != self.fingerprint:
             return None
-        return to_json(self.model, completed) | {"verdict": UNCHANGED, "champion": champion}
+        return to_json(self.model, last) | {"verdict": UNCHANGED, "champion": champion}
 
     def begin(self, scheduled: str) -> None:
         """Record that a run begins, or resume the one that was killed."""

@@ -7,6 +7,8 @@ from launcher.retrain import challenger_job, history, versions
 from launcher.retrain.events import RollbackBegun, RollbackEnded, RunEnded, Verdict
 from launcher.retrain.history import History
 
+UNUSED = "rolled back before the challenger became the champion"
+
 
 def rollback(name: str, version: str = "") -> dict[str, str]:
     """Make `version`, or else the champion before the present one, the champion of the model: its
@@ -55,14 +57,11 @@ def _finish_killed(locked: History) -> None:
     run = locked.state.unfinished
     if not run or not run.comparison:
         return
-    cost_usd = challenger_job.cost_usd(locked.state.runs)
+    verdict, version, reasons = Verdict.KEPT, "", [UNUSED]
     if run.version and _current(locked) == run.version:
-        reasons = tuple(run.comparison["reasons"])
-        ended = RunEnded(run.run, Verdict.PROMOTED, reasons, run.version, cost_usd=cost_usd)
-    else:
-        reasons = ("rolled back before the challenger became the champion",)
-        ended = RunEnded(run.run, Verdict.KEPT, reasons, cost_usd=cost_usd)
-    locked.add(ended)
+        verdict, version, reasons = Verdict.PROMOTED, run.version, run.comparison["reasons"]
+    cost_usd = challenger_job.cost_usd(locked.state.runs)
+    locked.add(RunEnded(run.run, verdict, tuple(reasons), version, cost_usd=cost_usd))
 
 
 def _champion_before(locked: History, champion: str) -> str:

@@ -167,7 +167,7 @@ def test_read_refuses_a_name_that_is_no_model(past, name):
     ("first", "hint"),
     [
         ({"event": "history created", "format": 3}, "update the launcher"),
-        ({"event": "history", "format": 1}, "move models/words away"),
+        ({"event": "history", "format": 1}, "move the model's folder away"),
     ],
     ids=["newer", "older"],
 )

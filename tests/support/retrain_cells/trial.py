@@ -58,14 +58,19 @@ class Outcome:
     kills: int = 0
     wrong_promotions: int = 0
     lost_champions: int = 0
-    half_versions: int = 0
+    incomplete_versions: int = 0
     machines_left: int = 0
     other_failures: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether there was no failure."""
-        counts = self.wrong_promotions, self.lost_champions, self.half_versions, self.machines_left
+        counts = (
+            self.wrong_promotions,
+            self.lost_champions,
+            self.incomplete_versions,
+            self.machines_left,
+        )
         return not any(counts) and not self.other_failures
 
 
@@ -168,7 +173,7 @@ class Trial:
             try:
                 versions.verify(self.model, path.name)
             except LauncherError as error:
-                self.outcome.half_versions += 1
+                self.outcome.incomplete_versions += 1
                 self._fail(str(error))
 
     def _check_the_end(self) -> None:
