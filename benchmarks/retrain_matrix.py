@@ -1,18 +1,17 @@
-"""Retrainings that are killed at random instants: is a model promoted wrongly, or a champion lost?
+"""Kill retrainings at random times: is a model promoted wrongly, or a champion lost?
 
     python benchmarks/retrain_matrix.py --out report.md          200 kills, about twenty minutes
-    python benchmarks/retrain_matrix.py --kills 8 --seed 5       fewer, and others
+    python benchmarks/retrain_matrix.py --kills 8 --seed 5       fewer kills, at other times
 
-Each trial is a model with a champion, and a challenger that is really better, worse or as good. A
-launcher that retrains it is killed by SIGKILL up to four times, each time at an instant that is
-drawn anew: soon after one of the marks of its way, from its start to its last word. Then one is
-left alone. After every kill `current` must name the old champion or the right new one, and each
-version must be whole; at the end the verdict must be right, the training done once, and no machine
-left. Real are the launcher from its first line to its last, its machine's processes, the emulator
-and the files; a machine's training, and what is made here of its results, are those of two jobs
-that were really run before, one of which is right on every clip and one on none.
+Each trial has a model with a champion, and a challenger that is better, worse or equal. SIGKILL
+ends its launcher up to four times, each time soon after a record of its history or ledger that is
+chosen at random. Then one launcher finishes. After every kill `current` must link to the old
+champion or the right new one, and each version must be complete. At the end the verdict must be
+right, there must be one training, and no machine. The launcher, its machine's processes, the
+emulator and the files are real. The results of the training are those of two jobs that ran before:
+one firmware is correct on nearly every clip, the other on nearly none.
 
-Ends with exit code 1 where anything is wrong.
+Exit code 1 if anything is wrong.
 """
 
 import argparse
@@ -30,12 +29,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-import retrain_cells  # noqa: E402  its folder is on the path only now
+import retrain_cells  # noqa: E402  the line before puts its folder on the path
 from desk import QUICKSTART, SMALL, Desk  # noqa: E402
 from leak_cells import Nursery  # noqa: E402
 from retrain_cells import KINDS, Outcome, Trial  # noqa: E402
 
-COUNTS = ("wrong_promotions", "lost_champions", "half_versions", "machines_left")
+COUNTS = ("wrong_promotions", "lost_champions", "incomplete_versions", "machines_left")
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
-        challengers = retrain_cells.make(_undisturbed(place), place / "past")
+        challengers = retrain_cells.make(_finished_job(place), place / "past")
         nursery = stack.enter_context(Nursery(place, retrain_cells.WARM))
         desks = retrain_cells.prepare(nursery, challengers, place / "desks")
         seeds = itertools.count(options.seed * 1_000_000)
@@ -67,16 +66,16 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200, help="so many at least")
-    parser.add_argument("--seed", type=int, default=1, help="of the instants")
+    parser.add_argument("--kills", type=int, default=200, help="at least")
+    parser.add_argument("--seed", type=int, default=1, help="of the random times")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
     parser.add_argument("--out", type=Path, help="write the report, Markdown, to this file")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="work there; what failed stays")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="work there; failed trials stay")
     return parser.parse_args()
 
 
-def _undisturbed(place: Path) -> Path:
-    """The folder of a small job with a real training, on this computer."""
+def _finished_job(place: Path) -> Path:
+    """The folder of a small job with a real training on this computer."""
     (place / "trained").mkdir()
     code, _, err = Desk(place / "trained").run("train", str(QUICKSTART), *SMALL)
     if code:
@@ -85,7 +84,7 @@ def _undisturbed(place: Path) -> Path:
 
 
 def _played(trial, kills: int, at_once: int) -> Iterator[Outcome]:
-    """Trials of all kinds in turn, until there were so many kills; a line for each."""
+    """Trials of all kinds in turn, until there were `kills` kills; prints a line for each."""
     done, kinds = 0, itertools.cycle(KINDS)
     with ThreadPoolExecutor(at_once) as pool:
         while done < kills:
@@ -93,7 +92,7 @@ def _played(trial, kills: int, at_once: int) -> Iterator[Outcome]:
                 done += outcome.kills
                 verdict = "ok   " if outcome.ok else "WRONG"
                 print(f"{done:4} kills  {verdict} {outcome.kind} model", flush=True)
-                for sentence in outcome.otherwise:
+                for sentence in outcome.other_failures:
                     print(f"            {sentence}", flush=True)
                 yield outcome
 
@@ -102,19 +101,21 @@ def _report(outcomes: list[Outcome], seconds: float) -> str:
     totals = {name: sum(getattr(outcome, name) for outcome in outcomes) for name in COUNTS}
     kills = sum(outcome.kills for outcome in outcomes)
     counts = ", ".join(f"{total} {name.replace('_', ' ')}" for name, total in totals.items())
-    wrong = sum(bool(outcome.otherwise) for outcome in outcomes)
+    others = sum(bool(outcome.other_failures) for outcome in outcomes)
     lines = [
-        f"# Retraining, killed\n\n**{kills} kills in {len(outcomes)} retrainings: {counts}, "
-        f"{wrong} otherwise wrong**; {seconds / 60:.1f} minutes.\n",
+        f"# Killed retrainings\n\n**{kills} kills in {len(outcomes)} retrainings: {counts}, "
+        f"{others} with other failures**; {seconds / 60:.1f} minutes.\n",
         f"| challenger | retrainings | kills | {' | '.join(totals)} |".replace("_", " "),
         f"|---|---:|---:|{'---:|' * len(totals)}",
     ]
     for kind in KINDS:
-        those = [outcome for outcome in outcomes if outcome.kind == kind]
-        sums = collections.Counter({name: sum(getattr(o, name) for o in those) for name in COUNTS})
-        figures = [len(those), sum(o.kills for o in those), *(sums[name] for name in COUNTS)]
+        of_kind = [outcome for outcome in outcomes if outcome.kind == kind]
+        sums = collections.Counter(
+            {name: sum(getattr(o, name) for o in of_kind) for name in COUNTS}
+        )
+        figures = [len(of_kind), sum(o.kills for o in of_kind), *(sums[name] for name in COUNTS)]
         lines.append(f"| {kind} | {' | '.join(map(str, figures))} |")
-    lines += [sentence for outcome in outcomes for sentence in outcome.otherwise]
+    lines += [sentence for outcome in outcomes for sentence in outcome.other_failures]
     return "\n".join(lines) + "\n"
 
 

@@ -1,11 +1,11 @@
-"""Six weeks of a word spotter that is retrained on a schedule, in ten minutes on two cores.
+"""Six weeks of a model that is retrained on a schedule, in ten minutes on two cores.
 
     python examples/retraining.py            in a new temporary folder
-    python examples/retraining.py FOLDER     in FOLDER, which must not exist; what is made stays
+    python examples/retraining.py FOLDER     in FOLDER, which must not exist
 
-Each week brings recordings, or none; here they are synthetic speech, written as WAV files like
-anybody's. A scheduler starts what is due, `launcher retrain` does the rest, and at the end stands
-the model's history. Nothing outside the folder is touched, nothing is rented.
+Each week brings new recordings, or none; here they are WAV files of synthetic speech. A scheduler
+starts `launcher retrain` when it is due. At the end the script prints the model's history. It
+changes nothing outside the folder, and creates no cloud machine.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
 WORDS = ["yes", "no"]
-TESTED = 30  # percent of the speakers: judged on many clips, a difference is soon proved
-EVERY = "*/20 * * * * *"  # a week, here: twenty seconds
+TESTED = 30  # percent of the speakers: many test clips make differences significant
+EVERY = "*/20 * * * * *"  # twenty seconds stand for a week
 LAUNCHER = (sys.executable, "-P", "-m", "launcher")
 
 CONFIG = """\
@@ -48,17 +48,17 @@ how_many_training_steps = {steps}
 recipe = "python"
 
 [retrain]
-confidence = 0.99  # of a hundred challengers that are no better, one is promoted
+confidence = 0.99  # of a hundred challengers that are not better, one is promoted
 """
 
 
 @dataclass(frozen=True)
 class Week:
-    """What comes in."""
+    """The recordings of a week."""
 
     news: str
-    clips: int  # of each word; and as many of other words
-    broken: bool = False  # the microphone: noise alone
+    clips: int  # of each word, and as many of other words
+    broken: bool = False  # microphone: noise only
 
 
 WEEKS = [
@@ -72,13 +72,13 @@ WEEKS = [
 
 
 def main() -> None:
-    """Play the weeks, then show what came of them."""
+    """Run the weeks, then print the history."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--steps", type=int, default=1200, help="of each training")
-    parser.add_argument("--part", type=float, default=1.0, help="of the clips, for a quick look")
+    parser.add_argument("--part", type=float, default=1.0, help="of the clips, for a quick run")
     choices = parser.parse_args()
-    folder = choices.folder or Path(tempfile.mkdtemp(prefix="retraining-")) / "office"
+    folder = choices.folder or Path(tempfile.mkdtemp(prefix="retraining-")) / "spotter"
     folder.mkdir(parents=True)
     config = CONFIG.format(words=json.dumps(WORDS), tested=TESTED, steps=choices.steps)
     (folder / "spotter.toml").write_text(config)
@@ -91,33 +91,33 @@ def main() -> None:
         for number, week in enumerate(WEEKS, 1):
             print(f"\nweek {number}: {week.news}", flush=True)
             record(folder / "recordings", number, week, choices.part)
-            play(folder, map(json.loads, scheduler.stdout))
+            retrain_once(folder, map(json.loads, scheduler.stdout))
     finally:
         scheduler.terminate()
         scheduler.communicate()
     launcher(folder, "history", "spotter")
-    print(f"\nall of it stands in {folder}")
+    print(f"\neverything is in {folder}")
 
 
 def launcher(folder: Path, *arguments: str) -> None:
-    """The command, shown as one would type it."""
+    """Print a launcher command, and run it."""
     print(f"\n$ launcher {shlex.join(arguments)}", flush=True)
     subprocess.run([*LAUNCHER, *arguments], cwd=folder, check=True)
 
 
-def play(folder: Path, events: Iterator[dict]) -> None:
-    """Let the schedule be due once, and see that run to its end."""
+def retrain_once(folder: Path, events: Iterator[dict]) -> None:
+    """Resume the schedule until one run was started, and wait for its verdict."""
     quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL}
     subprocess.run([*LAUNCHER, "schedule", "resume", "spotter"], **quiet)
     for event in events:
         if event["schedule"] != "spotter":
             continue
-        print(f"  {event['time'][11:19]}  {event['event']}  {event['told']}", flush=True)
-        if event["event"] == "begun":
+        print(f"  {event['time'][11:19]}  {event['event']}  {event['message']}", flush=True)
+        if event["event"] == "started":
             subprocess.run([*LAUNCHER, "schedule", "pause", "spotter"], **quiet)
         elif event["event"] in ("promoted", "kept", "unchanged", "failed"):
             return
-    sys.exit("the scheduler is gone")
+    sys.exit("the scheduler ended")
 
 
 def record(folder: Path, number: int, week: Week, part: float) -> None:

@@ -1,7 +1,8 @@
-"""Champion and challenger as firmware, over the same pinned clips."""
+"""Compare champion and challenger: both firmwares, in the emulator, on the held-out clips."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,66 +12,64 @@ from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
 from launcher.jobs import report
 from launcher.jobs.local_build import translated
-from launcher.retrain import rule
+from launcher.retrain import promotion_rule
 from launcher.retrain.held_out import HeldOut
+from launcher.retrain.promotion_rule import ALL_CLIPS, Pairs
 
 RULE = ("promote", "confidence", "tolerance", "min_accuracy", "max_miss_rate")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was measured, and what follows; every field is JSON."""
+    """What was measured, and the decision; every field is JSON."""
 
     clips: int
-    champion: dict | None  # accuracy and its 95 % interval, words, flash, ram, instructions
-    challenger: dict
-    gained: int  # clips that only the challenger answers rightly
-    lost: int  # clips that only the champion does
-    p_better: float  # McNemar's, exact and one-sided
+    champion: dict[str, Any] | None  # accuracy, its 95 % interval, labels, flash, ram, instructions
+    challenger: dict[str, Any]
+    gained: int  # clips that only the challenger classifies correctly
+    lost: int  # clips that only the champion classifies correctly
+    p_better: float  # McNemar's test, exact and one-sided
     p_worse: float
-    difference: tuple[float, float]  # bounds of the change in accuracy, as confident as the rule
-    words_changed: dict[str, dict]  # of each label: gained, lost, p_worse
-    rule: dict
+    difference: tuple[float, float]  # bounds of the change in accuracy, with the rule's confidence
+    labels_changed: dict[str, dict[str, float]]  # of each label: gained, lost, p_worse
+    rule: dict[str, Any]
     promoted: bool
     reasons: list[str]
 
-    def to_json(self) -> dict:
-        """The comparison as plain JSON values."""
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
         return asdict(self)
 
 
-def compare(
+def compare_firmware(
     champion: Path | None,
     challenger: Path,
     held_out: HeldOut,
     settings: Retrain,
     progress: steps.Progress = steps.nothing,
 ) -> Comparison:
-    """Measure both and decide. Folders of versions or finished jobs; None: there is no champion.
+    """Evaluate both and decide. `champion` and `challenger` are folders of versions or finished
+    jobs; None: there is no champion.
 
-    Raises ConfigError where one of them listens for other words than were pinned.
+    Raises ConfigError if one of them lacks a label of the held-out clips.
     """
-    truth = held_out.words
-    for folder in filter(None, (champion, challenger)):
-        _check_words(folder, held_out)
-    with translated():
-        new = answers.of(challenger, held_out.features, progress)
-        old = answers.of(champion, held_out.features, progress) if champion else None
-    pairs = _pairs(new if old is None else old, new, truth)
-    promoted, reasons = rule.decide(settings, pairs, first=old is None)
-    overall = pairs.pop(rule.EVERYTHING)
+    labels, new = held_out.labels, _predict(challenger, held_out, progress)
+    old = _predict(champion, held_out, progress) if champion else None
+    pairs = _pairs(new if old is None else old, new, labels)
+    promoted, reasons = promotion_rule.decide(settings, pairs, first=old is None)
+    overall = pairs.pop(ALL_CLIPS)
     return Comparison(
-        clips=len(truth),
-        champion=None if old is None else _measured(champion, old, truth),
-        challenger=_measured(challenger, new, truth),
+        clips=len(labels),
+        champion=None if champion is None or old is None else _measure(champion, old, labels),
+        challenger=_measure(challenger, new, labels),
         gained=overall.gained,
         lost=overall.lost,
         p_better=overall.p_better,
         p_worse=overall.p_worse,
         difference=overall.difference(settings.confidence),
-        words_changed={
-            word: {"gained": pair.gained, "lost": pair.lost, "p_worse": pair.p_worse}
-            for word, pair in pairs.items()
+        labels_changed={
+            label: {"gained": pair.gained, "lost": pair.lost, "p_worse": pair.p_worse}
+            for label, pair in pairs.items()
         },
         rule={name: getattr(settings, name) for name in RULE},
         promoted=promoted,
@@ -78,49 +77,53 @@ def compare(
     )
 
 
-def _check_words(folder: Path, held_out: HeldOut) -> None:
+def _predict(folder: Path, held_out: HeldOut, progress: steps.Progress) -> np.ndarray:
+    """The label that the firmware in `folder` predicts for each clip, str [n]."""
     with translated():
-        names = steps.read_labels(folder)
-    if missing := sorted({*map(str, held_out.words), *held_out.wanted} - set(names)):
-        raise ConfigError(
-            f"{folder} does not listen for {', '.join(missing)}, which clips are pinned of",
-            "other words are another model: give it another name",
-        )
+        known = steps.read_labels(folder)
+        if missing := sorted({*map(str, held_out.labels), *held_out.wanted} - set(known)):
+            raise ConfigError(
+                f"{folder}/labels.txt has no label {', '.join(missing)}, but held-out clips have",
+                "other words are another model: change the config's name",
+            )
+        return answers.of(folder, held_out.features, progress)
 
 
-def _measured(folder: Path, said: np.ndarray, truth: np.ndarray) -> dict:
+def _measure(folder: Path, predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     from scipy.stats import binomtest
 
-    right = said == truth
-    low, high = binomtest(int(right.sum()), len(truth)).proportion_ci(method="wilson")
+    correct = predicted == labels
+    low, high = binomtest(int(correct.sum()), len(labels)).proportion_ci(method="wilson")
     proof = report.read(folder)["firmware"]
     return {
-        "accuracy": float(right.mean()),
+        "accuracy": float(correct.mean()),
         "interval": [float(low), float(high)],
-        "words": {str(word): _word(said == word, truth == word) for word in np.unique(truth)},
+        "labels": {
+            str(name): _rates(predicted == name, labels == name) for name in np.unique(labels)
+        },
         **{name: proof[name] for name in ("flash", "ram", "instructions")},
     }
 
 
-def _word(said: np.ndarray, spoken: np.ndarray) -> dict:
+def _rates(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
     return {
-        "clips": int(spoken.sum()),
-        "miss_rate": float((~said)[spoken].mean()),
-        "false_accept_rate": float(said[~spoken].mean()) if (~spoken).any() else 0.0,
+        "clips": int(actual.sum()),
+        "miss_rate": float((~predicted)[actual].mean()),
+        "false_accept_rate": float(predicted[~actual].mean()) if (~actual).any() else 0.0,
     }
 
 
-def _pairs(old: np.ndarray, new: np.ndarray, truth: np.ndarray) -> dict[str, rule.Pairs]:
-    """Over all clips, and of each label."""
-    before, after = old == truth, new == truth
-    those = {rule.EVERYTHING: np.ones(len(truth), bool)}
-    those |= {str(word): truth == word for word in np.unique(truth)}
+def _pairs(old: np.ndarray, new: np.ndarray, labels: np.ndarray) -> dict[str, Pairs]:
+    """Over all clips, and over those of each label."""
+    before, after = old == labels, new == labels
+    groups = {ALL_CLIPS: np.ones(len(labels), bool)}
+    groups |= {str(name): labels == name for name in np.unique(labels)}
     return {
-        word: rule.Pairs(
-            clips=int(here.sum()),
-            right=int(after[here].sum()),
-            gained=int((after & ~before)[here].sum()),
-            lost=int((before & ~after)[here].sum()),
+        name: Pairs(
+            clips=int(group.sum()),
+            correct=int(after[group].sum()),
+            gained=int((after & ~before)[group].sum()),
+            lost=int((before & ~after)[group].sum()),
         )
-        for word, here in those.items()
+        for name, group in groups.items()
     }

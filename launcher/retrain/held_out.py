@@ -1,23 +1,26 @@
-"""The clips that a model's versions are compared on: pinned at the first retraining, and since then
-only more of them."""
+"""The held-out clips that a model's versions are compared on. The first retraining stores its test
+clips; later ones add theirs, and none is removed."""
 
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from firmware_export import clips, files, labels, steps
+from firmware_export import clips, files, steps
 from launcher.config.settings import Config
 from launcher.errors import ConfigError, UsageError
 from launcher.jobs.local_build import translated
-from launcher.retrain.history import newer
+from launcher.retrain.events import FORMAT
+from launcher.retrain.history import check_format
+from vm_startup.conventions import SILENCE, UNKNOWN
+from vm_startup.speech_commands.data.split import TESTING, which_set
 
 FILE = "held_out.npz"
-FORMAT = 1  # of the file; a launcher reads its own and older ones
-BY_CLIP = ("features", "words", "sources", "names")
-NAMED = 3  # clips in a sentence
-ANOTHER = "give the model another name, or go back to what it was"
+ARRAYS = ("features", "labels", "sources", "names")  # with an entry for each clip
+NAMED = 3  # clips in a message
+OTHER_MODEL = "change the config's name to start another model, or restore the old setting"
 
 
 @dataclass(frozen=True)
@@ -25,158 +28,149 @@ class HeldOut:
     """Clips that no version was trained on; index i is the same clip in every array of n."""
 
     features: np.ndarray  # float32 [n, inputs]
-    words: np.ndarray  # str [n], the label's name: indices change with the order of words
+    labels: np.ndarray  # str [n], names, because indices depend on the order of words
     sources: np.ndarray  # str [n]
     names: np.ndarray  # str [n], unique within a source; "" for silence
     wanted: tuple[str, ...]  # words, sorted
-    front_end: str  # how sound became features
-    percentages: tuple[float, float]  # of validation and testing, at the first pinning
+    front_end: str  # how features were computed
+    percentages: tuple[float, float]  # of validation and testing, at the first retraining
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.labels)
 
 
 def check(path: Path, config: Config) -> None:
-    """Raise ConfigError where versions made with `config` cannot be compared on what is pinned in
-    the file `path`, if there is any; UsageError where it is damaged or a newer launcher's. Before
-    anything is trained."""
+    """Raise ConfigError if versions made with `config` cannot be compared on the clips in the file
+    `path`, UsageError if the file is damaged or of another format. A missing file is fine."""
     if path.exists():
-        _check(_load(path), config, path.parent.name)
+        _check_config(_load(path), config, path.parent.name)
 
 
-def _check(pinned: HeldOut, config: Config, model: str) -> None:
-    wanted = tuple(sorted(config.words.wanted))
-    if wanted != pinned.wanted:
-        raise ConfigError(
-            f"{model} is compared on clips of {', '.join(pinned.wanted)}, and this config wants "
-            f"{', '.join(wanted)}",
-            ANOTHER,
-        )
-    if _front_end(config) != pinned.front_end:
-        raise ConfigError(
-            f"{model} is compared on features {pinned.front_end}, and this config makes them "
-            f"{_front_end(config)}",
-            ANOTHER,
-        )
-    _check_split(pinned, config, model)
+def add_test_clips(path: Path, job: Path, config: Config) -> HeldOut:
+    """Add the test clips of a job that was done with `config` to the file `path`, up to the most
+    that a file may have: all of its clips.
 
-
-def pin(path: Path, job: Path, config: Config) -> HeldOut:
-    """Add the test clips of a job that was done with `config` to those in the file `path`: all of
-    them, as far as a file may hold them.
-
-    Silence has no name, so it is taken once, with the first job. Doing it twice changes nothing.
-    Raises ConfigError as `check` does, or where a word has no clip.
+    Silence has no name, so only the first job adds it. Adding clips twice changes nothing. Raises
+    ConfigError as `check` does, or if a word has no clip.
     """
-    fresh = _of(job, config)
+    new = _test_clips(job, config)
     if not path.exists():
-        _check_words(fresh, path)
-        _save(path, fresh)
-        return fresh
-    pinned = _load(path)
-    _check(pinned, config, path.parent.name)
-    if pinned.features.shape[1] != fresh.features.shape[1]:
-        sizes = pinned.features.shape[1], fresh.features.shape[1]
+        _check_words(new, path)
+        _save(path, new)
+        return new
+    stored = _load(path)
+    _check_config(stored, config, path.parent.name)
+    if stored.features.shape[1] != new.features.shape[1]:
         raise ConfigError(
-            f"{path.parent.name} is compared on clips of {sizes[0]:,} features, and job {job.name} "
-            f"has {sizes[1]:,}",
-            ANOTHER,
+            f"the held-out clips of {path.parent.name} have {stored.features.shape[1]:,} features, "
+            f"but those of job {job.name} have {new.features.shape[1]:,}",
+            OTHER_MODEL,
         )
-    grown = _grown(pinned, fresh)
-    _check_words(grown, path)
-    if len(grown) > len(pinned):
-        _save(path, grown)
-    return grown
+    joined = _join(stored, new)
+    _check_words(joined, path)
+    if len(joined) > len(stored):
+        _save(path, joined)
+    return joined
 
 
-def _grown(pinned: HeldOut, fresh: HeldOut) -> HeldOut:
-    """With the clips that are new, evenly picked where there is no room for all."""
-    known = set(zip(pinned.sources, pinned.names, strict=True))
-    new = [
-        index
-        for index, clip in enumerate(zip(fresh.sources, fresh.names, strict=True))
-        # Others may be clips that an older version was trained on, under the first percentages.
-        if clip not in known and clip[1] and _is_tested(clip[1], pinned.percentages)
-    ]
-    room = clips.MAX_CLIPS - len(pinned)
-    if len(new) > room:
-        new = [new[at] for at in np.linspace(0, len(new) - 1, room).astype(int)]
-    parts = {
-        name: np.concatenate([getattr(pinned, name), getattr(fresh, name)[new]]) for name in BY_CLIP
-    }
-    return replace(pinned, **parts)
+def _check_config(stored: HeldOut, config: Config, model: str) -> None:
+    wanted = tuple(sorted(config.words.wanted))
+    for what, old, new in (
+        ("words.wanted", ", ".join(stored.wanted), ", ".join(wanted)),
+        ("features", stored.front_end, _front_end(config)),
+    ):
+        if old != new:
+            raise ConfigError(
+                f"the held-out clips of {model} have {what} {old}, but the config has {new}",
+                OTHER_MODEL,
+            )
+    _check_split(stored, config, model)
 
 
-def _check_split(pinned: HeldOut, config: Config, model: str) -> None:
+def _check_split(stored: HeldOut, config: Config, model: str) -> None:
     data = config.data
     percentages = data.validation_percentage, data.testing_percentage
-    taken = [str(name) for name in pinned.names if name and not _is_tested(name, percentages)]
-    if taken:
-        some = ", ".join(taken[:NAMED]) + (" and others" if len(taken) > NAMED else "")
-        was = " and ".join(f"{part:g}" for part in pinned.percentages)
+    moved = [str(name) for name in stored.names if name and not _is_tested(name, percentages)]
+    if moved:
+        some = ", ".join(moved[:NAMED]) + (" and others" if len(moved) > NAMED else "")
+        before = " and ".join(f"{part:g}" for part in stored.percentages)
         raise ConfigError(
-            f"{len(taken):,} of the {len(pinned):,} clips that {model} is compared on would be "
-            f"trained on or validated with: {some}",
-            "data.validation_percentage and data.testing_percentage decide which those are; they "
-            f"were {was} when the first clips were pinned",
+            f"{len(moved):,} of the {len(stored):,} held-out clips of {model} would be used for "
+            f"training or validation: {some}",
+            "restore data.validation_percentage and data.testing_percentage, which decide that; "
+            f"they were {before} at the first retraining",
         )
-
-
-def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
-    """Recordings and synthetic voices alike: what a file is called decides."""
-    from vm_startup.speech_commands.data.split import TESTING, which_set
-
-    return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
 
 
 def _check_words(held_out: HeldOut, path: Path) -> None:
     for word in held_out.wanted:
-        if not (held_out.words == word).any():
+        if not (held_out.labels == word).any():
             raise ConfigError(
-                f"{path} would hold no clip of {word!r}: nothing would judge that word",
+                f"{path} would have no clip of {word!r}, so that word could not be evaluated",
                 "raise data.testing_percentage, or add clips of other speakers",
             )
+
+
+def _join(stored: HeldOut, new: HeldOut) -> HeldOut:
+    """Both; of the new clips an even selection if there are too many."""
+    known = set(zip(stored.sources, stored.names, strict=True))
+    added = [
+        index
+        for index, clip in enumerate(zip(new.sources, new.names, strict=True))
+        # An older version may have been trained on clips that only new percentages make test clips.
+        if clip not in known and clip[1] and _is_tested(clip[1], stored.percentages)
+    ]
+    room = clips.MAX_CLIPS - len(stored)
+    if len(added) > room:
+        added = [added[at] for at in np.linspace(0, len(added) - 1, room).astype(int)]
+    parts: dict[str, Any] = {
+        name: np.concatenate([getattr(stored, name), getattr(new, name)[added]]) for name in ARRAYS
+    }
+    return replace(stored, **parts)
+
+
+def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
+    """Whether a clip is a test clip, which its file name decides, for synthetic clips too."""
+    return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
 
 
 def _front_end(config: Config) -> str:
     return f"{config.train.preprocess} every {config.train.window_stride_ms:g} ms"
 
 
-def _of(job: Path, config: Config) -> HeldOut:
-    """A job's test clips; made-up ones stand for no sound."""
+def _test_clips(job: Path, config: Config) -> HeldOut:
+    """A job's test clips, without those that are not made from sound or have no label."""
     with translated():
         found = clips.load(job / steps.FEATURES)
         names = np.array(steps.read_labels(job))
     known = found.given & (found.labels >= 0)
     return HeldOut(
         features=found.features[known],
-        words=names[found.labels[known]],
+        labels=names[found.labels[known]],
         sources=found.sources[known],
         names=found.names[known],
-        wanted=tuple(sorted(str(word) for word in names if word not in _NO_WORDS)),
+        wanted=tuple(sorted(str(word) for word in names if word not in (SILENCE, UNKNOWN))),
         front_end=_front_end(config),
         percentages=(config.data.validation_percentage, config.data.testing_percentage),
     )
 
 
-_NO_WORDS = (labels.SILENCE, labels.UNKNOWN)
-
-
 def _load(path: Path) -> HeldOut:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            if (made_by := int(arrays["format"])) > FORMAT:
-                raise newer(path, made_by)
+            check_format(path, int(arrays["format"]))
+            validation, testing = map(float, arrays["percentages"])
+            parts: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
             return HeldOut(
-                **{name: arrays[name] for name in BY_CLIP},
+                **parts,
                 wanted=tuple(map(str, arrays["wanted"])),
                 front_end=str(arrays["front_end"]),
-                percentages=tuple(map(float, arrays["percentages"])),
+                percentages=(validation, testing),
             )
     except clips.DAMAGES:
         raise UsageError(
-            f"{path}: damaged, it holds no pinned clips",
-            "restore it from a backup; without it, the next retraining pins clips anew",
+            f"{path}: damaged, it has no held-out clips",
+            "restore it from a backup; without it, the next retraining stores its test clips",
         ) from None
 
 

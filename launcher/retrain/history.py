@@ -1,179 +1,209 @@
-"""A model's history: its append-only record, its lock, and the retrainings that it tells of."""
+"""A model's history: an append-only file, and the runs and rollbacks that its events say."""
 
 import hashlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from launcher.errors import NotNow, UsageError
 from launcher.jobs import records
+from launcher.jobs.records import Record
+from launcher.retrain.events import (
+    FORMAT,
+    Event,
+    HistoryCreated,
+    RollbackBegun,
+    RollbackEnded,
+    RunBegun,
+    RunEnded,
+    RunEvent,
+    Verdict,
+    from_record,
+    to_record,
+)
+from launcher.retrain.fingerprint import Fingerprint
 
 MODELS = Path("models")
 FILE = "history.jsonl"
-FORMAT = 1  # of the records; a launcher reads its own and older ones
-BESIDE = ("current", "held_out.npz", "v[0-9]*")  # what only a model with a history has
-DONE = ("promoted", "kept")  # verdicts after which the same data need no other retraining
+OTHER_FILES = ("current", "held_out.npz", "v[0-9]*")  # of a model that has a history
 
 
 @dataclass(frozen=True)
-class Run:
-    """One retraining. Moments are seconds since the epoch."""
+class RetrainRun:
+    """One retraining. Times are seconds since the epoch."""
 
-    run: int
+    run: int  # 1, 2, …
     began: float
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
+    changes: tuple[str, ...] = ()  # since the last completed run, a sentence each
     scheduled: str = ""  # ISO 8601, in UTC
-    fingerprint: dict = field(default_factory=dict)
-    changes: tuple[str, ...] = ()  # since the last one that was promoted or kept
+    champion: str = ""  # that the challenger is compared with; "" = none
     job: str = ""  # its folder
-    cap_usd: float = 0.0  # what it may cost at most
-    champion: str = ""  # that it was compared with; "" = there was none
-    version: str = ""  # that it was given, "" = none
-    comparison: dict = field(default_factory=dict)
+    cap_usd: float = 0.0  # the most that the job may cost
+    version: str = ""  # of the challenger; "" if it is not promoted
+    comparison: dict[str, Any] = field(default_factory=dict)  # of compare.Comparison
+    verdict: Verdict | None = None  # None while it runs, and after it was killed
     ended: float = 0.0
-    verdict: str = ""  # promoted, kept, failed, over budget; "" = it is going, or was killed
-    reasons: tuple[str, ...] = ()  # a sentence each
+    reasons: tuple[str, ...] = ()  # for the verdict, a sentence each
     error: str = ""
     hint: str = ""
     exit_code: int = 0
     cost_usd: float = 0.0
-    delivery: str = ""  # a UUID, under which its end is told
-    told: bool = False
-    untold: tuple[str, ...] = ()  # who could not be told, a sentence each
+    delivery: str = ""  # a UUID for the notification; "" = nobody is notified
+    notified: bool = False
+    notify_failures: tuple[str, ...] = ()  # a sentence each
+
+    @property
+    def completed(self) -> bool:
+        """Whether its challenger was compared: the same inputs need no other retraining."""
+        return self.verdict in (Verdict.PROMOTED, Verdict.KEPT)
+
+
+@dataclass
+class ModelState:
+    """What a history says about its model."""
+
+    runs: list[RetrainRun] = field(default_factory=list)  # the oldest first
+    rollbacks: list[tuple[float, RollbackEnded]] = field(default_factory=list)  # with their times
+    pending_rollback: RollbackBegun | None = None  # the launcher was killed during it
+
+    @property
+    def unfinished(self) -> RetrainRun | None:
+        """The last run, if its launcher was killed."""
+        return self.runs[-1] if self.runs and not self.runs[-1].verdict else None
+
+    @property
+    def last_completed(self) -> RetrainRun | None:
+        """The last run whose challenger was compared."""
+        return next((run for run in reversed(self.runs) if run.completed), None)
 
 
 class History(records.Records):
-    """A model's record in the hands of the one launcher that retrains it or rolls it back."""
+    """A model's history, open and locked while this launcher changes the model."""
 
     FILE = FILE
 
     @classmethod
-    def take(cls, name: str) -> Self:
-        """Open the record of the model `name`, which is made if need be.
+    def lock(cls, name: str) -> Self:
+        """Open and lock the history of the model `name`; create it if it does not exist.
 
-        Raises NotNow while another launcher holds it, UsageError where it is damaged or a newer
-        launcher's.
+        Raises NotNow while another launcher holds it, UsageError if it cannot be used.
         """
         folder = MODELS / name
         folder.mkdir(parents=True, exist_ok=True)
-        keep_damaged(folder)
+        _check(folder)
         try:
             history = cls.open(folder, os.O_CREAT)
         except BlockingIOError:
-            raise NotNow(*_busy(folder)) from None
+            raise _locked(folder) from None
         if not history.records:
-            history.append("history", format=FORMAT)
+            history.add(HistoryCreated())
         return history
 
     @property
-    def runs(self) -> list[Run]:
-        """Every retraining, oldest first."""
-        return fold(self.records)
+    def state(self) -> ModelState:
+        """The model as the history has it now."""
+        return fold(self.records, self.folder / FILE)
 
-    @property
-    def unfinished(self) -> Run | None:
-        """The retraining that was killed half-way, if the last one was."""
-        last = self.runs[-1:]
-        return last[0] if last and not last[0].verdict else None
-
-    @property
-    def rolling_back(self) -> dict | None:
-        """The roll-back that was killed half-way, if that was the last thing that happened."""
-        last = self.records[-1]
-        return last if last["event"] == "rolling back" else None
-
-    def last(self, run: int) -> Run:
-        """What is known of one retraining now."""
-        return next(found for found in self.runs if found.run == run)
+    def add(self, event: Event) -> None:
+        """Add one event; when this returns, it is on the disk. Raises OSError if that is full."""
+        name, facts = to_record(event)
+        self.append(name, **facts)
 
 
-def read(name: str) -> list[dict]:
-    """The records of the model `name`, without locking it. Raises UsageError where there are
-    none, or they are damaged or a newer launcher's."""
+def read(name: str) -> ModelState:
+    """The state of the model `name`, without locking it. Raises UsageError if it has no history, or
+    one that cannot be used."""
     known = sorted(path.name for path in MODELS.glob("*/"))
-    if name in known:
-        keep_damaged(MODELS / name)
-        if found := records.read(MODELS / name / FILE):
-            return found
+    if name in known and (found := _check(MODELS / name)):
+        return fold(found, MODELS / name / FILE)
     raise UsageError(
-        f"no model {name!r} here", f"models below {MODELS}/: {', '.join(known) or 'none'}"
+        f"there is no model {name!r}", f"models in {MODELS}/: {', '.join(known) or 'none'}"
     )
 
 
-def is_going(name: str) -> bool:
-    """Whether some launcher retrains the model or rolls it back at this moment."""
+def is_locked(name: str) -> bool:
+    """Whether a launcher retrains the model or rolls it back at this moment."""
     return records.is_held(MODELS / name / FILE)
 
 
-def fold(found: list[dict], path: Path = Path(FILE)) -> list[Run]:
-    """The retrainings that the records of the file `path` tell of, oldest first. Raises UsageError
-    that names the first line that does not go with those before it."""
-    runs: dict[int, Run] = {}
-    for number, record in enumerate(found, 1):
+class OtherFormat(UsageError):
+    """A file that another version of the launcher wrote."""
+
+
+def check_format(path: Path, found: int) -> None:
+    """Raise OtherFormat if this launcher cannot read a file of the format `found`."""
+    if found != FORMAT:
+        newer = "update the launcher: pip install --upgrade micro-speech-launcher"
+        raise OtherFormat(
+            f"{path}: format {found} is not supported; this launcher reads format {FORMAT}",
+            newer if found > FORMAT else "move the model's folder away to start a new model",
+        )
+
+
+def fold(records: list[Record], path: Path) -> ModelState:
+    """The model of these records of the file `path`. Raises UsageError, which names the line, for
+    a damaged record, and OtherFormat."""
+    state = ModelState()
+    for number, record in enumerate(records, 1):
         try:
-            _note(runs, record)
-            int(record.get("format", 0))
+            check_format(path, record.get("format", FORMAT))
+            if event := from_record(record):
+                _apply(state, event, record["time"])
         except (KeyError, TypeError, ValueError):
             raise UsageError(
-                f"{path}, line {number}: damaged, it does not go with those before it"
+                f"{path}, line {number}: damaged, {record['event']!r} is incomplete or does not "
+                "follow from the lines before it"
             ) from None
-    return list(runs.values())
+    return state
 
 
-def _note(runs: dict[int, Run], record: dict) -> None:
-    facts = {key: value for key, value in record.items() if key in Run.__dataclass_fields__}
-    for name in ("changes", "reasons", "untold"):
-        facts |= {name: tuple(facts[name])} if name in facts else {}
-    if record["event"] == "begun":
-        runs[facts["run"]] = Run(began=record["time"], **facts)
-    elif record["event"] in ("job", "decided", "told"):
-        runs[facts["run"]] = replace(runs[facts["run"]], **facts)
-    elif record["event"] == "ended":
-        runs[facts["run"]] = replace(runs[facts["run"]], ended=record["time"], **facts)
+def _apply(state: ModelState, event: Event, now: float) -> None:
+    state.pending_rollback = None
+    match event:
+        case RunBegun():
+            state.runs.append(RetrainRun(began=now, **vars(event)))
+        case RunEvent(run):
+            if not state.runs or state.runs[-1].run != run:
+                raise ValueError(f"run {run} is not the last one")
+            ended = now if isinstance(event, RunEnded) else state.runs[-1].ended
+            state.runs[-1] = replace(state.runs[-1], ended=ended, **vars(event))
+        case RollbackEnded():
+            state.rollbacks += [(now, event)] if event.done else []
+        case RollbackBegun():
+            state.pending_rollback = event
 
 
-def last_done(runs: list[Run]) -> Run | None:
-    """The last retraining that came to a verdict about its challenger."""
-    return next((run for run in reversed(runs) if run.verdict in DONE), None)
-
-
-def keep_damaged(folder: Path) -> None:
-    """Raise UsageError for a record that cannot be trusted, or was lost; a damaged one is copied
-    first, so that whoever mends it has the original."""
+def _check(folder: Path) -> list[Record]:
+    """The records of a history. Raises UsageError if it is damaged, of another format or lost. A
+    damaged one is copied first, so that the original survives a repair."""
     path = folder / FILE
     try:
         found = records.read(path)
         fold(found, path)
+    except OtherFormat:
+        raise
     except UsageError as error:
-        damaged = path.read_bytes()  # each state of it has a copy of its own
+        damaged = path.read_bytes()  # each damaged content has a copy of its own
         copy = path.with_name(f"{FILE}.damaged-{hashlib.sha256(damaged).hexdigest()[:8]}")
         copy.write_bytes(damaged)
-        hint = f"mend or remove that line; {copy} is a copy, and nothing else was changed"
+        hint = f"repair or remove that line; {copy} is a copy, and nothing else was changed"
         raise UsageError(str(error), hint) from None
-    left = [] if found else sorted(name.name for kind in BESIDE for name in folder.glob(kind))
+    left = [] if found else sorted(name.name for kind in OTHER_FILES for name in folder.glob(kind))
     if left:
         raise UsageError(
-            f"{path} is empty or gone, though there is {', '.join(left)}",
-            f"put it back from a backup, or move {folder} away to begin anew",
+            f"{path} is empty or missing, but there is {', '.join(left)}",
+            f"restore it from a backup, or move {folder} away to start a new model",
         )
-    newest = max((int(record.get("format", 0)) for record in found), default=0)
-    if newest > FORMAT:
-        raise newer(path, newest)
+    return found
 
 
-def newer(path: Path, found: int) -> UsageError:
-    """The refusal of a file that a newer launcher wrote."""
-    return UsageError(
-        f"{path} was made by a newer launcher (format {found}; this one knows {FORMAT})",
-        "update the launcher: pip install --upgrade micro-speech-launcher",
-    )
-
-
-def _busy(folder: Path) -> tuple[str, str]:
-    """What to say, and to hint at, while another launcher holds the record."""
-    runs = fold(records.read(folder / FILE))
-    job = Path(runs[-1].job).name if runs and not runs[-1].verdict and runs[-1].job else ""
-    return (
-        f"another retraining of {folder.name} is going" + (f", as job {job}" if job else ""),
+def _locked(folder: Path) -> NotNow:
+    """The refusal while another launcher holds the history."""
+    run = fold(records.read(folder / FILE), folder / FILE).unfinished
+    job = Path(run.job).name if run and run.job else ""
+    return NotNow(
+        f"another retraining of {folder.name} is running" + (f", as job {job}" if job else ""),
         f"launcher logs {job} -f follows it; launcher cancel {job} ends it" if job else "",
     )

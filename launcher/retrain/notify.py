@@ -1,7 +1,7 @@
-"""Tell others how a retraining ended: a webhook, and a command.
+"""Notify a webhook and a hook, which is a command, of the verdict of a retraining.
 
-What either is given holds no secret; the key that signs it, and the address, which with many
-services is one, are never shown.
+No message has a secret in it. The key that signs messages is never shown, nor is the webhook's
+address, which many services treat as a secret.
 """
 
 import contextlib
@@ -20,67 +20,67 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import IO
+from typing import IO, Any
 
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError, describe
 
-TRIES = 3
-SECONDS = 10.0  # for one request, from looking up the name to the end of the answer
-PAUSE = 1.0  # seconds before the second try, twice as long before the third
+ATTEMPTS = 3
+SECONDS = 10.0  # for one request, from the name's look-up to the end of the response
+PAUSE = 1.0  # seconds before the second attempt; twice as many before the third
 HOOK_SECONDS = 60.0
-BUSY = (408, 425, 429)  # with 500 and above, the answers that another try may better
-ANSWER = 64 << 10  # bytes of an answer that are read
-TAIL = 4 << 10  # bytes at the end of what a hook says that are looked at
+RETRIED = (408, 425, 429)  # status codes that are tried again, besides 500 and above
+RESPONSE_BYTES = 64 << 10  # of a response that are read
+TAIL_BYTES = 4 << 10  # of a hook's output that are searched for its last line
 
 
 class Permanent(Exception):
-    """A refusal that another try would not change."""
+    """A failure that another attempt would not change."""
 
 
 def check(settings: Retrain) -> None:
-    """Raise ConfigError where what would be told could not be signed."""
+    """Raise ConfigError if messages cannot be signed."""
     name = settings.webhook_secret_env
     if settings.webhook and name and not os.environ.get(name):
         raise ConfigError(
             f"retrain.webhook_secret_env names {name}, which is not set",
-            f"put the key into the environment variable {name} of whoever calls the launcher, or "
-            "leave the setting out to send unsigned",
+            f"set the environment variable {name} to the key, or remove the setting to send "
+            "unsigned messages",
         )
 
 
-def tell(settings: Retrain, event: dict) -> list[str]:
-    """Tell `event` to whom the settings name: a sentence for each who could not be told. Never
-    raises; `event["delivery"]` stays the same however often it is told."""
-    body = json.dumps(event).encode()  # escaped: a file's name need not be UTF-8
+def send(settings: Retrain, event: dict[str, Any]) -> list[str]:
+    """Send `event` to the webhook and the hook of the settings: a sentence for each that failed.
+    Never raises. `event["delivery"]` identifies the message when it is sent again."""
+    body = json.dumps(event).encode()  # ASCII: a file's name may be no UTF-8
     failures = []
     if settings.webhook and (failure := _post(settings, body, event["delivery"])):
-        failures.append(f"the webhook at {_host(settings.webhook)} was not told: {failure}")
+        failures.append(f"the webhook at {_host(settings.webhook)} was not notified: {failure}")
     if settings.hook and (failure := _run(settings.hook, body)):
         failures.append(f"retrain.hook failed: {failure}")
     return failures
 
 
 def _host(url: str) -> str:
-    """As much of an address as may be shown."""
+    """The part of an address that may be shown."""
     with contextlib.suppress(ValueError):
-        return urllib.parse.urlsplit(url).hostname or "no address"
-    return "no address"
+        return urllib.parse.urlsplit(url).hostname or "an unknown host"
+    return "an unknown host"
 
 
 def _post(settings: Retrain, body: bytes, delivery: str) -> str:
-    """Try until the webhook takes it: "", or why it did not."""
+    """Try until the webhook accepts the message: "", or why it did not."""
     failure = ""
     try:
         headers = _headers(settings, body, delivery)
-        for number in range(TRIES):
+        for number in range(ATTEMPTS):
             time.sleep(PAUSE * number)
-            failure = _within(SECONDS, settings.webhook, body, headers)
+            failure = _attempt_within(SECONDS, settings.webhook, body, headers)
             if not failure:
                 return ""
-    except (Permanent, ConfigError) as refusal:
-        return str(refusal)
-    return f"{failure} (the last of {TRIES} tries)"
+    except (Permanent, ConfigError) as error:
+        return str(error)
+    return f"{failure} (attempt {ATTEMPTS} of {ATTEMPTS})"
 
 
 def _headers(settings: Retrain, body: bytes, delivery: str) -> dict[str, str]:
@@ -97,14 +97,14 @@ def _headers(settings: Retrain, body: bytes, delivery: str) -> dict[str, str]:
     return headers
 
 
-def _within(seconds: float, url: str, body: bytes, headers: dict[str, str]) -> str:
-    """One try in a thread that is left behind when time is up: a socket's own time-out begins anew
-    with each byte, and looking up a name has none."""
+def _attempt_within(seconds: float, url: str, body: bytes, headers: dict[str, str]) -> str:
+    """One attempt in a thread, which is abandoned after so many seconds: a socket's time-out starts
+    again with each byte, and the look-up of a name has none."""
     found: list[str | Exception] = []
 
     def work() -> None:
         try:
-            found.append(_once(url, body, headers))
+            found.append(_attempt(url, body, headers))
         except Exception as error:
             found.append(error)
 
@@ -112,66 +112,66 @@ def _within(seconds: float, url: str, body: bytes, headers: dict[str, str]) -> s
     thread.start()
     thread.join(seconds)
     if not found:
-        return f"no answer within {seconds:g} s"
+        return f"no response within {seconds:g} s"
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
 
 
-def _once(url: str, body: bytes, headers: dict[str, str]) -> str:
-    """One request: "", or why it may be tried again. Raises Permanent."""
+def _attempt(url: str, body: bytes, headers: dict[str, str]) -> str:
+    """One request: "", or a failure that may be tried again. Raises Permanent."""
     request = urllib.request.Request(url, body, headers, method="POST")
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as answer:
-            answer.read(ANSWER)
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as response:
+            response.read(RESPONSE_BYTES)
         return ""
     except urllib.error.HTTPError as error:
         error.close()
-        said = f"it answered {error.code} {http.client.responses.get(error.code, '')}".rstrip()
-        if error.code >= 500 or error.code in BUSY:
-            return said
-        redirects = ", and redirects are not followed" if 300 <= error.code < 400 else ""
-        raise Permanent(said + redirects) from None
+        status = f"response {error.code} {http.client.responses.get(error.code, '')}".rstrip()
+        if error.code >= 500 or error.code in RETRIED:
+            return status
+        redirect = "; redirects are not followed" if 300 <= error.code < 400 else ""
+        raise Permanent(status + redirect) from None
     except (OSError, http.client.HTTPException) as error:
-        return _lost(error)
+        return _connection_failure(error)
     except ValueError:
-        raise Permanent("its address is none") from None
+        raise Permanent("the address is not valid") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Elsewhere may be somebody else, who is not to see what is told, or its signature."""
+    """Another server must not see the message, or its signature."""
 
     def redirect_request(self, *_: object) -> None:
-        """Take every redirect for the answer that it is."""
+        """Treat every redirect as the final response."""
 
 
-def _lost(error: Exception) -> str:
-    """Why there was no answer. Raises Permanent where there will be none."""
+def _connection_failure(error: Exception) -> str:
+    """Why there was no response. Raises Permanent if there will be none."""
     reason = getattr(error, "reason", error)
     if isinstance(reason, ssl.SSLCertVerificationError):
-        raise Permanent(f"its certificate is not trusted ({reason.verify_message})")
+        raise Permanent(f"the certificate is not trusted ({reason.verify_message})")
     if isinstance(reason, TimeoutError):
-        return f"no answer within {SECONDS:g} s"
+        return f"no response within {SECONDS:g} s"
     if isinstance(reason, http.client.RemoteDisconnected):
-        return "it hung up without an answer"
-    return describe(reason) if isinstance(reason, OSError) else "its answer was no HTTP"
+        return "the connection was closed without a response"
+    return describe(reason) if isinstance(reason, OSError) else "the response is not HTTP"
 
 
 def _run(hook: str, body: bytes) -> str:
-    """Give the command its document: "", or why it did not take it."""
+    """Run the command with the message as its input: "", or how it failed."""
     try:
-        with tempfile.TemporaryFile() as document, tempfile.TemporaryFile() as said:
-            document.write(body)
-            document.seek(0)
+        with tempfile.TemporaryFile() as message, tempfile.TemporaryFile() as output:
+            message.write(body)
+            message.seek(0)
             process = subprocess.Popen(
                 shlex.split(hook),
-                stdin=document,
-                stdout=said,
+                stdin=message,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that all that it starts can be ended with it
+                start_new_session=True,  # so that its own children can be killed with it
             )
-            failure = _ended(process)
-            last = _last_line(said) if failure else ""
+            failure = _wait(process)
+            last = _last_line(output) if failure else ""
     except OSError as error:
         return describe(error)
     except ValueError as error:
@@ -179,25 +179,24 @@ def _run(hook: str, body: bytes) -> str:
     return f"{failure}: {last}" if last else failure
 
 
-def _ended(process: subprocess.Popen) -> str:
+def _wait(process: subprocess.Popen[bytes]) -> str:
     """Wait for the command: "", or how it failed."""
     try:
         code = process.wait(HOOK_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"it did not end within {HOOK_SECONDS:g} s"
+        return f"still running after {HOOK_SECONDS:g} s"
     finally:
-        if process.poll() is None:  # late, or the user's Ctrl-C, which a session of its own misses
+        if process.poll() is None:  # too slow; or Ctrl-C, which does not reach its session
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code < 0:
-        return f"it was ended by signal {-code}"
-    return f"it ended with exit code {code}" if code else ""
+        return f"killed by signal {-code}"
+    return f"exit code {code}" if code else ""
 
 
-def _last_line(said: IO[bytes]) -> str:
-    """The end of what a command said, as far as it can be shown on one line."""
-    size = said.seek(0, os.SEEK_END)
-    said.seek(max(0, size - TAIL))
-    *_, last = [b"", *said.read().rstrip().splitlines()]
+def _last_line(output: IO[bytes]) -> str:
+    """The last line of a command's output, without control characters."""
+    output.seek(max(0, output.seek(0, os.SEEK_END) - TAIL_BYTES))
+    *_, last = [b"", *output.read().rstrip().splitlines()]
     text = last.decode("utf-8", "replace").strip()[:200]
     return "".join(character for character in text if character.isprintable())

@@ -1,15 +1,17 @@
 """The story of one retraining, on one screen."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from launcher.config import loading as configs
 from launcher.console import Screen
 from launcher.errors import ConfigError, Interrupted, LauncherError, NotNow
 from launcher.jobs.local_build import translated
-from launcher.retrain import fingerprint, notify
+from launcher.retrain import fingerprint, notify, recordings
+from launcher.retrain.events import Verdict
 from launcher.retrain.history import History
-from launcher.retrain.retraining import Retraining, utc
+from launcher.retrain.retraining import Retraining
 
 
 def retrain(
@@ -20,48 +22,50 @@ def retrain(
     scheduled: datetime | None = None,
     expect: str = "",
     screen: Screen,
-) -> dict:
-    """From a config to a verdict: the run's record, with `verdict` and `exit_code`.
+) -> dict[str, Any]:
+    """Retrain the model of a config: its run as JSON values, with `verdict` and `exit_code`.
 
-    A config whose bytes have another SHA-256 than `expect` fails, and is told of like any failure.
-    What the history says is done is not done again, so the same call begins a run and takes up one
-    that was killed. Raises NotNow while another launcher retrains this model, UsageError where
-    config, history or champion cannot be used, Interrupted; a run that had begun is then taken up
-    by the next call.
+    A config file with another SHA-256 than `expect` makes the run fail. The same call begins a run,
+    or resumes one that was killed: nothing that the history has is done again. Raises UsageError
+    if config, history or champion cannot be used; NotNow while another launcher retrains this
+    model, and Interrupted: the next call then resumes the run.
     """
     config = configs.load(path, overrides)
     notify.check(config.retrain)
-    seen = fingerprint.take(config)
-    with History.take(config.name) as past, translated():
-        work = Retraining(config, seen, past, screen)
-        work.catch_up()
+    listing = recordings.read(config.data.folder)
+    inputs = fingerprint.take(config, listing)
+    with History.lock(config.name) as history, translated():
+        retraining = Retraining(config, listing, inputs, history, screen)
+        retraining.recover()
+        time = scheduled.astimezone(UTC).isoformat() if scheduled else ""
         edited = expect not in ("", configs.digest(path))
-        if answer := work.answered(utc(scheduled)) or work.unchanged(force or edited):
-            return answer
-        work.begin(utc(scheduled))
+        if found := retraining.find_scheduled(time) or retraining.find_unchanged(force or edited):
+            return found
+        retraining.begin(time)
         try:
-            work.end(_conclude(work, path if edited else None))
+            retraining.end(_run_steps(retraining, path if edited else None))
         except (Interrupted, NotNow):
             raise
         except (LauncherError, OSError) as error:
-            work.fail(error)
-        except Exception as error:  # a mistake of ours is told like any other, and shown whole
-            work.fail(LauncherError(repr(error)))
-            work.tell()
+            retraining.fail(error)
+        except Exception as error:  # a bug: notified like other failures, with its traceback shown
+            retraining.fail(LauncherError(repr(error)))
+            retraining.notify()
             raise
-        work.tell()
-        return work.record
+        retraining.notify()
+        return retraining.result
 
 
-def _conclude(work: Retraining, edited: Path | None) -> str:
-    """Train, compare, promote: the verdict. Raises ConfigError for a config that was `edited`."""
+def _run_steps(retraining: Retraining, edited: Path | None) -> Verdict:
+    """Check, train, compare, promote. Raises ConfigError for a config that was `edited`, unless
+    the challenger was compared already."""
     from launcher.retrain import steps
 
-    if edited and not work.run.comparison:  # what was decided needs no config any more
-        accept = "launcher schedule add --replace accepts what it says now"
-        raise ConfigError(f"{edited} was edited since it was scheduled", accept)
+    if edited and not retraining.run.comparison:
+        hint = "launcher schedule add --replace accepts the new config"
+        raise ConfigError(f"{edited} was edited since it was scheduled", hint)
     with translated():
-        steps.check(work)
-        job = steps.train(work)
-        steps.decide(work, job)
-        return steps.promote(work, job)
+        steps.check(retraining)
+        job = steps.train(retraining)
+        steps.compare(retraining, job)
+        return steps.promote(retraining, job)

@@ -1,137 +1,137 @@
-"""A model in the hands of a launcher that retrains it: what its history says, and is told."""
+"""A retraining in the hands of this launcher: its config, its inputs, the model's history."""
 
 import contextlib
 import uuid
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from launcher.config.settings import Config
 from launcher.console import Screen
 from launcher.errors import ConfigError, LauncherError, OverBudget, describe
-from launcher.retrain import fingerprint, history, run_job, versions
+from launcher.retrain import challenger_job, fingerprint, notify, recordings, rollback, versions
+from launcher.retrain.events import Notified, RunBegun, RunEnded, Verdict
 from launcher.retrain.fingerprint import Fingerprint
-from launcher.retrain.history import History, Run
+from launcher.retrain.history import History, ModelState, RetrainRun
+from launcher.retrain.recordings import Listing
+
+UNCHANGED = "unchanged"  # in place of a verdict, if no run was necessary
 
 
 @dataclass
 class Retraining:
-    """One call of `launcher retrain`, with the model's history held."""
+    """One call of `launcher retrain`, with the model's history locked."""
 
     config: Config
-    seen: Fingerprint
-    past: History
+    listing: Listing
+    fingerprint: Fingerprint
+    history: History
     screen: Screen
 
     @property
     def model(self) -> Path:
-        """The folder of its versions."""
-        return self.past.folder
+        """The folder of the model."""
+        return self.history.folder
 
     @property
-    def run(self) -> Run:
-        """The last run, as the history has it."""
-        return self.past.runs[-1]
+    def state(self) -> ModelState:
+        """The model as the history has it now."""
+        return self.history.state
 
     @property
-    def record(self) -> dict:
-        """The last run for scripts, webhooks and the screen."""
-        return record(self.model, self.run)
+    def run(self) -> RetrainRun:
+        """The last run."""
+        return self.state.runs[-1]
 
-    def catch_up(self) -> None:
-        """Finish what a killed launcher left between two writes: a roll-back, a message. End its
-        run where it cannot be taken up."""
-        if intent := self.past.rolling_back:
-            before, version = intent["from"], intent["to"]
-            versions.roll_back(self.past, before, version)
-            done = f"{before or 'no champion'} → {version}"
-            self.screen.say(f"{self.model.name}: a roll-back that was stopped is finished, {done}")
-        if self.past.unfinished and (edits := self._edits()):
-            what = f"the config was edited while this run was stopped: {'; '.join(edits)}"
-            self.screen.say(f"run {self.run.run} of {self.model.name} failed: {what}")
-            self.fail(ConfigError(what, "another run begins with what it says now"))
-        if self.past.runs and self.run.verdict and not self.run.told:
-            self.tell()
+    @property
+    def result(self) -> dict[str, Any]:
+        """The last run as JSON values."""
+        return to_json(self.model, self.run)
+
+    def recover(self) -> None:
+        """Finish what a killed launcher left: a rollback, a notification. Fail its run if the
+        config was edited since."""
+        if pending := self.state.pending_rollback:
+            rollback.set_champion(self.history, pending.old, pending.new)
+            change = f"{pending.old or 'no champion'} → {pending.new}"
+            self.screen.say(f"{self.model.name}: finished an interrupted rollback, {change}")
+        if edits := self._edits():
+            reason = f"the config was edited while this run was stopped: {'; '.join(edits)}"
+            self.screen.say(f"run {self.run.run} of {self.model.name} failed: {reason}")
+            self.fail(ConfigError(reason, "the next run uses the new config"))
+        if self.state.runs and self.run.delivery and not self.run.notified:
+            self.notify()
 
     def _edits(self) -> list[str]:
-        """What the config says otherwise than when the last run began, unless that has decided:
-        then nothing more is made with it. Its job is another config's."""
-        return [] if self.run.comparison else self.seen.edits(self.run.fingerprint)
+        """What changed in the config since the unfinished run began. Its job has the old config;
+        after the comparison the config is not used any more."""
+        run = self.state.unfinished
+        if not run or run.comparison:
+            return []
+        return fingerprint.differences(run.fingerprint.config, self.fingerprint.config)
 
-    def answered(self, scheduled: str) -> dict | None:
-        """The run of this scheduled time, if it came to a verdict on its challenger."""
-        found = [run for run in self.past.runs if scheduled and run.scheduled == scheduled]
-        done = history.last_done(found)
-        return record(self.model, done) if done else None
+    def find_scheduled(self, scheduled: str) -> dict[str, Any] | None:
+        """The run of this scheduled time, if its challenger was compared."""
+        for run in reversed(self.state.runs):
+            if scheduled and run.scheduled == scheduled and run.completed:
+                return to_json(self.model, run)
+        return None
 
-    def unchanged(self, force: bool) -> dict | None:
-        """What to answer where there is nothing to do; None where there is. Raises UsageError
-        where the champion is lost, or a newer launcher's."""
-        champion = versions.champion(self.model, self.past.runs)
-        done = history.last_done(self.past.runs)
-        if force or not done or self.past.unfinished:
+    def find_unchanged(self, force: bool) -> dict[str, Any] | None:
+        """The last completed run if nothing changed since; None if there is work to do, or `force`.
+        Raises UsageError if the champion is lost, or of another format."""
+        champion = versions.champion(self.model, self.state.runs)
+        last = self.state.last_completed
+        if force or not last or self.state.unfinished or last.fingerprint != self.fingerprint:
             return None
-        if done.fingerprint["digest"] != self.seen.digest:
-            return None
-        return record(self.model, done) | {"verdict": "unchanged", "champion": champion}
+        return to_json(self.model, last) | {"verdict": UNCHANGED, "champion": champion}
 
     def begin(self, scheduled: str) -> None:
-        """Write down that a run begins, or take up the one that was killed."""
-        if self.past.unfinished:
-            self.screen.say(f"run {self.run.run} of {self.model.name} goes on")
+        """Record that a run begins, or resume the one that was killed."""
+        if self.state.unfinished:
+            self.screen.say(f"run {self.run.run} of {self.model.name} resumes")
             return
-        done = history.last_done(self.past.runs)
-        changes = self.seen.changes(self.model, done.fingerprint if done else {})
-        self.seen.remember(self.model)
-        self.past.append(
-            "begun",
-            run=1 + max((run.run for run in self.past.runs), default=0),
-            scheduled=scheduled,
-            champion=versions.current(self.model),
-            fingerprint=self.seen.to_json(),
-            changes=changes or ["nothing"],
-        )
+        changes = ["the first run"]
+        if last := self.state.last_completed:
+            changes = fingerprint.changes(
+                self.model, last.fingerprint, self.fingerprint, self.listing
+            )
+        recordings.save(self.model, self.listing)
+        number = 1 + max((run.run for run in self.state.runs), default=0)
+        champion = versions.current(self.model)
+        changed = tuple(changes or ["nothing"])
+        self.history.add(RunBegun(number, self.fingerprint, changed, scheduled, champion))
 
-    def note(self, event: str, **facts: object) -> None:
-        """Write down something about the present run."""
-        self.past.append(event, run=self.run.run, **facts)
-
-    def end(self, verdict: str, error: LauncherError | None = None) -> None:
-        """Write down the verdict, and what the run cost."""
-        facts = {"reasons": self.run.comparison.get("reasons", [])}
-        if error:
-            facts = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
-            facts["reasons"] = [str(error)]
-            with contextlib.suppress(LauncherError):  # what is still owed the next run gives back
-                run_job.delete_machine(self.run)
-        cost_usd, delivery = run_job.cost_usd(self.past.runs), str(uuid.uuid4())
-        self.note("ended", verdict=verdict, cost_usd=cost_usd, delivery=delivery, **facts)
-        if verdict in history.DONE:
-            fingerprint.forget(self.model, self.run.fingerprint["clips_digest"])
+    def end(self, verdict: Verdict) -> None:
+        """Record the verdict after the comparison, and the cost."""
+        version = self.run.version if verdict == Verdict.PROMOTED else ""
+        self._end(verdict, reasons=tuple(self.run.comparison["reasons"]), version=version)
+        recordings.remove_others(self.model, self.run.fingerprint.recordings_digest)
 
     def fail(self, error: LauncherError | OSError) -> None:
-        """Write down that the run came to no verdict on its challenger, and why."""
+        """Record that the run failed, and why. Deletes its machine if that works; otherwise the
+        next run deletes it."""
         if isinstance(error, OSError):
             error = LauncherError(describe(error))
-        self.end("over budget" if isinstance(error, OverBudget) else "failed", error)
+        with contextlib.suppress(LauncherError):
+            challenger_job.delete_machine(self.run)
+        verdict = Verdict.OVER_BUDGET if isinstance(error, OverBudget) else Verdict.FAILED
+        self._end(verdict, reasons=(str(error),), **error.to_json())
 
-    def tell(self) -> None:
-        """Tell the verdict to whom the config names. A launcher that is killed meanwhile tells it
-        again, under the same `delivery`."""
-        from launcher.retrain import notify
+    def _end(self, verdict: Verdict, **facts: Any) -> None:
+        cost_usd, delivery = challenger_job.cost_usd(self.state.runs), str(uuid.uuid4())
+        number = self.run.run
+        self.history.add(RunEnded(number, verdict, cost_usd=cost_usd, delivery=delivery, **facts))
 
-        event = {"event": self.run.verdict, **self.record}
-        untold = notify.tell(self.config.retrain, event)
-        for failure in untold:
+    def notify(self) -> None:
+        """Send the verdict to the webhook and the hook. If the launcher is killed meanwhile, the
+        next one sends it again, with the same `delivery`."""
+        failures = notify.send(self.config.retrain, {"event": self.run.verdict, **self.result})
+        for failure in failures:
             self.screen.say(failure)
-        self.note("told", told=True, untold=untold)
+        self.history.add(Notified(self.run.run, tuple(failures)))
 
 
-def record(model: Path, run: Run) -> dict:
-    """One run as plain JSON values."""
+def to_json(model: Path, run: RetrainRun) -> dict[str, Any]:
+    """A run as JSON values: for scripts, the webhook and the screen."""
     return {"model": model.name, "folder": str(model), **asdict(run)}
-
-
-def utc(moment: datetime | None) -> str:
-    """A moment as ISO 8601 in UTC, so that equal moments are equal texts; "" for none."""
-    return moment.astimezone(UTC).isoformat() if moment else ""

@@ -1,57 +1,83 @@
-"""Going back to an older version of a model."""
+"""Return a model to an older version."""
 
-from launcher.errors import UsageError
-from launcher.retrain import history, versions
+import contextlib
+
+from launcher.errors import LauncherError, UsageError
+from launcher.retrain import challenger_job, history, versions
+from launcher.retrain.events import RollbackBegun, RollbackEnded, RunEnded, Verdict
 from launcher.retrain.history import History
 
+UNUSED = "rolled back before the challenger became the champion"
 
-def rollback(name: str, version: str = "") -> dict:
-    """Let `current` name `version`, or else the champion before the present one: what was changed,
-    `from` and `to`, which are the same where it was the champion already.
 
-    Raises NotNow while the model is being retrained, UsageError where there is no such version.
+def rollback(name: str, version: str = "") -> dict[str, str]:
+    """Make `version`, or else the champion before the present one, the champion of the model: its
+    `model`, and the champions `from` and `to`, which may be equal.
+
+    Raises NotNow while the model is retrained, UsageError if there is no such version.
     """
-    history.read(name)  # a model that does not exist is not made
-    with History.take(name) as past:
-        _settle(past)
-        before = _whatever(past) if version else versions.champion(past.folder, past.runs)
-        target = version or _before(past, before)
-        versions.check(past.folder, target)
-        if target != before:
-            versions.roll_back(past, before, target)
-    return {"model": name, "from": before, "to": target}
+    history.read(name)  # History.lock would create a model that does not exist
+    with History.lock(name) as locked:
+        _finish_killed(locked)
+        model = locked.folder
+        old = _current(locked) if version else versions.champion(model, locked.state.runs)
+        new = version or _champion_before(locked, old)
+        versions.verify(model, new)
+        if new != old:
+            set_champion(locked, old, new)
+    return {"model": name, "from": old, "to": new}
 
 
-def _settle(past: History) -> None:
-    """Finish what a killed launcher left between two writes: a roll-back; a run whose challenger
-    has taken its place, or, from now on, will not."""
-    if intent := past.rolling_back:
-        versions.roll_back(past, intent["from"], intent["to"])
-    run = past.unfinished
-    if run and run.comparison:
-        from launcher.retrain import steps  # not for every roll-back
+def set_champion(locked: History, old: str, new: str) -> None:
+    """Link `current` to the version `new`, and record it. A failed rollback is not repeated later.
 
-        placed = run.version and _whatever(past) == run.version
-        facts = {"verdict": "kept", "reasons": ["rolled back before it took its place"]}
-        if placed:
-            facts = {"verdict": "promoted", "reasons": run.comparison["reasons"]}
-        facts |= {"version": run.version if placed else "", "cost_usd": run_job.cost_usd(past.runs)}
-        past.append("ended", run=run.run, told=True, **facts)
+    Raises UsageError if there is something else than a link, LauncherError if the disk refuses.
+    """
+    model = locked.folder
+    versions.current_link(model)
+    if not locked.state.pending_rollback:
+        locked.add(RollbackBegun(old, new))
+    try:
+        versions.set_current(model, new)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # then the next call tries the rollback again
+            locked.add(RollbackEnded(old, new, done=False))
+        raise LauncherError(
+            f"{model} cannot be changed: {error.strerror}",
+            f"repair that, then launcher rollback {model.name} {new}",
+        ) from None
+    locked.add(RollbackEnded(old, new, done=True))
 
 
-def _before(past: History, champion: str) -> str:
-    found = versions.verdict(past.folder, champion)["champion"] if champion else ""
+def _finish_killed(locked: History) -> None:
+    """Finish what a killed launcher left: a rollback; or a run that was compared, whose challenger
+    is the champion already, or will never be."""
+    if pending := locked.state.pending_rollback:
+        set_champion(locked, pending.old, pending.new)
+    run = locked.state.unfinished
+    if not run or not run.comparison:
+        return
+    verdict, version, reasons = Verdict.KEPT, "", [UNUSED]
+    if run.version and _current(locked) == run.version:
+        verdict, version, reasons = Verdict.PROMOTED, run.version, run.comparison["reasons"]
+    cost_usd = challenger_job.cost_usd(locked.state.runs)
+    locked.add(RunEnded(run.run, verdict, tuple(reasons), version, cost_usd=cost_usd))
+
+
+def _champion_before(locked: History, champion: str) -> str:
+    model = locked.folder
+    found = versions.promotion(model, champion).champion if champion else ""
     if not found:
         raise UsageError(
-            f"{past.folder.name} has no version before {champion or 'its first one'}",
-            f"versions: {', '.join(versions.known(past.folder)) or 'none'}",
+            f"{model.name} has no version before {champion or 'its first one'}",
+            f"versions: {', '.join(versions.all_versions(model)) or 'none'}",
         )
     return found
 
 
-def _whatever(past: History) -> str:
-    """The version in use; "" also where the link to it is lost, which going back mends."""
+def _current(locked: History) -> str:
+    """The version in use; "" also if the link to it is lost, which a rollback repairs."""
     try:
-        return versions.current(past.folder)
+        return versions.current(locked.folder)
     except UsageError:
         return ""

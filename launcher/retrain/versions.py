@@ -1,133 +1,143 @@
-"""Versions of a model: folders that appear whole and never change, and the link to the champion.
+"""Versions of a model: folders that are complete and read-only, and the link to the champion.
 
-Whatever instant a launcher dies at, `current` names the old champion or the new one, and each vN
-is complete: files and folders are on the disk before they get their names.
+If a launcher dies, `current` links to the old champion or to the new one, and each vN is complete:
+files and folders are on the disk before they get their names.
 """
 
 import contextlib
 import json
 import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from firmware_export import files
 from firmware_export.errors import BadOutput
-from launcher.errors import JobFailed, LauncherError, UsageError, describe
-from launcher.retrain.history import FORMAT, History, Run, newer
+from launcher.errors import JobFailed, UsageError, describe
+from launcher.retrain.events import FORMAT, Verdict
+from launcher.retrain.history import RetrainRun, check_format
 
 CURRENT = "current"
-VERDICT = "verdict.json"
-BESIDE = ("manifest.json", "report.json", "report.md")  # what a version has of its job, besides
+PROMOTION = "promotion.json"
+VERSION = r"v[1-9]\d*"
+REPORTS = ("manifest.json", "report.json", "report.md")  # of the job; no manifest lists them
 READ_ONLY = 0o444
 
 
+@dataclass(frozen=True)
+class Promotion:
+    """Why a version was promoted: the content of its promotion.json."""
+
+    version: str
+    job: str  # its folder
+    run: int
+    champion: str  # before; "" = none
+    comparison: dict[str, Any]
+    checksums: dict[str, Any] = field(default_factory=dict)  # size and SHA-256 of REPORTS
+    format: int = FORMAT
+
+
 def current(model: Path) -> str:
-    """The version in use, "" where there is none. Raises UsageError where the link is no link to
-    a version."""
-    link = _link(model)
+    """The version in use, "" if there is none. Raises UsageError for a link to anything else."""
+    link = current_link(model)
     if not link.is_symlink():
         return ""
     name = link.readlink().name
-    if not re.fullmatch(r"v[1-9]\d*", name) or not (link / VERDICT).is_file():
-        raise UsageError(
-            f"{link} names no version of {model.name}",
-            f"launcher rollback {model.name} vN names one of {', '.join(known(model)) or 'none'}",
-        )
+    if not re.fullmatch(VERSION, name) or not (link / PROMOTION).is_file():
+        raise UsageError(f"{link} does not link to a version of {model.name}", _hint(model))
     return name
 
 
-def champion(model: Path, runs: list[Run]) -> str:
-    """The version in use, "" where none of the model's `runs` ever promoted one. Raises UsageError
-    where it is lost, damaged or a newer launcher's."""
+def champion(model: Path, runs: list[RetrainRun]) -> str:
+    """The version in use, "" if no run promoted one. Raises UsageError if it is lost, damaged or of
+    another format."""
     found = current(model)
     if found:
-        verdict(model, found)
-    elif any(run.verdict == "promoted" for run in runs):
-        raise UsageError(
-            f"{model / CURRENT} is gone, though versions were promoted",
-            f"launcher rollback {model.name} vN names one of {', '.join(known(model)) or 'none'}",
-        )
+        promotion(model, found)
+    elif any(run.verdict == Verdict.PROMOTED for run in runs):
+        raise UsageError(f"{model / CURRENT} is missing, but versions were promoted", _hint(model))
     return found
 
 
-def known(model: Path) -> list[str]:
-    """Every version that there is, oldest first."""
-    found = (path.parent.name for path in model.glob(f"v*/{VERDICT}"))
-    return sorted((name for name in found if re.fullmatch(r"v[1-9]\d*", name)), key=_number)
+def all_versions(model: Path) -> list[str]:
+    """Every version, the oldest first."""
+    found = (path.parent.name for path in model.glob(f"v*/{PROMOTION}"))
+    return sorted((name for name in found if re.fullmatch(VERSION, name)), key=_number)
 
 
 def for_job(model: Path, job: str) -> str:
-    """The version that a job is given: the one it has already, or the next one."""
-    for name in known(model):
-        with contextlib.suppress(UsageError):  # one that cannot be read is another job's
-            if verdict(model, name)["job"] == job:
+    """The version of a job: the one that it has, or the next number."""
+    for name in all_versions(model):
+        with contextlib.suppress(UsageError):  # an unreadable one belongs to another job
+            if promotion(model, name).job == job:
                 return name
-    return f"v{1 + max(map(_number, known(model)), default=0)}"
+    return f"v{1 + max(map(_number, all_versions(model)), default=0)}"
 
 
-def verdict(model: Path, version: str) -> dict:
-    """Why a version was promoted. Raises UsageError where it does not exist, is damaged or a newer
-    launcher's."""
-    path = model / version / VERDICT
-    if version not in known(model):
-        raise UsageError(
-            f"{model.name} has no version {version}",
-            f"versions: {', '.join(known(model)) or 'none'}",
-        )
+def promotion(model: Path, version: str) -> Promotion:
+    """Why a version was promoted. Raises UsageError if it does not exist, is damaged or of another
+    format."""
+    path = model / version / PROMOTION
+    if version not in all_versions(model):
+        names = ", ".join(all_versions(model)) or "none"
+        raise UsageError(f"{model.name} has no version {version}", f"versions: {names}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] > FORMAT:
-            raise newer(path, found["format"])
-        kinds = [(found["job"], str), (found["champion"], str), (found.get("beside", {}), dict)]
-        whole = all(isinstance(fact, kind) for fact, kind in kinds)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        check_format(path, facts["format"])
+        found = Promotion(**facts)
+        kinds = (found.job, str), (found.champion, str), (found.checksums, dict)
+        if all(isinstance(fact, kind) for fact, kind in kinds):
+            return found
     except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise UsageError(f"{path}: damaged, it says not why {version} was promoted")
-    return found
+        pass
+    raise UsageError(f"{path}: damaged, it does not say why {version} was promoted")
 
 
-def check(model: Path, version: str) -> None:
-    """Raise UsageError unless the version is, byte by byte, what was promoted."""
+def verify(model: Path, version: str) -> None:
+    """Raise UsageError unless every byte of the version is as it was promoted."""
     folder = model / version
-    beside = verdict(model, version).get("beside", {})
+    checksums = promotion(model, version).checksums
     try:
-        _check(folder, {name: beside.get(name) for name in BESIDE} | _artefacts(folder))
+        _compare(folder, {name: checksums.get(name) for name in REPORTS} | _artefacts(folder))
     except (OSError, ValueError) as error:
         why = describe(error) if isinstance(error, OSError) else error
         raise UsageError(
-            f"{folder} is not what was promoted: {why}",
-            f"launcher rollback {model.name} vN names another version",
+            f"{folder} has changed since its promotion: {why}",
+            f"launcher rollback {model.name} vN returns to another version",
         ) from None
 
 
-def publish(model: Path, version: str, job: Path, why: dict) -> None:
-    """Make the version of a finished job's files, unless it is there; `why` is its verdict.
+def publish(model: Path, why: Promotion) -> None:
+    """Make the version `why.version` from the files of its finished job, unless it exists.
 
-    Raises JobFailed where something else is there, the disk is full, or the job's files are not
-    what its manifest says.
+    Raises JobFailed if something else is there, the disk is full, or the job's files differ from
+    its manifest.
     """
-    if version in known(model) and verdict(model, version)["job"] == str(job):
+    version, job = why.version, Path(why.job)
+    if version in all_versions(model) and promotion(model, version).job == why.job:
         return
     if (model / version).exists():
-        raise JobFailed(f"{model / version} is in the way of a new version", "move it elsewhere")
+        raise JobFailed(
+            f"{model / version} exists, and is not a version of job {job.name}", "move it away"
+        )
     try:
         artefacts = _artefacts(job)
         with files.replaced_folder(model / version) as scratch:
-            for name in (*artefacts, *BESIDE):
+            for name in (*artefacts, *REPORTS):
                 _write(scratch / name, (job / name).read_bytes())
-            _check(scratch, artefacts)
-            beside = {name: files.describe(scratch / name) for name in BESIDE}
-            facts = {"format": FORMAT, "version": version, "job": str(job), "beside": beside}
-            _write(scratch / VERDICT, json.dumps(facts | why, indent=2) + "\n")
+            _compare(scratch, artefacts)
+            checksums = {name: files.describe(scratch / name) for name in REPORTS}
+            facts = asdict(why) | {"checksums": checksums}
+            _write(scratch / PROMOTION, json.dumps(facts, indent=2) + "\n")
             files.sync_folder(scratch)
     except (BadOutput, ValueError) as error:
-        raise JobFailed(f"{version} could not be made: {error}") from error
-    except FileNotFoundError as error:  # the job's folder, or some of it, is gone
-        raise JobFailed(f"{version} could not be made: {describe(error)}") from None
+        raise JobFailed(f"{version} cannot be created: {error}") from error
+    except FileNotFoundError as error:  # the job's folder, or a part of it, was removed
+        raise JobFailed(f"{version} cannot be created: {describe(error)}") from None
 
 
-def point(model: Path, version: str) -> None:
-    """Let `current` name the version from one instant to the next."""
+def set_current(model: Path, version: str) -> None:
+    """Let `current` link to the version, atomically."""
     fresh = model / f".{CURRENT}.unfinished"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(version)
@@ -135,28 +145,9 @@ def point(model: Path, version: str) -> None:
     files.sync_folder(model)
 
 
-def roll_back(past: History, before: str, version: str) -> None:
-    """Let `current` name an older version, and write it down. Raises UsageError where no link can
-    be, LauncherError where the disk refuses it; what failed nobody carries out later."""
-    model, facts = past.folder, {"from": before, "to": version}
-    _link(model)
-    if not past.rolling_back:
-        past.append("rolling back", **facts)
-    try:
-        point(model, version)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # then the next call tries it again
-            past.append("not rolled back", **facts)
-        raise LauncherError(
-            f"{model} cannot be changed: {error.strerror}",
-            f"mend that, then launcher rollback {model.name} {version}",
-        ) from None
-    past.append("rolled back", **facts)
-
-
-def _link(model: Path) -> Path:
-    """Where the link to the champion is, or will be. Raises UsageError where it is none: some ways
-    to copy a model make a folder of it."""
+def current_link(model: Path) -> Path:
+    """Where the link to the champion is, or will be. Raises UsageError if a folder or a file is
+    there: some ways to copy a model replace the link by a folder."""
     link = model / CURRENT
     if link.exists() and not link.is_symlink():
         kind = "folder" if link.is_dir() else "file"
@@ -167,14 +158,19 @@ def _link(model: Path) -> Path:
     return link
 
 
+def _hint(model: Path) -> str:
+    names = ", ".join(all_versions(model)) or "none"
+    return f"launcher rollback {model.name} vN links it to one of: {names}"
+
+
 def _write(path: Path, content: bytes | str) -> None:
     files.write(path, content)
     path.chmod(READ_ONLY)
 
 
-def _artefacts(folder: Path) -> dict:
-    """Size and SHA-256 of each file that the folder's manifest tells of. Raises ValueError where it
-    is damaged."""
+def _artefacts(folder: Path) -> dict[str, Any]:
+    """Size and SHA-256 of each file in the folder's manifest. Raises ValueError if that is
+    damaged."""
     try:
         found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return dict(found["artefacts"].items())
@@ -182,10 +178,10 @@ def _artefacts(folder: Path) -> dict:
         raise ValueError("manifest.json is damaged") from None
 
 
-def _check(folder: Path, told: dict) -> None:
-    """Raise ValueError for the first file that is not what is told of it, OSError for one that
-    cannot be read; None is told of what need only be there."""
-    for name, facts in told.items():
+def _compare(folder: Path, expected: dict[str, Any]) -> None:
+    """Raise ValueError for the first file that has not the expected size and SHA-256 (None: any),
+    OSError for one that cannot be read."""
+    for name, facts in expected.items():
         if files.describe(folder / name) != facts and facts is not None:
             raise ValueError(f"{name} has changed since it was written")
 

@@ -1,10 +1,10 @@
-"""Die at every call that changes something on the disk, and see what is left.
+"""Kill a process before each call that changes the disk, and check the model.
 
-    python -m crash_points promote|roll_back FOLDER
+    python -m crash_points promote|rollback FOLDER
 
-For each call in turn a process is forked that does the action in a fresh copy of FOLDER and kills
-itself right before that call. Then the action is done again, undisturbed. Prints, as JSON, how many
-such points there are, and a sentence for each that left something wrong.
+For each such call, a forked process does the action in a fresh copy of FOLDER, and kills itself
+before that call. Then the action is done again without a kill. Prints JSON: the number of calls,
+and a sentence for each failure.
 """
 
 import io
@@ -21,7 +21,8 @@ from pathlib import Path
 from launcher.config.settings import Config, Data, Words
 from launcher.console import Silent
 from launcher.errors import LauncherError
-from launcher.retrain import fingerprint, steps, versions
+from launcher.retrain import steps, versions
+from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import MODELS, History
 from launcher.retrain.retraining import Retraining
 from launcher.retrain.rollback import rollback
@@ -34,35 +35,36 @@ CHANGES = (
 
 
 def promote() -> None:
-    """What follows the decision for the model's third run."""
+    """Promote the challenger of the third run, after its comparison."""
     config = Config(Words(("yes",)), name=NAME, data=Data(synthetic_clips=60))
-    with History.take(NAME) as past:
-        work = Retraining(config, fingerprint.Fingerprint({}, {}, {}), past, Silent())
-        work.catch_up()
-        if past.unfinished:
-            work.end(steps.promote(work, Path(work.run.job)))
-            work.tell()
+    with History.lock(NAME) as history:
+        retraining = Retraining(config, {}, Fingerprint(), history, Silent())
+        retraining.recover()
+        if history.state.unfinished:
+            retraining.end(steps.promote(retraining, Path(retraining.run.job)))
+            retraining.notify()
 
 
 def roll_back() -> None:
-    """To the version before."""
+    """Return to the version before."""
     rollback(NAME, "v1")
 
 
-ACTIONS = {"promote": (promote, "v1", "v3"), "roll_back": (roll_back, "v2", "v1")}
+# The action, the champion before and the champion after.
+ACTIONS = {"promote": (promote, "v1", "v3"), "rollback": (roll_back, "v2", "v1")}
 
 
-def dies_at(action: Callable[[], None], point: int) -> bool:
-    """Whether a process that does the action met its end there, and not its own."""
+def is_killed_at(action: Callable[[], None], point: int) -> bool:
+    """Do the action in a process that kills itself at a call: whether it got that far."""
     child = os.fork()
     if child == 0:
         calls = itertools.count()
 
-        def meet(_, event: str, called: object) -> None:
+        def count(_, event: str, called: object) -> None:
             if event == "c_call" and changes(called) and next(calls) == point:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.setprofile(meet)
+        sys.setprofile(count)
         try:
             action()
         finally:
@@ -72,20 +74,19 @@ def dies_at(action: Callable[[], None], point: int) -> bool:
 
 
 def changes(called: object) -> bool:
-    """Whether what is called is the system's, or a file's."""
+    """Whether the called function belongs to the system or to a file, and changes the disk."""
     owner = getattr(called, "__self__", None)
     return called.__name__ in CHANGES and (owner is posix or isinstance(owner, io.IOBase))
 
 
-def wrong(allowed: tuple[str, ...]) -> list[str]:
-    """What is wrong with the model now: a champion that is none of those, a version that is not
-    whole."""
+def failures(allowed: tuple[str, ...]) -> list[str]:
+    """What is wrong with the model: a champion that is not allowed, an incomplete version."""
     model, found = MODELS / NAME, []
     try:
         champion = versions.current(model)
         found += [] if champion in allowed else [f"the champion is {champion or 'lost'}"]
         for path in model.glob("v*"):
-            versions.check(model, path.name)
+            versions.verify(model, path.name)
     except LauncherError as error:
         found.append(str(error))
     return found
@@ -98,15 +99,15 @@ def main(name: str, original: Path) -> None:
         folder = original.with_name(f"{original.name}-{point}")
         shutil.copytree(original, folder, symlinks=True)
         os.chdir(folder)
-        died = dies_at(action, point)
-        found += [f"at {point}: {sentence}" for sentence in wrong((before, after))]
+        killed = is_killed_at(action, point)
+        found += [f"at {point}: {sentence}" for sentence in failures((before, after))]
         action()
         left = [path.name for path in (MODELS / NAME).glob(".*")]
-        found += [f"at {point}, taken up: {sentence}" for sentence in wrong((after,)) + left]
+        found += [f"at {point}, resumed: {sentence}" for sentence in failures((after,)) + left]
         shutil.rmtree(folder)
-        if not died:
+        if not killed:
             break
-    print(json.dumps({"points": point, "wrong": found}))
+    print(json.dumps({"points": point, "failures": found}))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from launcher.machines.base import MachinePlan
 from launcher.retrain.history import History
 
 
-def rented(ledger, seconds):
-    """Let the job have had a machine for so long."""
+def use_machine(ledger, seconds):
+    """Record that the job had a machine for so many seconds."""
     with pytest.MonkeyPatch.context() as patch:
         now = time.time()
         patch.setattr(time, "time", lambda: now - seconds)
@@ -29,21 +29,21 @@ def rented(ledger, seconds):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """Models and jobs are the test's own."""
+    """A working directory for the models and jobs of one test."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def past():
-    """The history of a model named words, held."""
-    with History.take("words") as taken:
-        yield taken
+    """The locked history of a model named words."""
+    with History.lock("words") as history:
+        yield history
 
 
 @pytest.fixture
 def job(here):
-    """Makes the folder of a finished job with small files in it."""
+    """A function that makes the folder of a finished job with small files."""
 
     def make(name="words-r1", usd_per_hour=0.0, seconds=0):
         folder = here / "runs" / name
@@ -51,7 +51,7 @@ def job(here):
         plan = Plan(name, machine, cap_usd=2.0)
         with Ledger.create(folder, Created(plan, uid="ab", pid=0)) as ledger:
             if seconds:
-                rented(ledger, seconds)
+                use_machine(ledger, seconds)
             ledger.add(ResultsPulled())
             ledger.add(Ended(Outcome.DONE))
         names = ("firmware/bluepill.bin", "labels.txt")
@@ -59,8 +59,8 @@ def job(here):
             files.write(folder / artefact, f"{artefact} of {name}")
         artefacts = {artefact: files.describe(folder / artefact) for artefact in names}
         files.write(folder / "manifest.json", json.dumps({"artefacts": artefacts}))
-        for beside in ("report.json", "report.md"):
-            files.write(folder / beside, "{}")
+        for report in ("report.json", "report.md"):
+            files.write(folder / report, "{}")
         return folder
 
     return make

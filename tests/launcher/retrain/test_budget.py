@@ -4,7 +4,8 @@ import pytest
 
 from launcher.errors import OverBudget
 from launcher.retrain import budget
-from launcher.retrain.history import Run
+from launcher.retrain.events import Verdict
+from launcher.retrain.history import RetrainRun
 
 
 def moment(text):
@@ -12,23 +13,27 @@ def moment(text):
 
 
 NOW = moment("2026-11-15 12:00")
-LAST = Run(1, 0.0, verdict="promoted", ended=moment("2026-10-31 23:59:59"), cost_usd=8.0)
-FIRST = Run(2, 0.0, verdict="kept", ended=moment("2026-11-01 00:00:00"), cost_usd=3.0)
-FAILED = Run(3, 0.0, verdict="failed", ended=moment("2026-11-10"), cost_usd=0.5)
-OPEN = Run(4, moment("2026-10-01"), cap_usd=2.0)
-RUNS = [LAST, FIRST, FAILED, OPEN]
+LAST_MONTH = RetrainRun(
+    1, 0.0, verdict=Verdict.PROMOTED, ended=moment("2026-10-31 23:59:59"), cost_usd=8.0
+)
+FIRST_DAY = RetrainRun(
+    2, 0.0, verdict=Verdict.KEPT, ended=moment("2026-11-01 00:00:00"), cost_usd=3.0
+)
+FAILED = RetrainRun(3, 0.0, verdict=Verdict.FAILED, ended=moment("2026-11-10"), cost_usd=0.5)
+UNFINISHED = RetrainRun(4, moment("2026-10-01"), cap_usd=2.0)
+RUNS = [LAST_MONTH, FIRST_DAY, FAILED, UNFINISHED]
 
 
-def test_a_month_is_what_ended_in_it_and_what_is_still_open():
-    """Costs count in the month, by UTC, in which their run ended; a run that goes on, with all
-    that it may cost."""
-    assert budget.spent(RUNS, NOW) == pytest.approx(5.5)
-    assert budget.spent(RUNS, moment("2026-10-31 23:59:59")) == pytest.approx(10.0)
+def test_spent_usd_counts_runs_that_ended_this_month_and_unfinished_runs():
+    """The cost of a run counts in the UTC month in which it ended; an unfinished run counts with
+    its cap."""
+    assert budget.spent_usd(RUNS, NOW) == pytest.approx(5.5)
+    assert budget.spent_usd(RUNS, moment("2026-10-31 23:59:59")) == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(("bound", "fits"), [(7.5, True), (7.49, False), (0, True)])
-def test_what_might_be_spent_fits_into_the_bound_or_is_refused(bound, fits):
-    """A run is refused where its cap and the month so far are more than the bound; 0 is none."""
+def test_check_refuses_a_cap_that_may_exceed_the_monthly_bound(bound, fits):
+    """A run is refused if its cap and the month's costs exceed the bound; 0 is no bound."""
     if fits:
         budget.check(RUNS, 2.0, bound, NOW)
     else:
@@ -36,6 +41,6 @@ def test_what_might_be_spent_fits_into_the_bound_or_is_refused(bound, fits):
             budget.check(RUNS, 2.0, bound, NOW)
 
 
-def test_what_costs_nothing_is_never_over_budget():
-    """A run that rents nothing fits into a month that is spent."""
+def test_check_accepts_a_free_run_in_a_spent_month():
+    """A run that costs nothing is accepted although the month's budget is spent."""
     budget.check(RUNS, 0.0, 1.0, NOW)

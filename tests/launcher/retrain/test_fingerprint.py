@@ -9,7 +9,8 @@ import pytest
 from launcher.config import loading as configs
 from launcher.config.settings import Config, Data, Gce, Machine, Retrain, Train, Words
 from launcher.errors import ConfigError
-from launcher.retrain import fingerprint, history
+from launcher.retrain import fingerprint, history, recordings
+from launcher.retrain.events import RunBegun, RunEnded, Verdict
 from launcher.retrain.history import History
 
 MODEL = Path("models/words")
@@ -25,22 +26,28 @@ def config(here):
     return Config(Words(("yes", "no")), name="words", data=Data(folder=here / "clips"))
 
 
-def told(config, change):
-    """What is told of a change to the recordings or the config."""
-    before = fingerprint.take(config)
-    before.remember(MODEL)
-    after = fingerprint.take(change(config) or config)
-    return after.changes(MODEL, before.to_json())
+def take(config):
+    """The fingerprint of a config and its recordings."""
+    return fingerprint.take(config, recordings.read(config.data.folder))
 
 
-def test_nothing_changed_is_nothing_told(config):
-    """Two fingerprints of the same config and recordings are one."""
-    assert told(config, lambda _: None) == []
-    assert fingerprint.take(config).digest == fingerprint.take(config).digest
+def changes(config, change):
+    """The sentences about a change to the recordings or the config."""
+    before = take(config)
+    recordings.save(MODEL, recordings.read(config.data.folder))
+    config = change(config) or config
+    listing = recordings.read(config.data.folder)
+    return fingerprint.changes(MODEL, before, take(config), listing)
 
 
-def test_recordings_are_counted_by_what_happened_to_them(config):
-    """Recordings that were added, removed and changed are told by number."""
+def test_equal_inputs_have_equal_fingerprints_and_no_changes(config):
+    """Two fingerprints of the same config and recordings are equal."""
+    assert changes(config, lambda _: None) == []
+    assert take(config) == take(config)
+
+
+def test_changes_counts_added_removed_and_changed_recordings(config):
+    """Recordings that were added, removed and changed are counted."""
 
     def change(config):
         folder = config.data.folder
@@ -49,17 +56,17 @@ def test_recordings_are_counted_by_what_happened_to_them(config):
         (folder / "no" / "a.wav").unlink()
         os.utime(folder / "yes" / "a.wav", ns=(1, 1))
 
-    assert told(config, change) == ["recordings: 2 added, 1 removed, 1 changed"]
+    assert changes(config, change) == ["recordings: 2 added, 1 removed, 1 changed"]
 
 
-def test_settings_and_versions_are_told_with_both_values(config, monkeypatch):
-    """A setting that decides, and a package that does, are told with what they were and are."""
+def test_changes_shows_both_values_of_settings_and_versions(config, monkeypatch):
+    """A changed setting, and a changed version of a library, are shown with old and new value."""
 
     def change(config):
         monkeypatch.setattr(fingerprint.package, "versions", lambda: {"numpy": "9"})
         return replace(config, train=Train(seed=7))
 
-    sentences = told(config, change)
+    sentences = changes(config, change)
     assert sentences[0] == "train.seed: 59185 → 7"
     assert [s for s in sentences if s.startswith("numpy: ") and s.endswith(" → 9")]
 
@@ -74,9 +81,9 @@ def test_settings_and_versions_are_told_with_both_values(config, monkeypatch):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_where_at_what_cost_and_who_is_told_decides_no_model(config, change):
-    """Another backend, machine, project, budget or listener is no reason to train again."""
-    assert told(config, lambda config: replace(config, **change)) == []
+def test_backend_cost_and_notification_settings_are_ignored(config, change):
+    """Another backend, machine, project, budget or webhook is no reason to train again."""
+    assert changes(config, lambda config: replace(config, **change)) == []
 
 
 @pytest.mark.parametrize(
@@ -84,13 +91,13 @@ def test_where_at_what_cost_and_who_is_told_decides_no_model(config, change):
     [{"machine": Machine(recipe="python")}, {"retrain": Retrain(min_accuracy=0.9)}],
     ids=str,
 )
-def test_who_trains_and_what_is_asked_of_a_model_count(config, change):
-    """Another recipe may make another model, and another rule another verdict."""
-    assert len(told(config, lambda config: replace(config, **change))) == 1
+def test_recipe_and_promotion_rule_are_not_ignored(config, change):
+    """Another recipe may make another model, and another rule may decide otherwise."""
+    assert len(changes(config, lambda config: replace(config, **change))) == 1
 
 
-def test_what_no_training_reads_does_not_count(config):
-    """Hidden files, other kinds of files and reserved folders are not looked at."""
+def test_files_that_no_training_reads_are_ignored(config):
+    """Hidden files, other kinds of files and reserved folders are not recordings."""
 
     def change(config):
         folder = config.data.folder
@@ -98,46 +105,45 @@ def test_what_no_training_reads_does_not_count(config):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(b"RIFF")
 
-    assert told(config, change) == []
+    assert changes(config, change) == []
 
 
-def test_a_folder_elsewhere_with_the_same_recordings_is_the_same(config, here):
-    """Moving the folder changes nothing."""
+def test_moved_folder_with_the_same_recordings_is_no_change(config, here):
+    """A data folder with another name and the same recordings is no change."""
 
     def change(config):
         moved = config.data.folder.rename(here / "moved")
         return replace(config, data=Data(folder=moved))
 
-    assert told(config, change) == []
+    assert changes(config, change) == []
 
 
-def test_a_lost_listing_costs_only_the_counts(config):
-    """Where nobody knows any more what lay there, the change is told without numbers."""
+def test_changes_without_the_saved_list_shows_no_counts(config):
+    """If the saved list of recordings was lost, the change is shown without counts."""
 
     def change(config):
         (config.data.folder / "no" / "a.wav").unlink()
-        fingerprint.forget(MODEL, "")
+        recordings.remove_others(MODEL, "")
 
-    assert told(config, change) == ["the recordings changed; there are 3 now"]
+    assert changes(config, change) == ["the recordings changed; there are 3 now"]
 
 
-def test_a_folder_that_is_gone_is_named(config, here):
-    """A data folder that does not exist is one sentence with its name."""
+def test_missing_data_folder_is_named(config, here):
+    """A data folder that does not exist is an error with its name."""
     (here / "clips").rename(here / "elsewhere")
     with pytest.raises(ConfigError, match=r"data.folder cannot be read: .*clips: No such file"):
-        fingerprint.take(config)
+        take(config)
 
 
-def test_looking_whether_anything_changed_loads_nothing_heavy(config):
-    """A retraining that finds nothing changed loads neither TensorFlow nor numpy nor a cloud's
-    client, trains nothing and writes nothing."""
+def test_unchanged_retraining_imports_nothing_heavy(config):
+    """If nothing changed, a retraining imports neither TensorFlow nor numpy nor a cloud's client,
+    and writes nothing."""
     toml = Path("words.toml")
     toml.write_text('words.wanted = ["yes", "no"]\ndata.folder = "clips"\n')
-    with History.take("words") as past:
-        seen = fingerprint.take(configs.load(toml)).to_json()
-        past.append("begun", run=1, fingerprint=seen, changes=[])
-        past.append("ended", run=1, verdict="kept", told=True)
-        before = len(past.records)
+    with History.lock("words") as past:
+        past.add(RunBegun(1, take(configs.load(toml)), ()))
+        past.add(RunEnded(1, Verdict.KEPT))
+    before = (MODEL / history.FILE).read_bytes()
     code = (
         "import sys; from launcher.cli import cli; "
         "cli(['retrain', 'words.toml'], standalone_mode=False); "
@@ -146,4 +152,4 @@ def test_looking_whether_anything_changed_loads_nothing_heavy(config):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("words: nothing changed since run 1; ")
-    assert len(history.read("words")) == before
+    assert (MODEL / history.FILE).read_bytes() == before

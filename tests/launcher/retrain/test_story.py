@@ -1,4 +1,4 @@
-"""Retrainings from command to champion: real launchers, forked by a nursery; killed at random."""
+"""Whole retrainings by real launcher processes, some of them killed."""
 
 import json
 import shutil
@@ -20,15 +20,16 @@ from launcher.jobs import ledger
 from launcher.jobs.events import Created, MachineRequested
 from launcher.jobs.ledger import Ledger
 from launcher.retrain import versions
+from launcher.retrain.events import JobAssigned, RunBegun
 from launcher.retrain.history import History
 
 MODEL = Path("models/quickstart")
-NEWER = "--set=train.seed=7"  # something changed
+CHANGED = "--set=train.seed=7"  # so that there is something to train
 
 
 @dataclass
-class Office:
-    """What the tests here share: it forks launchers, and has models to begin with."""
+class Shared:
+    """What the tests here share: a process that forks launchers, and models to begin with."""
 
     nursery: Nursery
     challengers: Challengers
@@ -36,30 +37,31 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory, finished):
-    """An office with a model of no version, one whose champion is bad, and one whose is good."""
-    folder = tmp_path_factory.mktemp("office")
+def shared(tmp_path_factory, finished):
+    """Working directories with a model without version, with a bad and with a good champion."""
+    folder = tmp_path_factory.mktemp("shared")
     challengers = retrain_cells.make(finished[0], folder / "past")
     with Nursery(folder, retrain_cells.WARM) as nursery:
         desks = retrain_cells.prepare(nursery, challengers, folder / "desks")
-        yield Office(nursery, challengers, desks)
+        yield Shared(nursery, challengers, desks)
 
 
 @pytest.fixture
-def sit(here, office, monkeypatch):
-    """Sits down at a desk: a function that runs the launcher there, to (code, output, errors)."""
+def workspace(here, shared, monkeypatch):
+    """A function: from a champion to a function that runs the launcher in a working directory whose
+    model has it, to (exit code, output, errors)."""
 
     def at(champion):
         folder = here / "desk"
-        shutil.copytree(office.desks[champion], folder, symlinks=True)
+        shutil.copytree(shared.desks[champion], folder, symlinks=True)
         monkeypatch.chdir(folder)
 
         def run(*arguments, past="good", **environment):
             for name in ("out", "err"):
                 Path(name).unlink(missing_ok=True)
-            strike = {"past": str(getattr(office.challengers, past, past)), "whole": True}
+            strike = {"past": str(getattr(shared.challengers, past, past)), "whole": True}
             wanted = Desk(folder).environment | environment
-            launched = office.nursery.launch(folder, wanted, *arguments, strike=strike)
+            launched = shared.nursery.launch(folder, wanted, *arguments, strike=strike)
             assert launched.wait()
             return launched.code, Path("out").read_text(), Path("err").read_text()
 
@@ -69,61 +71,61 @@ def sit(here, office, monkeypatch):
 
 
 def retrain(run, *arguments, **choices):
-    """Run `launcher retrain --json`: exit code and what it told."""
+    """Run `launcher retrain --json`: its exit code and JSON."""
     code, out, err = run("retrain", str(QUICKSTART), "--json", *arguments, **choices)
     assert out, err
     return code, json.loads(out)
 
 
-def test_killed_at_random_instants_the_right_model_wins(here, office):
-    """A slice of benchmarks/retrain_matrix.py: better, worse and equal challengers whose launchers
-    are killed again and again end with the right champion, whole versions and no machine."""
+def test_retrainings_killed_at_random_times_promote_the_right_model(here, shared):
+    """A part of benchmarks/retrain_matrix.py: first, better, worse and equal challengers whose
+    launchers are killed several times end with the right champion and no machine."""
 
     def play(number):
         kind = list(KINDS)[number]
         desk = here / f"trial-{number}"
-        return Trial(kind, number, office.nursery, office.challengers, office.desks, desk).play()
+        return Trial(kind, number, shared.nursery, shared.challengers, shared.desks, desk).play()
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(play, range(len(KINDS))))
     assert [outcome for outcome in outcomes if not outcome.ok] == []
-    # How many strikes land before a run is over depends on the computer's pace.
+    # How many kills come before the end of a run depends on the computer's speed.
     assert sum(outcome.kills for outcome in outcomes) >= 1
 
 
-def test_a_better_model_takes_the_champions_place(sit):
-    """A challenger proved better becomes the next version and `current`, with the reason why; the
-    history has every run with its changes, scores, verdict, reason and cost, and a roll-back too,
-    and the next retraining is compared with what was gone back to."""
-    run = sit("bad")
-    code, done = retrain(run, NEWER)
+def test_better_challenger_becomes_the_champion(workspace):
+    """A better challenger becomes the next version and `current`; the history shows runs with
+    changes, scores, verdict, reason and cost, and rollbacks; after a rollback the next challenger
+    is compared with that champion."""
+    run = workspace("bad")
+    code, done = retrain(run, CHANGED)
     assert (code, done["verdict"], done["version"], done["champion"]) == (0, "promoted", "v2", "v1")
     assert versions.current(MODEL) == "v2"
-    why = json.loads((MODEL / "current" / "verdict.json").read_text())
+    why = json.loads((MODEL / "current" / "promotion.json").read_text())
     assert why["comparison"] == done["comparison"]
     assert why["comparison"]["challenger"]["accuracy"] > 0.9
-    assert retrain(run, NEWER)[1]["verdict"] == "unchanged"
+    assert retrain(run, CHANGED)[1]["verdict"] == "unchanged"
     assert run("rollback", "quickstart")[:2] == (0, "quickstart: v2 → v1\n")
     again = run("rollback", "quickstart", "v1")
     assert again[:2] == (0, "quickstart: v1 is the champion already\n")
-    code, done = retrain(run, NEWER, "--force")
+    code, done = retrain(run, CHANGED, "--force")
     assert (code, done["champion"], done["version"]) == (0, "v1", "v3")
     shown = run("history", "quickstart")[1]
     for part in (
         *("promoted v1", "promoted v2", "promoted v3", "rolled back from v2 to v1"),
-        *("new: the first run", "new: train.seed: 59185 → 7", "new: nothing"),
-        *("why: it is proved better", "% of ", "0.00 USD", "quickstart: v3 is the champion"),
+        *("changed: the first run", "changed: train.seed: 59185 → 7", "changed: nothing"),
+        *("reason: significantly better", "% of ", "0.00 USD", "quickstart: v3 is the champion"),
     ):
         assert part in shown
-    told = json.loads(run("history", "quickstart", "--json")[1])
-    assert [found["verdict"] for found in told["runs"]] == ["promoted"] * 3
+    found = json.loads(run("history", "quickstart", "--json")[1])
+    assert [each["verdict"] for each in found["runs"]] == ["promoted"] * 3
 
 
-def test_a_scheduled_time_is_answered_once(sit):
-    """A second call for the same time, in whatever time zone it is written, trains nothing, also
-    where something changed meanwhile."""
-    run = sit("good")
-    code, first = retrain(run, NEWER, "--scheduled=2026-11-02T03:00:00+01:00", past="bad")
+def test_scheduled_time_is_retrained_once(workspace):
+    """A second call for the same time, in any time zone, trains nothing, although something changed
+    meanwhile."""
+    run = workspace("good")
+    code, first = retrain(run, CHANGED, "--scheduled=2026-11-02T03:00:00+01:00", past="bad")
     assert (code, first["verdict"]) == (0, "kept")
     again = retrain(run, "--set=train.seed=8", "--scheduled=2026-11-02T02:00:00Z")
     assert again == (0, first)
@@ -134,87 +136,88 @@ def test_a_scheduled_time_is_answered_once(sit):
     assert code == 2 and "2026-11-02T03:00:00+01:00" in err
 
 
-def test_only_the_config_that_is_expected_is_used(sit):
-    """A config of another digest fails, though nothing else changed, and is not used; a run that
-    was killed after its decision needs none, and ends as it was decided."""
-    run = sit("good")
+def test_config_with_another_digest_than_expected_fails(workspace):
+    """A config with another digest fails although nothing else changed; a run that was killed after
+    its comparison does not use the config, and ends as decided."""
+    run = workspace("good")
     assert retrain(run, f"--expect={digest(QUICKSTART)}")[1]["verdict"] == "unchanged"
     code, done = retrain(run, "--expect=0f0f")
     assert (code, done["verdict"], done["job"]) == (2, "failed", "")
     assert f"{QUICKSTART} was edited since it was scheduled" in done["error"]
     assert retrain(run)[1]["verdict"] == "unchanged"
-    assert retrain(run, NEWER, past="bad")[1]["verdict"] == "kept"
+    assert retrain(run, CHANGED, past="bad")[1]["verdict"] == "kept"
     history = MODEL / "history.jsonl"
     *lines, ended, _ = history.read_text().splitlines(keepends=True)
     history.write_text("".join(lines))
-    assert json.loads(ended)["event"] == "ended"
-    code, done = retrain(run, NEWER, "--expect=0f0f")
+    assert json.loads(ended)["event"] == "run ended"
+    code, done = retrain(run, CHANGED, "--expect=0f0f")
     assert (code, done["run"], done["verdict"]) == (0, 3, "kept")
 
 
-def test_while_one_goes_another_is_skipped(sit):
+def test_retraining_of_a_locked_model_is_skipped(workspace):
     """A second retraining of the same model ends at once with exit code 5."""
-    run = sit("good")
-    with History.take("quickstart"):
-        code, told = retrain(run, NEWER)
-    assert (code, told["verdict"], told["exit_code"]) == (5, "skipped", 5)
-    assert "another retraining of quickstart is going" in told["error"]
+    run = workspace("good")
+    with History.lock("quickstart"):
+        code, done = retrain(run, CHANGED)
+    assert (code, done["verdict"], done["exit_code"]) == (5, "skipped", 5)
+    assert "another retraining of quickstart is running" in done["error"]
 
 
-def test_a_failure_is_told_and_the_next_run_begins_anew(sit, here):
-    """A job that fails leaves champion and no machine, tells the hook why, and is no reason to
-    believe that its data were seen."""
-    run = sit("good")
+def test_failed_run_notifies_the_hook_and_the_next_run_trains_again(workspace, here):
+    """A job that fails leaves the champion and no machine, and the hook gets the error; the next
+    run has a new job."""
+    run = workspace("good")
     hook = here / "hook"
-    hook.write_text("#!/bin/sh\ncat >told\n")
+    hook.write_text("#!/bin/sh\ncat >received\n")
     hook.chmod(0o755)
-    code, done = retrain(run, NEWER, f"--set=retrain.hook={hook}", past="/nowhere")
+    code, done = retrain(run, CHANGED, f"--set=retrain.hook={hook}", past="/nowhere")
     assert (code, done["verdict"], done["exit_code"]) == (1, "failed", 1)
-    told = json.loads(Path("told").read_text())
-    assert (told["event"], told["error"]) == ("failed", done["error"])
+    event = json.loads(Path("received").read_text())
+    assert (event["event"], event["error"]) == ("failed", done["error"])
     assert (Desk(Path.cwd()).machines(), versions.current(MODEL)) == ([], "v1")
-    code, done = retrain(run, NEWER, past="bad")
+    code, done = retrain(run, CHANGED, past="bad")
     assert (code, done["verdict"], done["job"]) == (0, "kept", "runs/quickstart-r3")
 
 
-def test_what_failed_after_its_training_is_not_trained_again(sit):
-    """Where a new version has no place the champion stays, and the next run needs no training."""
-    run = sit("bad")
+def test_run_that_failed_after_its_training_is_not_trained_again(workspace):
+    """If the new version cannot be created the champion stays, and the next run uses the finished
+    training."""
+    run = workspace("bad")
     (MODEL / "v2").mkdir()
-    code, done = retrain(run, NEWER)
+    code, done = retrain(run, CHANGED)
     assert (code, done["verdict"], versions.current(MODEL)) == (1, "failed", "v1")
-    assert "models/quickstart/v2 is in the way" in done["error"]
+    assert "models/quickstart/v2 exists, and is not a version of job" in done["error"]
     (MODEL / "v2").rmdir()
-    code, done = retrain(run, NEWER)
+    code, done = retrain(run, CHANGED)
     assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
     assert (Path(done["job"]) / "training.log").read_text().count("== train ==") == 1
 
 
-def test_an_interrupted_run_is_taken_up(sit, office):
-    """SIGTERM amid the training gives the machine back with exit code 130; the next call goes on
-    with the same run and the same job."""
-    run = sit("good")
+def test_interrupted_run_deletes_its_machine_and_is_resumed(workspace, shared):
+    """SIGTERM during the training deletes the machine, with exit code 130; the next call resumes
+    the same run and the same job."""
+    run = workspace("good")
     desk = Desk(Path.cwd())
-    strike = {"past": str(office.challengers.bad)}  # which trains for a second
-    arguments = ("retrain", str(QUICKSTART), NEWER)
-    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
+    strike = {"past": str(shared.challengers.bad)}  # which trains for a second
+    arguments = ("retrain", str(QUICKSTART), CHANGED)
+    launched = shared.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
     desk.wait_for("quickstart-r2", "train")
     launched.signal(signal.SIGTERM)
     assert launched.wait() and launched.code == 130
     assert (desk.machines(), desk.processes()) == ([], [])
-    assert "stopped; the next launcher retrain goes on with it" in run("history", "quickstart")[1]
-    code, done = retrain(run, NEWER, past="bad")
+    assert "stopped; the next launcher retrain resumes it" in run("history", "quickstart")[1]
+    code, done = retrain(run, CHANGED, past="bad")
     assert (code, done["run"], done["verdict"], done["job"]) == (0, 2, "kept", "runs/quickstart-r2")
 
 
-def test_a_first_run_is_not_taken_up_under_another_config(sit, office):
-    """Where the config is edited after a first run was killed, that run fails and says what was
-    edited; another one trains, and pins, what the config says now."""
-    run = sit("")
+def test_killed_run_fails_if_the_config_was_edited(workspace, shared):
+    """If the config is edited after a run was killed, that run fails with the edits; another run
+    uses the new config."""
+    run = workspace("")
     desk = Desk(Path.cwd())
-    strike = {"past": str(office.challengers.good)}
+    strike = {"past": str(shared.challengers.good)}
     arguments = ("retrain", str(QUICKSTART))
-    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
+    launched = shared.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
     desk.wait_for("quickstart-r1", "train")
     launched.signal(signal.SIGKILL)
     assert launched.wait()
@@ -222,119 +225,124 @@ def test_a_first_run_is_not_taken_up_under_another_config(sit, office):
     assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
     assert (desk.machines(), desk.processes()) == ([], [])
     first, second = json.loads(run("history", "quickstart", "--json")[1])["runs"]
-    assert (first["verdict"], first["exit_code"], first["told"]) == ("failed", 2, True)
+    assert (first["verdict"], first["exit_code"], first["notified"]) == ("failed", 2, True)
     assert first["error"] == (
         "the config was edited while this run was stopped: data.testing_percentage: 10 → 30"
     )
     assert (second["verdict"], second["changes"]) == ("promoted", ["the first run"])
-    with np.load(MODEL / "held_out.npz") as pinned:
-        assert pinned["percentages"].tolist() == [10, 30]
+    with np.load(MODEL / "held_out.npz") as clips:
+        assert clips["percentages"].tolist() == [10, 30]
 
 
-def test_an_edit_that_was_taken_back_costs_nothing(sit, here):
-    """Where a run was killed after an edit, and the edit taken back, it fails, which is told, and
-    its machine is given back; there is nothing to train."""
-    run = sit("good")
-    owing, machine = killed_amid_its_training(**{"train.seed": 7})
+def test_killed_run_with_a_reverted_edit_deletes_its_machine(workspace, here):
+    """If the edit before a killed run was reverted, that run fails, the hook is notified, and the
+    machine is deleted; there is nothing to train."""
+    run = workspace("good")
+    job_folder, machine = killed_during_training(**{"train.seed": 7})
     hook = here / "hook"
-    hook.write_text("#!/bin/sh\ncat >told\n")
+    hook.write_text("#!/bin/sh\ncat >received\n")
     hook.chmod(0o755)
     code, done = retrain(run, f"--set=retrain.hook={hook}")
     assert (code, done["verdict"]) == (0, "unchanged")
     assert not machine.exists()
-    assert ledger.read(owing).lease == "closed"
-    told = json.loads(Path("told").read_text())
-    assert (told["event"], told["run"]) == ("failed", 2)
-    assert "train.seed: 7 → 59185" in told["error"]
+    assert ledger.read(job_folder).lease == "closed"
+    event = json.loads(Path("received").read_text())
+    assert (event["event"], event["run"]) == ("failed", 2)
+    assert "train.seed: 7 → 59185" in event["error"]
 
 
-def test_a_model_that_was_not_compared_is_never_promoted(sit):
-    """Where a run was killed after its decision and the folder of its job is gone, no other model
-    takes the place that was decided on: the run fails, and the next one trains and compares."""
-    run = sit("bad")
-    assert retrain(run, NEWER)[1]["version"] == "v2"
+def test_model_that_was_not_compared_is_never_promoted(workspace):
+    """If a run was killed after its comparison, and its job's folder was removed, the run fails;
+    the next one trains and compares again."""
+    run = workspace("bad")
+    assert retrain(run, CHANGED)[1]["version"] == "v2"
     history = MODEL / "history.jsonl"
     lines = history.read_text().splitlines(keepends=True)
-    assert json.loads(lines[-3])["event"] == "decided"
+    assert json.loads(lines[-3])["event"] == "challenger compared"
     history.write_text("".join(lines[:-2]))
-    versions.point(MODEL, "v1")
+    versions.set_current(MODEL, "v1")
     for gone in (MODEL / "v2", Path("runs/quickstart-r2")):
         shutil.rmtree(gone)
-    code, done = retrain(run, NEWER, past="bad")
+    code, done = retrain(run, CHANGED, past="bad")
     assert (code, done["verdict"], versions.current(MODEL)) == (1, "failed", "v1")
-    assert "v2 could not be made: runs/quickstart-r2/manifest.json: No such file" in done["error"]
-    code, done = retrain(run, NEWER)
+    assert "v2 cannot be created: runs/quickstart-r2/manifest.json: No such file" in done["error"]
+    code, done = retrain(run, CHANGED)
     assert (code, done["version"], done["job"]) == (0, "v2", "runs/quickstart-r3")
 
 
-def test_a_verdict_that_nobody_was_told_is_told_by_the_next_call(sit, here):
-    """A launcher that was killed before it could tell its verdict leaves that to the next one,
-    which tells it under the same number, once."""
-    run = sit("good")
+def test_missing_notification_is_sent_by_the_next_call(workspace, here):
+    """If a launcher was killed before it notified the hook, the next one does it once, with the
+    same delivery."""
+    run = workspace("good")
     history = MODEL / "history.jsonl"
-    *lines, told = history.read_text().splitlines(keepends=True)
+    *lines, notified = history.read_text().splitlines(keepends=True)
     history.write_text("".join(lines))
-    assert json.loads(told)["event"] == "told"
+    assert json.loads(notified)["event"] == "notified"
     hook = here / "hook"
-    hook.write_text("#!/bin/sh\ncat >>told\n")
+    hook.write_text("#!/bin/sh\ncat >>received\n")
     hook.chmod(0o755)
     for _ in range(2):
         assert retrain(run, f"--set=retrain.hook={hook}")[1]["verdict"] == "unchanged"
-    event = json.loads(Path("told").read_text())
+    event = json.loads(Path("received").read_text())
     assert (event["event"], event["run"]) == ("promoted", 1)
     assert event["delivery"] == json.loads(lines[-1])["delivery"]
 
 
-def killed_amid_its_training(**settings):
-    """The job and the machine that a launcher left which was killed while it retrained with other
-    `settings` than the first time."""
+def killed_during_training(**settings):
+    """The job folder and the machine of a run with other `settings` that was killed during its
+    training."""
     plan = ledger.read(Path("runs/quickstart-r1")).plan
-    owing = Path("runs/quickstart-r2")
-    plan = replace(plan, job=owing.name, cap_usd=5.0)
-    with Ledger.create(owing, Created(plan, uid="abcd", pid=0)) as opened:
-        opened.add(MachineRequested(f"{owing.name}-abcd", "", "1", 60))
-    machine = Path("state/micro-speech-launcher/machines") / f"{owing.name}-abcd"
+    job_folder = Path("runs/quickstart-r2")
+    plan = replace(plan, job=job_folder.name, cap_usd=5.0)
+    with Ledger.create(job_folder, Created(plan, uid="abcd", pid=0)) as opened:
+        opened.add(MachineRequested(f"{job_folder.name}-abcd", "", "1", 60))
+    machine = Path("state/micro-speech-launcher/machines") / f"{job_folder.name}-abcd"
     (machine / "work").mkdir(parents=True)
-    with History.take("quickstart") as past:
-        seen = past.runs[0].fingerprint
-        seen = seen | {"config": seen["config"] | settings}
-        past.append("begun", run=2, fingerprint=seen, changes=[])
-        past.append("job", run=2, job=str(owing), cap_usd=5.0)
-    return owing, machine
+    with History.lock("quickstart") as past:
+        seen = past.state.runs[0].fingerprint
+        past.add(RunBegun(2, replace(seen, config=seen.config | settings), ()))
+        past.add(JobAssigned(2, str(job_folder), cap_usd=5.0))
+    return job_folder, machine
 
 
-def test_over_budget_nothing_is_rented_and_what_was_is_given_back(sit):
-    """A run that was killed amid its training, and would now break the month's budget, gives its
-    machine back and ends with exit code 5; so would any run that rents."""
-    run = sit("good")
-    owing, machine = killed_amid_its_training()
+def test_over_budget_run_deletes_its_machine(workspace):
+    """A killed run that would now exceed the month's budget deletes its machine, and ends with exit
+    code 5."""
+    run = workspace("good")
+    job_folder, machine = killed_during_training()
     code, done = retrain(run, "--set=retrain.max_usd_per_month=4.99")
     assert (code, done["verdict"]) == (5, "over budget")
     assert "5.00 USD" in done["error"] and "raise retrain.max_usd_per_month" in done["hint"]
     assert not machine.exists()
-    assert ledger.read(owing).lease == "closed"
+    assert ledger.read(job_folder).lease == "closed"
 
 
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
         (lambda: _rewrite(MODEL / "history.jsonl", "rubbish\n"), "history.jsonl, line 1: damaged"),
-        (lambda: _rewrite(MODEL / "v1" / "verdict.json", '{"format": 9}'), "by a newer launcher"),
-        (lambda: (MODEL / "current").unlink(), "current is gone"),
-        (lambda: _rewrite(MODEL / "v1" / "labels.txt", "yes"), "v1 is not what was promoted"),
+        (
+            lambda: _rewrite(MODEL / "v1" / "promotion.json", '{"format": 9}'),
+            "format 9 is not supported",
+        ),
+        (lambda: (MODEL / "current").unlink(), "current is missing"),
+        (
+            lambda: _rewrite(MODEL / "v1" / "labels.txt", "yes"),
+            "v1 has changed since its promotion",
+        ),
         (lambda: (MODEL / "v1" / "report.json").unlink(), "report.json: No such file"),
         (lambda: _rewrite(MODEL / "held_out.npz", "rubbish"), "held_out.npz: damaged"),
     ],
     ids=["history", "version", "current", "champion", "report", "clips"],
 )
-def test_what_cannot_be_trusted_is_said_before_anything_is_trained(sit, harm, says):
-    """A damaged history, a champion that is lost, changed or a newer launcher's, and damaged clips
-    end with exit code 2 and one sentence; nothing is trained, and nothing starts from zero."""
-    run = sit("good")
+def test_damaged_model_is_refused_before_training(workspace, harm, says):
+    """A damaged history, a champion that is lost, changed or of another format, and damaged held-
+    out clips end with exit code 2 and one sentence; nothing is trained."""
+    run = workspace("good")
     harm()
-    code, told = retrain(run, NEWER)
-    assert (code, told["exit_code"]) == (2, 2)
-    assert says in told["error"]
+    code, done = retrain(run, CHANGED)
+    assert (code, done["exit_code"]) == (2, 2)
+    assert says in done["error"]
     assert len(list(Path("runs").iterdir())) == 1
 
 
@@ -345,7 +353,7 @@ def _rewrite(path, text):
 
 @pytest.fixture
 def small_disk(here):
-    """Where models go there is room for a champion and no more; a function that makes more."""
+    """A small disk for models/, with room for a champion only; a function that makes it larger."""
     models = here / "desk" / "models"
 
     def fill():
@@ -362,16 +370,16 @@ def small_disk(here):
     subprocess.run(["umount", str(models)], capture_output=True)
 
 
-def test_a_full_disk_costs_no_champion(sit, small_disk):
-    """Where a version does not fit on the disk the old champion stays, the sentence is clear, and
-    with room the same job is promoted."""
-    run = sit("bad")
+def test_full_disk_keeps_the_champion(workspace, small_disk):
+    """If the disk is full the old champion stays, and the error says so; with room the same job is
+    promoted."""
+    run = workspace("bad")
     make_room = small_disk()
-    code, done = retrain(run, NEWER)
+    code, done = retrain(run, CHANGED)
     assert (code, versions.current(MODEL)) == (1, "v1")
-    assert "v2 could not be made: The disk is full" in done["error"]
+    assert "v2 cannot be created: The disk is full" in done["error"]
     assert [path.name for path in MODEL.glob(".*")] == []
     make_room()
-    code, done = retrain(run, NEWER)
+    code, done = retrain(run, CHANGED)
     assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
     assert versions.current(MODEL) == "v2"

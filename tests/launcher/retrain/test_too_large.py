@@ -1,4 +1,4 @@
-"""A challenger that the chip has no room for."""
+"""A challenger that does not fit the chip."""
 
 import shutil
 
@@ -11,9 +11,9 @@ from launcher.jobs import control
 from launcher.retrain import pipeline
 
 
-def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkeypatch):
-    """Its job fails with the bytes that are too many and the exit code of such firmware; there is
-    no version of it, no clip is pinned, and no machine is left."""
+def test_challenger_that_does_not_fit_fails_before_comparison(finished, here, monkeypatch):
+    """Its job fails with the number of bytes and exit code 4; it gets no version, no held-out clip
+    is stored, and no machine is left."""
     past = here / "past"
     shutil.copytree(finished[0], past)
     (graph,) = past.glob("*.pb")
@@ -24,7 +24,7 @@ def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkey
     assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
     assert "bytes" in done["error"] and done["comparison"] == {}
     assert sorted(path.name for path in (here / "models" / "quickstart").iterdir()) == [
-        *("clips", "history.jsonl")
+        *("history.jsonl", "recordings")
     ]
     assert list((here / "state-home").glob("*/machines/*")) == []
 

@@ -1,3 +1,5 @@
+"""Versions of a model, and rollbacks."""
+
 import json
 import os
 import shutil
@@ -10,72 +12,95 @@ import pytest
 from launcher.config.settings import Config, Data, Words
 from launcher.console import Silent
 from launcher.errors import JobFailed, LauncherError, UsageError
-from launcher.retrain import budget, fingerprint, history, versions
+from launcher.retrain import budget, history, versions
+from launcher.retrain.events import (
+    ChallengerCompared,
+    JobAssigned,
+    RollbackBegun,
+    RunBegun,
+    RunEnded,
+    Verdict,
+)
+from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import History
 from launcher.retrain.retraining import Retraining
 from launcher.retrain.rollback import rollback
+from launcher.retrain.versions import Promotion
 
 SUPPORT = Path(__file__).parents[2] / "support"
 MODEL = Path("models/words")
-FIRST = {"run": 1, "champion": "", "comparison": {}}
+
+
+def publish(job, version="v1", run=1, champion=""):
+    """Make a version of the files of a finished job."""
+    versions.publish(MODEL, Promotion(version, str(job), run, champion, {}))
+
+
+def begun(run):
+    """The event of a run that begins."""
+    return RunBegun(run, Fingerprint(), ())
+
+
+def compared(run, version):
+    """The event of a challenger that shall replace v2."""
+    return ChallengerCompared(run, "v2", version, {"reasons": ["better"]})
 
 
 @pytest.fixture
 def two(past, job):
-    """A model with v1 and v2, the champion; its history is not held."""
-    for number in (1, 2):
-        facts = {"run": number, "champion": f"v{number - 1}" if number > 1 else ""}
-        versions.publish(MODEL, f"v{number}", job(f"words-r{number}"), facts | {"comparison": {}})
-        versions.point(MODEL, f"v{number}")
-        past.append("begun", run=number, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
-        past.append("ended", run=number, verdict="promoted", version=f"v{number}", told=True)
+    """A model with v1 and v2, the champion; its history is not locked."""
+    for number, champion in ((1, ""), (2, "v1")):
+        publish(job(f"words-r{number}"), f"v{number}", number, champion)
+        versions.set_current(MODEL, f"v{number}")
+        past.add(begun(number))
+        past.add(RunEnded(number, Verdict.PROMOTED, version=f"v{number}"))
     past.close()
     return MODEL
 
 
-def test_a_version_is_its_jobs_files_and_why(past, job):
-    """A version has every artefact of its job, manifest, report and verdict, all read-only."""
-    versions.publish(MODEL, "v1", job(), FIRST)
+def test_version_has_the_files_of_its_job_and_its_promotion(past, job):
+    """A version has every artefact of its job, manifest, report and promotion, all read-only."""
+    publish(job())
     found = {str(p.relative_to(MODEL / "v1")) for p in MODEL.rglob("v1/**/*") if p.is_file()}
     assert found == {
         *("firmware/bluepill.bin", "labels.txt"),
-        *("manifest.json", "report.json", "report.md", "verdict.json"),
+        *("manifest.json", "report.json", "report.md", "promotion.json"),
     }
     assert all((MODEL / "v1" / name).stat().st_mode & 0o777 == 0o444 for name in found)
-    assert versions.verdict(MODEL, "v1")["run"] == 1
-    versions.check(MODEL, "v1")
+    assert versions.promotion(MODEL, "v1").run == 1
+    versions.verify(MODEL, "v1")
 
 
-def test_a_version_is_made_once(past, job):
-    """A version that exists stays as it is, and another job cannot have its name."""
+def test_publish_twice_changes_nothing(past, job):
+    """A version that exists is not changed, and another job cannot get its name."""
     folder = job()
-    versions.publish(MODEL, "v1", folder, FIRST)
-    versions.publish(MODEL, "v1", folder, FIRST | {"run": 2})
-    with pytest.raises(JobFailed, match="v1 is in the way"):
-        versions.publish(MODEL, "v1", job("words-r2"), FIRST | {"run": 2})
-    assert versions.verdict(MODEL, "v1")["run"] == 1
+    publish(folder)
+    publish(folder, run=2)
+    with pytest.raises(JobFailed, match="v1 exists, and is not a version of job words-r2"):
+        publish(job("words-r2"), run=2)
+    assert versions.promotion(MODEL, "v1").run == 1
 
 
-def test_a_job_has_one_version(past, job):
-    """The next version has the next number; a job that has one already keeps it."""
+def test_for_job_returns_the_version_of_a_job_or_the_next_number(past, job):
+    """The next version has the next number; a job that has a version keeps it."""
     assert versions.for_job(MODEL, "runs/words-r1") == "v1"
-    versions.publish(MODEL, "v1", job(), FIRST)
+    publish(job())
     assert versions.for_job(MODEL, str(job("words-r2"))) == "v2"
     assert versions.for_job(MODEL, str(Path.cwd() / "runs" / "words-r1")) == "v1"
 
 
-def test_files_that_changed_since_their_job_are_not_promoted(past, job):
-    """A job whose files are not what its manifest says makes no version."""
+def test_publish_refuses_files_that_differ_from_the_manifest(past, job):
+    """A job whose files differ from its manifest gets no version."""
     folder = job()
     (folder / "labels.txt").write_text("others")
-    with pytest.raises(JobFailed, match="v1 could not be made: labels.txt has changed"):
-        versions.publish(MODEL, "v1", folder, FIRST)
+    with pytest.raises(JobFailed, match="v1 cannot be created: labels.txt has changed"):
+        publish(folder)
     assert [path.name for path in MODEL.iterdir()] == ["history.jsonl"]
 
 
-def test_names_come_after_what_they_name_is_on_the_disk(past, job, monkeypatch):
-    """Every file of a version is synced before the version gets its name, the version before it
-    becomes the champion, and each new name after that."""
+def test_files_are_synced_before_they_are_named(past, job, monkeypatch):
+    """Every file of a version is synced before its folder is renamed, and each folder after a name
+    in it changed."""
     folder, synced, named = job(), set(), []
     fsync, rename = os.fsync, Path.rename
 
@@ -92,39 +117,38 @@ def test_names_come_after_what_they_name_is_on_the_disk(past, job, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(Path, "rename", note_name)
-    versions.publish(MODEL, "v1", folder, FIRST)
+    publish(folder)
     assert MODEL.stat().st_ino in synced
-    versions.point(MODEL, "v1")
+    versions.set_current(MODEL, "v1")
     assert named[-2:] == ["v1", "current"]
     assert MODEL.stat().st_ino in synced
 
 
-def test_a_version_whose_verdict_is_damaged_is_not_asked_for_its_job(two):
-    """Which version a job has is found, or the next number, whatever became of the other ones."""
-    rewrite(MODEL / "v1" / "verdict.json", "rubbish")
+def test_for_job_ignores_damaged_promotions(two):
+    """The version of a job is found, or the next number, although another version is damaged."""
+    rewrite(MODEL / "v1" / "promotion.json", "rubbish")
     assert versions.for_job(MODEL, str(Path.cwd() / "runs" / "words-r2")) == "v2"
     assert versions.for_job(MODEL, "runs/words-r3") == "v3"
 
 
-def test_a_job_that_is_gone_makes_no_version(past, job):
-    """Where the folder of the job is gone by the time of its promotion, that is said."""
+def test_publish_of_a_removed_job_is_refused(past, job):
+    """If the job's folder was removed before the promotion, the error names it."""
     folder = job()
     shutil.rmtree(folder)
-    with pytest.raises(JobFailed, match=r"v1 could not be made: .*words-r1/manifest.json: No such"):
-        versions.publish(MODEL, "v1", folder, FIRST)
+    with pytest.raises(JobFailed, match=r"v1 cannot be created: .*words-r1/manifest.json: No such"):
+        publish(folder)
 
 
-@pytest.mark.parametrize("action", ["promote", "roll_back"])
-def test_a_crash_at_any_call_leaves_the_old_champion_or_the_new(here, past, job, two, action):
-    """Killed before each single write, sync or renaming, a promotion or a roll-back leaves a
-    champion that is whole, and the next one finishes it and tidies up."""
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_crash_at_any_call_leaves_a_complete_champion(here, past, job, two, action):
+    """A promotion or a rollback that is killed before any write, sync or rename leaves a complete
+    champion; the next launcher finishes it and leaves no temporary file."""
     if action == "promote":
-        with History.take("words") as taken:
-            versions.point(MODEL, "v1")
-            folder = job("words-r3")
-            taken.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
-            taken.append("job", run=3, job=str(folder))
-            taken.append("decided", run=3, champion="v1", version="v3", comparison={"reasons": []})
+        with History.lock("words") as again:
+            versions.set_current(MODEL, "v1")
+            again.add(begun(3))
+            again.add(JobAssigned(3, str(job("words-r3"))))
+            again.add(ChallengerCompared(3, "v1", "v3", {"reasons": []}))
     environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
     done = subprocess.run(
         [sys.executable, "-m", "crash_points", action, str(here)],
@@ -135,13 +159,13 @@ def test_a_crash_at_any_call_leaves_the_old_champion_or_the_new(here, past, job,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["wrong"] == []
-    assert told["points"] > (40 if action == "promote" else 8)
+    found = json.loads(done.stdout)
+    assert found["failures"] == []
+    assert found["points"] > (40 if action == "promote" else 8)
 
 
-def test_rolling_back_goes_to_the_champion_before(two):
-    """Without a version the one before the present champion is meant, and the first has none."""
+def test_rollback_returns_to_the_champion_before(two):
+    """Without a version, a rollback returns to the champion before; the first one has none."""
     assert rollback("words") == {"model": "words", "from": "v2", "to": "v1"}
     assert versions.current(MODEL) == "v1"
     with pytest.raises(UsageError, match="no version before v1"):
@@ -150,28 +174,28 @@ def test_rolling_back_goes_to_the_champion_before(two):
 
 
 @pytest.mark.parametrize("version", ["v9", "../words/v1", "current", "v01"])
-def test_rolling_back_to_what_is_not_there_names_what_is(two, version):
-    """What is no version is refused with those that are, and nothing changes."""
+def test_rollback_to_an_unknown_version_names_the_known_ones(two, version):
+    """An unknown version is refused with the known ones, and nothing changes."""
     with pytest.raises(UsageError, match=f"words has no version {version}") as refusal:
         rollback("words", version)
     assert refusal.value.hint == "versions: v1, v2"
     assert versions.current(MODEL) == "v2"
 
 
-@pytest.mark.parametrize(("placed", "verdict"), [(False, "kept"), (True, "promoted")])
-def test_a_roll_back_ends_the_run_that_was_killed_amid_its_promotion(two, job, placed, verdict):
-    """A challenger that had not taken its place by then never will; one that had is promoted, and
-    its version is what is gone back from."""
-    with History.take("words") as past:
-        past.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
-        past.append("decided", run=3, champion="v2", version="v3", comparison={"reasons": ["so"]})
-        versions.publish(MODEL, "v3", job("words-r3"), FIRST | {"champion": "v2"})
+@pytest.mark.parametrize(("placed", "verdict"), [(False, Verdict.KEPT), (True, Verdict.PROMOTED)])
+def test_rollback_ends_a_run_that_was_killed_during_its_promotion(two, job, placed, verdict):
+    """If the challenger was the champion already, its run ends as promoted before the rollback;
+    otherwise as kept."""
+    with History.lock("words") as past:
+        past.add(begun(3))
+        past.add(compared(3, "v3"))
+        publish(job("words-r3"), "v3", 3, "v2")
         if placed:
-            versions.point(MODEL, "v3")
+            versions.set_current(MODEL, "v3")
     assert rollback("words")["to"] == ("v2" if placed else "v1")
-    with History.take("words") as past:
-        assert past.unfinished is None
-        assert past.runs[-1].verdict == verdict
+    with History.lock("words") as past:
+        assert past.state.unfinished is None
+        assert past.state.runs[-1].verdict == verdict
 
 
 def rewrite(path, text):
@@ -179,7 +203,7 @@ def rewrite(path, text):
     path.write_text(text)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["summed", "not summed"])
+@pytest.mark.parametrize("known", [True, False], ids=["checksums", "no checksums"])
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
@@ -191,76 +215,81 @@ def rewrite(path, text):
         (lambda v: rewrite(v / "manifest.json", '{"artefacts": []}'), "manifest.json "),
     ],
 )
-def test_a_version_that_was_tampered_with_is_not_gone_back_to(two, harm, says, known):
-    """A version whose bytes are not what was promoted is refused in one sentence, and so is one
-    whose verdict does not have the sums of what lies beside the manifest's files."""
+def test_rollback_refuses_a_changed_version(two, harm, says, known):
+    """A version whose bytes changed since its promotion is refused in one sentence, also if its
+    promotion has no checksums of manifest and report."""
     if not known:
-        verdict = MODEL / "v1" / "verdict.json"
-        rewrite(verdict, json.dumps(json.loads(verdict.read_text()) | {"beside": {}}))
+        path = MODEL / "v1" / "promotion.json"
+        rewrite(path, json.dumps(json.loads(path.read_text()) | {"checksums": {}}))
     harm(MODEL / "v1")
-    with pytest.raises(UsageError, match=f"^models/words/v1 is not what was promoted: {says}"):
+    with pytest.raises(
+        UsageError, match=f"^models/words/v1 has changed since its promotion: {says}"
+    ):
         rollback("words", "v1")
     assert versions.current(MODEL) == "v2"
 
 
-def test_what_lies_beside_a_versions_artefacts_is_as_it_was_promoted(two):
-    """A report that is not the one that was promoted is noticed before anything reads it."""
+def test_verify_notices_a_changed_report(two):
+    """A report that changed since the promotion is noticed."""
     rewrite(MODEL / "v1" / "report.json", "[]")
-    with pytest.raises(UsageError, match="v1 is not what was promoted: report.json has changed"):
-        versions.check(MODEL, "v1")
+    with pytest.raises(
+        UsageError, match="v1 has changed since its promotion: report.json has changed"
+    ):
+        versions.verify(MODEL, "v1")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("[]", '{"format": "1"}', '{"format": 1}', '{"format": 1, "job":'),
-        '{"format": 1, "job": "runs/words-r2", "champion": "v1", "beside": []}',
+        *("[]", '{"format": "2"}', '{"format": 2}', '{"format": 2, "job":'),
+        '{"format": 2, "version": "v2", "job": "runs/words-r2", "run": 2, "champion": "v1", '
+        '"comparison": {}, "checksums": []}',
     ],
 )
-def test_a_damaged_verdict_is_said_in_a_sentence(two, text):
-    """A verdict that is no JSON, or lacks what every verdict has, is refused by its name."""
-    rewrite(MODEL / "v2" / "verdict.json", text)
-    with pytest.raises(UsageError, match="v2/verdict.json: damaged, it says not why v2"):
+def test_damaged_promotion_is_named(two, text):
+    """A promotion.json that is not JSON, or is incomplete, is refused with its path."""
+    rewrite(MODEL / "v2" / "promotion.json", text)
+    with pytest.raises(UsageError, match="v2/promotion.json: damaged, it does not say why v2"):
         rollback("words")
 
 
-def test_a_newer_launchers_version_is_refused(two):
-    """A champion in a format that this launcher does not know ends in one sentence."""
-    rewrite(MODEL / "v2" / "verdict.json", json.dumps({"format": 2}))
+def test_promotion_of_another_format_is_refused(two):
+    """A champion that another version of the launcher wrote is refused in one sentence."""
+    rewrite(MODEL / "v2" / "promotion.json", json.dumps({"format": 3}))
     with (
-        History.take("words") as past,
-        pytest.raises(UsageError, match=r"verdict.json was made by a newer launcher \(format 2"),
+        History.lock("words") as past,
+        pytest.raises(UsageError, match="promotion.json: format 3 is not supported"),
     ):
-        versions.champion(MODEL, past.runs)
+        versions.champion(MODEL, past.state.runs)
 
 
-def test_a_lost_champion_is_said_and_put_back(two):
-    """Where `current` is gone or names nothing, it is said; a roll-back mends it."""
+def test_lost_champion_is_refused_and_rollback_repairs_it(two):
+    """If `current` is missing or links to no version, that is an error; a rollback repairs it."""
     (MODEL / "current").unlink()
-    with History.take("words") as past, pytest.raises(UsageError, match="current is gone"):
-        versions.champion(MODEL, past.runs)
+    with History.lock("words") as past, pytest.raises(UsageError, match="current is missing"):
+        versions.champion(MODEL, past.state.runs)
     (MODEL / "current").symlink_to("v7")
-    with pytest.raises(UsageError, match="names no version") as refusal:
+    with pytest.raises(UsageError, match="does not link to a version") as refusal:
         versions.current(MODEL)
     assert "v1, v2" in refusal.value.hint
     rollback("words", "v2")
     assert versions.current(MODEL) == "v2"
 
 
-def test_without_a_champion_there_is_none_before_it(two):
-    """Where `current` is gone, going back without a version says so, not that there is none."""
+def test_rollback_without_champion_asks_for_a_version(two):
+    """If `current` is missing, a rollback without a version fails with a hint to name one."""
     (MODEL / "current").unlink()
-    with pytest.raises(UsageError, match="current is gone, though") as refusal:
+    with pytest.raises(UsageError, match="current is missing, but") as refusal:
         rollback("words")
     assert "launcher rollback words vN" in refusal.value.hint
 
 
-def test_a_link_that_names_nothing_is_mended_amid_a_promotion(two):
-    """A run that was killed before its challenger took its place does not hinder the roll-back
-    that mends the link."""
-    with History.take("words") as past:
-        past.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
-        past.append("decided", run=3, champion="v2", version="v3", comparison={"reasons": ["so"]})
+def test_rollback_repairs_the_link_during_a_killed_promotion(two):
+    """A run that was killed during its promotion does not prevent a rollback that repairs the
+    link."""
+    with History.lock("words") as past:
+        past.add(begun(3))
+        past.add(compared(3, "v3"))
     (MODEL / "current").unlink()
     (MODEL / "current").symlink_to("v7")
     assert rollback("words", "v2")["to"] == "v2"
@@ -268,9 +297,9 @@ def test_a_link_that_names_nothing_is_mended_amid_a_promotion(two):
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_a_copy_in_the_place_of_the_link_is_refused_before_anything_is_written(two, kind):
-    """Where a copy made a folder or a file of `current`, it is said what to move away, and once
-    that is done the roll-back works."""
+def test_rollback_refuses_a_folder_or_file_named_current(two, kind):
+    """If `current` is a folder or a file, the rollback writes nothing and says what to move away;
+    after that it works."""
     current, before = MODEL / "current", (MODEL / history.FILE).read_text()
     current.unlink()
     shutil.copytree(MODEL / "v2", current) if kind == "folder" else current.write_text("v2")
@@ -284,53 +313,56 @@ def test_a_copy_in_the_place_of_the_link_is_refused_before_anything_is_written(t
     assert versions.current(MODEL) == "v1"
 
 
-def test_a_roll_back_that_failed_is_not_carried_out_later(two):
-    """Where the link cannot be changed that is said, and whoever comes next leaves it alone."""
+def test_failed_rollback_is_not_repeated_later(two):
+    """A rollback whose link cannot be changed fails, and the next launcher does not repeat it."""
     obstacle = MODEL / ".current.unfinished"
     obstacle.mkdir()
     with pytest.raises(LauncherError, match="models/words cannot be changed: Is a directory"):
         rollback("words", "v1")
     obstacle.rmdir()
-    with History.take("words") as past:
-        assert past.rolling_back is None
+    with History.lock("words") as past:
+        assert past.state.pending_rollback is None
         assert versions.current(MODEL) == "v2"
 
 
-def test_a_roll_back_of_a_killed_launcher_is_finished_and_said(two):
-    """The next retraining finishes what a killed roll-back meant, and does not hide it."""
+def test_recover_finishes_a_killed_rollback_and_says_so(two):
+    """The next retraining finishes a rollback whose launcher was killed, and prints that."""
     said = []
     screen = Silent()
     screen.say = said.append
     config = Config(Words(("yes",)), name="words", data=Data(synthetic_clips=60))
-    with History.take("words") as past:
-        past.append("rolling back", **{"from": "v2", "to": "v1"})
-        Retraining(config, fingerprint.Fingerprint({}, {}, {}), past, screen).catch_up()
-        assert past.rolling_back is None
+    with History.lock("words") as past:
+        past.add(RollbackBegun("v2", "v1"))
+        Retraining(config, {}, Fingerprint(), past, screen).recover()
+        assert past.state.pending_rollback is None
     assert versions.current(MODEL) == "v1"
-    assert said == ["words: a roll-back that was stopped is finished, v2 → v1"]
+    assert said == ["words: finished an interrupted rollback, v2 → v1"]
 
 
-def test_rolling_back_to_the_champion_changes_nothing(two):
-    """Where the version is the champion already nothing is written."""
+def test_rollback_to_the_champion_writes_nothing(two):
+    """A rollback to the present champion writes nothing."""
     before = (MODEL / history.FILE).read_text()
     assert rollback("words", "v2") == {"model": "words", "from": "v2", "to": "v2"}
     assert (MODEL / history.FILE).read_text() == before
 
 
 @pytest.mark.parametrize(("placed", "version"), [(False, ""), (True, "v3")])
-def test_a_roll_back_forgets_no_cost(two, job, placed, version):
-    """What a killed retraining cost counts in the month also where a roll-back ends it, and a
-    version that was not made, or not placed, is none of its run."""
+def test_rollback_records_the_cost_of_a_killed_run(two, job, placed, version):
+    """The cost of a killed run counts in the month also if a rollback ends the run; a version that
+    did not become the champion is not recorded."""
     folder = job("words-r3", usd_per_hour=9.0, seconds=1800)
-    with History.take("words") as past:
-        past.append("begun", run=3, fingerprint={"clips_digest": "", "digest": ""}, changes=[])
-        past.append("job", run=3, job=str(folder), cap_usd=9.0)
-        past.append("decided", run=3, champion="v2", version="v3", comparison={"reasons": ["so"]})
+    with History.lock("words") as past:
+        past.add(begun(3))
+        past.add(JobAssigned(3, str(folder), cap_usd=9.0))
+        past.add(compared(3, "v3"))
         if placed:
-            versions.publish(MODEL, "v3", folder, FIRST | {"champion": "v2"})
-            versions.point(MODEL, "v3")
+            publish(folder, "v3", 3, "v2")
+            versions.set_current(MODEL, "v3")
     rollback("words", "v1")
-    with History.take("words") as past:
-        assert past.runs[-1].version == version
-        assert past.runs[-1].cost_usd == pytest.approx(4.5, abs=0.1)
-        assert budget.spent(past.runs, past.runs[-1].ended) == past.runs[-1].cost_usd
+    with History.lock("words") as past:
+        assert past.state.runs[-1].version == version
+        assert past.state.runs[-1].cost_usd == pytest.approx(4.5, abs=0.1)
+        assert (
+            budget.spent_usd(past.state.runs, past.state.runs[-1].ended)
+            == past.state.runs[-1].cost_usd
+        )

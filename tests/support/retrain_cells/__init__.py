@@ -1,8 +1,8 @@
-"""Retrainings that are killed at random instants, run to their end, and looked at.
+"""Retrainings that are killed at random times and then finish, with checks of the result.
 
-A trial is a model with a champion, a challenger that is really better, worse or as good, a launcher
-that is killed some times over, and one that is not. What must come of it is the same everywhere:
-the right champion, every version whole, one training, no machine.
+A trial has a model with a champion, and a challenger that is better, worse or equal. Its launcher
+is killed several times, then one finishes. Every trial must end with the right champion, complete
+versions, one training and no machine.
 """
 
 from retrain_cells.challengers import Challengers, make

@@ -1,4 +1,4 @@
-"""Two finished jobs whose firmware is known to differ: one is right on nearly every clip, one on
+"""Two finished jobs with known accuracy: one firmware is correct on nearly every clip, one on
 nearly none."""
 
 import shutil
@@ -17,9 +17,9 @@ class Challengers:
 
 
 def make(finished: Path, folder: Path) -> Challengers:
-    """Both, out of a finished job. Its test clips are called what its firmware takes them for, so
-    that it is always right; the other has its labels in another order, so that it never is. A word
-    that it never hears needs a clip all the same, on which it is wrong."""
+    """Make both from a finished job. The good one's test clips have its firmware's predictions as
+    labels, so it is always correct; the bad one has its labels in another order, so it never is. A
+    label that is never predicted still needs a clip, on which the good one is wrong."""
     from firmware_export import clips
     from firmware_export.verify import answers
 
@@ -27,13 +27,13 @@ def make(finished: Path, folder: Path) -> Challengers:
     for job in (made.good, made.bad):
         shutil.copytree(finished, job)
     names = (finished / "labels.txt").read_text().split()
-    moved = [names[-1], *names[:-1]]
-    (made.bad / "labels.txt").write_text("\n".join(moved) + "\n")
+    rotated = [names[-1], *names[:-1]]
+    (made.bad / "labels.txt").write_text("\n".join(rotated) + "\n")
     known = clips.load(finished / "test_features.npz")
-    heard = list(answers.of(finished, known.features))
-    for word in set(names) - set(heard):
-        heard[names.index(word)] = word
-    for job, labels in ((made.good, names), (made.bad, moved)):
-        meant = np.array([labels.index(word) for word in heard])
-        clips.save(replace(known, labels=meant), job / "test_features.npz")
+    predicted = list(answers.of(finished, known.features))
+    for word in set(names) - set(predicted):
+        predicted[names.index(word)] = word
+    for job, labels in ((made.good, names), (made.bad, rotated)):
+        indices = np.array([labels.index(word) for word in predicted])
+        clips.save(replace(known, labels=indices), job / "test_features.npz")
     return made
