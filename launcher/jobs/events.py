@@ -1,12 +1,10 @@
 """What a job's ledger can say: each event is a small dataclass of JSON values."""
 
-import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import get_args
 
 from launcher.jobs.plan import Plan
-from launcher.jobs.records import Record
+from launcher.jobs.records import Codec
 from launcher.jobs.states import Outcome, Phase
 
 FORMAT = 2  # of the events below; 1 had other names
@@ -117,35 +115,4 @@ Event = (
 )
 
 
-def name_of(kind: type) -> str:
-    """The event's name in a ledger: MachineReady → "machine ready"."""
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
-
-
-KINDS = {name_of(kind): kind for kind in get_args(Event)}
-_TYPES: dict[str, Callable[[Any], Any]] = {
-    "plan": Plan.from_json,
-    "phase": Phase,
-    "outcome": Outcome,
-}
-
-
-def to_facts(event: Event) -> dict[str, Any]:
-    """The event's fields as JSON values."""
-    return asdict(event)
-
-
-def from_record(record: Record) -> Event | None:
-    """The event of a ledger's record; None for one that only a newer launcher knows. Raises
-    KeyError, TypeError or ValueError for a damaged one."""
-    kind = KINDS.get(record["event"])
-    if kind is None:
-        return None
-    known = {f.name for f in fields(kind)} & record.keys()
-    facts = {name: _TYPES.get(name, _unchanged)(record[name]) for name in known}
-    event: Event = kind(**facts)
-    return event
-
-
-def _unchanged(value: Any) -> Any:
-    return value
+CODEC: Codec[Event] = Codec(get_args(Event), plan=Plan.from_json, phase=Phase, outcome=Outcome)

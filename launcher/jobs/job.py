@@ -5,6 +5,7 @@ from typing import Any
 
 from launcher.errors import UsageError
 from launcher.jobs.events import (
+    CODEC,
     FORMAT,
     Created,
     Ended,
@@ -19,7 +20,6 @@ from launcher.jobs.events import (
     Resumed,
     ScriptLost,
     ScriptStarted,
-    from_record,
 )
 from launcher.jobs.plan import Plan
 from launcher.jobs.records import Record
@@ -89,7 +89,7 @@ def fold(records: list[Record], where: str = "the ledger") -> Job:
                 "use the version of the launcher that began the job, or remove the job's folder",
             )
         try:
-            event = from_record(record)
+            event = CODEC.event(record)
             change = _change(job, event, record["time"]) if event else {}
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(

@@ -11,7 +11,7 @@ from typing import Self
 from firmware_export import files
 from launcher.errors import UsageError
 from launcher.jobs import records
-from launcher.jobs.events import Created, Event, name_of, to_facts
+from launcher.jobs.events import Created
 from launcher.jobs.job import Job, fold
 
 FILE = "ledger.jsonl"
@@ -27,10 +27,6 @@ class Ledger(records.Records):
     def job(self) -> Job:
         """The job as the ledger has it now."""
         return fold(self.records, str(self.folder / FILE))
-
-    def add(self, event: Event) -> None:
-        """Add one event; when this returns, it is on the disk. Raises OSError where it is full."""
-        self.append(name_of(type(event)), **to_facts(event))
 
     @classmethod
     def create(cls, folder: Path, created: Created) -> Self:

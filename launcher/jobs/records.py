@@ -5,14 +5,18 @@ import errno
 import fcntl
 import json
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from launcher.errors import UsageError
 
 Record = dict[str, Any]  # "time", seconds since the epoch; "event"; and what the event says
+
+E = TypeVar("E")
 
 
 class Records:
@@ -42,6 +46,10 @@ class Records:
             os.close(handle)
             raise
 
+    def add(self, event: Any) -> None:
+        """Add the record of an event, a dataclass of JSON values. See append."""
+        self.append(name_of(type(event)), **asdict(event))
+
     def append(self, event: str, **facts: object) -> None:
         """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
         and then no part of the record is left."""
@@ -64,6 +72,34 @@ class Records:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def name_of(kind: type) -> str:
+    """The name of a kind of event in a file: MachineReady → "machine ready"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+class Codec(Generic[E]):
+    """Events, each a dataclass of JSON values, as records and back.
+
+    `converters` make a field's value of its JSON value, by the field's name.
+    """
+
+    def __init__(self, kinds: Iterable[type[E]], **converters: Callable[[Any], Any]) -> None:
+        self._kinds = {name_of(kind): kind for kind in kinds}
+        self._converters = converters
+
+    def event(self, record: Record) -> E | None:
+        """The event of a record; None for one that only a newer launcher knows. Raises KeyError,
+        TypeError or ValueError for a damaged one."""
+        kind: Any = self._kinds.get(record["event"])
+        if kind is None:
+            return None
+        facts = {field.name: record[field.name] for field in fields(kind) if field.name in record}
+        for name in facts.keys() & self._converters.keys():
+            facts[name] = self._converters[name](facts[name])
+        event: E = kind(**facts)
+        return event
 
 
 def read(path: Path) -> list[Record]:

@@ -1,12 +1,10 @@
 """What a model's history can say: each event is a small dataclass of JSON values."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from launcher.jobs.events import name_of
-from launcher.jobs.records import Record
+from launcher.jobs.records import Codec
 from launcher.retrain.fingerprint import Fingerprint
 
 FORMAT = 2  # of the files in a model's folder; 1 had other names
@@ -100,28 +98,10 @@ class RollbackEnded(RollbackBegun):
 
 
 Event = HistoryCreated | RunEvent | RollbackBegun
-KINDS = {
-    name_of(kind): kind
-    for kind in (HistoryCreated, RollbackBegun, RollbackEnded, *RunEvent.__subclasses__())
-}
-CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "fingerprint": lambda facts: Fingerprint(**facts),
-    "verdict": Verdict,
+KINDS = (HistoryCreated, RollbackBegun, RollbackEnded, *RunEvent.__subclasses__())
+CODEC: Codec[Event] = Codec(
+    KINDS,
+    fingerprint=lambda facts: Fingerprint(**facts),
+    verdict=Verdict,
     **dict.fromkeys(("changes", "reasons", "notify_failures"), tuple),
-}
-
-
-def to_record(event: Event) -> tuple[str, dict[str, Any]]:
-    """The event's name, and its fields as JSON values."""
-    return name_of(type(event)), asdict(event)
-
-
-def from_record(record: Record) -> Event | None:
-    """The event of a record; None for one that only a newer launcher knows. Raises KeyError,
-    TypeError or ValueError for a damaged one."""
-    if not (kind := KINDS.get(record["event"])):
-        return None
-    facts = {field.name: record[field.name] for field in fields(kind) if field.name in record}
-    for name in facts.keys() & CONVERTERS.keys():
-        facts[name] = CONVERTERS[name](facts[name])
-    return kind(**facts)
+)

@@ -10,6 +10,7 @@ from launcher.errors import NotNow, UsageError
 from launcher.jobs import records
 from launcher.jobs.records import Record
 from launcher.retrain.events import (
+    CODEC,
     FORMAT,
     Event,
     HistoryCreated,
@@ -19,8 +20,6 @@ from launcher.retrain.events import (
     RunEnded,
     RunEvent,
     Verdict,
-    from_record,
-    to_record,
 )
 from launcher.retrain.fingerprint import Fingerprint
 
@@ -106,11 +105,6 @@ class History(records.Records):
         """The model as the history has it now."""
         return fold(self.records, self.folder / FILE)
 
-    def add(self, event: Event) -> None:
-        """Add one event; when this returns, it is on the disk. Raises OSError if that is full."""
-        name, facts = to_record(event)
-        self.append(name, **facts)
-
 
 def read(name: str) -> ModelState:
     """The state of the model `name`, without locking it. Raises UsageError if it has no history, or
@@ -149,7 +143,7 @@ def fold(records: list[Record], path: Path) -> ModelState:
     for number, record in enumerate(records, 1):
         try:
             check_format(path, record.get("format", FORMAT))
-            if event := from_record(record):
+            if event := CODEC.event(record):
                 _apply(state, event, record["time"])
         except (KeyError, TypeError, ValueError):
             raise UsageError(

@@ -134,11 +134,11 @@ def _last_run(schedule: Schedule) -> dict[str, Any] | None:
 def _last_in_history(schedule: Schedule) -> ScheduledRun | None:
     target = schedule.target
     file = Path(target.folder) / history.MODELS / target.model / history.FILE
-    ended = [run for run in history.fold(records.read(file), file) if run.ended]
+    ended = [run for run in history.fold(records.read(file), file).runs if run.ended]
     if not ended:
         return None
     last = ended[-1]
     started = datetime.fromtimestamp(last.began, UTC)
     scheduled = datetime.fromisoformat(last.scheduled) if last.scheduled else started
     message = last.error or " ".join(last.reasons)
-    return ScheduledRun(schedule.name, scheduled, 1, last.ended, last.verdict, message)
+    return ScheduledRun(schedule.name, scheduled, 1, last.ended, str(last.verdict), message)

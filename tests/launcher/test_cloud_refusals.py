@@ -15,7 +15,7 @@ from fake_gce import FOR_EVER, FakeGce, missing_tools
 from launcher import cli
 from launcher.errors import MachineLost, PullFailed
 from launcher.jobs import remote_training
-from launcher.jobs.events import name_of
+from launcher.jobs.records import name_of
 from launcher.machines.gce import GceBackend
 from launcher.machines.gce.timeouts import Timeouts
 

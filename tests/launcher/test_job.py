@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 
 from launcher.errors import UsageError
@@ -12,11 +14,10 @@ from launcher.jobs.events import (
     PhaseDone,
     ResultsPulled,
     Resumed,
-    name_of,
-    to_facts,
 )
 from launcher.jobs.job import fold
 from launcher.jobs.plan import Plan
+from launcher.jobs.records import name_of
 from launcher.jobs.states import Outcome, Phase
 from launcher.machines.base import MachinePlan
 
@@ -28,7 +29,7 @@ READY, DELETING, DELETED = MachineReady(), MachineDeleting(), MachineDeleted("40
 def records(*events):
     """Records one second apart, of these events."""
     return [
-        {"time": float(second), "event": name_of(type(event)), **to_facts(event)}
+        {"time": float(second), "event": name_of(type(event)), **asdict(event)}
         for second, event in enumerate(events)
     ]
 

@@ -15,6 +15,8 @@ from schedule_workspace import CONFIG
 
 from launcher.cli import cli
 from launcher.errors import UsageError
+from launcher.retrain.events import RunBegun, RunEnded, Verdict
+from launcher.retrain.fingerprint import Fingerprint
 from launcher.retrain.history import History
 from launcher.schedule import listing
 from launcher.schedule.schedule import ScheduledRun
@@ -67,9 +69,9 @@ def test_last_run_is_the_newest_of_scheduler_and_history(workspace, monkeypatch)
     workspace.stop(scheduler)
     Store().record(ScheduledRun("words", datetime(2026, 11, 23, tzinfo=UTC)))
     assert listing.everything()["schedules"][0]["now"] == "waiting"
-    with History.take("words") as history:
-        history.append("begun", run=1, scheduled="2026-11-23T03:00:00+00:00")
-        history.append("ended", run=1, verdict="promoted", reasons=["It is better."])
+    with History.lock("words") as history:
+        history.add(RunBegun(1, Fingerprint(), (), "2026-11-23T03:00:00+00:00"))
+        history.add(RunEnded(1, Verdict.PROMOTED, ("It is better.",)))
     last = listing.everything()["schedules"][0]["last"]
     assert last == {
         "scheduled": "2026-11-23T03:00:00+00:00",
