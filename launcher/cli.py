@@ -1,7 +1,9 @@
 """The command line: parse, call one function, print."""
 
 import contextlib
+import io
 import json
+import shlex
 import signal
 import sys
 from datetime import UTC, datetime
@@ -13,34 +15,27 @@ import click
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
 from launcher.console import Forgiving
-from launcher.errors import Detached, Interrupted, LauncherError, describe
-from launcher.machines.registry import BACKENDS
+from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
+from launcher.options import (
+    BACKEND,
+    CONFIG,
+    DETACH,
+    DRY_RUN,
+    JOB,
+    JSON,
+    PROJECT,
+    SET,
+    config_names,
+    job_names,
+)
 from launcher.schedule.cli import schedule
 
 if TYPE_CHECKING:
     from launcher.config.settings import Config
     from launcher.jobs.ledger import Ledger
 
-CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-JOB = click.argument("job")
-SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, such as train.seed=7; repeatable.",
-)
-BACKEND = click.option(
-    "--backend",
-    type=click.Choice(list(BACKENDS)),
-    help="; ".join(f"{name}: {entry.summary}" for name, entry in BACKENDS.items()) + ".",
-)
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Short for --backend local.")
-DETACH = click.option(
-    "--detach", is_flag=True, help="Exit once the machine is at work; launcher resume returns."
-)
-PROJECT = click.option("--project", default="", help="Look in this Google Cloud project, too.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+NAME = "launcher"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,14 +46,44 @@ def cli() -> None:
     The firmware fits a bluepill (STM32F103) and is proved in an emulator.
 
     \b
-    launcher train configs/quickstart.toml   on this computer, at no cost
-    launcher train configs/yes_no.toml       on a Compute Engine machine
-    launcher status                          jobs, and what is paid for
+    launcher train quickstart    "yes" and "no", on this computer, at no cost
+    launcher init words.toml     write a config for other words
+    launcher train words.toml    train them
+    launcher status              jobs, and what is paid for
+
+    A CONFIG is a TOML file or a built-in config: any_words, classic,
+    quickstart or yes_no. Shell completion: launcher completion --help.
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong;
     3 the cloud refused; 4 the firmware does not fit or match; 5 not now;
     130 interrupted.
     """
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), default="words.toml")
+@click.option(
+    "--words",
+    default="yes,no",
+    show_default=True,
+    help="The words to detect, separated by commas.",
+)
+def init(file: Path, words: str) -> None:
+    """Write a config to start from.
+
+    FILE, by default words.toml, trains on synthetic speech on this computer. Its comments show
+    every other setting, with its default.
+    """
+    from launcher.config import data_checks, reference
+
+    wanted = [word.strip() for word in words.split(",")]
+    data_checks.check_words(tuple(wanted))
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(reference.starter(wanted))
+    except FileExistsError:
+        raise UsageError(f"{file} exists", "name another file") from None
+    click.echo(f"wrote {file}; next: launcher train {shlex.quote(str(file))}")
 
 
 @cli.command()
@@ -117,7 +142,7 @@ def plan(
 
 
 @cli.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=job_names)
 @PROJECT
 @JSON
 @click.pass_context
@@ -292,7 +317,9 @@ def export(**choices: Any) -> None:
 
 
 @cli.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "config", required=False, type=click.Path(path_type=Path), shell_complete=config_names
+)
 @SET
 @JSON
 @click.pass_context
@@ -312,18 +339,46 @@ def doctor(
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
 
 
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of configs.
+
+    Editors use it to complete and check a config whose first line is `#:schema FILE`.
+    """
+    from launcher.config import reference
+
+    click.echo(_json(reference.schema()))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script for shell completion.
+
+    \b
+    bash, in ~/.bashrc:  eval "$(launcher completion bash)"
+    zsh, in ~/.zshrc:    eval "$(launcher completion zsh)"
+    fish:                launcher completion fish >~/.config/fish/completions/launcher.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found  # click knows these shells
+    click.echo(found(cli, {}, NAME, "_LAUNCHER_COMPLETE").source())
+
+
 def main() -> None:
     """The command `launcher`: the one place where errors become messages and exit codes."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
-        if stream:  # may be closed; not every character set has an arrow
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # it may be closed
+            stream.reconfigure(errors="replace")  # not every character set has an arrow
     if sys.stderr:
         sys.stderr = Forgiving(sys.stderr)
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name=NAME, standalone_mode=False)
     except click.ClickException as error:
         code = _explain(error)
     except LauncherError as error:

@@ -45,6 +45,19 @@ def recordings(folder: Path):
     return split, np.array([clip.speaker for clip in clips]), source.background()
 
 
+def parsed(*given: str):
+    """The trainer's flags: what is given, and else what the launcher trains the network with."""
+    from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
+    from vm_startup.speech_commands import flags as command_line
+
+    parser = command_line.trainer()
+    said = parser.parse_args([*FLAGS, *given])
+    alone = said.synthetic_clips and not (said.data_dir or said.data_url)
+    chosen = RECIPES[said.model_architecture] | (SYNTHETIC_ONLY if alone else {})
+    parser.set_defaults(**chosen)
+    return parser.parse_args([*FLAGS, *given])
+
+
 def trained(data, *more: str):
     """The trainer once it has trained on the data's training split, to its last step."""
     import tensorflow as tf
@@ -54,7 +67,7 @@ def trained(data, *more: str):
 
     with tempfile.TemporaryDirectory() as place:
         folders = f"--train_dir={place}", f"--summaries_dir={place}/logs", f"--cache_dir={place}"
-        flags = command_line.training([*FLAGS, *folders, *more])
+        flags = parsed(*folders, *more)
         command_line.check_training(flags)
         runtime.speak(flags.verbosity)
         runtime.be_repeatable()

@@ -1,6 +1,8 @@
 """The checks before a machine is created or a file is written: words, data, free disk space."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from launcher.config.settings import Config, Data, as_settings
@@ -12,12 +14,8 @@ FREE_BYTES = 500 << 20
 
 def check(config: Config, out: Path) -> None:
     """Raise ConfigError for words that cannot be trained, bad data or too little disk space."""
-    from vm_startup.speech_commands.errors import DataError
-
-    try:
+    with _as_config_errors():
         _check_data(config.words.wanted, config.data)
-    except DataError as error:
-        raise ConfigError(as_settings(str(error))) from None
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -25,6 +23,22 @@ def check(config: Config, out: Path) -> None:
             f"{there}: {free >> 20} MB are free, a job needs {FREE_BYTES >> 20} MB",
             "free some disk space, or choose another folder with --out",
         )
+
+
+def check_words(wanted: tuple[str, ...]) -> None:
+    """Raise ConfigError for words that cannot be trained on synthetic speech."""
+    with _as_config_errors():
+        _check_data(wanted, Data(synthetic_clips=1))
+
+
+@contextlib.contextmanager
+def _as_config_errors() -> Iterator[None]:
+    from vm_startup.speech_commands.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        raise ConfigError(as_settings(str(error))) from None
 
 
 def _check_data(wanted: tuple[str, ...], data: Data) -> None:

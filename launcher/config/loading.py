@@ -38,10 +38,11 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         raise ConfigError(describe(error)) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    table.setdefault("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
     _anchor(table, path.parent)
     for override in overrides:
         _apply(table, override)
+    if table.get("name", "") == "":
+        table["name"] = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     _check_keys(table, str(path))
     config = _build(Config, table, str(path), "")
     rules.check(config, path)

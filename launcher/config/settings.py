@@ -76,7 +76,7 @@ class Data:
 @dataclass(frozen=True)
 class Train:
     """How the model is trained. Each key is the trainer's flag of the same name. The default of
-    some depends on the network and the data: see RECIPES."""
+    some depends on the network and the data."""
 
     model_architecture: Literal["tiny_conv", "tiny_embedding_conv", "time_conv"] = setting(
         "tiny_conv", "the network; time_conv is ours: more accurate, smaller and faster"
@@ -133,7 +133,7 @@ class Train:
     seed: int = setting(59185, "the same seed gives the same firmware", low=0, high=2**31 - 1)
 
 
-# The defaults that depend on the network: what docs/experiments.md found best.
+# The defaults that depend on the network, as docs/experiments.md found them best.
 _OURS = {
     "how_many_training_steps": (6000,),
     "learning_rate": (0.001,),
