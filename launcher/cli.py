@@ -14,7 +14,7 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
-from launcher.console import Forgiving
+from launcher.console import LossyStream, readable
 from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
 from launcher.options import (
     BACKEND,
@@ -168,8 +168,7 @@ def logs(job: str, follow: bool) -> None:
     from launcher.jobs import folders
 
     for chunk in view.log(folders.find(job), follow):
-        click.get_binary_stream("stdout").write(chunk)
-        click.get_binary_stream("stdout").flush()
+        click.echo(chunk, nl=False)
 
 
 @cli.command()
@@ -268,8 +267,14 @@ def retrain(
 
     if backend:
         overrides = (*overrides, f"backend={backend}")
-    options = {"force": force, "scheduled": scheduled, "expect": expect}
-    done = pipeline.retrain(config, overrides, **options, screen=screen(quiet=as_json))
+    done = pipeline.retrain(
+        config,
+        overrides,
+        force=force,
+        scheduled=scheduled,
+        expect=expect,
+        screen=screen(quiet=as_json),
+    )
     if done["error"]:
         click.echo(_message(done["error"], done["hint"]), err=True)
     click.echo(_json(done) if as_json else view.summary(done))
@@ -312,6 +317,7 @@ def export(**choices: Any) -> None:
     """The exporter's own command, with the launcher's errors."""
     from launcher.jobs.local_build import translated
 
+    assert exporter.callback
     with translated():
         exporter.callback(**choices)
 
@@ -376,7 +382,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # it may be closed
             stream.reconfigure(errors="replace")  # not every character set has an arrow
     if sys.stderr:
-        sys.stderr = Forgiving(sys.stderr)
+        sys.stderr = LossyStream(sys.stderr)
     try:
         code = cli(prog_name=NAME, standalone_mode=False)
     except click.ClickException as error:
@@ -436,14 +442,14 @@ def _finish(ledger: "Ledger", as_json: bool, detach: bool = False) -> None:
 
 def _explain(error: LauncherError | click.ClickException) -> int:
     """Print what went wrong, for a script also as JSON; the exit code."""
-    message, hint = str(error), getattr(error, "hint", "")
+    message, hint = readable(str(error)), readable(getattr(error, "hint", ""))
     if isinstance(error, click.ClickException):
         error.show()
     else:
         click.echo(_message(message, hint), err=True)
     if "--json" in sys.argv:
-        shown = {"error": message, "hint": hint, "exit_code": error.exit_code}
-        shown |= error.to_json() if isinstance(error, LauncherError) else {}
+        shown = error.to_json() if isinstance(error, LauncherError) else {}
+        shown |= {"error": message, "hint": hint, "exit_code": error.exit_code}
         with contextlib.suppress(OSError):  # standard output may be what cannot be written
             click.echo(_json(shown))
     return error.exit_code

@@ -101,7 +101,7 @@ def _check_keys(table: dict, where: str) -> None:
     raise ConfigError(f"{where}: unknown key {prefix}{key}{others}", hint)
 
 
-def _unknown(cls: type, table: dict, prefix: str) -> Iterator[tuple[str, str, list[str]]]:
+def _unknown(cls: Any, table: dict, prefix: str) -> Iterator[tuple[str, str, list[str]]]:
     """Each unknown key: the prefix of its table, the key, and the keys that the table knows."""
     hints = typing.get_type_hints(cls)
     for key, value in table.items():
@@ -111,7 +111,7 @@ def _unknown(cls: type, table: dict, prefix: str) -> Iterator[tuple[str, str, li
             yield from _unknown(hints[key], value, f"{prefix}{key}.")
 
 
-def _build(cls: type, table: Any, where: str, prefix: str) -> Any:
+def _build(cls: Any, table: Any, where: str, prefix: str) -> Any:
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table, such as [{prefix[:-1]}]")
     known = {f.name: f for f in fields(cls)}
@@ -153,7 +153,8 @@ def _scalar(value: Any, kind: type, spec: Field, where: str, key: str) -> Any:
     if is_other or not isinstance(value, accepted.get(kind, (kind,))):
         names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
         raise ConfigError(f"{where}: {key} = {value!r} must be {names.get(kind, 'a path')}")
-    low, high = spec.metadata.get("low"), spec.metadata.get("high")
-    if low is not None and not low <= value <= high:
+    typed = kind(value)
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if low is not None and not low <= typed <= high:
         raise ConfigError(f"{where}: {key} = {value!r} must lie between {low:g} and {high:g}")
-    return kind(value)
+    return typed
