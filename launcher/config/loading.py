@@ -1,4 +1,4 @@
-"""TOML to frozen, validated settings."""
+"""Read a TOML file as settings: types, bounds, choices, and rules.check."""
 
 import difflib
 import hashlib
@@ -76,7 +76,7 @@ def _anchor(table: dict, folder: Path) -> None:
 def _apply(table: dict, override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override}: write it as --set table.key=value")
+        raise ConfigError(f"--set {override}: no value", "write it as --set table.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
