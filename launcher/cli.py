@@ -349,7 +349,8 @@ def doctor(
 def schema() -> None:
     """Print the JSON Schema of configs.
 
-    Editors use it to complete and check a config whose first line is `#:schema FILE`.
+    Editors with a TOML language server (taplo) complete and check a config whose first line is
+    #:schema FILE.
     """
     from launcher.config import reference
 
@@ -362,9 +363,9 @@ def completion(shell: str) -> None:
     """Print a script for shell completion.
 
     \b
-    bash, in ~/.bashrc:  eval "$(launcher completion bash)"
-    zsh, in ~/.zshrc:    eval "$(launcher completion zsh)"
-    fish:                launcher completion fish >~/.config/fish/completions/launcher.fish
+    bash, ~/.bashrc:     eval "$(launcher completion bash)"
+    zsh, ~/.zshrc:       eval "$(launcher completion zsh)"
+    fish, config.fish:   launcher completion fish | source
     """
     from click.shell_completion import get_completion_class
 
