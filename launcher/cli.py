@@ -2,11 +2,9 @@
 
 import contextlib
 import io
-import json
 import shlex
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
-from launcher.console import LossyStream, readable
+from launcher.console import LossyStream, error_text, json_text, readable
 from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
 from launcher.options import (
     BACKEND,
@@ -28,6 +26,7 @@ from launcher.options import (
     config_names,
     job_names,
 )
+from launcher.retrain.cli import history, retrain, rollback
 from launcher.schedule.cli import schedule
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def plan(
     settings = _settings(config, backend, dry_run, overrides)
     made = control.draft(settings, f"{settings.name}-N")
     shown = {**made.to_json(), "script": job_script(made)}
-    click.echo(_json(shown) if as_json else text(made))
+    click.echo(json_text(shown) if as_json else text(made))
 
 
 @cli.command()
@@ -155,7 +154,7 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
     from launcher.jobs import folders
 
     shown = view.one(folders.find(job)) if job else view.everything(project)
-    click.echo(_json(shown) if as_json else view.text(shown))
+    click.echo(json_text(shown) if as_json else view.text(shown))
     ctx.exit(max((error["exit_code"] for error in shown.get("unseen", [])), default=0))
 
 
@@ -220,96 +219,15 @@ def reap(project: str, everybody: bool, as_json: bool) -> None:
 
     names, failures = control.reap(project, everybody)
     if as_json:
-        click.echo(_json({"reaped": names, "failures": failures}))
+        click.echo(json_text({"reaped": names, "failures": failures}))
     else:
         click.echo("\n".join([f"deleted {name}" for name in names] or ["nothing to delete"]))
     if failures:
         raise LauncherError("; ".join(failures), "launcher status shows what is left")
 
 
-cli.add_command(schedule)
-
-
-@cli.command()
-@CONFIG
-@BACKEND
-@SET
-@click.option("--force", is_flag=True, help="Retrain although nothing changed.")
-@click.option(
-    "--scheduled",
-    callback=lambda _, __, text: _moment(text),
-    metavar="TIME",
-    help="ISO time of the schedule; each time is retrained once.",
-)
-@click.option("--expect", default="", metavar="SHA256", help="Fail if CONFIG has another digest.")
-@JSON
-@click.pass_context
-def retrain(
-    ctx: click.Context,
-    config: Path,
-    backend: str | None,
-    overrides: tuple[str, ...],
-    force: bool,
-    scheduled: datetime | None,
-    expect: str,
-    as_json: bool,
-) -> None:
-    """Retrain a model; promote it if it is better.
-
-    Versions are in models/NAME/, and models/NAME/current is the one in use. Trains only if the
-    config, the recordings or the versions of libraries changed. A run that was killed goes on.
-
-    Exit codes: 0 promoted, kept or unchanged; 5 another retraining of the model is running, or
-    the budget of the month is spent.
-    """
-    from launcher.console import screen
-    from launcher.retrain import pipeline, view
-
-    if backend:
-        overrides = (*overrides, f"backend={backend}")
-    done = pipeline.retrain(
-        config,
-        overrides,
-        force=force,
-        scheduled=scheduled,
-        expect=expect,
-        screen=screen(quiet=as_json),
-    )
-    if done["error"]:
-        click.echo(_message(done["error"], done["hint"]), err=True)
-    click.echo(_json(done) if as_json else view.summary(done))
-    click.echo(view.paying(done), err=as_json)
-    ctx.exit(done["exit_code"])
-
-
-@cli.command()
-@click.argument("name")
-@click.argument("version", required=False, default="")
-def rollback(name: str, version: str) -> None:
-    """Return a model to an earlier version.
-
-    Without VERSION: to the champion before the present one.
-    """
-    from launcher.retrain.rollback import rollback as roll_back
-
-    done = roll_back(name, version)
-    before, after = done["from"], done["to"]
-    change = f"{before or '–'} → {after}" if before != after else f"{after} is the champion already"
-    click.echo(f"{name}: {change}")
-
-
-@cli.command()
-@click.argument("name")
-@JSON
-def history(name: str, as_json: bool) -> None:
-    """Show every retraining of a model.
-
-    What changed, both scores, the verdict and the cost.
-    """
-    from launcher.retrain import view
-
-    shown = view.shown(name)
-    click.echo(_json(shown) if as_json else view.text(shown))
+for command in (schedule, retrain, rollback, history):
+    cli.add_command(command)
 
 
 @cli.command(params=exporter.params, help=exporter.help)
@@ -341,7 +259,7 @@ def doctor(
     found = checks.examine()
     if config:
         found += checks.examine_backend(_settings(config, None, False, overrides))
-    click.echo(_json(found) if as_json else checks.text(found))
+    click.echo(json_text(found) if as_json else checks.text(found))
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
 
 
@@ -354,7 +272,7 @@ def schema() -> None:
     """
     from launcher.config import reference
 
-    click.echo(_json(reference.schema()))
+    click.echo(json_text(reference.schema()))
 
 
 @cli.command()
@@ -402,14 +320,6 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _moment(text: str | None) -> datetime | None:
-    with contextlib.suppress(ValueError, OverflowError):  # year 1 began earlier in some time zones
-        moment = datetime.fromisoformat(text) if text else None
-        if not moment or moment.tzinfo:
-            return moment and moment.astimezone(UTC)
-    raise click.BadParameter(f"{text!r}: write it as 2026-11-02T03:00:00+01:00")
-
-
 def _settings(
     path: Path, backend: str | None, dry_run: bool, overrides: tuple[str, ...]
 ) -> "Config":
@@ -431,13 +341,13 @@ def _finish(ledger: "Ledger", as_json: bool, detach: bool = False) -> None:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
         message = report.detached(ledger.job, refer(ledger.folder))
-        click.echo(_json(status.one(ledger.folder)) if as_json else message)
+        click.echo(json_text(status.one(ledger.folder)) if as_json else message)
         return
     except LauncherError as error:
         code = _explain(error)
         click.echo(report.paying(ledger.job), err=True)
         sys.exit(code)
-    click.echo(_json(done) if as_json else report.summary(done))
+    click.echo(json_text(done) if as_json else report.summary(done))
     click.echo(report.paying(ledger.job), err=as_json)
 
 
@@ -447,18 +357,10 @@ def _explain(error: LauncherError | click.ClickException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
     else:
-        click.echo(_message(message, hint), err=True)
+        click.echo(error_text(message, hint), err=True)
     if "--json" in sys.argv:
         shown = error.to_json() if isinstance(error, LauncherError) else {}
         shown |= {"error": message, "hint": hint, "exit_code": error.exit_code}
         with contextlib.suppress(OSError):  # standard output may be what cannot be written
-            click.echo(_json(shown))
+            click.echo(json_text(shown))
     return error.exit_code
-
-
-def _message(error: str, hint: str) -> str:
-    return f"error: {error}" + (f"\nhint: {hint}" if hint else "")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

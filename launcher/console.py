@@ -4,6 +4,7 @@ All of it goes to standard error; standard output is for the result.
 """
 
 import contextlib
+import json
 import re
 import sys
 import time
@@ -44,6 +45,16 @@ def readable(text: str) -> str:
         lambda byte: f"\\x{byte[1] or format(ord(byte[0]) - 0xDC00, '02x')}",
         text,
     )
+
+
+def error_text(error: str, hint: str) -> str:
+    """An error and its hint, as the last lines of a command that failed."""
+    return f"error: {error}" + (f"\nhint: {hint}" if hint else "")
+
+
+def json_text(value: object) -> str:
+    """What --json prints."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class LossyStream:

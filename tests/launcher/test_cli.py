@@ -70,7 +70,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_bad_recording_is_named_before_anything_is_made(tmp_path, clips, harm):
+def test_bad_recording_is_named_before_job(tmp_path, clips, harm):
     """One bad WAV among good ones ends the command with its name, exit code 2 and no job."""
     make, says = HARMS[harm]
     make(clips / "no" / "c_nohash_0.wav")
@@ -96,15 +96,15 @@ def test_a_bad_recording_is_named_before_anything_is_made(tmp_path, clips, harm)
         ("[]", "word"),
     ],
 )
-def test_a_word_that_cannot_be_trained_is_refused(tmp_path, wanted, says):
-    """Words that differ only by case, or could do harm in a shell or a path, are named."""
+def test_bad_word_is_refused(tmp_path, wanted, says):
+    """Words that differ only by case, or could do harm in a shell or a path, are refused."""
     done = launcher(tmp_path, "train", QUICKSTART, "--set", f"words.wanted={wanted}")
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[0]
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_without_the_word_names_the_nearest(tmp_path, clips):
+def test_missing_word_folder_names_the_nearest(tmp_path, clips):
     """A wanted word that has no folder is refused with the folder that resembles it."""
     (clips / "yes").rename(clips / "yess")
     done = launcher(tmp_path, "plan", QUICKSTART, f"--set=data.folder={clips}")
@@ -112,7 +112,7 @@ def test_a_folder_without_the_word_names_the_nearest(tmp_path, clips):
     assert "yess" in done.stderr
 
 
-def test_too_few_speakers_are_noticed_before_the_job(tmp_path, clips):
+def test_too_few_speakers_are_refused_before_job(tmp_path, clips):
     """Recordings that leave no speaker to test on are refused before anything is made."""
     arguments = (f"--set=data.folder={clips}", "--set=data.synthetic_clips=0")
     done = launcher(tmp_path, "train", QUICKSTART, *arguments)
@@ -136,8 +136,8 @@ def test_too_few_speakers_are_noticed_before_the_job(tmp_path, clips):
         (["fly"], "No such command"),
     ],
 )
-def test_what_cannot_be_is_exit_code_2(tmp_path, arguments, says):
-    """A command that cannot be carried out says why, exits with 2 and writes nothing."""
+def test_wrong_command_exits_with_2(tmp_path, arguments, says):
+    """A command that is wrong says why, exits with 2 and writes nothing."""
     done = launcher(tmp_path, *arguments)
     assert done.returncode == 2
     assert says in done.stderr
@@ -154,7 +154,7 @@ def test_what_cannot_be_is_exit_code_2(tmp_path, arguments, says):
         ["status", "--sideways", "--json"],
     ],
 )
-def test_a_script_reads_errors_as_json(tmp_path, arguments):
+def test_json_option_prints_errors_as_json(tmp_path, arguments):
     """With --json an error is the one JSON value on standard output, a sentence on the other."""
     done = launcher(tmp_path, *arguments)
     told = json.loads(done.stdout)
@@ -162,8 +162,8 @@ def test_a_script_reads_errors_as_json(tmp_path, arguments):
     assert told["error"] in done.stderr
 
 
-def test_a_job_that_cannot_be_written_is_refused(tmp_path):
-    """Where runs/ cannot be made, the command ends with one sentence and exit code 2."""
+def test_job_folder_that_cannot_be_created_is_refused(tmp_path):
+    """Where runs/ cannot be created, the command ends with one sentence and exit code 2."""
     (tmp_path / "runs").write_text("not a folder")
     done = launcher(tmp_path, "train", QUICKSTART)
     assert done.returncode == 2
@@ -171,7 +171,7 @@ def test_a_job_that_cannot_be_written_is_refused(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
+def test_characters_missing_in_charset_are_replaced(tmp_path, monkeypatch):
     """Characters that the terminal's character set lacks are replaced."""
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     done = launcher(tmp_path, "plan", QUICKSTART)
@@ -180,7 +180,7 @@ def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_output_that_cannot_be_written_is_one_sentence(tmp_path, as_json):
+def test_full_standard_output_is_one_sentence(tmp_path, as_json):
     """Where standard output is full, the command says so and fails."""
     command = " ".join(shlex.quote(word) for word in [*LAUNCHER, "status", *as_json])
     done = subprocess.run(
@@ -302,8 +302,8 @@ def test_message_of_trainer_on_machine_names_the_setting(tmp_path):
     assert "--learning_rate" in (tmp_path / "runs" / "quickstart-1" / "training.log").read_text()
 
 
-def test_cancelling_never_harms_a_stranger(tmp_path):
-    """A process that has got the number of a launcher long gone is left alone."""
+def test_cancel_leaves_reused_process_id_alone(tmp_path):
+    """A process that reuses the ID of a launcher that ended is left alone."""
     with subprocess.Popen(["sleep", "60"]) as stranger:
         folder = tmp_path / "runs" / "words-1"
         with ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=stranger.pid)):
@@ -312,7 +312,7 @@ def test_cancelling_never_harms_a_stranger(tmp_path):
         stranger.kill()
 
 
-def test_an_output_folder_that_exists_is_left_alone(tmp_path):
+def test_existing_output_folder_is_left_alone(tmp_path):
     """A folder that exists is neither used nor changed."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -322,7 +322,7 @@ def test_an_output_folder_that_exists_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_two_jobs_started_at_once_do_not_share_a_folder(tmp_path):
+def test_two_jobs_at_once_get_two_folders(tmp_path):
     """Jobs of one name that start together get numbers of their own."""
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
     both = [
@@ -354,8 +354,8 @@ def test_two_jobs_started_at_once_do_not_share_a_folder(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_noticed_before_the_job(tmp_path):
-    """Where there is no room for a job, none is begun."""
+def test_full_disk_is_refused_before_job(tmp_path):
+    """Where the disk is too full for a job, none is created."""
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)]
@@ -382,7 +382,7 @@ def test_plan_shows_everything_and_creates_nothing(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_dry_run_is_the_local_backend(tmp_path):
+def test_dry_run_selects_local_backend(tmp_path):
     """--dry-run plans for this computer, whatever the config says."""
     done = launcher(tmp_path, "plan", "yes_no", "--dry-run", "--json")
     assert json.loads(done.stdout)["machine"]["backend"] == "local"

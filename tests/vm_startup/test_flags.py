@@ -32,7 +32,7 @@ def test_defaults_are_upstreams():
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("True", True), ("0", False), ("false", False)]
 )
-def test_booleans_say_what_they_say(text, value):
+def test_boolean_flags_accept_words_and_digits(text, value):
     """--quantize=0 switches quantisation off."""
     assert command_line.trainer().parse_args([f"--quantize={text}"]).quantize is value
 
