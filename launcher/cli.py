@@ -60,23 +60,24 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path), default="words.toml")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--words",
     default="yes,no",
     show_default=True,
     help="The words to detect, separated by commas.",
 )
-def init(file: Path, words: str) -> None:
+def init(file: Path | None, words: str) -> None:
     """Write a config to start from.
 
-    FILE, by default words.toml, trains on synthetic speech on this computer. Its comments show
-    every other setting, with its default.
+    FILE, by default named after the first word, trains on synthetic speech on this computer. Its
+    comments show every other setting, with its default.
     """
     from launcher.config import data_checks, reference
 
     wanted = [word.strip() for word in words.split(",")]
     data_checks.check_words(tuple(wanted))
+    file = file or Path(reference.starter_name(wanted))
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(reference.starter(wanted))

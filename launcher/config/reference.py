@@ -1,6 +1,7 @@
 """The settings as text: the meaning of each, a JSON Schema for editors, a config to start from."""
 
 import json
+import re
 import textwrap
 import tomllib
 import types
@@ -42,6 +43,12 @@ def schema() -> dict[str, Any]:
         properties[name] = _table_schema(cls, {spec.name: _schema_of(spec) for spec in fields(cls)})
     about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "launcher config"}
     return about | _table_schema(Config, properties)
+
+
+def starter_name(wanted: list[str]) -> str:
+    """The file name of a config for these words; it gives a name that a job can have."""
+    name = "_".join(re.findall("[a-z0-9]+", wanted[0].lower()))
+    return f"{name if name[:1].isalpha() else 'words'}.toml"
 
 
 def starter(wanted: list[str]) -> str:

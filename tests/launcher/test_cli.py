@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from launcher.cli import cli
-from launcher.config import loading
+from launcher.config import loading, reference
 from launcher.jobs import control, ledger, records
 from launcher.jobs.events import Created, MachineRequested
 from launcher.jobs.plan import Plan
@@ -203,15 +203,15 @@ def test_init_writes_config_that_plan_accepts(tmp_path):
 
 def test_init_overwrites_nothing(tmp_path):
     """A file that exists is left as it is, and words that cannot be trained make no file."""
-    (tmp_path / "words.toml").write_text("mine")
-    done = launcher(tmp_path, "init")
+    (tmp_path / "lights_on.toml").write_text("mine")
+    done = launcher(tmp_path, "init", "--words=Lights on,yes")
     assert done.returncode == 2
-    assert done.stderr == "error: words.toml exists\nhint: name another file\n"
+    assert done.stderr == "error: lights_on.toml exists\nhint: name another file\n"
     done = launcher(tmp_path, "init", "other.toml", "--words=yes,Yes")
     assert done.returncode == 2
     assert "'yes' and 'Yes'" in done.stderr
-    assert (tmp_path / "words.toml").read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir()] == ["words.toml"]
+    assert (tmp_path / "lights_on.toml").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["lights_on.toml"]
 
 
 def test_built_in_config_works_in_any_folder(tmp_path):
@@ -458,6 +458,13 @@ def readme_commands():
                     yield words[1:]
 
 
+def written_in_readme():
+    """The configs that the README's and the guide's `launcher init` commands write."""
+    for _, *arguments in (words for words in readme_commands() if words[0] == "init"):
+        given = cli.commands["init"].make_context("init", arguments).params
+        yield str(given["file"] or reference.starter_name(given["words"].split(",")))
+
+
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_commands_in_readme_exist(words):
     """Every launcher command in README and guide parses; its config is a file, is built in, or is
@@ -465,5 +472,4 @@ def test_commands_in_readme_exist(words):
     command = cli.commands[words[0]]
     context = command.make_context(words[0], words[1:])
     config = str(context.params.get("config") or "quickstart")
-    written = [path for name, *rest in readme_commands() if name == "init" for path in rest]
-    assert (ROOT / config).exists() or config in [*loading.built_in(), *written]
+    assert (ROOT / config).exists() or config in [*loading.built_in(), *written_in_readme()]

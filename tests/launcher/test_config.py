@@ -168,6 +168,17 @@ def test_starter_states_what_its_comments_say(tmp_path):
     assert loading.load(write(path, every)) == dataclasses.replace(start, train=start.training)
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("computer", "computer"), ("Lights on", "lights_on"), ("2 up", "words"), ("да", "words")],
+)
+def test_starter_has_name_that_a_job_can_have(word, name, tmp_path):
+    """The file of `launcher init` is named after the first word, if a job can have that name."""
+    path = write(tmp_path / reference.starter_name([word, "no"]), reference.starter([word, "no"]))
+    assert path.name == f"{name}.toml"
+    assert loading.load(path).name == name.replace("_", "-")
+
+
 def trainer_flags():
     """The trainer's own flags by name, as argparse has them."""
     from vm_startup.speech_commands import flags
