@@ -45,17 +45,22 @@ def recordings(folder: Path):
     return split, np.array([clip.speaker for clip in clips]), source.background()
 
 
-def parsed(*given: str):
-    """The trainer's flags: what is given, and else what the launcher trains the network with."""
+def recipe(network: str, synthetic_only: bool = False) -> list[str]:
+    """The flags that the launcher trains a network with by default."""
     from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
+    from launcher.jobs.plan import as_arguments
+
+    return as_arguments(RECIPES[network] | (SYNTHETIC_ONLY if synthetic_only else {}))
+
+
+def parsed(*given: str):
+    """The trainer's flags: the network's recipe, and what is given."""
     from vm_startup.speech_commands import flags as command_line
 
-    parser = command_line.trainer()
-    said = parser.parse_args([*FLAGS, *given])
-    alone = said.synthetic_clips and not (said.data_dir or said.data_url)
-    chosen = RECIPES[said.model_architecture] | (SYNTHETIC_ONLY if alone else {})
-    parser.set_defaults(**chosen)
-    return parser.parse_args([*FLAGS, *given])
+    parse = command_line.trainer().parse_args
+    flags = parse([*FLAGS, *given])
+    synthetic_only = flags.synthetic_clips and not (flags.data_dir or flags.data_url)
+    return parse([*recipe(flags.model_architecture, synthetic_only), *FLAGS, *given])
 
 
 def trained(data, *more: str):

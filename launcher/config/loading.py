@@ -15,6 +15,7 @@ from launcher.config import rules
 from launcher.config.settings import Config
 from launcher.errors import ConfigError, describe
 
+# The configs of the repository; in a checkout a link to its configs/.
 BUILT_IN = Path(__file__).parents[1] / "configs"
 
 

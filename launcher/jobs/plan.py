@@ -147,19 +147,19 @@ def text(plan: Plan) -> str:
 
 def _steps(config: Config) -> dict[Phase, str]:
     recipe = f"vm_startup/{config.machine.recipe}.sh"
-    decided = trainer_flags(config)
+    decided = _trainer_flags(config)
     model = {name: decided[name] for name in MODEL_FLAGS}
     folders = {"train_dir": "train", "summaries_dir": "train/summaries", "cache_dir": "cache"}
     output = f"results/{config.train.model_architecture}.pb"
     freeze = {"start_checkpoint": "train", "output_file": output}
     return {
         Phase.SET_UP: f"bash {recipe} setup",
-        Phase.TRAIN: f"bash {recipe} train {shlex.join(_words(decided | folders))}",
-        Phase.FREEZE: f"bash {recipe} freeze {shlex.join(_words(model | freeze))}",
+        Phase.TRAIN: f"bash {recipe} train {shlex.join(as_arguments(decided | folders))}",
+        Phase.FREEZE: f"bash {recipe} freeze {shlex.join(as_arguments(model | freeze))}",
     }
 
 
-def trainer_flags(config: Config) -> dict[str, Any]:
+def _trainer_flags(config: Config) -> dict[str, Any]:
     """Every flag of the trainer that the config decides, with its value on the machine."""
     tables = {"words": config.words, "data": config.data, "train": config.training}
     values = {}
@@ -171,7 +171,8 @@ def trainer_flags(config: Config) -> dict[str, Any]:
     return {flag: value for flag, value in values.items() if value is not None}
 
 
-def _words(flags: dict[str, Any]) -> list[str]:
+def as_arguments(flags: dict[str, Any]) -> list[str]:
+    """Flags as words of a command line."""
     return [f"--{name}={_text(value)}" for name, value in flags.items()]
 
 

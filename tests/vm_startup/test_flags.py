@@ -26,7 +26,17 @@ def test_defaults_are_upstreams():
     assert (flags.batch_size, flags.eval_step_interval, flags.save_step_interval) == (100, 400, 100)
     assert (flags.background_volume, flags.background_frequency) == (0.1, 0.8)
     assert (flags.time_shift_ms, flags.preprocess, flags.quantize) == (100, "mfcc", False)
-    assert (flags.optimizer, flags.echo) == ("gradient_descent", 1)
+    assert (flags.optimizer, flags.dropout) == ("gradient_descent", 0.5)
+
+
+def test_defaults_of_own_flags_change_nothing():
+    """The flags that TensorFlow's trainer does not have are without effect by default."""
+    flags = command_line.trainer().parse_args([])
+    assert (flags.schedule, flags.augmentation, flags.echo) == ("stages", "shift", 1)
+    for name in ("warm_up", "label_smoothing", "time_mask", "frequency_mask", "mixup"):
+        assert getattr(flags, name) == 0
+    for name in ("weight_decay", "early_stop", "synthetic_clips", "seed"):
+        assert getattr(flags, name) == 0
 
 
 @pytest.mark.parametrize(
