@@ -1,53 +1,66 @@
 """Write docs/settings.md from the settings themselves: `python docs/settings.py`."""
 
-import typing
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from launcher.config.settings import Config
+from launcher.config import reference
+from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
 
 HEAD = """# Settings
 
-A config is a TOML file that states what differs from these defaults; `--set table.key=value`
+A config is a TOML file that states only what differs from these defaults. `launcher init` writes
+one with all of them; `launcher plan CONFIG` shows what follows from it. `--set table.key=value`
 changes one setting for one job. A relative path in the file is taken from the file's folder, one
-after `--set` from the current folder.
+after `--set` from the current folder. Editors with a TOML language server (taplo, Even Better TOML)
+use the JSON Schema that `launcher schema` prints.
+"""
+BY_NETWORK = """
+## Defaults by network
+
+These settings of [train] have a default for each network, and another if all clips are synthetic.
+With `machine.recipe = "upstream"`, TensorFlow's own trainer uses its own defaults.
+
 """
 
 
 def page() -> str:
     """Every setting, its default, meaning and bounds, as Markdown."""
-    tables = [(f"[{f.name}]", f.type) for f in fields(Config) if is_dataclass(f.type)]
-    return HEAD + "".join(_table(*table) for table in [("The job", Config), *tables])
+    parts = [_table(f"[{name}]" if name else "The job", cls) for name, cls in _tables()]
+    return HEAD + "".join(parts) + BY_NETWORK + _by_network()
 
 
-def _table(title: str, settings: type) -> str:
-    rows = (_row(f) for f in fields(settings) if not is_dataclass(f.type))
+def _tables() -> list[tuple[str, Any]]:
+    return list(reference.tables().items())
+
+
+def _table(title: str, cls: Any) -> str:
+    rows = (_row(spec) for spec in reference.settings(cls))
     head = "| key | default | meaning |\n|---|---|---|\n"
-    meaning = " ".join(settings.__doc__.split())
+    meaning = " ".join(cls.__doc__.split())
     return f"\n## {title}\n\n{meaning}\n\n{head}{''.join(rows)}"
 
 
 def _row(spec: Field) -> str:
-    low, high = spec.metadata["low"], spec.metadata["high"]
-    bounds = "" if low is None else f"; {low:,} to {high:,}"
-    choices = typing.get_args(spec.type) if typing.get_origin(spec.type) is Literal else ()
-    listed = f"; {' or '.join(choices)}" if len(choices) > 1 else ""
-    return f"| `{spec.name}` | {_default(spec)} | {spec.metadata['help']}{bounds}{listed} |\n"
+    default = "" if spec.default in (MISSING, None, "") else f"`{_text(spec.default)}`"
+    if spec.name in RECIPES["tiny_conv"]:
+        default = "[by network](#defaults-by-network)"
+    return f"| `{spec.name}` | {default} | {reference.meaning(spec)} |\n"
 
 
-def _default(spec: Field) -> str:
-    if spec.default in (MISSING, None, ""):
-        return ""
-    return f"`{_text(spec.default)}`"
+def _by_network() -> str:
+    columns = [*RECIPES, "only synthetic clips"]
+    rows = [["key", *columns], ["---"] * (len(columns) + 1)]
+    for key in RECIPES["tiny_conv"]:
+        alone = f"`{_text(SYNTHETIC_ONLY[key])}`" if key in SYNTHETIC_ONLY else "the same"
+        rows.append([f"`{key}`", *(f"`{_text(of[key])}`" for of in RECIPES.values()), alone])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(_text(item) for item in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return value if isinstance(value, str) else reference.toml(value)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The command line: parse, call one function, print."""
 
 import contextlib
-import json
+import io
+import shlex
 import signal
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,35 +12,29 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__
-from launcher.console import Forgiving
-from launcher.errors import Detached, Interrupted, LauncherError, describe
-from launcher.machines.registry import BACKENDS
+from launcher.console import LossyStream, error_text, json_text, readable
+from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
+from launcher.options import (
+    BACKEND,
+    CONFIG,
+    DETACH,
+    DRY_RUN,
+    JOB,
+    JSON,
+    PROJECT,
+    SET,
+    config_names,
+    job_names,
+)
+from launcher.retrain.cli import history, retrain, rollback
 from launcher.schedule.cli import schedule
 
 if TYPE_CHECKING:
     from launcher.config.settings import Config
     from launcher.jobs.ledger import Ledger
 
-CONFIG = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-JOB = click.argument("job")
-SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, such as train.seed=7; repeatable.",
-)
-BACKEND = click.option(
-    "--backend",
-    type=click.Choice(list(BACKENDS)),
-    help="; ".join(f"{name}: {entry.summary}" for name, entry in BACKENDS.items()) + ".",
-)
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Short for --backend local.")
-DETACH = click.option(
-    "--detach", is_flag=True, help="Exit once the machine is at work; launcher resume returns."
-)
-PROJECT = click.option("--project", default="", help="Look in this Google Cloud project, too.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+NAME = "launcher"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,14 +45,45 @@ def cli() -> None:
     The firmware fits a bluepill (STM32F103) and is proved in an emulator.
 
     \b
-    launcher train configs/quickstart.toml   on this computer, at no cost
-    launcher train configs/yes_no.toml       on a Compute Engine machine
-    launcher status                          jobs, and what is paid for
+    launcher train quickstart    "yes" and "no", on this computer, at no cost
+    launcher init words.toml     write a config for other words
+    launcher train words.toml    train them
+    launcher status              jobs, and what is paid for
+
+    A CONFIG is a TOML file or a built-in config: any_words, classic,
+    quickstart or yes_no. Shell completion: launcher completion --help.
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong;
     3 the cloud refused; 4 the firmware does not fit or match; 5 not now;
     130 interrupted.
     """
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--words",
+    default="yes,no",
+    show_default=True,
+    help="The words to detect, separated by commas.",
+)
+def init(file: Path | None, words: str) -> None:
+    """Write a config to start from.
+
+    FILE, by default named after the first word, trains on synthetic speech on this computer. Its
+    comments show every other setting, with its default.
+    """
+    from launcher.config import data_checks, reference
+
+    wanted = [word.strip() for word in words.split(",")]
+    data_checks.check_words(tuple(wanted))
+    file = file or Path(reference.starter_name(wanted))
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(reference.starter(wanted))
+    except FileExistsError:
+        raise UsageError(f"{file} exists", "name another file") from None
+    click.echo(f"wrote {file}; next: launcher train {shlex.quote(str(file))}")
 
 
 @cli.command()
@@ -113,11 +138,11 @@ def plan(
     settings = _settings(config, backend, dry_run, overrides)
     made = control.draft(settings, f"{settings.name}-N")
     shown = {**made.to_json(), "script": job_script(made)}
-    click.echo(_json(shown) if as_json else text(made))
+    click.echo(json_text(shown) if as_json else text(made))
 
 
 @cli.command()
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=job_names)
 @PROJECT
 @JSON
 @click.pass_context
@@ -130,7 +155,7 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
     from launcher.jobs import folders
 
     shown = view.one(folders.find(job)) if job else view.everything(project)
-    click.echo(_json(shown) if as_json else view.text(shown))
+    click.echo(json_text(shown) if as_json else view.text(shown))
     ctx.exit(max((error["exit_code"] for error in shown.get("unseen", [])), default=0))
 
 
@@ -143,8 +168,7 @@ def logs(job: str, follow: bool) -> None:
     from launcher.jobs import folders
 
     for chunk in view.log(folders.find(job), follow):
-        click.get_binary_stream("stdout").write(chunk)
-        click.get_binary_stream("stdout").flush()
+        click.echo(chunk, nl=False)
 
 
 @cli.command()
@@ -196,90 +220,15 @@ def reap(project: str, everybody: bool, as_json: bool) -> None:
 
     names, failures = control.reap(project, everybody)
     if as_json:
-        click.echo(_json({"reaped": names, "failures": failures}))
+        click.echo(json_text({"reaped": names, "failures": failures}))
     else:
         click.echo("\n".join([f"deleted {name}" for name in names] or ["nothing to delete"]))
     if failures:
         raise LauncherError("; ".join(failures), "launcher status shows what is left")
 
 
-cli.add_command(schedule)
-
-
-@cli.command()
-@CONFIG
-@BACKEND
-@SET
-@click.option("--force", is_flag=True, help="Retrain although nothing changed.")
-@click.option(
-    "--scheduled",
-    callback=lambda _, __, text: _moment(text),
-    metavar="TIME",
-    help="ISO time of the schedule; each time is retrained once.",
-)
-@click.option("--expect", default="", metavar="SHA256", help="Fail if CONFIG has another digest.")
-@JSON
-@click.pass_context
-def retrain(
-    ctx: click.Context,
-    config: Path,
-    backend: str | None,
-    overrides: tuple[str, ...],
-    force: bool,
-    scheduled: datetime | None,
-    expect: str,
-    as_json: bool,
-) -> None:
-    """Retrain a model; promote it if it is better.
-
-    Versions are in models/NAME/, and models/NAME/current is the one in use. Trains only if the
-    config, the recordings or the versions of libraries changed. A run that was killed goes on.
-
-    Exit codes: 0 promoted, kept or unchanged; 5 another retraining of the model is running, or
-    the budget of the month is spent.
-    """
-    from launcher.console import screen
-    from launcher.retrain import pipeline, view
-
-    if backend:
-        overrides = (*overrides, f"backend={backend}")
-    options = {"force": force, "scheduled": scheduled, "expect": expect}
-    done = pipeline.retrain(config, overrides, **options, screen=screen(quiet=as_json))
-    if done["error"]:
-        click.echo(_message(done["error"], done["hint"]), err=True)
-    click.echo(_json(done) if as_json else view.summary(done))
-    click.echo(view.paying(done), err=as_json)
-    ctx.exit(done["exit_code"])
-
-
-@cli.command()
-@click.argument("name")
-@click.argument("version", required=False, default="")
-def rollback(name: str, version: str) -> None:
-    """Return a model to an earlier version.
-
-    Without VERSION: to the champion before the present one.
-    """
-    from launcher.retrain.rollback import rollback as roll_back
-
-    done = roll_back(name, version)
-    before, after = done["from"], done["to"]
-    change = f"{before or '–'} → {after}" if before != after else f"{after} is the champion already"
-    click.echo(f"{name}: {change}")
-
-
-@cli.command()
-@click.argument("name")
-@JSON
-def history(name: str, as_json: bool) -> None:
-    """Show every retraining of a model.
-
-    What changed, both scores, the verdict and the cost.
-    """
-    from launcher.retrain import view
-
-    shown = view.shown(name)
-    click.echo(_json(shown) if as_json else view.text(shown))
+for command in (schedule, retrain, rollback, history):
+    cli.add_command(command)
 
 
 @cli.command(params=exporter.params, help=exporter.help)
@@ -287,12 +236,15 @@ def export(**choices: Any) -> None:
     """The exporter's own command, with the launcher's errors."""
     from launcher.jobs.local_build import translated
 
+    assert exporter.callback
     with translated():
         exporter.callback(**choices)
 
 
 @cli.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "config", required=False, type=click.Path(path_type=Path), shell_complete=config_names
+)
 @SET
 @JSON
 @click.pass_context
@@ -308,8 +260,37 @@ def doctor(
     found = checks.examine()
     if config:
         found += checks.examine_backend(_settings(config, None, False, overrides))
-    click.echo(_json(found) if as_json else checks.text(found))
+    click.echo(json_text(found) if as_json else checks.text(found))
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of configs.
+
+    Editors with a TOML language server (taplo) complete and check a config whose first line is
+    #:schema FILE.
+    """
+    from launcher.config import reference
+
+    click.echo(json_text(reference.schema()))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script for shell completion.
+
+    \b
+    bash, ~/.bashrc:     eval "$(launcher completion bash)"
+    zsh, ~/.zshrc:       eval "$(launcher completion zsh)"
+    fish, config.fish:   launcher completion fish | source
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found  # click knows these shells
+    click.echo(found(cli, {}, NAME, "_LAUNCHER_COMPLETE").source())
 
 
 def main() -> None:
@@ -318,12 +299,12 @@ def main() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
-        if stream:  # may be closed; not every character set has an arrow
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # it may be closed
+            stream.reconfigure(errors="replace")  # not every character set has an arrow
     if sys.stderr:
-        sys.stderr = Forgiving(sys.stderr)
+        sys.stderr = LossyStream(sys.stderr)
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name=NAME, standalone_mode=False)
     except click.ClickException as error:
         code = _explain(error)
     except LauncherError as error:
@@ -338,14 +319,6 @@ def main() -> None:
 def _interrupt(*_: object) -> None:
     """SIGTERM and a closed terminal delete machines just as Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-def _moment(text: str | None) -> datetime | None:
-    with contextlib.suppress(ValueError, OverflowError):  # year 1 began earlier in some time zones
-        moment = datetime.fromisoformat(text) if text else None
-        if not moment or moment.tzinfo:
-            return moment and moment.astimezone(UTC)
-    raise click.BadParameter(f"{text!r}: write it as 2026-11-02T03:00:00+01:00")
 
 
 def _settings(
@@ -369,34 +342,26 @@ def _finish(ledger: "Ledger", as_json: bool, detach: bool = False) -> None:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
         message = report.detached(ledger.job, refer(ledger.folder))
-        click.echo(_json(status.one(ledger.folder)) if as_json else message)
+        click.echo(json_text(status.one(ledger.folder)) if as_json else message)
         return
     except LauncherError as error:
         code = _explain(error)
         click.echo(report.paying(ledger.job), err=True)
         sys.exit(code)
-    click.echo(_json(done) if as_json else report.summary(done))
+    click.echo(json_text(done) if as_json else report.summary(done))
     click.echo(report.paying(ledger.job), err=as_json)
 
 
 def _explain(error: LauncherError | click.ClickException) -> int:
     """Print what went wrong, for a script also as JSON; the exit code."""
-    message, hint = str(error), getattr(error, "hint", "")
+    message, hint = readable(str(error)), readable(getattr(error, "hint", ""))
     if isinstance(error, click.ClickException):
         error.show()
     else:
-        click.echo(_message(message, hint), err=True)
+        click.echo(error_text(message, hint), err=True)
     if "--json" in sys.argv:
-        shown = {"error": message, "hint": hint, "exit_code": error.exit_code}
-        shown |= error.to_json() if isinstance(error, LauncherError) else {}
+        shown = error.to_json() if isinstance(error, LauncherError) else {}
+        shown |= {"error": message, "hint": hint, "exit_code": error.exit_code}
         with contextlib.suppress(OSError):  # standard output may be what cannot be written
-            click.echo(_json(shown))
+            click.echo(json_text(shown))
     return error.exit_code
-
-
-def _message(error: str, hint: str) -> str:
-    return f"error: {error}" + (f"\nhint: {hint}" if hint else "")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

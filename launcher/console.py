@@ -1,54 +1,76 @@
-"""What a person sees while a job runs: bars on a terminal, lines elsewhere, nothing for a script.
+"""The progress of a job: bars on a terminal, lines elsewhere, nothing with --json.
 
-Everything here goes to standard error; standard output is for the result.
+All of it goes to standard error; standard output is for the result.
 """
 
 import contextlib
+import json
+import re
 import sys
 import time
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 
 class Screen(Protocol):
-    """Where a job shows how far it is."""
+    """Where a job shows its progress."""
 
     def phase(self, name: str) -> None:
-        """A phase begins; the one before it, if any, is over."""
+        """Begin a phase; end the one before it, if any."""
 
     def over(self) -> None:
-        """The phase is over."""
+        """End the phase."""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps of something inside the phase are over."""
+        """Show that `done` of `total` steps of something inside the phase are done."""
 
     def say(self, text: str) -> None:
-        """A sentence that stays on the screen."""
+        """Print a sentence that stays on the screen."""
 
     def close(self) -> None:
-        """The job is over, well or badly; may be called twice."""
+        """End the display, after success or failure; may be called twice."""
 
 
 def screen(quiet: bool) -> Screen:
-    """The screen that suits where standard error goes."""
+    """The screen that fits standard error: a terminal or not."""
     if quiet:
         return Silent()
     return Bars() if sys.stderr.isatty() else Lines()
 
 
-class Forgiving:
-    """A stream that may be gone, as a closed terminal is: no job ends, and no machine is kept,
-    because nobody can be told."""
+def readable(text: str) -> str:
+    """The text with \\xHH for each byte of a path that is not UTF-8; Python has a surrogate for it,
+    which it quotes as \\udcHH."""
+    return re.sub(
+        r"\\udc([89a-f][0-9a-f])|[\udc80-\udcff]",
+        lambda byte: f"\\x{byte[1] or format(ord(byte[0]) - 0xDC00, '02x')}",
+        text,
+    )
+
+
+def error_text(error: str, hint: str) -> str:
+    """An error and its hint, as the last lines of a command that failed."""
+    return f"error: {error}" + (f"\nhint: {hint}" if hint else "")
+
+
+def json_text(value: object) -> str:
+    """What --json prints."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+class LossyStream:
+    """A stream for messages that may be closed, as a terminal can be. A message that is lost ends
+    no job and keeps no machine."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         """See TextIO.write."""
         with contextlib.suppress(OSError):
-            self._stream.write(text)
+            self._stream.write(readable(text))
         return len(text)
 
     def flush(self) -> None:
@@ -106,7 +128,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for what is at work now, a ticked line for each phase that is over."""
+    """A bar for the current work, a ticked line for each phase that is done."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -121,7 +143,7 @@ class Bars:
         self._console = Console(stderr=True, highlight=False)
         self._live = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),  # partly a machine's own words
+            TextColumn("{task.description}", markup=False),  # partly from the machine
             BarColumn(24),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
@@ -130,7 +152,8 @@ class Bars:
             transient=True,
         )
         self._live.start()
-        self._phase, self._began, self._task, self._what = "", 0.0, None, ""
+        self._phase, self._began, self._what = "", 0.0, ""
+        self._task = self._live.add_task("", visible=False, count="", note="")
 
     def phase(self, name: str) -> None:
         """See Screen."""
@@ -168,7 +191,6 @@ class Bars:
         self._live.stop()
 
     def _show(self, what: str) -> None:
-        if self._task is not None:
-            self._live.remove_task(self._task)
+        self._live.remove_task(self._task)
         self._what = what
         self._task = self._live.add_task(what, total=None, count="", note="")

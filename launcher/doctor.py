@@ -1,4 +1,4 @@
-"""What this computer, or a cloud project, lacks; the computer is examined without loading anything
+"""Checks of this computer and of a cloud project. The checks of the computer import nothing
 heavy."""
 
 import os
@@ -23,7 +23,7 @@ NEEDED_MB = 500
 
 
 def examine() -> list[dict[str, Any]]:
-    """Every check: name, ok, optional, what was found, how to mend it."""
+    """Check this computer: for each check its name, ok, optional, what was found, what to do."""
     return [
         _python(),
         *(_package(line) for line in requires(PACKAGE) or [] if "extra ==" not in line),
@@ -35,14 +35,14 @@ def examine() -> list[dict[str, Any]]:
 
 
 def examine_backend(config: Config) -> list[dict[str, Any]]:
-    """The same of the account that the machine of `config` would be created in."""
+    """The same for the account in which the machine of `config` would be created."""
     from launcher.machines import registry
 
     return registry.load(config.backend).examine(config)
 
 
 def text(found: list[dict[str, Any]]) -> str:
-    """The checks for people."""
+    """The checks as text, one per line."""
     lines = []
     for check in found:
         mark = "ok     " if check["ok"] else ("absent " if check["optional"] else "MISSING")
@@ -82,7 +82,7 @@ def _tool(name: str, mend: str, optional: bool = False) -> dict[str, Any]:
 
 
 def _clang() -> dict[str, Any]:
-    """Run for real: a wheel for another processor installs, but does not start."""
+    """Run it: a wheel for another processor can be installed, but does not start."""
     mend = "pip install --force-reinstall ziglang"
     try:
         done = subprocess.run(
@@ -103,6 +103,6 @@ def _disk() -> dict[str, Any]:
     return _check(
         "disk",
         free >= NEEDED_MB and writable,
-        f"{free:,} MB free here",
-        f"{NEEDED_MB} MB and a writable folder are needed",
+        f"{free:,} MB free" + ("" if writable else ", not writable"),
+        f"free {NEEDED_MB} MB, or change to a folder that you may write to",
     )

@@ -1,33 +1,33 @@
-"""Every way a command can end badly, with its exit code and what to do next.
+"""Every error of the launcher, with its exit code and a hint what to do next.
 
 LauncherError            1
 ├── UsageError           2   the command line is wrong
 │   └── ConfigError      2   the config file or its data are wrong
 ├── JobFailed            1   a job could not finish
 │   ├── StepFailed       1   a command on the machine failed
-│   ├── PullFailed       1   a result is missing, too large or not what was sent
-│   ├── MachineLost      1   a machine is gone or does not answer any more
-│   └── HostKeyMismatch  1   whoever answers is not the machine
-├── MachineNotDeleted          1   a machine could not be given back
-├── CloudRefused         3   credentials, quota, no room anywhere
-│   └── NoCapacity           3   this zone or region has none; another may
+│   ├── PullFailed       1   a result is missing, too large or changed on its way
+│   ├── MachineLost      1   a machine is deleted or does not answer
+│   └── HostKeyMismatch  1   the host key is not the machine's
+├── MachineNotDeleted    1   a machine could not be deleted
+├── CloudRefused         3   credentials, quota, no capacity in any zone
+│   └── NoCapacity       3   no capacity in this zone or region; another may have some
 ├── FirmwareRefused      4   the firmware does not fit or does not match
-├── NotNow               5   another retraining of the same model is going
-├── OverBudget           5   the month's budget does not allow another retraining
+├── NotNow               5   another retraining of the same model is running
+├── OverBudget           5   the retraining might exceed the month's budget
 └── Interrupted        130   Ctrl-C or SIGTERM
 
-Detached is no error: it leaves the story of a job early, with the machine still at work.
+Detached is not an error: it ends the launcher early, while the machine keeps training.
 """
 
 
 def describe(error: OSError) -> str:
-    """What the system refused, and for which file, as a person would say it."""
+    """The system's reason, and the file that it is about."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
 
 class LauncherError(Exception):
-    """An error meant for the user: one sentence, a hint what to do next, an exit code."""
+    """An error for the user: one sentence, a hint what to do next, an exit code."""
 
     exit_code = 1
 
@@ -41,21 +41,21 @@ class LauncherError(Exception):
 
 
 class UsageError(LauncherError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting, or the data it points at, cannot be used."""
+    """A setting, or the data that it names, cannot be used."""
 
 
 class JobFailed(LauncherError):
-    """A job came to an end without its firmware."""
+    """A job ended without firmware."""
 
 
 class StepFailed(JobFailed):
-    """A command on the machine ended with a non-zero code, or not at all."""
+    """A command on the machine ended with a non-zero exit code, or was killed."""
 
     def __init__(self, command: str, code: int | None, tail: str, hint: str = "") -> None:
         how = "was cut off" if code is None else f"failed with exit code {code}"
@@ -63,31 +63,31 @@ class StepFailed(JobFailed):
 
 
 class PullFailed(JobFailed):
-    """A result on the machine is missing, over its bound, or changed on its way here."""
+    """A result on the machine is missing, too large, or changed on its way here."""
 
 
 class MachineLost(JobFailed):
-    """A machine was preempted, deleted or cut off, or has not answered within its bound."""
+    """A machine was preempted, deleted or cut off, or did not answer in time."""
 
 
 class HostKeyMismatch(JobFailed):
-    """The host key is not the one that the machine published through the cloud's own interface."""
+    """The host key differs from the one that the machine published through the cloud's API."""
 
 
 class MachineNotDeleted(LauncherError):
-    """A machine could not be given back."""
+    """A machine could not be deleted."""
 
 
 class CloudRefused(LauncherError):
-    """The cloud said no."""
+    """The cloud refused a request."""
 
     exit_code = 3
 
 
 class NoCapacity(CloudRefused):
-    """A zone, or with `region` a whole region, has no such machine to give at the moment.
+    """A zone, or with `region` a whole region, has no such machine at the moment.
 
-    `elsewhere` are the zones that have, as far as the cloud said.
+    `elsewhere` are the zones that have one, as far as the cloud said.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class NoCapacity(CloudRefused):
 
 
 class FirmwareRefused(LauncherError):
-    """The firmware does not fit the chip, or does not answer as the model did."""
+    """The firmware does not fit the chip, or its scores differ from the model's."""
 
     exit_code = 4
 
 
 class NotNow(LauncherError):
-    """What was asked for would get into the way of what is going on; later it would not."""
+    """The command would disturb one that is running; try again later."""
 
     exit_code = 5
 
@@ -115,16 +115,16 @@ class NotNow(LauncherError):
 
 
 class OverBudget(LauncherError):
-    """What was asked for might cost more than is left of this month's budget."""
+    """The command might cost more than is left of this month's budget."""
 
     exit_code = 5
 
 
 class Interrupted(LauncherError):
-    """The user, or the system, asked the launcher to stop."""
+    """The user or the system stopped the launcher."""
 
     exit_code = 130
 
 
 class Detached(BaseException):
-    """The machine is at work on its own, as the user asked; the launcher may go."""
+    """The machine trains on its own, as the user asked; the launcher ends."""

@@ -45,6 +45,24 @@ def recordings(folder: Path):
     return split, np.array([clip.speaker for clip in clips]), source.background()
 
 
+def recipe(network: str, synthetic_only: bool = False) -> list[str]:
+    """The flags that the launcher trains a network with by default."""
+    from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
+    from launcher.jobs.plan import as_arguments
+
+    return as_arguments(RECIPES[network] | (SYNTHETIC_ONLY if synthetic_only else {}))
+
+
+def parsed(*given: str):
+    """The trainer's flags: the network's recipe, and what is given."""
+    from vm_startup.speech_commands import flags as command_line
+
+    parse = command_line.trainer().parse_args
+    flags = parse([*FLAGS, *given])
+    synthetic_only = flags.synthetic_clips and not (flags.data_dir or flags.data_url)
+    return parse([*recipe(flags.model_architecture, synthetic_only), *FLAGS, *given])
+
+
 def trained(data, *more: str):
     """The trainer once it has trained on the data's training split, to its last step."""
     import tensorflow as tf
@@ -54,7 +72,7 @@ def trained(data, *more: str):
 
     with tempfile.TemporaryDirectory() as place:
         folders = f"--train_dir={place}", f"--summaries_dir={place}/logs", f"--cache_dir={place}"
-        flags = command_line.training([*FLAGS, *folders, *more])
+        flags = parsed(*folders, *more)
         command_line.check_training(flags)
         runtime.speak(flags.verbosity)
         runtime.be_repeatable()

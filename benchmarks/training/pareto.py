@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import _trials
+
 STEPS = 1500
 NETWORKS = ("tiny_conv", "tiny_embedding_conv", "time_conv")
 MODEL = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")
@@ -37,7 +39,8 @@ def measured(network: str, folder: Path, job: Path) -> list[str]:
 
     chosen, trained = f"--model_architecture={network}", job / "train"
     places = (f"--data_dir={folder}", f"--train_dir={trained}", f"--summaries_dir={job}/logs")
-    train.main([chosen, *MODEL, *TRAINING, *places, f"--how_many_training_steps={STEPS}"])
+    recipe = [*_trials.recipe(network), f"--how_many_training_steps={STEPS}"]
+    train.main([chosen, *MODEL, *TRAINING, *places, *recipe])
     graph = job / f"{network}.pb"
     freeze.main([chosen, *MODEL, f"--start_checkpoint={trained}", f"--output_file={graph}"])
     for name in (steps.LABELS, steps.FEATURES):

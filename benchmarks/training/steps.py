@@ -7,6 +7,7 @@ waiting for clips, validating, saving and saying so.
 
 from pathlib import Path
 
+import _trials
 import _watched
 
 GOAL_MINUTES, GOAL_SHARE = 6, 80
@@ -23,7 +24,11 @@ def run(folder: Path) -> None:
         f"{extrapolated:.1f} min for the steps alone; goal: at most {GOAL_MINUTES} min"
     )
     for network in ("tiny_conv", "time_conv"):
-        flags = f"--model_architecture={network}", f"--how_many_training_steps={STEPS}"
+        flags = (
+            *_trials.recipe(network),
+            f"--model_architecture={network}",
+            f"--how_many_training_steps={STEPS}",
+        )
         _say(f"{network}, its own recipe", _watched.watch(folder, *flags))
 
 

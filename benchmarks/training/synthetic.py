@@ -30,8 +30,7 @@ def run(folder: Path) -> None:
 
 def spoken(clips: int, cache: str):
     """So many synthetic clips of each wanted word, as a training has them, and of others."""
-    from vm_startup.speech_commands import flags as command_line
     from vm_startup.speech_commands import train
 
     flags = f"--synthetic_clips={clips}", f"--train_dir={cache}"
-    return train.load_data(command_line.training([*_trials.FLAGS, *flags]))
+    return train.load_data(_trials.parsed(*flags))

@@ -1,9 +1,11 @@
-"""What can be known to be wrong before anything is rented or written: words, data, disk, Python."""
+"""The checks before a machine is created or a file is written: words, data, free disk space."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from launcher.config.settings import Config, Data
+from launcher.config.settings import Config, Data, as_settings
 from launcher.errors import ConfigError
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
@@ -11,20 +13,32 @@ FREE_BYTES = 500 << 20
 
 
 def check(config: Config, out: Path) -> None:
-    """Raise ConfigError for words that cannot be trained, data that cannot be read, or no room."""
-    from vm_startup.speech_commands.errors import DataError
-
-    try:
+    """Raise ConfigError for words that cannot be trained, bad data or too little disk space."""
+    with _as_config_errors():
         _check_data(config.words.wanted, config.data)
-    except DataError as error:
-        raise ConfigError(_as_settings(str(error))) from None
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
         raise ConfigError(
             f"{there}: {free >> 20} MB are free, a job needs {FREE_BYTES >> 20} MB",
-            "make room, or name another folder with --out",
+            "free some disk space, or choose another folder with --out",
         )
+
+
+def check_words(wanted: tuple[str, ...]) -> None:
+    """Raise ConfigError for words that cannot be trained on synthetic speech."""
+    with _as_config_errors():
+        _check_data(wanted, Data(synthetic_clips=1))
+
+
+@contextlib.contextmanager
+def _as_config_errors() -> Iterator[None]:
+    from vm_startup.speech_commands.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        raise ConfigError(as_settings(str(error))) from None
 
 
 def _check_data(wanted: tuple[str, ...], data: Data) -> None:
@@ -45,16 +59,3 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
             testing_percentage=data.testing_percentage,
         ).clips()
         dataset.check_splits(clips, wanted)
-
-
-def _as_settings(sentence: str) -> str:
-    """The trainer speaks of its flags; here they are settings."""
-    flags = {
-        "--data_sha256": "data.archive_sha256",
-        "--data_url": "data.archive",
-        "--data_dir": "data.folder",
-        "--wanted_words": "words.wanted",
-    }
-    for flag, key in flags.items():
-        sentence = sentence.replace(flag, key)
-    return sentence

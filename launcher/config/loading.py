@@ -1,4 +1,4 @@
-"""TOML to frozen, validated settings."""
+"""Read a TOML file as settings: types, bounds, choices, and rules.check."""
 
 import difflib
 import hashlib
@@ -6,44 +6,66 @@ import re
 import tomllib
 import types
 import typing
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from launcher.config import rules
 from launcher.config.settings import Config
-from launcher.errors import ConfigError
+from launcher.errors import ConfigError, describe
+
+# The configs of the repository; in a checkout a link to its configs/.
+BUILT_IN = Path(__file__).parents[1] / "configs"
+
+
+def built_in() -> dict[str, Path]:
+    """The configs that are installed with the launcher: name → file."""
+    return {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Read `path` and apply `key=value` overrides.
+    """Read the file `path`, or the built-in config of that name, and apply `key=value` overrides.
 
     A relative path inside the file is taken from the file's folder, one in an override from the
     current folder. Raises ConfigError with file, key and what would be right.
     """
+    path = _locate(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file", _near_files(path)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
-    table.setdefault("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
+    except OSError as error:
+        raise ConfigError(describe(error)) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
     _anchor(table, path.parent)
     for override in overrides:
         _apply(table, override)
+    if table.get("name", "") == "":
+        table["name"] = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    _check_keys(table, str(path))
     config = _build(Config, table, str(path), "")
     rules.check(config, path)
     return config
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a config's bytes, by which a later change is noticed. Raises OSError."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """The SHA-256 of a config's bytes, to notice a later change. Raises OSError."""
+    return hashlib.sha256(_locate(path).read_bytes()).hexdigest()
+
+
+def _locate(path: Path) -> Path:
+    """The config file; a file goes before a built-in config of that name."""
+    return path if path.is_file() else built_in().get(str(path), path)
 
 
 def _near_files(path: Path) -> str:
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")])
-    return f"did you mean {path.parent / near[0]}?" if near else ""
+    known = {file.name: str(file) for file in path.parent.glob("*.toml")}
+    known |= {name: name for name in built_in()}
+    near = difflib.get_close_matches(path.name, known, n=1)
+    meant = f"did you mean {known[near[0]]}? " if near else ""
+    return f"{meant}launcher init writes a config; built-in: {', '.join(built_in())}"
 
 
 def _anchor(table: dict, folder: Path) -> None:
@@ -55,7 +77,7 @@ def _anchor(table: dict, folder: Path) -> None:
 def _apply(table: dict, override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override}: write it as --set table.key=value")
+        raise ConfigError(f"--set {override}: no value", "write it as --set table.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -68,15 +90,33 @@ def _apply(table: dict, override: str) -> None:
     table[last] = value
 
 
-def _build(cls: type, table: Any, where: str, prefix: str) -> Any:
+def _check_keys(table: dict, where: str) -> None:
+    """Raise ConfigError for the first unknown key, in the order of the file."""
+    unknown = list(_unknown(Config, table, ""))
+    if not unknown:
+        return
+    prefix, key, known = unknown[0]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
+    others = f" (and {len(unknown) - 1} more)" if unknown[1:] else ""
+    raise ConfigError(f"{where}: unknown key {prefix}{key}{others}", hint)
+
+
+def _unknown(cls: Any, table: dict, prefix: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Each unknown key: the prefix of its table, the key, and the keys that the table knows."""
+    hints = typing.get_type_hints(cls)
+    for key, value in table.items():
+        if key not in hints:
+            yield prefix, key, list(hints)
+        elif is_dataclass(hints[key]) and isinstance(value, dict):
+            yield from _unknown(hints[key], value, f"{prefix}{key}.")
+
+
+def _build(cls: Any, table: Any, where: str, prefix: str) -> Any:
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table, such as [{prefix[:-1]}]")
     known = {f.name: f for f in fields(cls)}
     hints = typing.get_type_hints(cls)
-    for key in table.keys() - known.keys():
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown key {prefix}{key}", hint)
     values = {}
     for name, spec in known.items():
         if name in table:
@@ -88,7 +128,7 @@ def _build(cls: type, table: Any, where: str, prefix: str) -> Any:
 
 def _value(value: Any, kind: Any, spec: Field, where: str, key: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if hasattr(kind, "__dataclass_fields__"):
+    if is_dataclass(kind):
         return _build(kind, value, where, key + ".")
     if origin in (types.UnionType, typing.Union):  # the latter of Literal | None
         return None if value == "" else _value(value, args[0], spec, where, key)
@@ -109,11 +149,13 @@ def _choice(value: Any, choices: tuple, where: str, key: str) -> Any:
 
 
 def _scalar(value: Any, kind: type, spec: Field, where: str, key: str) -> Any:
-    accepted = {float: (int, float), Path: (str,)}.get(kind, (kind,))
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+    accepted: dict[type, tuple[type, ...]] = {float: (int, float), Path: (str,)}
+    is_other = isinstance(value, bool) and kind is not bool
+    if is_other or not isinstance(value, accepted.get(kind, (kind,))):
         names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
         raise ConfigError(f"{where}: {key} = {value!r} must be {names.get(kind, 'a path')}")
-    low, high = spec.metadata.get("low"), spec.metadata.get("high")
-    if low is not None and not low <= value <= high:
+    typed = kind(value)
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if low is not None and not low <= typed <= high:
         raise ConfigError(f"{where}: {key} = {value!r} must lie between {low:g} and {high:g}")
-    return kind(value)
+    return typed

@@ -1,6 +1,8 @@
 """What a job can be asked for; all defaults stand here and nowhere else."""
 
-from dataclasses import MISSING, dataclass, field
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +15,20 @@ def setting(
     *,
     low: float | None = None,
     high: float | None = None,
+    flag: str = "",
 ) -> Any:
-    """A dataclass field that says what it means and between which bounds (both inclusive)."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
+    """A dataclass field with its meaning and its bounds (both inclusive). `flag` is the trainer's
+    flag, if it is not called as the setting is."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "flag": flag})
 
 
 @dataclass(frozen=True)
 class Words:
-    """What is listened for."""
+    """The words to detect."""
 
-    wanted: tuple[str, ...] = setting(help="words or short phrases to tell apart; no default")
+    wanted: tuple[str, ...] = setting(
+        help="words or short phrases to detect; no default", flag="wanted_words"
+    )
     silence_percentage: float = setting(
         25.0, "clips of silence, in % of the wanted clips; 0 = none", low=0, high=1000
     )
@@ -36,17 +42,23 @@ class Data:
     """Where clips come from; sources can be mixed, and at least one is needed."""
 
     folder: Path | None = setting(
-        None, "a folder with one sub-folder of WAVs per word, and _background_noise_"
+        None,
+        "a folder with one sub-folder of WAVs per word, and _background_noise_",
+        flag="data_dir",
     )
     archive: str = setting(
-        "", "Speech Commands, fetched by the machine that trains: v0.02, v0.01 or a URL; '' = no"
+        "",
+        "Speech Commands, downloaded by the training machine: v0.02, v0.01 or a URL; '' = none",
+        flag="data_url",
     )
-    archive_sha256: str = setting("", "64 hex digits; needed where archive is a URL")
+    archive_sha256: str = setting(
+        "", "64 hex digits; needed if archive is a URL", flag="data_sha256"
+    )
     synthetic_clips: int = setting(
-        0, "clips of synthetic speech per wanted word; 0 = no synthetic speech", low=0, high=100_000
+        0, "clips of synthetic speech per wanted word; 0 = none", low=0, high=100_000
     )
-    validation_percentage: int = setting(10, "speakers kept for validation", low=1, high=50)
-    testing_percentage: int = setting(10, "speakers kept for the test", low=1, high=50)
+    validation_percentage: int = setting(10, "% of speakers for validation", low=1, high=50)
+    testing_percentage: int = setting(10, "% of speakers for the test", low=1, high=50)
     time_shift_ms: float = setting(
         100.0, "largest random shift of a clip; 0 = none", low=0, high=500
     )
@@ -63,50 +75,92 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
-    """How the model is trained; each key is the trainer's flag of the same name, and one that has
-    no default is chosen by the trainer to suit the network and the data."""
+    """How the model is trained. Each key is the trainer's flag of the same name. The default of
+    some depends on the network and the data."""
 
     model_architecture: Literal["tiny_conv", "tiny_embedding_conv", "time_conv"] = setting(
-        "tiny_conv", "the network; time_conv is ours: more often right, smaller and quicker"
+        "tiny_conv", "the network; time_conv is ours: more accurate, smaller and faster"
     )
-    preprocess: Literal["micro", "average"] = setting("micro", "features: 40 or 43 a frame")
+    preprocess: Literal["micro", "average"] = setting("micro", "40 or 43 features per frame")
     window_stride_ms: float = setting(20.0, "milliseconds between frames", low=10, high=40)
-    quantize: bool = setting(True, "learn with int8 rounding in the loop")
+    quantize: bool = setting(True, "train with int8 rounding")
     how_many_training_steps: tuple[int, ...] | None = setting(
-        None, "steps of each stage; batch_size clips a step", low=1, high=1_000_000
+        None, "steps of each stage; one step trains batch_size clips", low=1, high=1_000_000
     )
-    learning_rate: tuple[float, ...] | None = setting(None, "one a stage", low=1e-7, high=10)
+    learning_rate: tuple[float, ...] | None = setting(
+        None, "learning rate of each stage", low=1e-7, high=10
+    )
     optimizer: Literal["adam", "momentum", "gradient_descent"] | None = setting(
-        None, "adam, momentum or gradient_descent"
+        None, "how weights are updated"
     )
-    schedule: Literal["stages", "cosine"] | None = setting(None, "stages or cosine, a fall to zero")
-    warm_up: float | None = setting(None, "part of the steps to the full rate", low=0, high=1)
+    schedule: Literal["stages", "cosine"] | None = setting(
+        None, "cosine: the learning rate falls to zero in each stage"
+    )
+    warm_up: float | None = setting(
+        None, "part of the steps in which the learning rate rises", low=0, high=1
+    )
     label_smoothing: float | None = setting(
-        None, "part of each label that is spread over all", low=0, high=0.9
+        None, "part of each label that is spread over all labels", low=0, high=0.9
     )
-    weight_decay: float | None = setting(None, "Adam's, apart from its gradient", low=0, high=10)
-    dropout: float | None = setting(None, "part of the last layer's input ignored", low=0, high=0.9)
+    weight_decay: float | None = setting(None, "of Adam, decoupled (AdamW)", low=0, high=10)
+    dropout: float | None = setting(
+        None, "part of the last layer's input that is dropped", low=0, high=0.9
+    )
     augmentation: Literal["shift", "room", "hard"] | None = setting(
         None,
-        "shift, room (speed, pitch, room, microphone and gain vary too) or hard (even more)",
+        "shift: time shift and noise; room: also speed, pitch, room, microphone and gain; "
+        "hard: more of each",
     )
-    time_mask: float | None = setting(None, "frames hidden at most", low=0, high=1000)
-    frequency_mask: float | None = setting(None, "channels hidden at most", low=0, high=1000)
+    time_mask: float | None = setting(None, "masked frames at most", low=0, high=1000)
+    frequency_mask: float | None = setting(None, "masked channels at most", low=0, high=1000)
     mixup: float | None = setting(
-        None, "part of the clips that another is laid over", low=0, high=1
+        None, "part of the clips that are mixed with another", low=0, high=1
     )
     synthetic_share: float | None = setting(
-        None, "part of the clips that are synthetic, where there are recordings too", low=0, high=1
+        None, "part of the clips that are synthetic, if there are recordings too", low=0, high=1
     )
     echo: int | None = setting(
-        None, "uses of an augmented clip before it is drawn anew; more is quicker", low=1, high=100
+        None, "uses of an augmented clip before a new one is made; more is faster", low=1, high=100
     )
     early_stop: int | None = setting(
-        None, "validations without a better one after which training ends", low=0, high=1_000_000
+        None,
+        "validations without improvement after which training ends; 0 = never",
+        low=0,
+        high=1_000_000,
     )
-    batch_size: int = setting(100, "clips a step", low=1, high=10_000)
+    batch_size: int = setting(100, "clips per step", low=1, high=10_000)
     eval_step_interval: int = setting(250, "steps between validations", low=1, high=1_000_000)
     seed: int = setting(59185, "the same seed gives the same firmware", low=0, high=2**31 - 1)
+
+
+# The defaults that depend on the network, as docs/experiments.md found them best.
+_OURS = {
+    "how_many_training_steps": (6000,),
+    "learning_rate": (0.001,),
+    "optimizer": "adam",
+    "schedule": "cosine",
+    "warm_up": 0.03,
+    "label_smoothing": 0.1,
+    "weight_decay": 0.0,
+    "dropout": 0.5,
+    "augmentation": "room",
+    "time_mask": 0.0,
+    "frequency_mask": 0.0,
+    "mixup": 0.0,
+    "synthetic_share": 0.3,
+    "echo": 10,
+    "early_stop": 0,
+}
+_MASKS = {"time_mask": 6.0, "frequency_mask": 5.0}
+RECIPES: dict[str, dict[str, Any]] = {
+    "tiny_conv": _OURS,
+    "tiny_embedding_conv": _OURS,
+    "time_conv": _OURS | _MASKS | {"learning_rate": (0.002,), "dropout": 0.2},
+}
+# What differs if there are no recordings.
+SYNTHETIC_ONLY: dict[str, Any] = _MASKS | {"augmentation": "hard", "mixup": 0.5}
+
+UPSTREAM_STEPS = (15000, 3000)  # of TensorFlow's own trainer, if the config names none
 
 
 @dataclass(frozen=True)
@@ -114,13 +168,13 @@ class Firmware:
     """What is built from the model."""
 
     inference: Literal["int8", "uint8"] = setting(
-        "int8", "input and output of the .tflite; uint8 is what 2019's firmware took"
+        "int8", "input and output of the .tflite; the firmware of 2019 takes uint8"
     )
     convention: Literal["2019", "2020", "current"] = setting(
-        "2019", "how the C array of the model is written"
+        "2019", "TensorFlow's style of the model's C array in that year"
     )
     compiler: Literal["clang", "arm-none-eabi-gcc"] = setting(
-        "clang", "clang comes along from PyPI; gcc must be on the PATH"
+        "clang", "clang is installed with the launcher; gcc must be on the PATH"
     )
 
 
@@ -130,21 +184,21 @@ class Machine:
 
     recipe: Literal["bazel", "upstream", "python"] = setting(
         "bazel",
-        "how training is set up and run there: our trainer through Bazel, TensorFlow's own "
-        "through Bazel, or our trainer without Bazel",
+        "bazel: our trainer, run by Bazel; upstream: TensorFlow's own trainer, run by Bazel; "
+        "python: our trainer without Bazel",
     )
     max_run_minutes: float = setting(
         240.0,
-        "a rented machine deletes itself after this long; replacements share it",
+        "a cloud machine deletes itself after this time; its replacements share it",
         low=1,
         high=10_080,
     )
     max_usd: float = setting(
-        5.0, "a job that might cost more US dollars is refused; 0 = no bound", low=0, high=10_000
+        5.0, "a job that might cost more US dollars is refused; 0 = no limit", low=0, high=10_000
     )
     idle_minutes: float = setting(
         15.0,
-        "a rented machine powers itself off when its work is over and nobody asked for so long",
+        "a cloud machine without work powers off if no launcher connects for this time",
         low=0.05,
         high=1440,
     )
@@ -152,66 +206,77 @@ class Machine:
 
 @dataclass(frozen=True)
 class Gce:
-    """The Compute Engine machine; read where backend = "gce"."""
+    """The Compute Engine machine; used if backend = "gce"."""
 
-    project: str = setting("", "who pays; '' = the project of your credentials")
+    project: str = setting(
+        "", "the Google Cloud project that pays; '' = the project of your credentials"
+    )
     zones: tuple[str, ...] = setting(
         ("us-west1-b", "us-west1", "us-central1"),
-        "zones and regions in the order in which they are tried",
+        "zones and regions, in the order in which they are tried",
     )
-    machine_type: str = setting("n1-standard-8", "8 CPUs and 30 GB of memory, by default")
+    machine_type: str = setting(
+        "n1-standard-8", "CPUs and memory; n1-standard-8 has 8 CPUs and 30 GB"
+    )
     min_cpu_platform: str = setting("Intel Skylake", "the oldest CPU allowed; '' = any")
     disk_gb: int = setting(120, "size of the boot disk", low=10, high=65_536)
-    disk_type: str = setting("pd-balanced", "kind of the boot disk")
-    image_project: str = setting("deeplearning-platform-release", "whose images")
+    disk_type: str = setting("pd-balanced", "type of the boot disk")
+    image_project: str = setting("deeplearning-platform-release", "the project of the image")
     image_families: tuple[str, ...] = setting(
         (
             "common-cu129-ubuntu-2404-nvidia-580",
             "common-cu129-ubuntu-2204-nvidia-580",
             "pytorch-2-9-cu129-ubuntu-2204-nvidia-580",
         ),
-        "in order of preference; the first that has an image in use wins",
+        "in order of preference; the first one with a usable image is taken",
     )
-    user: str = setting("jupyter", "who logs in")
+    user: str = setting("jupyter", "the user name for SSH")
     spot: bool = setting(
-        False, "a cheaper machine that may be taken away; training then goes on elsewhere"
+        False, "a cheaper machine that Google may stop; training continues on another"
     )
-    external_ip: bool = setting(True, "false = no public address; reached through proxy_command")
+    external_ip: bool = setting(True, "false = no public address; SSH goes through proxy_command")
     proxy_command: str = setting(
-        "", "carries SSH to %h where external_ip = false; '' = gcloud's IAP tunnel"
+        "", "connects SSH to %h if external_ip = false; '' = gcloud's IAP tunnel"
     )
     network: str = setting("default", "the VPC network")
     subnet: str = setting("", "the subnet; '' = the network's own in each region")
-    service_account: str = setting("", "e-mail of who the machine may act as; '' = nobody")
-    impersonate: str = setting("", "e-mail of the service account that rents; '' = yourself")
+    service_account: str = setting(
+        "", "e-mail of the service account that the machine uses; '' = none"
+    )
+    impersonate: str = setting(
+        "", "e-mail of the service account that creates the machine; '' = your own account"
+    )
     usd_per_hour: float = setting(
-        0.0, "what the machine costs; 0 = as in the table that comes along", low=0, high=1000
+        0.0, "price of the machine; 0 = from the built-in price table", low=0, high=1000
     )
 
 
 @dataclass(frozen=True)
 class Retrain:
-    """When a newly trained model takes the place of the one in use; read by launcher retrain."""
+    """When a new model replaces the current one; used by launcher retrain."""
 
     promote: Literal["better", "not_worse"] = setting(
-        "better", "only a model proved better, or any that is proved not worse"
+        "better", "promote a model that is proved better, or one that is proved not worse"
     )
-    confidence: float = setting(0.95, "of the proof", low=0.5, high=0.9999)
+    confidence: float = setting(0.95, "confidence level of the proof", low=0.5, high=0.9999)
     tolerance: float = setting(
-        0.01, "a loss of accuracy up to this counts as not worse", low=0, high=0.5
+        0.01, "largest loss of accuracy that counts as not worse", low=0, high=0.5
     )
-    min_accuracy: float = setting(0.0, "a model below is never promoted", low=0, high=1)
+    min_accuracy: float = setting(0.0, "lowest accuracy of a model that is promoted", low=0, high=1)
     max_miss_rate: float = setting(
-        1.0, "nor one that misses more of any word's clips", low=0, high=1
+        1.0, "highest miss rate of any word of a model that is promoted", low=0, high=1
     )
     max_usd_per_month: float = setting(
-        0.0, "over a calendar month of retrainings, in UTC; 0 = no bound", low=0, high=1_000_000
+        0.0,
+        "budget of all retrainings in a calendar month (UTC); 0 = no limit",
+        low=0,
+        high=1_000_000,
     )
-    webhook: str = setting("", "a URL that is told of each verdict; '' = nobody")
+    webhook: str = setting("", "a URL that gets each verdict; '' = none")
     webhook_secret_env: str = setting(
-        "", "the environment variable with the key that signs what is told; '' = unsigned"
+        "", "the environment variable with the key that signs the webhook's body; '' = unsigned"
     )
-    hook: str = setting("", "a command that is given each verdict as JSON; '' = none")
+    hook: str = setting("", "a command that gets each verdict as JSON; '' = none")
 
 
 @dataclass(frozen=True)
@@ -219,7 +284,7 @@ class Config:
     """One job, as its user states it."""
 
     words: Words
-    name: str = setting("", "names the job; '' = the file's name")
+    name: str = setting("", "the job's name; '' = the file's name")
     backend: Literal["gce", "local"] = setting("gce", "where the machine comes from")
     data: Data = Data()
     train: Train = Train()
@@ -227,3 +292,29 @@ class Config:
     machine: Machine = Machine()
     gce: Gce = Gce()
     retrain: Retrain = Retrain()
+
+    @property
+    def training(self) -> Train:
+        """[train] with every choice made. TensorFlow's own trainer makes those that the config
+        leaves to it."""
+        if self.machine.recipe == "upstream":
+            return self.train
+        data = self.data
+        alone = data.synthetic_clips and not (data.folder or data.archive)
+        defaults = RECIPES[self.train.model_architecture] | (SYNTHETIC_ONLY if alone else {})
+        missing = {key: defaults[key] for key in defaults if getattr(self.train, key) is None}
+        return replace(self.train, **missing)
+
+
+def _flags() -> Iterator[tuple[str, str]]:
+    for table, cls in (("words", Words), ("data", Data), ("train", Train)):
+        for spec in fields(cls):
+            yield spec.metadata["flag"] or spec.name, f"{table}.{spec.name}"
+
+
+FLAGS = dict(_flags())  # the trainer's flag: the setting that decides it
+
+
+def as_settings(message: str) -> str:
+    """A message of the trainer, with settings in place of its flags."""
+    return re.sub(r"--(\w+)", lambda flag: FLAGS.get(flag[1], flag[0]), message)

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from launcher.config.settings import Config, Firmware
+from launcher.config.settings import FLAGS, UPSTREAM_STEPS, Config, Firmware
 from launcher.errors import ConfigError
 from launcher.jobs.states import Phase
 from launcher.machines import cost
@@ -22,11 +22,9 @@ RESULTS = {
 
 CHECKSUMS = "SHA256SUMS"  # of the results; written last
 
-# What the trainer chooses by the network and the data where the config says nothing.
-RECIPE = (
-    *("how_many_training_steps", "learning_rate", "optimizer", "schedule", "warm_up"),
-    *("label_smoothing", "weight_decay", "dropout", "augmentation", "time_mask"),
-    *("frequency_mask", "mixup", "synthetic_share", "echo", "early_stop"),
+# The flags that training and freezing must agree on.
+MODEL_FLAGS = (
+    *("wanted_words", "model_architecture", "preprocess", "window_stride_ms", "quantize"),
 )
 
 
@@ -43,7 +41,7 @@ class Plan:
     cap_usd: float = 0.0
     firmware: Firmware = Firmware()
     wanted_words: list[str] = field(default_factory=list)
-    total_steps: int = 0  # 0: the trainer's log says it
+    total_steps: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -88,7 +86,7 @@ def make(config: Config, job: str, source: str, machine: MachinePlan) -> Plan:
         cap_usd=cap,
         firmware=config.firmware,
         wanted_words=list(config.words.wanted),
-        total_steps=sum(config.train.how_many_training_steps or ()),
+        total_steps=sum(config.training.how_many_training_steps or UPSTREAM_STEPS),
     )
 
 
@@ -149,57 +147,38 @@ def text(plan: Plan) -> str:
 
 def _steps(config: Config) -> dict[Phase, str]:
     recipe = f"vm_startup/{config.machine.recipe}.sh"
-    model = _flags(_model_flags(config))
+    decided = _trainer_flags(config)
+    model = {name: decided[name] for name in MODEL_FLAGS}
+    folders = {"train_dir": "train", "summaries_dir": "train/summaries", "cache_dir": "cache"}
     output = f"results/{config.train.model_architecture}.pb"
-    freeze = _flags({"start_checkpoint": "train", "output_file": output})
+    freeze = {"start_checkpoint": "train", "output_file": output}
     return {
         Phase.SET_UP: f"bash {recipe} setup",
-        Phase.TRAIN: f"bash {recipe} train {model} {_flags(_training_flags(config))}",
-        Phase.FREEZE: f"bash {recipe} freeze {model} {freeze}",
+        Phase.TRAIN: f"bash {recipe} train {shlex.join(as_arguments(decided | folders))}",
+        Phase.FREEZE: f"bash {recipe} freeze {shlex.join(as_arguments(model | freeze))}",
     }
 
 
-def _model_flags(config: Config) -> dict:
-    """Flags that training and freezing must agree on."""
-    train = config.train
-    return {
-        "model_architecture": train.model_architecture,
-        "preprocess": train.preprocess,
-        "window_stride_ms": train.window_stride_ms,
-        "quantize": int(train.quantize),
-        "wanted_words": config.words.wanted,
-    }
+def _trainer_flags(config: Config) -> dict[str, Any]:
+    """Every flag of the trainer that the config decides, with its value on the machine."""
+    tables = {"words": config.words, "data": config.data, "train": config.training}
+    values = {}
+    for flag, setting in FLAGS.items():
+        table, key = setting.split(".")
+        values[flag] = getattr(tables[table], key)
+    values["data_dir"] = "data" if config.data.folder else ""
+    values["data_url"] = config.data.archive_url
+    return {flag: value for flag, value in values.items() if value is not None}
 
 
-def _training_flags(config: Config) -> dict:
-    data, train, words = config.data, config.train, config.words
-    return {
-        "data_dir": "data" if data.folder else "",
-        "data_url": data.archive_url,
-        "data_sha256": data.archive_sha256,
-        "synthetic_clips": data.synthetic_clips,
-        "validation_percentage": data.validation_percentage,
-        "testing_percentage": data.testing_percentage,
-        "time_shift_ms": data.time_shift_ms,
-        "background_volume": data.background_volume,
-        "background_frequency": data.background_frequency,
-        "silence_percentage": words.silence_percentage,
-        "unknown_percentage": words.unknown_percentage,
-        **{name: getattr(train, name) for name in RECIPE if getattr(train, name) is not None},
-        "batch_size": train.batch_size,
-        "eval_step_interval": train.eval_step_interval,
-        "seed": train.seed,
-        "train_dir": "train",
-        "summaries_dir": "train/summaries",
-        "cache_dir": "cache",
-    }
-
-
-def _flags(values: dict) -> str:
-    return " ".join(shlex.quote(f"--{key}={_text(value)}") for key, value in values.items())
+def as_arguments(flags: dict[str, Any]) -> list[str]:
+    """Flags as words of a command line."""
+    return [f"--{name}={_text(value)}" for name, value in flags.items()]
 
 
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(_text(item) for item in value)
+    if isinstance(value, bool):
+        return str(int(value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from launcher.config.settings import as_settings
 from launcher.errors import (
     ConfigError,
     Detached,
@@ -173,7 +174,7 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     # The trainer refuses its data with one sentence and exit code 2.
     if code == 2 and lines and lines[-1].startswith("error: "):
-        return ConfigError(lines[-1].removeprefix("error: "))
+        return ConfigError(as_settings(lines[-1].removeprefix("error: ")))
     if code == OUT_OF_TIME:
         return JobFailed(
             f"the machine's time of {plan.max_run_seconds / 60:g} min ended before the job did",

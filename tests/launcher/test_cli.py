@@ -8,11 +8,14 @@ import sys
 import wave
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from launcher.cli import cli
+from launcher.config import loading, reference
 from launcher.jobs import control, ledger, records
-from launcher.jobs.events import Created
+from launcher.jobs.events import Created, MachineRequested
 from launcher.jobs.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -20,9 +23,9 @@ QUICKSTART = str(ROOT / "configs" / "quickstart.toml")
 LAUNCHER = [sys.executable, "-c", "from launcher.cli import main; main()"]
 
 
-def launcher(folder, *arguments):
-    """Run the launcher in `folder`: what it left, as a CompletedProcess with text."""
-    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+def launcher(folder, *arguments, **variables):
+    """Run the launcher in `folder`, with environment variables: a CompletedProcess with text."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), **variables}
     return subprocess.run(
         [*LAUNCHER, *arguments],
         cwd=folder,
@@ -67,7 +70,7 @@ HARMS = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_bad_recording_is_named_before_anything_is_made(tmp_path, clips, harm):
+def test_bad_recording_is_named_before_job(tmp_path, clips, harm):
     """One bad WAV among good ones ends the command with its name, exit code 2 and no job."""
     make, says = HARMS[harm]
     make(clips / "no" / "c_nohash_0.wav")
@@ -93,15 +96,15 @@ def test_a_bad_recording_is_named_before_anything_is_made(tmp_path, clips, harm)
         ("[]", "word"),
     ],
 )
-def test_a_word_that_cannot_be_trained_is_refused(tmp_path, wanted, says):
-    """Words that differ only by case, or could do harm in a shell or a path, are named."""
+def test_bad_word_is_refused(tmp_path, wanted, says):
+    """Words that differ only by case, or could do harm in a shell or a path, are refused."""
     done = launcher(tmp_path, "train", QUICKSTART, "--set", f"words.wanted={wanted}")
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[0]
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_without_the_word_names_the_nearest(tmp_path, clips):
+def test_missing_word_folder_names_the_nearest(tmp_path, clips):
     """A wanted word that has no folder is refused with the folder that resembles it."""
     (clips / "yes").rename(clips / "yess")
     done = launcher(tmp_path, "plan", QUICKSTART, f"--set=data.folder={clips}")
@@ -109,7 +112,7 @@ def test_a_folder_without_the_word_names_the_nearest(tmp_path, clips):
     assert "yess" in done.stderr
 
 
-def test_too_few_speakers_are_noticed_before_the_job(tmp_path, clips):
+def test_too_few_speakers_are_refused_before_job(tmp_path, clips):
     """Recordings that leave no speaker to test on are refused before anything is made."""
     arguments = (f"--set=data.folder={clips}", "--set=data.synthetic_clips=0")
     done = launcher(tmp_path, "train", QUICKSTART, *arguments)
@@ -133,8 +136,8 @@ def test_too_few_speakers_are_noticed_before_the_job(tmp_path, clips):
         (["fly"], "No such command"),
     ],
 )
-def test_what_cannot_be_is_exit_code_2(tmp_path, arguments, says):
-    """A command that cannot be carried out says why, exits with 2 and writes nothing."""
+def test_wrong_command_exits_with_2(tmp_path, arguments, says):
+    """A command that is wrong says why, exits with 2 and writes nothing."""
     done = launcher(tmp_path, *arguments)
     assert done.returncode == 2
     assert says in done.stderr
@@ -151,7 +154,7 @@ def test_what_cannot_be_is_exit_code_2(tmp_path, arguments, says):
         ["status", "--sideways", "--json"],
     ],
 )
-def test_a_script_reads_errors_as_json(tmp_path, arguments):
+def test_json_option_prints_errors_as_json(tmp_path, arguments):
     """With --json an error is the one JSON value on standard output, a sentence on the other."""
     done = launcher(tmp_path, *arguments)
     told = json.loads(done.stdout)
@@ -159,16 +162,16 @@ def test_a_script_reads_errors_as_json(tmp_path, arguments):
     assert told["error"] in done.stderr
 
 
-def test_a_job_that_cannot_be_written_is_refused(tmp_path):
-    """Where runs/ cannot be made, the command ends with one sentence and exit code 2."""
+def test_job_folder_that_cannot_be_created_is_refused(tmp_path):
+    """Where runs/ cannot be created, the command ends with one sentence and exit code 2."""
     (tmp_path / "runs").write_text("not a folder")
     done = launcher(tmp_path, "train", QUICKSTART)
     assert done.returncode == 2
-    assert "runs/quickstart-1 cannot be made: Not a directory" in done.stderr
+    assert "runs/quickstart-1 cannot be created: Not a directory" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
+def test_characters_missing_in_charset_are_replaced(tmp_path, monkeypatch):
     """Characters that the terminal's character set lacks are replaced."""
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     done = launcher(tmp_path, "plan", QUICKSTART)
@@ -177,7 +180,7 @@ def test_a_terminal_without_arrows_gets_the_rest(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_output_that_cannot_be_written_is_one_sentence(tmp_path, as_json):
+def test_full_standard_output_is_one_sentence(tmp_path, as_json):
     """Where standard output is full, the command says so and fails."""
     command = " ".join(shlex.quote(word) for word in [*LAUNCHER, "status", *as_json])
     done = subprocess.run(
@@ -187,8 +190,120 @@ def test_output_that_cannot_be_written_is_one_sentence(tmp_path, as_json):
     assert done.stderr == "error: No space left on device\n"
 
 
-def test_cancelling_never_harms_a_stranger(tmp_path):
-    """A process that has got the number of a launcher long gone is left alone."""
+def test_init_writes_config_that_plan_accepts(tmp_path):
+    """`launcher init` writes a config for the given words, and prints the command to train it."""
+    done = launcher(tmp_path, "init", "my words.toml", "--words", "computer, lights on")
+    assert done.returncode == 0
+    assert done.stdout == "wrote my words.toml; next: launcher train 'my words.toml'\n"
+    made = json.loads(launcher(tmp_path, "plan", "my words.toml", "--json").stdout)
+    assert made["wanted_words"] == ["computer", "lights on"]
+    assert made["machine"]["backend"] == "local"
+    assert [path.name for path in tmp_path.iterdir()] == ["my words.toml"]
+
+
+def test_init_overwrites_nothing(tmp_path):
+    """A file that exists is left as it is, and words that cannot be trained make no file."""
+    (tmp_path / "lights_on.toml").write_text("mine")
+    done = launcher(tmp_path, "init", "--words=Lights on,yes")
+    assert done.returncode == 2
+    assert done.stderr == "error: lights_on.toml exists\nhint: name another file\n"
+    done = launcher(tmp_path, "init", "other.toml", "--words=yes,Yes")
+    assert done.returncode == 2
+    assert "'yes' and 'Yes'" in done.stderr
+    assert (tmp_path / "lights_on.toml").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["lights_on.toml"]
+
+
+def test_built_in_config_works_in_any_folder(tmp_path):
+    """The name of a built-in config is a CONFIG, for plan and the others."""
+    by_name = launcher(tmp_path, "plan", "quickstart", "--json")
+    assert json.loads(by_name.stdout) == json.loads(
+        launcher(tmp_path, "plan", QUICKSTART, "--json").stdout
+    )
+
+
+def test_schema_prints_the_schema_of_configs(tmp_path):
+    """`launcher schema` prints what configs/schema.json holds."""
+    done = launcher(tmp_path, "schema")
+    assert done.stdout == (ROOT / "configs" / "schema.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_calls_launcher(shell, tmp_path):
+    """The script for each shell asks the launcher for completions; bash accepts its script."""
+    done = launcher(tmp_path, "completion", shell)
+    assert done.returncode == 0
+    assert f"_LAUNCHER_COMPLETE={shell}_complete" in done.stdout
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("launcher sch", ["plain,schedule", "plain,schema"]),
+        ("launcher train q", ["plain,quickstart", "file,q"]),
+        ("launcher doctor y", ["plain,yes_no", "file,y"]),
+        ("launcher cancel w", ["plain,words-1"]),
+        ("launcher status w", ["plain,words-1"]),
+        ("launcher train quickstart --backend l", ["plain,local"]),
+    ],
+)
+def test_shell_completes_commands_configs_and_jobs(typed, completed, tmp_path):
+    """A shell completes commands, built-in configs and files, jobs and choices."""
+    folder = tmp_path / "runs" / "words-1"
+    ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=0)).close()
+    variables = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = launcher(tmp_path, _LAUNCHER_COMPLETE="bash_complete", **variables)
+    assert done.stdout.splitlines() == completed
+
+
+LATIN, UTF8 = os.fsdecode(b"caf\xe9"), "café"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "{}.toml"],
+        ["plan", "quickstart", "--set", "name={}"],
+        ["plan", "quickstart", "--set", "train.optimizer={}"],
+        ["plan", "quickstart", "--set", "{}=3"],
+        ["plan", "quickstart", "--set", "data.folder={}"],
+        ["plan", "quickstart", "--backend", "{}"],
+        ["train", "quickstart", "--out", "{}"],
+        ["logs", "{}"],
+        ["export", "{}.tflite", "--out", "new"],
+        ["plan", "{}.toml", "--json"],
+    ],
+)
+def test_message_under_posix_locale_shows_names_readably(arguments, tmp_path):
+    """A name that is not UTF-8 is shown with its bytes, one that is as it is; no message has a
+    surrogate, not even quoted."""
+    for name, shown in ((LATIN, r"caf\xe9"), (UTF8, UTF8)):
+        (tmp_path / name).mkdir()
+        for word in ("yes", "no"):
+            write_wav(tmp_path / name / word / f"{name}.wav", rate=8000)
+        done = launcher(tmp_path, *(a.format(name) for a in arguments), LC_ALL="POSIX")
+        assert done.returncode == 2
+        assert shown in done.stderr
+        if done.stdout:
+            assert json.loads(done.stdout)["error"] in done.stderr
+        assert not re.search(r"\\ud|[\ud800-\udfff]", done.stderr + done.stdout)
+
+
+def test_message_of_trainer_on_machine_names_the_setting(tmp_path):
+    """Where the trainer refuses to go on, the error is one of the config, in its own words."""
+    options = ("data.synthetic_clips=60", "train.how_many_training_steps=9", "train.warm_up=0")
+    options += ("train.learning_rate=10", "train.optimizer=gradient_descent")
+    done = launcher(tmp_path, "train", "quickstart", *(f"--set={option}" for option in options))
+    assert done.returncode == 2
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "diverged; a train.learning_rate below" in error
+    assert "--learning_rate" in (tmp_path / "runs" / "quickstart-1" / "training.log").read_text()
+
+
+def test_cancel_leaves_reused_process_id_alone(tmp_path):
+    """A process that reuses the ID of a launcher that ended is left alone."""
     with subprocess.Popen(["sleep", "60"]) as stranger:
         folder = tmp_path / "runs" / "words-1"
         with ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=stranger.pid)):
@@ -197,7 +312,7 @@ def test_cancelling_never_harms_a_stranger(tmp_path):
         stranger.kill()
 
 
-def test_an_output_folder_that_exists_is_left_alone(tmp_path):
+def test_existing_output_folder_is_left_alone(tmp_path):
     """A folder that exists is neither used nor changed."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -207,7 +322,7 @@ def test_an_output_folder_that_exists_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_two_jobs_started_at_once_do_not_share_a_folder(tmp_path):
+def test_two_jobs_at_once_get_two_folders(tmp_path):
     """Jobs of one name that start together get numbers of their own."""
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
     both = [
@@ -239,8 +354,8 @@ def test_two_jobs_started_at_once_do_not_share_a_folder(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_noticed_before_the_job(tmp_path):
-    """Where there is no room for a job, none is begun."""
+def test_full_disk_is_refused_before_job(tmp_path):
+    """Where the disk is too full for a job, none is created."""
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)]
@@ -267,13 +382,28 @@ def test_plan_shows_everything_and_creates_nothing(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_dry_run_is_the_local_backend(tmp_path):
+def test_dry_run_selects_local_backend(tmp_path):
     """--dry-run plans for this computer, whatever the config says."""
-    done = launcher(tmp_path, "plan", QUICKSTART, "--dry-run", "--json")
-    assert json.loads(done.stdout)["backend"] == "local"
+    done = launcher(tmp_path, "plan", "yes_no", "--dry-run", "--json")
+    assert json.loads(done.stdout)["machine"]["backend"] == "local"
 
 
-def test_status_of_nothing(tmp_path):
+def test_status_of_running_job_says_what_is_paid_for(tmp_path):
+    """Status of a job at work, whose machine may exist, ends in a line about money; it is JSON's
+    `paying`."""
+    folder = tmp_path / "runs" / "words-1"
+    with ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=os.getpid())) as book:
+        calm = launcher(tmp_path, "status", "words-1").stdout.splitlines()
+        assert calm[0] == "words-1 (): running"
+        assert calm[-1] == "Nothing is still being paid for."
+        book.add(MachineRequested("msl-words-1", "us-west1-b", "r", seconds=3600))
+        done = launcher(tmp_path, "status", "words-1").stdout.splitlines()
+        shown = json.loads(launcher(tmp_path, "status", "words-1", "--json").stdout)
+    says = "Machine msl-words-1 is at work: launcher cancel ends the job and deletes it."
+    assert done[-1] == shown["paying"] == says
+
+
+def test_status_without_jobs(tmp_path):
     """Without jobs, status says so, and that nothing is paid for."""
     done = launcher(tmp_path, "status")
     assert done.stdout.splitlines() == ["no jobs in runs/", "Nothing is still being paid for."]
@@ -294,14 +424,26 @@ def test_doctor_names_what_is_missing(tmp_path):
     assert "apt install util-linux" in done.stdout
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_has_help_worth_reading(name, tmp_path):
-    """Each command explains itself, and each of its options."""
-    command = cli.commands[name]
-    assert len(command.help) > 20
+def commands(group=cli, path=()):
+    """Each command and group of the launcher, with the words that call it."""
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(("path", "command"), commands(), ids=lambda value: str(value)[:40])
+def test_help_is_complete_at_80_columns(path, command):
+    """Help at 80 columns cuts no sentence and no line, and explains each option."""
+    done = CliRunner().invoke(cli, [*path, "--help"], prog_name="launcher", env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    assert max(map(len, done.output.splitlines())) <= 80
+    for name, inner in getattr(command, "commands", {}).items():
+        first = re.match(r".+?\.(?= |$)", " ".join(inner.help.split()))[0]
+        assert len(first) <= 45, f"{name}: {first}"
+        assert re.search(rf"(?m)^  {name} +{re.escape(first)}$", done.output), name
     for parameter in command.params:
-        if parameter.param_type_name == "option":
-            assert parameter.help, f"{name} --{parameter.name}"
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{path} --{parameter.name}"
 
 
 def readme_commands():
@@ -316,10 +458,18 @@ def readme_commands():
                     yield words[1:]
 
 
+def written_in_readme():
+    """The configs that the README's and the guide's `launcher init` commands write."""
+    for _, *arguments in (words for words in readme_commands() if words[0] == "init"):
+        given = cli.commands["init"].make_context("init", arguments).params
+        yield str(given["file"] or reference.starter_name(given["words"].split(",")))
+
+
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
-def test_the_readme_speaks_of_commands_that_exist(words):
-    """Every launcher command in README and guide parses, and the config that it names exists."""
+def test_commands_in_readme_exist(words):
+    """Every launcher command in README and guide parses; its config is a file, is built in, or is
+    what another command writes."""
     command = cli.commands[words[0]]
     context = command.make_context(words[0], words[1:])
-    config = context.params.get("config")
-    assert config is None or (ROOT / config).exists()
+    config = str(context.params.get("config") or "quickstart")
+    assert (ROOT / config).exists() or config in [*loading.built_in(), *written_in_readme()]

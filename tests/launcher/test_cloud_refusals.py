@@ -142,7 +142,13 @@ BEFORE_A_JOB = {
     "max_usd": (nothing, ["machine.max_usd=0.5"], 2, "machine.max_usd = 0.5", "max_run_minutes"),
     "name": (nothing, ["name=Yes_No"], 2, "'Yes_No' cannot name a machine", "lower-case"),
     "long name": (nothing, [f"name={'a' * 41}"], 2, "cannot name a machine", "1 to 40"),
-    "proxy": (nothing, ["gce.external_ip=false", "gce.proxy_command=nc 'x"], 2, "no command", ""),
+    "proxy": (
+        nothing,
+        ["gce.external_ip=false", "gce.proxy_command=nc 'x"],
+        2,
+        "not a command",
+        "",
+    ),
 }
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from launcher.console import readable
+
 SHOW = """
 import time
 from launcher.console import screen
@@ -41,8 +43,8 @@ def on_a_terminal(environment):
     return written.decode()
 
 
-def test_a_terminal_gets_bars_and_ticks():
-    """On a terminal a bar moves, and every phase that is over is ticked."""
+def test_terminal_shows_bars_and_ticks():
+    """On a terminal a bar moves, and every phase that is done is ticked."""
     written = on_a_terminal({})
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert "Copying [/data]" in plain
@@ -51,7 +53,7 @@ def test_a_terminal_gets_bars_and_ticks():
     assert "✓ report" in plain
 
 
-def test_no_color_is_honoured():
+def test_no_color_removes_colours():
     """With NO_COLOR the terminal gets no colours."""
     colour = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
     assert colour.search(on_a_terminal({}))
@@ -65,9 +67,19 @@ def test_no_color_is_honoured():
         (True, ""),
     ],
 )
-def test_a_pipe_gets_plain_lines(quiet, expected):
+def test_pipe_gets_plain_lines(quiet, expected):
     """Without a terminal there are plain lines; with --json there is nothing."""
     done = subprocess.run(
         [sys.executable, "-c", SHOW.format(quiet=quiet)], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("", expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"caf\xe9.wav", r"caf\xe9.wav"), ("café".encode(), "café"), (b"\x80\xff", r"\x80\xff")],
+)
+def test_readable_shows_bytes_that_are_not_utf8(name, shown):
+    """A byte that is not UTF-8 is shown as such, in a name as it is and in one that is quoted."""
+    assert readable(os.fsdecode(name)) == shown
+    assert readable(repr(os.fsdecode(name))) == repr(shown).replace(r"\\", "\\")

@@ -19,6 +19,7 @@ ROOMS = [
     ["launcher.machines.gce"],
     ["launcher.machines.registry"],
     ["launcher.doctor", "launcher.jobs"],
+    ["launcher.options"],
     ["launcher.status", "launcher.retrain"],
     ["launcher.schedule"],
     ["launcher.cli"],

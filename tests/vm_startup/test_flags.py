@@ -26,13 +26,23 @@ def test_defaults_are_upstreams():
     assert (flags.batch_size, flags.eval_step_interval, flags.save_step_interval) == (100, 400, 100)
     assert (flags.background_volume, flags.background_frequency) == (0.1, 0.8)
     assert (flags.time_shift_ms, flags.preprocess, flags.quantize) == (100, "mfcc", False)
-    assert (flags.optimizer, flags.echo) == ("gradient_descent", 1)
+    assert (flags.optimizer, flags.dropout) == ("gradient_descent", 0.5)
+
+
+def test_defaults_of_own_flags_change_nothing():
+    """The flags that TensorFlow's trainer does not have are without effect by default."""
+    flags = command_line.trainer().parse_args([])
+    assert (flags.schedule, flags.augmentation, flags.echo) == ("stages", "shift", 1)
+    for name in ("warm_up", "label_smoothing", "time_mask", "frequency_mask", "mixup"):
+        assert getattr(flags, name) == 0
+    for name in ("weight_decay", "early_stop", "synthetic_clips", "seed"):
+        assert getattr(flags, name) == 0
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("True", True), ("0", False), ("false", False)]
 )
-def test_booleans_say_what_they_say(text, value):
+def test_boolean_flags_accept_words_and_digits(text, value):
     """--quantize=0 switches quantisation off."""
     assert command_line.trainer().parse_args([f"--quantize={text}"]).quantize is value
 
@@ -74,33 +84,3 @@ def test_some_clips_are_left_to_train():
     flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
     with pytest.raises(DataError, match="no clip to train"):
         command_line.check_training(flags)
-
-
-def test_each_network_has_its_recipe():
-    """What is not said is what experiments found best for the network."""
-    time = command_line.training(["--model_arch=time_conv"])
-    assert (time.optimizer, time.schedule, time.learning_rate) == ("adam", "cosine", [0.002])
-    assert (time.dropout, time.time_mask, time.frequency_mask) == (0.2, 6, 5)
-    tiny = command_line.training([])
-    assert (tiny.how_many_training_steps, tiny.learning_rate) == ([6000], [0.001])
-    assert (tiny.dropout, tiny.label_smoothing, tiny.time_mask) == (0.5, 0.1, 0)
-    assert (tiny.augmentation, tiny.mixup) == ("room", 0)
-
-
-def test_synthetic_speech_alone_is_made_harder():
-    """Without any recordings clips vary more; with some, by folder or archive, they do not."""
-    alone = command_line.training(["--synthetic_clips=9"])
-    assert (alone.augmentation, alone.mixup, alone.time_mask) == ("hard", 0.5, 6)
-    for recordings in ("--data_dir=here", "--data_url=https://there"):
-        assert command_line.training(["--synthetic_clips=9", recordings]).augmentation == "room"
-    said = ["--synthetic_clips=9", "--mixup=0", "--augmentation=shift"]
-    assert command_line.training(said).augmentation == "shift"
-    assert command_line.training(said).mixup == 0
-
-
-def test_what_is_said_goes_before_a_recipe():
-    """Flags given explicitly mean what they mean for every network."""
-    said = ["--optimizer=gradient_descent", "--schedule=stages", "--dropout=0.5", "--warm_up=0"]
-    flags = command_line.training(["--model_architecture=time_conv", *said])
-    assert (flags.optimizer, flags.schedule) == ("gradient_descent", "stages")
-    assert (flags.dropout, flags.warm_up) == (0.5, 0)

@@ -26,7 +26,7 @@ def trainer(recordings, cache, tmp_path):
     def make(*more):
         given = [*tiny_training.FLAGS, f"--data_dir={recordings}", f"--train_dir={tmp_path}"]
         given += [f"--summaries_dir={tmp_path}/logs", f"--cache_dir={cache}", *EVERY_STEP, *more]
-        chosen = flags.training(given)
+        chosen = flags.trainer().parse_args(given)
         return train.Trainer(chosen, flags.audio_settings(chosen), train.load_data(chosen))
 
     return make

@@ -4,7 +4,6 @@ Names may be cut short as long as they stay unmistakable: `--window_stride=20` i
 """
 
 import argparse
-from collections.abc import Sequence
 
 from vm_startup.conventions import ARCHIVES
 from vm_startup.speech_commands.audio_settings import RANGES, AudioSettings
@@ -15,26 +14,6 @@ from vm_startup.speech_commands.model.networks import ARCHITECTURES
 
 ARCHIVE = ARCHIVES["v0.02"]
 WORDS = "yes,no,up,down,left,right,on,off,stop,go"
-
-# What a network is trained with where its flags say nothing, as docs/experiments.md found best.
-_OURS = {
-    "how_many_training_steps": [6000],
-    "schedule": "cosine",
-    "warm_up": 0.03,
-    "optimizer": "adam",
-    "label_smoothing": 0.1,
-    "augmentation": "room",
-    "echo": 10,
-}
-_MASKS = {"time_mask": 6.0, "frequency_mask": 5.0}
-RECIPES = {
-    "tiny_conv": _OURS | {"learning_rate": [0.001], "dropout": 0.5},
-    "tiny_embedding_conv": _OURS | {"learning_rate": [0.001], "dropout": 0.5},
-    "time_conv": _OURS | {"learning_rate": [0.002], "dropout": 0.2} | _MASKS,
-}
-
-# What differs where no recordings are named, so that every clip is synthetic.
-SYNTHETIC_ONLY = _MASKS | {"augmentation": "hard", "mixup": 0.5}
 
 
 def boolean(text: str) -> bool:
@@ -100,16 +79,6 @@ def trainer() -> argparse.ArgumentParser:
     _add_data(parser)
     _add_training(parser)
     return parser
-
-
-def training(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The training's flags; those not given are what the network's recipe says."""
-    parser = trainer()
-    said = parser.parse_args(argv)
-    parser.set_defaults(**RECIPES.get(said.model_architecture, {}))
-    if said.synthetic_clips and not (said.data_dir or said.data_url):
-        parser.set_defaults(**SYNTHETIC_ONLY)
-    return parser.parse_args(argv)
 
 
 def freezer() -> argparse.ArgumentParser:

@@ -45,7 +45,7 @@ MODEL_FLAGS = ("wanted_words", "model_architecture", "preprocess", "window_strid
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    flags = command_line.training(argv)
+    flags = command_line.trainer().parse_args(argv)
     command_line.check_training(flags)
     settings = command_line.audio_settings(flags)
     runtime.speak(flags.verbosity)
