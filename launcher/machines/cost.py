@@ -20,5 +20,5 @@ def usd(usd_per_hour: float, seconds: float) -> float:
 
 
 def dollars(amount: float) -> str:
-    """An amount for people: a cent is the smallest coin, unless the amount is smaller."""
+    """An amount for people: to the cent, or to four digits where that would be 0.00."""
     return f"{amount:.2f} USD" if amount == 0 or amount >= 0.005 else f"{amount:.4f} USD"

@@ -10,7 +10,15 @@ from fake_gce.vm import Hardware, Vm
 
 from launcher.machines.ssh import machine
 
-QUICK = machine.Bounds(dial=1, login=2, grace=0.8, quiet=1, unheard=0.8, keepalive=0.4, pause=0.1)
+QUICK = machine.Bounds(
+    tcp_connect=1,
+    authenticate=2,
+    grace=0.8,
+    stall=1,
+    unacknowledged=0.8,
+    keepalive=0.4,
+    retry=0.1,
+)
 HEALTHY = Hardware()
 SLACK = 4  # seconds that a busy computer may add to a bound
 

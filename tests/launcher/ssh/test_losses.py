@@ -11,7 +11,7 @@ import pytest
 from ssh_site import ends_within, soon
 
 from launcher.errors import HostKeyMismatch
-from launcher.machines.ssh.call import AT_ONCE, SLOWEST, Watchdog
+from launcher.machines.ssh.call import NO_EXTENSION, SLOWEST, Watchdog
 
 
 def _touched(path):
@@ -118,7 +118,7 @@ def test_a_transfer_that_crawls_is_given_up():
 def test_printing_buys_a_command_no_time():
     """Output does not put off the moment at which a command's connection is cut."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, Watchdog(ours, 0.3, AT_ONCE) as watchdog, ends_within(0.5):
+    with ours, theirs, Watchdog(ours, 0.3, NO_EXTENSION) as watchdog, ends_within(0.5):
         while not watchdog.fired:
             watchdog.feed(1 << 20)
             time.sleep(0.05)

@@ -148,7 +148,7 @@ def test_waiting_ends_with_its_deadline(site, answers, said):
             vm.authorize("")
             vm.boot()
             vm.wait_for_ssh()
-        machine = site.machine(vm, replace(QUICK, login=0.6))
+        machine = site.machine(vm, replace(QUICK, authenticate=0.6))
         with ends_within(2), pytest.raises(MachineLost, match="words-1-ab") as caught:
             machine.wait(0.5)
     assert said in str(caught.value)
