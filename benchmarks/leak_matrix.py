@@ -44,8 +44,8 @@ checkpoint was not used, or a line of the log is missing.
 
 Unattended: the launcher is killed and does not come back. The machine must delete itself within its
 max_run_duration, {MINUTES} minutes by the fake's clock, which runs {SPEED} times as fast. They
-count from the insert request on; a quarter of a second, in which the fake creates and deletes a machine,
-is five seconds by that clock. Then the job is resumed.
+count from the insert request on; the quarter of a second in which the fake creates and deletes a
+machine is five seconds by that clock. Then the job is resumed.
 """
 PREFIX = "unattended: "
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from fake_gce import FOR_EVER
 
+from launcher import state
 from launcher.errors import (
     CloudRefused,
     HostKeyMismatch,
@@ -33,6 +34,15 @@ def test_create_then_delete_leaves_no_machine(gce, backend, spec, create):
     assert f"{datetime.now(UTC):%Y-%m-%dT%H:}" in proof
     assert not gce.instances
     assert not gce.disks
+
+
+def test_project_is_remembered_before_the_insert(gce, backend, spec):
+    """`status` and `reap` know the project also where the launcher ends during its insert."""
+    known = []
+    note = {"function": lambda facts: known.append(state.projects())}
+    gce.faults.add("instances.insert", "call", **note)
+    backend().create(spec()).close()
+    assert known == [{gce.project: ""}]
 
 
 @pytest.mark.parametrize("kind", AFTER)

@@ -1,4 +1,4 @@
-"""Retrainings from command to champion: real launchers, forked by a fork server; killed at random."""
+"""Retrainings from command to champion: real launchers in forked processes; killed at random."""
 
 import json
 import shutil
@@ -82,7 +82,8 @@ def test_killed_at_random_instants_the_right_model_wins(here, office):
     def play(number):
         kind = list(KINDS)[number]
         desk = here / f"trial-{number}"
-        return Trial(kind, number, office.fork_server, office.challengers, office.desks, desk).play()
+        forks, desks = office.fork_server, office.desks
+        return Trial(kind, number, forks, office.challengers, desks, desk).play()
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(play, range(len(KINDS))))

@@ -76,7 +76,7 @@ def prepare(fork_server: ForkServer, challengers: Challengers, folder: Path) -> 
     for name in ("bad", "good"):
         desks[name] = folder / name
         desks[name].mkdir()
-        past = {"past": str(getattr(challengers, name)), "whole": True}
+        past = {"reference": str(getattr(challengers, name)), "whole": True}
         first = fork_server.launch(
             desks[name], Desk(desks[name]).environment, "retrain", str(QUICKSTART), fault=past
         )
