@@ -272,7 +272,7 @@ def test_outage_of_the_local_network_does_not_end_a_job(
     def poll(machine, run, offset, real=remote_training.remote_script.poll):
         if not outages:
             outages.append(gce.faults.add("*", "unavailable", times=FOR_EVER))
-        if not outages[0].met:
+        if not outages[0].hits:
             raise ConnectionError("the network is gone")
         gce.faults.clear()
         return real(machine, run, offset)

@@ -94,7 +94,7 @@ def test_delete_operation_that_fails_is_retried(gce, backend, spec, insert, code
     insert(backend, spec)
     fault = gce.faults.add("instances.delete", "operation_error", times=3, code=code)
     assert "404" in backend.delete(spec.name, ZONE)
-    assert fault.met == 3
+    assert fault.hits == 3
     assert not gce.instances
 
 

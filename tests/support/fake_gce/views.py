@@ -1,4 +1,4 @@
-"""The resources that are only looked at: projects, zones, regions, machine types, images."""
+"""Read-only resources: projects, zones, regions, machine types, images."""
 
 import zlib
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def show(image: Image) -> dict:
 
 
 def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
-    """What the guest has published."""
+    """The guest attributes that the guest has published."""
     if instance.metadata("enable-guest-attributes").lower() != "true":
         message = "Guest attributes endpoint access is disabled."
         raise errors.ApiError(412, "conditionNotMet", message)
@@ -120,7 +120,7 @@ def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
 
 
 def serial_output(instance: Instance, query: dict[str, str]) -> dict:
-    """What the start-up script has printed so far."""
+    """The output of the start-up script so far."""
     log = instance.vm.folder / "var/log/startup-script.log"
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     start = int(query.get("start", "0"))
