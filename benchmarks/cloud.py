@@ -67,10 +67,10 @@ def cloud(folder: Path, **environment: str) -> Iterator[Cloud]:
     command += [f"--vm-env={name}={value}" for name, value in variables.items()]
     tests = Path(__file__).parents[1] / "tests" / "support"
     with subprocess.Popen(command, cwd=tests, stdout=subprocess.PIPE, text=True) as fake:
-        made = Cloud(json.loads(fake.stdout.readline()), folder)
+        created = Cloud(json.loads(fake.stdout.readline()), folder)
         try:
-            yield made
-            for violation in made.ask("violations"):
+            yield created
+            for violation in created.ask("violations"):
                 sys.exit(f"not as Google documents: {violation}")
         finally:
             fake.terminate()

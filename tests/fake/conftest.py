@@ -115,14 +115,14 @@ def fake(tmp_path: Path) -> Iterator[Callable[..., FakeGce]]:
     """Makes fakes that end with the test; checks that the fake's answers were as documented."""
     if why := missing_tools():
         pytest.skip(why)
-    made: list[FakeGce] = []
+    created: list[FakeGce] = []
 
     def make(**settings: object) -> FakeGce:
-        made.append(FakeGce(tmp_path / f"gce{len(made)}", **settings).__enter__())
-        return made[-1]
+        created.append(FakeGce(tmp_path / f"gce{len(created)}", **settings).__enter__())
+        return created[-1]
 
     yield make
-    for gce in made:
+    for gce in created:
         gce.close()
         assert not [violation for violation in gce.violations if "the fake" in violation]
 

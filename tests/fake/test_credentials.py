@@ -1,4 +1,4 @@
-"""Who is let in: service accounts, users, impersonation."""
+"""Credentials: service accounts, users, impersonation."""
 
 import json
 

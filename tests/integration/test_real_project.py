@@ -19,9 +19,9 @@ ON_GCE = ("--backend=gce", f"--set=gce.project={PROJECT}", "--set=machine.max_ru
 @pytest.fixture
 def workspace(tmp_path):
     """A workspace; machines that a failed test left in the project are deleted."""
-    made = Desk(tmp_path)
-    yield made
-    made.run("reap", "--project", PROJECT)
+    created = Desk(tmp_path)
+    yield created
+    created.run("reap", "--project", PROJECT)
 
 
 @pytest.mark.parametrize("recipe", ["bazel", "python"])

@@ -40,9 +40,9 @@ def gce(tmp_path):
 def workspace(tmp_path, gce):
     """A workspace whose launcher uses that Compute Engine."""
     (tmp_path / "workspace").mkdir()
-    made = Desk(tmp_path / "workspace", gce.environment)
-    yield made
-    assert made.processes() == []
+    created = Desk(tmp_path / "workspace", gce.environment)
+    yield created
+    assert created.processes() == []
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def template(config: Config, project: str, image: str, startup: str) -> dict:
     seconds = str(int(config.machine.max_run_minutes * 60))
     body = {
         "name": "<machine>",
-        "description": f"Trains a model for job <job>; made by {labels.MANAGED_BY}",
+        "description": f"Trains a model for job <job>; created by {labels.MANAGED_BY}",
         "machineType": f"zones/<zone>/machineTypes/{gce.machine_type}",
         "labels": labels.template(),
         # Compute Engine knows the machine's time limit before the launcher knows the machine.

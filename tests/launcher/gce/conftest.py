@@ -38,9 +38,10 @@ def backend(gce):
     def make(access=None, timeouts=None, **settings):
         config = Config(Words(("yes",)), gce=Gce(**{"min_cpu_platform": "", **settings}))
         template = request.template(config, gce.project, IMAGE, "true\n")
-        made = GceBackend(Details(gce.project, template, **{"user": "jupyter", **(access or {})}))
-        made.timeouts = replace(TIMEOUTS, **(timeouts or {}))
-        return made
+        details = Details(gce.project, template, **{"user": "jupyter", **(access or {})})
+        created = GceBackend(details)
+        created.timeouts = replace(TIMEOUTS, **(timeouts or {}))
+        return created
 
     return make
 

@@ -104,8 +104,8 @@ def test_missing_project_is_refused(client, gce, monkeypatch):
 
 def test_unknown_project_is_refused(client):
     """A project that does not exist is a config error; exit code 2."""
-    error = refused(client("nobodys-project"))
-    assert str(error) == "project nobodys-project does not exist"
+    error = refused(client("another-project"))
+    assert str(error) == "project another-project does not exist"
     assert error.exit_code == 2
 
 

@@ -19,9 +19,9 @@ def wait_for(condition):
         time.sleep(0.02)
 
 
-def key_expiry(made):
+def key_expiry(created):
     """When the job's SSH key expires on the machine."""
-    items = {item["key"]: item["value"] for item in made["metadata"]["items"]}
+    items = {item["key"]: item["value"] for item in created["metadata"]["items"]}
     return datetime.fromisoformat(json.loads(items["ssh-keys"].split(" ", 3)[3])["expireOn"])
 
 

@@ -25,9 +25,9 @@ def test_create_then_delete_leaves_no_machine(gce, backend, spec, create):
     """A created machine answers over SSH, has a time limit, and its deletion is proved by a 404."""
     backend, spec = backend(), spec()
     create(backend, spec)
-    made = gce.instances[spec.name]
-    assert made["labels"]["managed-by"] == "micro-speech-launcher"
-    assert made["scheduling"]["maxRunDuration"] == {"seconds": "600"}
+    created = gce.instances[spec.name]
+    assert created["labels"]["managed-by"] == "micro-speech-launcher"
+    assert created["scheduling"]["maxRunDuration"] == {"seconds": "600"}
     proof = backend.delete(spec.name, ZONE)
     assert spec.name in proof
     assert "not found (404)" in proof

@@ -15,9 +15,9 @@ def tools():
 @pytest.fixture(scope="module")
 def shared_site(tmp_path_factory):
     """A site for machines that no test breaks."""
-    made = Site(tmp_path_factory.mktemp("ssh"))
-    yield made
-    made.close()
+    created = Site(tmp_path_factory.mktemp("ssh"))
+    yield created
+    created.close()
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,15 @@ def shared_vm(shared_site):
 @pytest.fixture
 def machine(shared_site, shared_vm):
     """A new connection to the shared machine, with an empty work folder."""
-    made = shared_site.machine(shared_vm, Bounds())
-    made.run("rm -rf ~/micro-speech/*", timeout=10)
-    yield made
-    made.close()
+    created = shared_site.machine(shared_vm, Bounds())
+    created.run("rm -rf ~/micro-speech/*", timeout=10)
+    yield created
+    created.close()
 
 
 @pytest.fixture
 def site(tmp_path):
     """A site for machines that a test may break."""
-    made = Site(tmp_path)
-    yield made
-    made.close()
+    created = Site(tmp_path)
+    yield created
+    created.close()

@@ -8,7 +8,7 @@ from fake_gce.catalogue import QUOTAS, Catalogue, Image
 from fake_gce.machines import Instance
 from fake_gce.operations import ROOT
 
-MADE = "2019-06-01T00:00:00.000-07:00"
+CREATED = "2019-06-01T00:00:00.000-07:00"
 
 
 def project(name: str) -> dict:
@@ -139,5 +139,5 @@ def _resource(kind: str, path: str, name: str) -> dict:
         "id": str(1_000_000_000_000_000_000 + zlib.crc32(path.encode())),
         "name": name,
         "selfLink": ROOT + path,
-        "creationTimestamp": MADE,
+        "creationTimestamp": CREATED,
     }

@@ -182,8 +182,8 @@ class CellRun:
         if not self.is_done() or events[-1]["event"] != "ended":
             outcome.lost.append("the job is not done")
             return
-        expected, made = digests(self._reference), digests(self.job)
-        outcome.lost += [f"{name} differs" for name in made if made[name] != expected[name]]
+        expected, created = digests(self._reference), digests(self.job)
+        outcome.lost += [f"{name} differs" for name in created if created[name] != expected[name]]
         log = (self.job / "training.log").read_text()
         outcome.lost += _trainings([event["event"] for event in events], log, outcome)
         if self._kept and outcome.again and CONTINUES not in log:
