@@ -98,7 +98,7 @@ class Backend(Protocol):
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
-        """A backend for each project where this user may have machines, and for `project` if set."""
+        """A backend for each project where this user may have machines, and one for `project`."""
 
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def test_stockout_is_an_operation_that_fails(gce, client, elsewhere):
     error = operation.error.errors[0]
     assert error.code.startswith("ZONE_RESOURCE_POOL_EXHAUSTED")
     assert operation.http_error_status_code == 503
-    named = [detail.error_info.hitsadatas.get("zonesAvailable") for detail in error.error_details]
+    named = [detail.error_info.metadatas.get("zonesAvailable") for detail in error.error_details]
     assert [zones for zones in named if zones] == ([elsewhere] if elsewhere else [])
     assert (gce.instances, gce.disks) == ({}, {})
     zone = "us-central1-a"

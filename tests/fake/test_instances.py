@@ -94,12 +94,12 @@ def test_stopped_machine_starts_again_with_its_disk(gce, client, until):
 def test_metadata_change_needs_the_fingerprint(gce, client):
     """A new key is accepted; an old fingerprint is refused."""
     client.create(metadata={"items": [{"key": "enable-guest-attributes", "value": "TRUE"}]})
-    metadata = client.get().hitsadata
+    metadata = client.get().metadata
     keys = client.body()["metadata"]["items"][1]
     metadata.items.append(compute_v1.Items(key=keys["key"], value=keys["value"]))
     place = {"project": PROJECT, "zone": ZONE, "instance": "vm-1"}
     client.finish(client.instances.set_metadata_unary(**place, metadata_resource=metadata))
-    assert any(item.key == "ssh-keys" for item in client.get().hitsadata.items)
+    assert any(item.key == "ssh-keys" for item in client.get().metadata.items)
     with pytest.raises(exceptions.PreconditionFailed):
         client.instances.set_metadata_unary(**place, metadata_resource=metadata)
 
@@ -157,7 +157,7 @@ def test_catalogue_is_listed(client):
     assert len(list(client.service(compute_v1.ZonesClient).list(**place))) == 13
     client.create()
     region = client.service(compute_v1.RegionsClient).get(**place, region="us-west1")
-    assert {quota.hitsric: quota.usage for quota in region.quotas}["CPUS"] == 8
+    assert {quota.metric: quota.usage for quota in region.quotas}["CPUS"] == 8
     types = client.service(compute_v1.MachineTypesClient)
     assert types.get(**place, zone=ZONE, machine_type="n1-standard-8").guest_cpus == 8
     with pytest.raises(exceptions.NotFound):

@@ -97,7 +97,7 @@ def test_numbers_and_times_have_the_format_of_google():
 
 def test_every_call_of_the_document_has_a_route():
     """The path of each method is routed to that method."""
-    for method in schema.hitshods():
+    for method in schema.methods():
         example = schema.document()["resources"]
         collection, name = method.name.split(".")
         path = example[collection]["methods"][name]["path"]

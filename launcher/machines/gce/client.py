@@ -24,15 +24,10 @@ from requests.exceptions import RequestException
 
 from launcher.errors import ConfigError
 from launcher.machines.gce import api_errors
-from launcher.machines.gce.api_errors import (
-    NO_ANSWER,
-    ApiError,
-    NotFound,
-    Resource,
-    Unavailable,
-)
+from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource, Unavailable
 from launcher.machines.gce.timeouts import Timeouts
 
+Json = dict[str, Any]
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 GOOGLE_ERRORS = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"  # as gcloud has it
@@ -77,99 +72,69 @@ class Client:
 
     # Instances and disks ------------------------------------------------------------------------
 
-    def instance(self, zone: str, name: str) -> dict | None:
+    def instance(self, zone: str, name: str) -> Json | None:
         """The machine, None where it does not exist."""
-        request = compute_v1.GetInstanceRequest(project=self.project, zone=zone, instance=name)
-        return self._find("instances", "get", request, Resource(self.project, zone, name))
+        return self._find("instances", "get", name, zone=zone, instance=name)
 
-    def disk(self, zone: str, name: str) -> dict | None:
+    def disk(self, zone: str, name: str) -> Json | None:
         """The disk, None where it does not exist."""
-        request = compute_v1.GetDiskRequest(project=self.project, zone=zone, disk=name)
-        return self._find("disks", "get", request, Resource(self.project, zone, name))
+        return self._find("disks", "get", name, zone=zone, disk=name)
 
-    def insert(self, zone: str, body: dict, request_id: str) -> dict:
+    def insert(self, zone: str, body: Json, request_id: str) -> Json:
         """The operation that creates a machine. Raises api_errors.AlreadyExists."""
-        machine = compute_v1.Instance()
-        json_format.ParseDict(body, compute_v1.Instance.pb(machine))
-        request = compute_v1.InsertInstanceRequest(
-            project=self.project, zone=zone, instance_resource=machine, request_id=request_id
-        )
-        resource = Resource(self.project, zone, body["name"])
-        return self._call("instances", "insert_unary", request, resource)
+        fields = {"instance_resource": _message(compute_v1.Instance, body)}
+        return self._change("insert", zone, body["name"], request_id, **fields)
 
-    def start(self, zone: str, name: str, request_id: str) -> dict:
+    def start(self, zone: str, name: str, request_id: str) -> Json:
         """The operation that starts a stopped machine."""
-        request = compute_v1.StartInstanceRequest(
-            project=self.project, zone=zone, instance=name, request_id=request_id
-        )
-        return self._call("instances", "start_unary", request, Resource(self.project, zone, name))
+        return self._change("start", zone, name, request_id, instance=name)
 
-    def set_metadata(self, zone: str, name: str, metadata: dict, request_id: str) -> dict:
+    def set_metadata(self, zone: str, name: str, metadata: Json, request_id: str) -> Json:
         """The operation that replaces a machine's metadata."""
-        changed = compute_v1.Metadata()
-        json_format.ParseDict(metadata, compute_v1.Metadata.pb(changed), ignore_unknown_fields=True)
-        request = compute_v1.SetMetadataInstanceRequest(
-            project=self.project,
-            zone=zone,
-            instance=name,
-            metadata_resource=changed,
-            request_id=request_id,
-        )
-        resource = Resource(self.project, zone, name)
-        return self._call("instances", "set_metadata_unary", request, resource)
+        fields = {"instance": name, "metadata_resource": _message(compute_v1.Metadata, metadata)}
+        return self._change("set_metadata", zone, name, request_id, **fields)
 
-    def delete(self, zone: str, name: str, request_id: str) -> dict | None:
+    def delete(self, zone: str, name: str, request_id: str) -> Json | None:
         """The operation that deletes a machine, None where it does not exist."""
-        request = compute_v1.DeleteInstanceRequest(
-            project=self.project, zone=zone, instance=name, request_id=request_id
-        )
-        resource = Resource(self.project, zone, name)
-        return self._find("instances", "delete_unary", request, resource)
+        fields = {"zone": zone, "instance": name, "request_id": request_id}
+        return self._find("instances", "delete_unary", name, **fields)
 
-    def delete_disk(self, zone: str, name: str, request_id: str) -> dict | None:
+    def delete_disk(self, zone: str, name: str, request_id: str) -> Json | None:
         """The operation that deletes a disk, None where it does not exist."""
-        request = compute_v1.DeleteDiskRequest(
-            project=self.project, zone=zone, disk=name, request_id=request_id
-        )
-        return self._find("disks", "delete_unary", request, Resource(self.project, zone, name))
+        fields = {"zone": zone, "disk": name, "request_id": request_id}
+        return self._find("disks", "delete_unary", name, **fields)
 
-    def host_keys(self, zone: str, name: str) -> list[dict]:
+    def host_keys(self, zone: str, name: str) -> list[Json]:
         """The host keys that the guest has published so far."""
-        request = compute_v1.GetGuestAttributesInstanceRequest(
-            project=self.project, zone=zone, instance=name, query_path="hostkeys/"
-        )
-        resource = Resource(self.project, zone, "hostkeys")
+        fields = {"zone": zone, "instance": name, "query_path": "hostkeys/"}
         try:
-            found = self._call("instances", "get_guest_attributes", request, resource)
+            found = self._call("instances", "get_guest_attributes", "hostkeys", **fields)
         except (NotFound, ConfigError):  # 404 also while nothing is published
             return []
-        return found.get("queryValue", {}).get("items", [])
+        keys: list[Json] = found.get("queryValue", {}).get("items", [])
+        return keys
 
-    def all_instances(self, filter: str) -> list[dict]:
+    def all_instances(self, filter: str) -> list[Json]:
         """The machines of all zones that match `filter`."""
-        request = compute_v1.AggregatedListInstancesRequest(project=self.project, filter=filter)
-        return self._all_zones("instances", "instances", request)
+        return self._all_zones("instances", filter)
 
-    def all_disks(self, filter: str) -> list[dict]:
+    def all_disks(self, filter: str) -> list[Json]:
         """The disks of all zones that match `filter`."""
-        request = compute_v1.AggregatedListDisksRequest(project=self.project, filter=filter)
-        return self._all_zones("disks", "disks", request)
+        return self._all_zones("disks", filter)
 
     # Operations ---------------------------------------------------------------------------------
 
-    def operations(self, zone: str, name: str) -> list[dict]:
+    def operations(self, zone: str, name: str) -> list[Json]:
         """The operations on a machine, newest first."""
-        request = compute_v1.ListZoneOperationsRequest(
-            project=self.project, zone=zone, filter=f'targetLink eq ".*/instances/{name}"'
-        )
-        found = self._pages("zone_operations", "list", request)
+        fields = {"zone": zone, "filter": f'targetLink eq ".*/instances/{name}"'}
+        found = self._list("zone_operations", **fields)
         mine = [o for o in found if o.get("targetLink", "").endswith(f"/instances/{name}")]
         return sorted(mine, key=lambda o: o.get("insertTime", ""), reverse=True)
 
-    def wait_for(self, zone: str, operation: dict, seconds: float) -> dict:
+    def wait_for(self, zone: str, operation: Json, seconds: float) -> Json:
         """The operation once it is done. Raises TimeoutError after `seconds`."""
         started = without_error = time.monotonic()
-        resource = Resource(self.project, zone, operation["name"])
+        name = operation["name"]
         while operation.get("status") != "DONE":
             asked = time.monotonic()
             if not api_errors.of_operation(operation):
@@ -178,38 +143,33 @@ class Client:
                 break
             left = started + seconds - asked
             if left <= 0:
-                raise TimeoutError(f"{operation['name']} is not done after {seconds:g} s")
-            request = compute_v1.WaitZoneOperationRequest(
-                project=self.project, zone=zone, operation=operation["name"]
-            )
+                raise TimeoutError(f"{name} is not done after {seconds:g} s")
+            bound = min(left, SERVER_WAITS)
             with contextlib.suppress(Unavailable):  # an outage does not end the wait
-                bound = min(left, SERVER_WAITS)
-                operation = self._call("zone_operations", "wait", request, resource, bound)
-            if operation.get("status") != "DONE":
-                self._pause(asked)
+                operation = self._call(
+                    "zone_operations", "wait", name, bound, zone=zone, operation=name
+                )
+            if operation.get("status") != "DONE":  # a server may answer at once: poll slowly
+                time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
         return operation
 
     # Zones, machine types, images ---------------------------------------------------------------
 
-    def zones(self) -> list[dict]:
+    def zones(self) -> list[Json]:
         """Every zone, with its CPU platforms."""
-        return self._pages("zones", "list", compute_v1.ListZonesRequest(project=self.project))
+        return self._list("zones")
 
-    def regions(self) -> list[dict]:
+    def regions(self) -> list[Json]:
         """Every region, with its quotas."""
-        return self._pages("regions", "list", compute_v1.ListRegionsRequest(project=self.project))
+        return self._list("regions")
 
-    def machine_type(self, zone: str, name: str) -> dict | None:
+    def machine_type(self, zone: str, name: str) -> Json | None:
         """A machine type, None where the zone does not have it."""
-        request = compute_v1.GetMachineTypeRequest(
-            project=self.project, zone=zone, machine_type=name
-        )
-        return self._find("machine_types", "get", request, Resource(self.project, zone, name))
+        return self._find("machine_types", "get", name, zone=zone, machine_type=name)
 
-    def newest_image(self, project: str, family: str) -> dict | None:
+    def newest_image(self, project: str, family: str) -> Json | None:
         """The newest image of a family that is not deprecated, None where the family has none."""
-        request = compute_v1.GetFromFamilyImageRequest(project=project, family=family)
-        return self._find("images", "get_from_family", request, Resource(project, "", family))
+        return self._find("images", "get_from_family", family, project=project, family=family)
 
     # Credentials, requests, retries -------------------------------------------------------------
 
@@ -245,22 +205,44 @@ class Client:
             )
         return self._services[name]
 
-    def _call(
-        self, service: str, method: str, request: Any, resource: Resource, bound: float = 0.0
-    ) -> dict:
-        return _plain(self._send(service, method, request, resource, bound))
+    def _change(self, method: str, zone: str, name: str, request_id: str, **fields: Any) -> Json:
+        fields |= {"zone": zone, "request_id": request_id}
+        return self._call("instances", f"{method}_unary", name, **fields)
 
-    def _find(self, service: str, method: str, request: Any, resource: Resource) -> dict | None:
+    def _call(
+        self, service: str, method: str, name: str, bound: float = 0.0, **fields: Any
+    ) -> Json:
+        return _plain(self._send(service, method, name, bound, **fields))
+
+    def _find(self, service: str, method: str, name: str, **fields: Any) -> Json | None:
         try:
-            return self._call(service, method, request, resource)
+            return self._call(service, method, name, **fields)
         except NotFound:
             return None
 
-    def _send(
-        self, service: str, method: str, request: Any, resource: Resource, bound: float = 0.0
-    ) -> Any:
-        """Send a request until there is an answer. Each try may take timeouts.reply seconds, and
-        the last one begins within timeouts.call; `bound` replaces both."""
+    def _list(self, service: str, **fields: Any) -> list[Json]:
+        return [_plain(i) for page in self._pages(service, "list", **fields) for i in page.items]
+
+    def _all_zones(self, service: str, filter: str) -> list[Json]:
+        pages = self._pages(service, "aggregated_list", filter=filter)
+        scopes = [scope for page in pages for scope in page.items.values()]
+        return [_plain(item) for scope in scopes for item in getattr(scope, service)]
+
+    def _pages(self, service: str, method: str, **fields: Any) -> Iterator[Any]:
+        """Page by page, each with retries, which the library's own pager does not have."""
+        while True:
+            page = self._send(service, method, "", **fields)
+            yield page
+            if not page.next_page_token:
+                return
+            fields["page_token"] = page.next_page_token
+
+    def _send(self, service: str, method: str, name: str, bound: float = 0.0, **fields: Any) -> Any:
+        """Send a request about the resource `name` until there is an answer. Each try may take
+        timeouts.reply seconds, and the last one begins within timeouts.call; `bound` replaces
+        both."""
+        request = {"project": self.project} | fields
+        resource = Resource(request["project"], fields.get("zone", ""), name)
         call = getattr(self._service(service), method)
 
         def once() -> Any:
@@ -283,36 +265,17 @@ class Client:
                 resource = Resource(self.project, name=self.impersonate)
             raise api_errors.to_launcher_error(failed.error, resource) from failed.__cause__
 
-    def _pages(self, service: str, method: str, request: Any) -> list[dict]:
-        found = []
-        for page in self._every_page(service, method, request):
-            found += [_plain(item) for item in page.items]
-        return found
 
-    def _all_zones(self, service: str, field: str, request: Any) -> list[dict]:
-        found = []
-        for page in self._every_page(service, "aggregated_list", request):
-            for scoped in page.items.values():
-                found += [_plain(item) for item in getattr(scoped, field)]
-        return found
-
-    def _every_page(self, service: str, method: str, request: Any) -> Iterator[Any]:
-        """Page by page, each with retries, which the library's own pager does not have."""
-        while True:
-            page = self._send(service, method, request, Resource(self.project))
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    def _pause(self, asked: float) -> None:
-        """Wait until timeouts.poll after the last request."""
-        time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
+def _message(kind: Any, body: Json) -> Any:
+    """JSON of the API as a protocol message. Raises ParseError for an unknown field."""
+    message = kind()
+    json_format.ParseDict(body, kind.pb(message))
+    return message
 
 
-def _plain(message: Any) -> dict[str, Any]:
+def _plain(message: Any) -> Json:
     """A protocol message as the JSON of the API."""
-    plain: dict[str, Any] = json_format.MessageToDict(type(message).pb(message))
+    plain: Json = json_format.MessageToDict(type(message).pb(message))
     return plain
 
 

@@ -123,10 +123,10 @@ def _api(injection: Injection) -> None:
 
     send = Client._send
 
-    def send_with_fault(self, service: str, method: str, *arguments):
+    def send_with_fault(self, service: str, method: str, *arguments, **fields):
         what = f"{_camel(service)}.{_camel(method.removesuffix('_unary'))}"
         injection.reach(BEFORE, what)
-        answer = send(self, service, method, *arguments)
+        answer = send(self, service, method, *arguments, **fields)
         injection.reach(AFTER, what)
         return answer
 
