@@ -11,9 +11,6 @@ class Price:
     source: str
 
 
-LOCAL = Price(0.0, "this computer: no cost")
-
-
 def usd(usd_per_hour: float, seconds: float) -> float:
     """What `seconds` of a machine cost, in US dollars, unrounded."""
     return usd_per_hour * seconds / 3600

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from launcher import state
 from launcher.config.settings import Config
-from launcher.machines import cost
 from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec, Say
 
 if TYPE_CHECKING:
@@ -120,8 +119,7 @@ class LocalBackend:
 
     def plan_machine(self, config: Config) -> MachinePlan:
         """See base.Backend."""
-        price = cost.LOCAL
-        return MachinePlan("local", [""], price.usd_per_hour, price.source, metered=False)
+        return MachinePlan("local", [""], 0.0, "this computer: no cost", metered=False)
 
     def create(self, spec: MachineSpec) -> LocalMachine:
         """See base.Backend. spec.max_run_seconds is not used: a folder costs nothing, and each
@@ -137,11 +135,7 @@ class LocalBackend:
         unfinished = self.root / f".{name}"
         for name_inside in ("work", "tmp"):
             (unfinished / name_inside).mkdir(parents=True, exist_ok=True)
-        facts = {
-            "labels": spec.labels,
-            "folder": str(spec.folder),
-            "created": time.time(),
-        }
+        facts = {"labels": spec.labels, "folder": str(spec.folder), "created": time.time()}
         (unfinished / LABELS).write_text(json.dumps(facts), encoding="utf-8")
         unfinished.rename(self.root / name)
         return LocalMachine(self.root / name)

@@ -86,16 +86,19 @@ class GceBackend:
         has no capacity for it any more, it counts as gone."""
         from launcher.machines.gce import create
         from launcher.machines.gce.connect import connect
+        from launcher.machines.ssh.machine import new_key
 
         machine = create.wait_until_stable(self._client, spec)
         if machine is None:
             return None
-        try:
-            if machine.get("status") in create.STOPPED:
-                self._start(spec, machine)
-        except NoCapacity as error:
-            self._say(f"{spec.name} cannot be started again: {error}")
-            return None
+        if machine.get("status") in create.STOPPED:
+            self._say(f"{spec.name} powered itself off; starting it again")
+            key = new_key(spec.folder)
+            try:
+                create.start(self._client, spec, machine, self._details.user, key)
+            except NoCapacity as error:
+                self._say(f"{spec.name} cannot be started again: {error}")
+                return None
         return connect(self._client, spec, self._details)
 
     def termination_reason(self, spec: MachineSpec) -> str:
@@ -115,13 +118,6 @@ class GceBackend:
         from launcher.machines.gce.list import list_machines
 
         return list_machines(self._client)
-
-    def _start(self, spec: MachineSpec, machine: dict[str, Any]) -> None:
-        from launcher.machines.gce.create import start
-        from launcher.machines.ssh.machine import new_key
-
-        self._say(f"{spec.name} powered itself off; starting it again")
-        start(self._client, spec, machine, self._details.user, new_key(spec.folder))
 
     @cached_property
     def _client(self) -> "Client":

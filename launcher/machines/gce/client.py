@@ -106,13 +106,12 @@ class Client:
 
     def host_keys(self, zone: str, name: str) -> list[Json]:
         """The host keys that the guest has published so far."""
-        fields = {"zone": zone, "instance": name, "query_path": "hostkeys/"}
+        fields: Json = {"zone": zone, "instance": name, "query_path": "hostkeys/"}
         try:
             found = self._call("instances", "get_guest_attributes", "hostkeys", **fields)
         except (NotFound, ConfigError):  # 404 also while nothing is published
             return []
-        keys: list[Json] = found.get("queryValue", {}).get("items", [])
-        return keys
+        return list(found.get("queryValue", {}).get("items", []))
 
     def all_instances(self, filter: str) -> list[Json]:
         """The machines of all zones that match `filter`."""
@@ -152,6 +151,12 @@ class Client:
             if operation.get("status") != "DONE":  # a server may answer at once: poll slowly
                 time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
         return operation
+
+    def complete(self, zone: str, name: str, operation: Json, seconds: float) -> None:
+        """Wait for an operation on `name`. Raises its error, TimeoutError after `seconds`."""
+        error = api_errors.of_operation(self.wait_for(zone, operation, seconds))
+        if error:
+            raise api_errors.to_launcher_error(error, Resource(self.project, zone, name))
 
     # Zones, machine types, images ---------------------------------------------------------------
 
@@ -275,8 +280,7 @@ def _message(kind: Any, body: Json) -> Any:
 
 def _plain(message: Any) -> Json:
     """A protocol message as the JSON of the API."""
-    plain: Json = json_format.MessageToDict(type(message).pb(message))
-    return plain
+    return dict(json_format.MessageToDict(type(message).pb(message)))
 
 
 def _api_error(error: Exception) -> ApiError:

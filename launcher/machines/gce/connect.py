@@ -20,10 +20,8 @@ def connect(client: Client, spec: MachineSpec, details: Details) -> SshMachine:
     """The machine, connected. Raises MachineLost where that fails within timeouts.host_keys and
     timeouts.connect, HostKeyMismatch where the server has another host key."""
     address, keys = _address_and_keys(client, spec, bool(details.proxy_command))
-    words = {"<machine>": spec.name, "<zone>": spec.zone, "<project>": client.project}
-    command = details.proxy_command
-    for word, value in words.items():
-        command = command.replace(word, value)
+    command = details.proxy_command.replace("<machine>", spec.name)
+    command = command.replace("<zone>", spec.zone).replace("<project>", client.project)
     key = spec.folder / SSH_KEY
     machine = SshMachine(spec.name, Access(details.user, address, key, keys, proxy_command=command))
     try:

@@ -5,10 +5,10 @@ import uuid
 from datetime import UTC, datetime
 
 from launcher import interrupts
-from launcher.errors import CloudRefused, MachineLost
+from launcher.errors import CloudRefused, ConfigError, MachineLost
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import api_errors, labels, request
-from launcher.machines.gce.api_errors import AlreadyExists, Resource
+from launcher.machines.gce.api_errors import AlreadyExists
 from launcher.machines.gce.client import Client
 
 BOOTING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING")
@@ -51,7 +51,9 @@ def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
         if machine is None:
             insert = pending_insert(client, spec.name, spec.zone)
             if insert is not None:
-                if api_errors.of_operation(_finished(client, spec, insert, "created")):
+                try:
+                    _complete(client, spec, insert, "created")
+                except (CloudRefused, ConfigError):
                     return None
             elif client.instance(spec.zone, spec.name) is None:  # it was not created meanwhile
                 return None
@@ -82,15 +84,8 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
 
 
 def _complete(client: Client, spec: MachineSpec, operation: dict, what: str) -> None:
-    error = api_errors.of_operation(_finished(client, spec, operation, what))
-    if error:
-        resource = Resource(client.project, spec.zone, spec.name)
-        raise api_errors.to_launcher_error(error, resource)
-
-
-def _finished(client: Client, spec: MachineSpec, operation: dict, what: str) -> dict:
     try:
-        return client.wait_for(spec.zone, operation, client.timeouts.insert)
+        client.complete(spec.zone, spec.name, operation, client.timeouts.insert)
     except TimeoutError:
         raise _too_slow(client, spec, what) from None
 

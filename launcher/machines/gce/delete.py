@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted
 from launcher.machines.base import MachineSpec
-from launcher.machines.gce import api_errors, labels
-from launcher.machines.gce.api_errors import Resource, Unavailable
+from launcher.machines.gce import labels
+from launcher.machines.gce.api_errors import Unavailable
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.create import BOOTING, pending_insert
 
@@ -73,27 +73,23 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
     if machine is not None and not labels.for_job_of(name, machine):
         return f"{name} in {zone} belongs to another job and was not deleted; ours does not exist"
     if machine is not None:
-        _carry_out(client, zone, name, client.delete(zone, name, str(uuid.uuid4())), deadline)
+        _complete(client, zone, name, client.delete(zone, name, str(uuid.uuid4())), deadline)
         if client.instance(zone, name) is not None:
             raise Unavailable(f"{name} still exists after its deletion")
     disk = client.disk(zone, name)
     if disk is not None and labels.for_job_of(name, disk):
-        _carry_out(client, zone, name, client.delete_disk(zone, name, str(uuid.uuid4())), deadline)
+        _complete(client, zone, name, client.delete_disk(zone, name, str(uuid.uuid4())), deadline)
         if client.disk(zone, name) is not None:
             raise Unavailable(f"disk {name} still exists after its deletion")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{name} and its disk were not found (404) in {zone} at {now}"
 
 
-def _carry_out(
+def _complete(
     client: Client, zone: str, name: str, operation: dict | None, deadline: float
 ) -> None:
-    if operation is None:  # it was gone before the request
-        return
-    left = max(1.0, deadline - time.monotonic())
-    error = api_errors.of_operation(client.wait_for(zone, operation, left))
-    if error:
-        raise api_errors.to_launcher_error(error, Resource(client.project, zone, name))
+    if operation is not None:  # else it was gone before the request
+        client.complete(zone, name, operation, max(1.0, deadline - time.monotonic()))
 
 
 def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:

@@ -20,10 +20,8 @@ def _table() -> dict[str, Any]:
 def machine(machine_type: str, region: str, spot: bool) -> float | None:
     """A machine without its disk, in USD an hour; None where the table does not have it."""
     match = re.fullmatch(r"(\w+-\w+)-(\d+)", machine_type)
-    if match is None or not (prices := _table().get(match[1], {}).get(region)):
-        return None
-    price: float = prices[spot] * int(match[2]) / 8
-    return price
+    prices = _table().get(match[1], {}).get(region) if match else None
+    return float(prices[spot]) * int(match[2]) / 8 if match and prices else None
 
 
 def disk(disk_type: str, gigabytes: int) -> float | None:
@@ -34,8 +32,7 @@ def disk(disk_type: str, gigabytes: int) -> float | None:
 
 def address(spot: bool) -> float:
     """An external address of a machine that runs, in USD an hour."""
-    price: float = _table()["address"][spot]
-    return price
+    return float(_table()["address"][spot])
 
 
 def highest(gce: Gce, regions: list[str]) -> Price | None:
