@@ -362,7 +362,7 @@ def test_refusing_project_does_not_stop_reap_in_another(
     assert "not seen: project another does not exist" in out
     code, out, err = launcher("reap")
     assert code == 1
-    assert "gave back words-1-abcd" in out
+    assert "deleted words-1-abcd" in out
     assert "project another does not exist" in err
 
 

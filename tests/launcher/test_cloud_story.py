@@ -132,13 +132,13 @@ def test_reap_deletes_only_machines_of_dead_jobs(workspace, gce, trained):
     name = machine(workspace, gce)
     elsewhere = Desk(workspace.folder.parent)
     elsewhere.environment = workspace.environment
-    assert "nothing to give back" in elsewhere.run("reap")[1]
+    assert "nothing to delete" in elsewhere.run("reap")[1]
     assert "a job needs it" in elsewhere.run("status")[1]
     launcher.kill()
     launcher.communicate()
     assert name in gce.instances
     assert "no job needs it" in elsewhere.run("status")[1]
-    assert f"gave back {name}" in elsewhere.run("reap")[1]
+    assert f"deleted {name}" in elsewhere.run("reap")[1]
     assert (gce.instances, gce.disks) == ({}, {})
     assert workspace.job("words-1").lease == "closed"
 
@@ -169,10 +169,10 @@ def test_second_interrupt_leaves_an_open_lease_to_reap(workspace, gce, trained):
     launcher.send_signal(signal.SIGINT)
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
-    assert f"Machine {name} is still there" in err.splitlines()[-1]
+    assert f"Machine {name} still exists" in err.splitlines()[-1]
     assert workspace.job("words-1").lease_open
     gce.faults.clear()
-    assert f"gave back {name}" in workspace.run("reap")[1]
+    assert f"deleted {name}" in workspace.run("reap")[1]
     assert (gce.instances, workspace.job("words-1").lease_open) == ({}, False)
 
 
@@ -180,9 +180,9 @@ def test_detached_job_is_resumed_with_its_results(workspace, gce, trained, finis
     """`--detach` leaves the machine at work; `resume` pulls its results from the same machine."""
     code, out, err = workspace.run("resume", "words-1", "--detach")
     assert code == 0, err
-    assert "is at work on its own" in out
+    assert "works without a launcher" in out
     assert len(gce.instances) == 1
-    assert "nothing to give back" in workspace.run("reap")[1]
+    assert "nothing to delete" in workspace.run("reap")[1]
     code, _, err = workspace.run("resume", "words-1")
     assert code == 0, err
     assert len(gce.asked("instances.insert")) == 1

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import state
 from launcher.config.settings import Config
 from launcher.errors import NoCapacity
-from launcher.machines.base import (
-    Machine,
-    MachineInfo,
-    MachinePlan,
-    MachineSpec,
-    Say,
-    say_nothing,
-)
+from launcher.machines.base import Machine, MachineInfo, MachinePlan, MachineSpec, Say, say_nothing
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts
 

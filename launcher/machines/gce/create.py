@@ -1,11 +1,13 @@
 """Create a machine, wait until it runs, start it again."""
 
+import contextlib
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from launcher import interrupts
-from launcher.errors import CloudRefused, ConfigError, MachineLost
+from launcher.errors import CloudRefused, MachineLost
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import api_errors, labels, request
 from launcher.machines.gce.api_errors import AlreadyExists
@@ -51,9 +53,9 @@ def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
         if machine is None:
             insert = pending_insert(client, spec.name, spec.zone)
             if insert is not None:
-                try:
-                    _complete(client, spec, insert, "created")
-                except (CloudRefused, ConfigError):
+                with _in_time(client, spec, "created"):
+                    insert = client.wait_for(spec.zone, insert, client.timeouts.insert)
+                if api_errors.of_operation(insert):
                     return None
             elif client.instance(spec.zone, spec.name) is None:  # it was not created meanwhile
                 return None
@@ -63,8 +65,9 @@ def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
         waited, status = time.monotonic() - started, machine.get("status", "")
         if status in ENDING and waited > client.timeouts.stopping:
             return None
-        if status in BOOTING and waited > client.timeouts.insert:
-            raise _too_slow(client, spec, "created")
+        with _in_time(client, spec, "created"):
+            if status in BOOTING and waited > client.timeouts.insert:
+                raise TimeoutError
         if status not in BOOTING + ENDING:
             return machine
         time.sleep(client.timeouts.poll)
@@ -84,14 +87,16 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
 
 
 def _complete(client: Client, spec: MachineSpec, operation: dict, what: str) -> None:
-    try:
+    with _in_time(client, spec, what):
         client.complete(spec.zone, spec.name, operation, client.timeouts.insert)
+
+
+@contextlib.contextmanager
+def _in_time(client: Client, spec: MachineSpec, what: str) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError:
-        raise _too_slow(client, spec, what) from None
-
-
-def _too_slow(client: Client, spec: MachineSpec, what: str) -> MachineLost:
-    return MachineLost(
-        f"{spec.name} was not {what} in {spec.zone} within {client.timeouts.insert:g} s",
-        api_errors.TRY_LATER,
-    )
+        raise MachineLost(
+            f"{spec.name} was not {what} in {spec.zone} within {client.timeouts.insert:g} s",
+            api_errors.TRY_LATER,
+        ) from None
