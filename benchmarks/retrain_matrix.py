@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import retrain_cells  # noqa: E402  its folder is on the path only now
 from desk import QUICKSTART, SMALL, Desk  # noqa: E402
-from leak_cells import ForkServer  # noqa: E402
+from leak_cells import Nursery  # noqa: E402
 from retrain_cells import KINDS, Outcome, Trial  # noqa: E402
 
 COUNTS = ("wrong_promotions", "lost_champions", "half_versions", "machines_left")
@@ -45,14 +45,14 @@ def main() -> None:
         place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
         challengers = retrain_cells.make(_undisturbed(place), place / "past")
-        fork_server = stack.enter_context(ForkServer(place, retrain_cells.WARM))
-        desks = retrain_cells.prepare(fork_server, challengers, place / "desks")
+        nursery = stack.enter_context(Nursery(place, retrain_cells.WARM))
+        desks = retrain_cells.prepare(nursery, challengers, place / "desks")
         seeds = itertools.count(options.seed * 1_000_000)
 
         def trial(kind: str) -> Outcome:
             seed = next(seeds)
             at = place / f"trial-{seed}"
-            outcome = Trial(kind, seed, fork_server, challengers, desks, at).play()
+            outcome = Trial(kind, seed, nursery, challengers, desks, at).play()
             if outcome.ok:
                 shutil.rmtree(at)
             return outcome

@@ -1,4 +1,4 @@
-"""Retrainings from command to champion: real launchers in forked processes; killed at random."""
+"""Retrainings from command to champion: real launchers, forked by a nursery; killed at random."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import retrain_cells
 from desk import QUICKSTART, Desk
-from leak_cells import ForkServer
+from leak_cells import Nursery
 from retrain_cells import KINDS, Challengers, Trial
 
 from launcher.config.loading import digest
@@ -30,7 +30,7 @@ NEWER = "--set=train.seed=7"  # something changed
 class Office:
     """What the tests here share: it forks launchers, and has models to begin with."""
 
-    fork_server: ForkServer
+    nursery: Nursery
     challengers: Challengers
     desks: dict[str, Path]
 
@@ -40,9 +40,9 @@ def office(tmp_path_factory, finished):
     """An office with a model of no version, one whose champion is bad, and one whose is good."""
     folder = tmp_path_factory.mktemp("office")
     challengers = retrain_cells.make(finished[0], folder / "past")
-    with ForkServer(folder, retrain_cells.WARM) as fork_server:
-        desks = retrain_cells.prepare(fork_server, challengers, folder / "desks")
-        yield Office(fork_server, challengers, desks)
+    with Nursery(folder, retrain_cells.WARM) as nursery:
+        desks = retrain_cells.prepare(nursery, challengers, folder / "desks")
+        yield Office(nursery, challengers, desks)
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def sit(here, office, monkeypatch):
         def run(*arguments, past="good", **environment):
             for name in ("out", "err"):
                 Path(name).unlink(missing_ok=True)
-            fault = {"reference": str(getattr(office.challengers, past, past)), "whole": True}
+            strike = {"past": str(getattr(office.challengers, past, past)), "whole": True}
             wanted = Desk(folder).environment | environment
-            launched = office.fork_server.launch(folder, wanted, *arguments, fault=fault)
+            launched = office.nursery.launch(folder, wanted, *arguments, strike=strike)
             assert launched.wait()
             return launched.code, Path("out").read_text(), Path("err").read_text()
 
@@ -82,8 +82,7 @@ def test_killed_at_random_instants_the_right_model_wins(here, office):
     def play(number):
         kind = list(KINDS)[number]
         desk = here / f"trial-{number}"
-        forks, desks = office.fork_server, office.desks
-        return Trial(kind, number, forks, office.challengers, desks, desk).play()
+        return Trial(kind, number, office.nursery, office.challengers, office.desks, desk).play()
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(play, range(len(KINDS))))
@@ -196,9 +195,9 @@ def test_an_interrupted_run_is_taken_up(sit, office):
     with the same run and the same job."""
     run = sit("good")
     desk = Desk(Path.cwd())
-    fault = {"reference": str(office.challengers.bad)}  # which trains for a second
+    strike = {"past": str(office.challengers.bad)}  # which trains for a second
     arguments = ("retrain", str(QUICKSTART), NEWER)
-    launched = office.fork_server.launch(desk.folder, desk.environment, *arguments, fault=fault)
+    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
     desk.wait_for("quickstart-r2", "train")
     launched.signal(signal.SIGTERM)
     assert launched.wait() and launched.code == 130
@@ -213,9 +212,9 @@ def test_a_first_run_is_not_taken_up_under_another_config(sit, office):
     edited; another one trains, and pins, what the config says now."""
     run = sit("")
     desk = Desk(Path.cwd())
-    fault = {"reference": str(office.challengers.good)}
+    strike = {"past": str(office.challengers.good)}
     arguments = ("retrain", str(QUICKSTART))
-    launched = office.fork_server.launch(desk.folder, desk.environment, *arguments, fault=fault)
+    launched = office.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
     desk.wait_for("quickstart-r1", "train")
     launched.signal(signal.SIGKILL)
     assert launched.wait()

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 from desk import QUICKSTART
-from leak_cells.injection import install
+from leak_cells.strikes import arm
 
 from launcher.console import Silent
 from launcher.jobs import control
@@ -19,7 +19,7 @@ def test_a_challenger_that_does_not_fit_is_never_compared(finished, here, monkey
     (graph,) = past.glob("*.pb")
     graph.write_bytes(large_graph())
     monkeypatch.setattr(control, "make_plan", control.make_plan)  # so that it is put back
-    install(reference=str(past))
+    arm(past=str(past))
     done = pipeline.retrain(QUICKSTART, screen=Silent())
     assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
     assert "bytes" in done["error"] and done["comparison"] == {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from desk import QUICKSTART, Desk
-from leak_cells import ForkServer
+from leak_cells import Nursery
 
 from launcher.errors import LauncherError
 from launcher.jobs import ledger, records
@@ -41,12 +41,12 @@ MARKS = {
     "ended": 0.02,
 }
 END_SECONDS = 120
-# What the fork server of retrainings imports; TensorFlow only for its reader of models.
+# What a nursery of retrainings imports; TensorFlow only for its reader of models.
 WARM = (
     *("launcher.cli", "launcher.config.data_checks"),
     *("launcher.jobs.control", "launcher.jobs.pipeline"),
     *(f"launcher.retrain.{name}" for name in ("pipeline", "compare", "notify")),
-    *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.injection"),
+    *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.strikes"),
 )
 
 
@@ -69,16 +69,16 @@ class Outcome:
         return not any(counts) and not self.otherwise
 
 
-def prepare(fork_server: ForkServer, challengers: Challengers, folder: Path) -> dict[str, Path]:
+def prepare(nursery: Nursery, challengers: Challengers, folder: Path) -> dict[str, Path]:
     """Desks whose model has as its champion: none, the bad one, the good one."""
     desks = {"": folder / "none"}
     desks[""].mkdir(parents=True)
     for name in ("bad", "good"):
         desks[name] = folder / name
         desks[name].mkdir()
-        past = {"reference": str(getattr(challengers, name)), "whole": True}
-        first = fork_server.launch(
-            desks[name], Desk(desks[name]).environment, "retrain", str(QUICKSTART), fault=past
+        past = {"past": str(getattr(challengers, name)), "whole": True}
+        first = nursery.launch(
+            desks[name], Desk(desks[name]).environment, "retrain", str(QUICKSTART), strike=past
         )
         if not first.wait() or first.code:
             raise RuntimeError((desks[name] / "err").read_text())
@@ -92,7 +92,7 @@ class Trial:
         self,
         kind: str,
         seed: int,
-        fork_server: ForkServer,
+        nursery: Nursery,
         challengers: Challengers,
         desks: dict[str, Path],
         at: Path,
@@ -104,7 +104,7 @@ class Trial:
         self.before = versions.current(self.model)
         self.after = "" if self.verdict == "kept" else f"v{len(versions.known(self.model)) + 1}"
         self._past = str(getattr(challengers, challenger))
-        self._fork_server, self._random = fork_server, random.Random(seed)
+        self._nursery, self._random = nursery, random.Random(seed)
         self._before = self._marks()
         self.outcome = Outcome(kind)
 
@@ -127,11 +127,11 @@ class Trial:
         return self.outcome
 
     def _launch(self):
-        return self._fork_server.launch(
+        return self._nursery.launch(
             self.desk.folder,
             self.desk.environment,
             *("retrain", str(QUICKSTART), "--set=train.seed=7", "--json"),
-            fault={"reference": self._past, "whole": True},
+            strike={"past": self._past, "whole": True},
         )
 
     def _kill(self, launched) -> bool:
