@@ -1,4 +1,4 @@
-"""What must not be torn in two by a Ctrl-C."""
+"""Blocks of code that a Ctrl-C must not cut in two."""
 
 import contextlib
 import signal
@@ -8,25 +8,27 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def deferred(insisted: bool = False) -> Iterator[None]:
-    """A first Ctrl-C, SIGTERM or SIGHUP waits for the end of the block: nobody else would end
-    it. A second one does not; where the user has `insisted` before, nor does the first."""
-    if threading.current_thread() is not threading.main_thread():  # no signal arrives elsewhere
+    """Delay a first Ctrl-C, SIGTERM or SIGHUP until the end of the block. A second one interrupts
+    at once, as does the first where the user has `insisted` before."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread gets signals
         yield
         return
     asked = [True] if insisted else []
 
-    def note(*_) -> None:
+    def note(*_: object) -> None:
         asked.append(True)
         if len(asked) > 1:
             raise KeyboardInterrupt
 
-    enders = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in enders if callable(signal.getsignal(number))]
-    before = {number: signal.signal(number, note) for number in heard}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handled = [number for number in numbers if callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, note) for number in handled}
     try:
         yield
     except Exception as error:
-        if len(asked) > insisted:  # who asked for an end wants no try elsewhere
+        if len(asked) > insisted:  # so that the caller does not try another zone
             raise KeyboardInterrupt from error
         raise
     finally:

@@ -1,4 +1,4 @@
-"""What the launcher remembers of its user, apart from jobs: who they are, and where they rent."""
+"""What the launcher remembers of its user besides jobs: an ID, and the projects with machines."""
 
 import hashlib
 import os
@@ -13,37 +13,37 @@ def home() -> Path:
 
 
 def owner() -> str:
-    """Sixteen hex digits that stand for this user on this computer, made up once; of a home that
-    several computers share, each makes its own.
+    """An ID of this user on this computer: sixteen hex digits, created once. Computers that share
+    a home have one each.
 
-    They label each machine in the cloud, so that `reap` can tell our machines from a colleague's
-    in the same project, whose jobs it cannot see.
+    It labels each machine in the cloud, so that `reap` leaves alone the machines of a colleague in
+    the same project, whose jobs it cannot see.
     """
     path = home() / "owner"
     if not path.exists():
         home().mkdir(parents=True, exist_ok=True)
-        unborn = path.with_name(f".owner.{os.getpid()}")
-        unborn.write_text(secrets.token_hex(8), encoding="ascii")
+        unfinished = path.with_name(f".owner.{os.getpid()}")
+        unfinished.write_text(secrets.token_hex(8), encoding="ascii")
         try:
-            os.link(unborn, path)  # of two launchers that start at once, one wins
+            os.link(unfinished, path)  # of two launchers that start at once, one wins
         except FileExistsError:
             pass
         finally:
-            unborn.unlink()
-    drawn = path.read_text(encoding="ascii").strip()
-    return hashlib.sha256(f"{drawn} {_this_computer()}".encode()).hexdigest()[:16]
+            unfinished.unlink()
+    secret = path.read_text(encoding="ascii").strip()
+    return hashlib.sha256(f"{secret} {_this_computer()}".encode()).hexdigest()[:16]
 
 
 def _this_computer() -> str:
     try:
         return Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except OSError:  # a container, say; its home is its own
+    except OSError:  # a container, for example, which has its own home
         return ""
 
 
 def remember_project(project: str, impersonate: str) -> None:
-    """Note that machines may exist in `project`, before the first one is asked for, and as whom
-    they were ordered."""
+    """Record, before the first request for a machine, that `project` may have machines, and which
+    service account creates them ("" = none)."""
     folder = home() / "projects"
     folder.mkdir(parents=True, exist_ok=True)
     # Domain-scoped projects: example.com:name
@@ -51,6 +51,6 @@ def remember_project(project: str, impersonate: str) -> None:
 
 
 def projects() -> dict[str, str]:
-    """The projects that machines were ever rented in, and as whom the last time."""
+    """Each project that may have machines, and the service account that created the last one."""
     found = sorted((home() / "projects").glob("*"))
     return {path.name.replace("%", ":"): path.read_text(encoding="utf-8") for path in found}

@@ -1,14 +1,13 @@
 """Start a job's script detached, follow its log byte by byte, pull its results with checksums.
 
-All of it is Bash over Machine.run, so it is the same on every backend, and a launcher that comes
-back hours later reads on where the last one stopped.
+Everything is a shell program over Machine.run, so it is the same on every backend. A launcher that
+reconnects hours later continues to read where the last one stopped.
 """
 
 import contextlib
 import hashlib
 import os
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,77 +15,57 @@ from pathlib import Path
 
 from launcher.errors import JobFailed, PullFailed
 from launcher.jobs.plan import CHECKSUMS
+from launcher.machines import scripts
 from launcher.machines.base import Completed, Machine
 
 CALL_SECONDS = 60  # longest single call on a machine
 POLL_SECONDS = 0.5
 SLOWEST_POLL_SECONDS = 3.0
-CHUNK = 1 << 20  # bytes of log a poll may bring
-CHECKPOINT = (".data-00000-of-00001", ".index")  # the parts of one, in TensorFlow's format
-CHECKPOINT_BYTES = 64 << 20  # largest part; tiny_conv's has about 200 kB
+CHUNK = 1 << 20  # most bytes of log in the answer to a poll
+CHECKPOINT = (".data-00000-of-00001", ".index")  # its files, in TensorFlow's format
+CHECKPOINT_BYTES = 64 << 20  # largest file; tiny_conv's has about 200 kB
+STARTED, STARTED_BEFORE = 0, 17  # exit codes of start.sh
 
 
 @dataclass(frozen=True)
 class Poll:
-    """One look at a detached command: `code` is its exit code once it has ended; `lost` says that
-    it ended without leaving one, for example because the machine was restarted."""
+    """The state of a detached command."""
 
-    code: int | None
-    lost: bool
+    code: int | None  # its exit code once it has ended
+    lost: bool  # it ended without an exit code, for example because the machine was restarted
     size: int  # bytes of log so far
-    chunk: bytes  # the log from the offset asked for, at most CHUNK bytes
+    chunk: bytes  # the log from the requested offset on, at most CHUNK bytes
 
 
 def start(machine: Machine, run: str, command: str, limit_seconds: float) -> bool:
     """Start `command` detached in run folder `run`; False if that run was started before.
 
-    It survives this launcher and the loss of its connection, and ends by itself after
-    `limit_seconds`. Its pid file can be made only once, so it happens once, however often it is
-    asked for, and also where an earlier call was cut off halfway.
+    It goes on without this launcher and its connection, and ends after `limit_seconds`. It is
+    started once, however often this is called, also after a call that was cut off.
     """
-    bounded = f"timeout -k 10 {limit_seconds:g} bash -c {shlex.quote(command)}"
-    place = shlex.quote(run)
-    inner = (
-        f"set -C; echo $$ >{place}/pid || exit; set +C; "
-        f"{bounded} >{place}/out.log 2>&1 </dev/null & "
-        f"echo $! >{place}/group; wait $!; "
-        f"echo $? >{place}/exit.tmp && mv {place}/exit.tmp {place}/exit"
-    )
-    done = _run(
-        machine,
-        f"mkdir -p {place} || exit 1; [ -e {place}/pid ] && exit 17; : >>{place}/out.log; "
-        f"setsid -f bash -c {shlex.quote(inner)} >/dev/null 2>&1 </dev/null; "
-        f"for _ in {{1..200}}; do [ -e {place}/pid ] && exit 0; sleep 0.05; done; exit 1",
-    )
-    if done.code not in (0, 17):
+    detached = scripts.arguments("detached", run, f"{limit_seconds:g}", command)
+    done = _run(machine, "start", run, *detached)
+    if done.code not in (STARTED, STARTED_BEFORE):
         raise PullFailed(f"the job could not be started on {machine.name}: {_text(done.stderr)}")
-    return done.code == 0
+    return done.code == STARTED
 
 
 def poll(machine: Machine, run: str, offset: int) -> Poll:
-    """Look at a detached command once. The exit code is read before the log, so that a log read
-    after an exit code is complete. The heartbeat tells the machine that somebody still asks."""
-    place = shlex.quote(run)
-    done = _run(
-        machine,
-        f": >heartbeat; cd {place} || exit 1; code=$(cat exit 2>/dev/null); "
-        'if [ -z "$code" ] && pid=$(cat pid 2>/dev/null) && ! kill -0 "$pid" 2>/dev/null; then '
-        "sleep 0.2; code=$(cat exit 2>/dev/null || echo lost); fi; "
-        'echo "${code:-running} $(stat -c %s out.log)"; '
-        f"tail -c +{offset + 1} out.log | head -c {CHUNK}",
-    )
+    """The state of a detached command, and its log from byte `offset` on. A log that comes with an
+    exit code is complete once its chunk is empty."""
+    done = _run(machine, "poll", run, offset, CHUNK)
     head, newline, chunk = done.stdout.partition(b"\n")
     match = re.fullmatch(rb"(running|lost|\d+) (\d+)", head)
     if done.code != 0 or not newline or not match:
-        raise PullFailed(f"run {run} on {machine.name} cannot be read: {_text(done.stderr)}")
+        raise PullFailed(f"{run} on {machine.name} cannot be read: {_text(done.stderr)}")
     state, size = match[1], int(match[2])
     code = int(state) if state.isdigit() else None
     return Poll(code, state == b"lost", size, chunk)
 
 
 def stop(machine: Machine, run: str) -> None:
-    """End whatever a run left behind: `timeout` leads the process group of all that it started."""
-    _run(machine, f'kill -KILL -- "-$(cat {shlex.quote(run)}/group)"')
+    """Kill every process that a run left behind."""
+    _run(machine, "stop", run)
 
 
 def follow(
@@ -97,10 +76,10 @@ def follow(
     deadline: float,
     on_poll: Callable[[bytes], object],
 ) -> int | None:
-    """Append the log of a run to `log` until it ends; its exit code, or None if it was cut off.
+    """Append the log of a run to `log` until it ends; its exit code, or None if it was lost.
 
-    `base` is the length `log` had before this run, so the file itself says how far reading got.
-    `on_poll` sees each piece, also an empty one, after it is on the disk. Raises JobFailed past
+    `base` is the length of `log` before this run, so the file's length says where to continue.
+    `on_poll` gets each chunk, also an empty one, after it is on the disk. Raises JobFailed after
     `deadline` (seconds since the epoch).
     """
     pause = POLL_SECONDS
@@ -117,29 +96,29 @@ def follow(
             if ended and not seen.chunk:
                 return seen.code
             if not ended and time.time() > deadline:
-                raise JobFailed(f"no end of the job on {machine.name} within its time")
-            if not seen.chunk:  # the longer nothing is said, the less often it is asked for
+                raise JobFailed(f"the job on {machine.name} did not end within its time")
+            if not seen.chunk:  # the longer the log is silent, the rarer the polls
                 time.sleep(pause)
                 pause = min(pause * 1.25, SLOWEST_POLL_SECONDS)
 
 
 def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, str]:
-    """Bring every file of `results` (name: largest size) into `folder`; name: SHA-256.
+    """Copy every file of `results` (name: largest size) into `folder`; name: SHA-256.
 
-    A file stands under its name only once its checksum matched what the machine wrote down.
+    A file gets its name only once its checksum matches the machine's list.
     """
     sums = _checksums(machine, folder)
     for name, limit in results.items():
         if name not in sums:
-            raise PullFailed(f"the machine made no {name}")
+            raise PullFailed(f"{CHECKSUMS} of {machine.name} does not list {name}")
         _pull_one(machine, name, limit, sums[name], folder)
     return {name: sums[name] for name in results}
 
 
 def pull_checkpoint(machine: Machine, prefix: str, folder: Path) -> None:
-    """Bring the two files of the checkpoint `prefix` into `folder`; those of older ones go.
+    """Copy the two files of the checkpoint `prefix` into `folder`, and delete older ones there.
 
-    The index comes last: without it the other is no checkpoint.
+    The index is copied last: TensorFlow finds a checkpoint by its index.
     """
     folder.mkdir(exist_ok=True)
     name = prefix.rpartition("/")[2]
@@ -168,13 +147,13 @@ def _pull_one(machine: Machine, name: str, limit: int, expected: str, folder: Pa
             actual = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         if actual != expected:
-            raise PullFailed(f"{name} changed on its way: SHA-256 {actual}, not {expected}")
+            raise PullFailed(f"{name} changed in transit: its SHA-256 is {actual}, not {expected}")
         arriving.replace(folder / name)
 
 
 @contextlib.contextmanager
 def _arriving(target: Path) -> Iterator[Path]:
-    """A name beside `target` for bytes that are not trusted yet; nothing is left of it."""
+    """A temporary name beside `target` for bytes that are not verified yet; removed at the end."""
     path = target.with_name(f".{target.name}.arriving")
     try:
         yield path
@@ -189,8 +168,8 @@ def _get(machine: Machine, source: str, target: Path, limit: int) -> None:
         raise PullFailed(f"{source} cannot be pulled from {machine.name}: {error}") from None
 
 
-def _run(machine: Machine, command: str) -> Completed:
-    return machine.run(command, timeout=CALL_SECONDS)
+def _run(machine: Machine, program: str, *parameters: object) -> Completed:
+    return machine.run(scripts.command(program, *parameters), timeout=CALL_SECONDS)
 
 
 def _text(output: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The contract between a job and wherever its machine comes from."""
+"""The contract between a job and the backends that create machines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from launcher.config.settings import Config
 
-SSH_KEY = "ssh_key"  # the file in a job's folder, for as long as a machine accepts it
+SSH_KEY = "ssh_key"  # a file in a job's folder, for as long as it has a machine
 
 Say = Callable[[str], object]  # shows a sentence to the user
 
@@ -18,7 +18,7 @@ def say_nothing(text: str) -> None:
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that has ended on a machine: its exit code and what it printed, as bytes."""
+    """A command that ended on a machine: its exit code and its output, as bytes."""
 
     code: int
     stdout: bytes
@@ -27,20 +27,20 @@ class Completed:
 
 @dataclass(frozen=True)
 class MachinePlan:
-    """What a backend decides about a config before anything is created; JSON values."""
+    """What a backend chooses for a config before anything is created; JSON values."""
 
     backend: str
-    zones: list[str]  # in the order in which they are tried; [""] where there is only one
+    zones: list[str]  # in the order in which they are tried; [""] for a backend without zones
     usd_per_hour: float
     price_source: str
-    metered: bool = True  # whether machine time costs money, so that the job's bound holds for it
+    metered: bool = True  # whether machine time costs money, so that the job's bound applies
     choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
     details: dict[str, Any] = field(default_factory=dict)  # only the backend itself reads them
 
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """One request for a machine; in the ledger before it is sent."""
+    """A request for one machine; in the ledger before it is sent."""
 
     name: str
     zone: str
@@ -56,7 +56,7 @@ class MachineInfo:
 
     name: str
     labels: dict[str, str]  # job, uid, owner
-    folder: str  # of its job, "" where it does not say
+    folder: str  # of its job; "" where it is unknown
     created: float  # seconds since the epoch
     zone: str = ""
     state: str = "running"
@@ -65,20 +65,20 @@ class MachineInfo:
 
 
 class Machine(Protocol):
-    """Something that runs a command, takes files and gives files. Paths there are relative to its
-    work folder. After a ConnectionError the next call connects anew."""
+    """Runs commands, and stores files. Paths on it are relative to its work folder. After a
+    ConnectionError the next call connects again."""
 
     name: str
 
     def run(self, command: str, *, timeout: float) -> Completed:
-        """Run a Bash command in the work folder; it and its children are gone after `timeout`
-        seconds. Raises TimeoutError then, ConnectionError when the machine is out of reach."""
+        """Run a Bash command in the work folder. After `timeout` seconds it and its children are
+        killed: raises TimeoutError. Raises ConnectionError where the machine is unreachable."""
 
     def put(self, source: Path, target: str) -> None:
         """Copy a file or a folder to the machine, replacing what is there."""
 
     def get(self, source: str, target: Path, limit: int) -> None:
-        """Copy one file from the machine. Raises FileNotFoundError, or ValueError when it is no
+        """Copy one file from the machine. Raises FileNotFoundError, or ValueError where it is no
         plain file or larger than `limit` bytes; `target` is then not written."""
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Machine(Protocol):
 
 
 class Backend(Protocol):
-    """Where machines come from. Every call may be repeated."""
+    """Creates, lists and deletes machines. Every call may be repeated."""
 
     @classmethod
     def for_config(cls, config: Config) -> Self:
@@ -94,33 +94,33 @@ class Backend(Protocol):
 
     @classmethod
     def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
-        """The backend that made `plan`; `say` shows what it waits for."""
+        """The backend that made `plan`; `say` shows progress."""
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
-        """One for each account where this user may have machines, and for `project` unless ""."""
+        """A backend for each project where this user may have machines, and one for `project`."""
 
     @classmethod
-    def examine(cls, config: Config) -> list[dict]:
-        """What the account of `config` lacks, in the form of launcher.doctor; creates nothing."""
+    def examine(cls, config: Config) -> list[dict[str, Any]]:
+        """Check the account of `config`, in the form of launcher.doctor; creates nothing."""
 
     def plan_machine(self, config: Config) -> MachinePlan:
         """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError
-        where the config asks for what does not exist, CloudRefused where the cloud refuses."""
+        where the config names what does not exist, CloudRefused where the cloud refuses."""
 
     def create(self, spec: MachineSpec) -> Machine:
         """The machine of `spec`, created if it does not exist yet. Raises NoCapacity where another
-        zone may have one, CloudRefused, and MachineLost where it never answers."""
+        zone may have one, CloudRefused, and MachineLost where it cannot be reached."""
 
     def connect(self, spec: MachineSpec) -> Machine | None:
-        """The machine of `spec` if it exists, also where its creation is still under way."""
+        """The machine of `spec`, None where it does not exist; waits for a creation under way."""
 
     def termination_reason(self, spec: MachineSpec) -> str:
-        """Why the machine no longer exists; "" while it does, or where nobody can be asked."""
+        """Why the machine no longer exists; "" while it does, or where that cannot be found out."""
 
     def delete(self, name: str, zone: str) -> str:
         """End everything on the machine and delete it; the proof that it is gone, one sentence.
-        Raises OSError or MachineNotDeleted where that cannot be had."""
+        Raises OSError or MachineNotDeleted where there is no proof."""
 
     def list_machines(self) -> list[MachineInfo]:
         """Every machine that the launcher created here, whichever job it was for."""

@@ -11,18 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from launcher import state
 from launcher.config.settings import Config
-from launcher.machines import cost
 from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec, Say
 
 if TYPE_CHECKING:
     import psutil
 
-# Every process of a machine carries the machine's folder in its environment, so that all of them
-# can be found and ended, also those that left their parent's process group.
+# Every process of a machine has the machine's folder in its environment, so that all of them can be
+# found and ended, also those that left their parent's process group.
 BELONGS_TO = "MICRO_SPEECH_MACHINE"
 LABELS = "machine.json"
 
@@ -42,9 +41,9 @@ class LocalMachine:
             **os.environ,
             BELONGS_TO: str(self.folder),
             "PYTHON": sys.executable,
-            "TMPDIR": str(self.folder / "tmp"),  # what a command that is ended leaves goes too
+            "TMPDIR": str(self.folder / "tmp"),  # so that temporary files are deleted too
         }
-        # Its own session: a Ctrl-C in the terminal is for the launcher to answer, not for a job.
+        # In a session of its own, so that a Ctrl-C in the terminal reaches only the launcher.
         process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.work,
@@ -58,7 +57,7 @@ class LocalMachine:
             try:
                 out, err = process.communicate(timeout=timeout)
             except BaseException as error:
-                # Its children too, even where it has ended itself: they keep the pipes open.
+                # Its children too, also where the shell has ended: they keep the pipes open.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 if isinstance(error, subprocess.TimeoutExpired):
@@ -89,7 +88,7 @@ class LocalMachine:
 
     def _reach(self) -> None:
         if not self.work.is_dir():
-            raise ConnectionError(f"{self.folder} was removed")
+            raise ConnectionError(f"{self.folder} was deleted")
 
 
 class LocalBackend:
@@ -114,36 +113,31 @@ class LocalBackend:
         return [cls()]
 
     @classmethod
-    def examine(cls, config: Config) -> list[dict]:
+    def examine(cls, config: Config) -> list[dict[str, Any]]:
         """See base.Backend: launcher.doctor examines this computer itself."""
         return []
 
     def plan_machine(self, config: Config) -> MachinePlan:
         """See base.Backend."""
-        price = cost.LOCAL
-        return MachinePlan("local", [""], price.usd_per_hour, price.source, metered=False)
+        return MachinePlan("local", [""], 0.0, "this computer: no cost", metered=False)
 
     def create(self, spec: MachineSpec) -> LocalMachine:
-        """See base.Backend. A folder costs nothing, so its time bounds only its commands, which
-        the job's start does.
+        """See base.Backend. spec.max_run_seconds is not used: a folder costs nothing, and each
+        command has a bound of its own.
 
-        The folder appears with its labels, so that a machine that is just being made is never
-        taken for one without a job.
+        The folder appears together with its labels, so that `reap` never finds a machine without
+        a job.
         """
         name = spec.name
         existing = self.connect(spec)
         if existing:
             return existing
-        unborn = self.root / f".{name}"
+        unfinished = self.root / f".{name}"
         for name_inside in ("work", "tmp"):
-            (unborn / name_inside).mkdir(parents=True, exist_ok=True)
-        facts = {
-            "labels": spec.labels,
-            "folder": str(spec.folder),
-            "created": time.time(),
-        }
-        (unborn / LABELS).write_text(json.dumps(facts), encoding="utf-8")
-        unborn.rename(self.root / name)
+            (unfinished / name_inside).mkdir(parents=True, exist_ok=True)
+        facts = {"labels": spec.labels, "folder": str(spec.folder), "created": time.time()}
+        (unfinished / LABELS).write_text(json.dumps(facts), encoding="utf-8")
+        unfinished.rename(self.root / name)
         return LocalMachine(self.root / name)
 
     def connect(self, spec: MachineSpec) -> LocalMachine | None:
@@ -153,7 +147,7 @@ class LocalBackend:
 
     def termination_reason(self, spec: MachineSpec) -> str:
         """See base.Backend."""
-        return "" if self.connect(spec) else f"the folder of {spec.name} was removed"
+        return "" if self.connect(spec) else f"the folder of {spec.name} was deleted"
 
     def delete(self, name: str, zone: str) -> str:
         """See base.Backend."""
@@ -161,16 +155,20 @@ class LocalBackend:
         _end_processes(folder)
         for path in (folder, folder.with_name(f".{name}")):
             _remove(path / "work")
-            _remove(path)  # the labels go last: a removal that is cut off is still found
+            _remove(path)  # the labels last, so that a removal that was cut off is still listed
         if folder.exists():
-            raise FileExistsError(errno.EEXIST, "somebody made it anew", str(folder))
-        return f"{name} was looked for after its deletion and is gone"
+            raise FileExistsError(
+                errno.EEXIST, "it was created again during its deletion", str(folder)
+            )
+        return f"{name} was not found after its deletion"
 
     def list_machines(self) -> list[MachineInfo]:
         """See base.Backend."""
         found = []
         for path in sorted(self.root.glob(f"*/{LABELS}")):
-            with contextlib.suppress(ValueError):  # killed within the write; it has no work folder
+            with contextlib.suppress(
+                ValueError
+            ):  # cut off while it was written; no work folder yet
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 name = path.parent.name.removeprefix(".")
                 found.append(MachineInfo(name, facts["labels"], facts["folder"], facts["created"]))
@@ -186,7 +184,7 @@ def _remove(folder: Path) -> None:
 
 
 def _end_processes(folder: Path) -> None:
-    """TERM, five seconds of grace, then KILL, until no process of the machine is left."""
+    """Send SIGTERM, after five seconds SIGKILL, until no process of the machine is left."""
     import psutil
 
     asked = time.monotonic()
@@ -194,7 +192,7 @@ def _end_processes(folder: Path) -> None:
         waited = time.monotonic() - asked
         if waited > 30:
             pids = ", ".join(str(p.pid) for p in processes)
-            raise TimeoutError(f"processes {pids} of {folder.name} outlive SIGKILL")
+            raise TimeoutError(f"processes {pids} of {folder.name} survive SIGKILL")
         late = waited > 5
         for process in processes:
             try:
@@ -212,5 +210,5 @@ def _belongs(process: "psutil.Process", folder: Path) -> bool:
             process.environ().get(BELONGS_TO) == str(folder)
             and process.status() != psutil.STATUS_ZOMBIE
         )
-    except psutil.Error:  # gone meanwhile, or another user's
+    except psutil.Error:  # it has ended, or belongs to another user
         return False

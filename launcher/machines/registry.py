@@ -1,5 +1,5 @@
-"""Every backend by its name. A new one is a class that keeps base.Backend, a line here, and its
-name among the choices of the setting `backend`."""
+"""Every backend by its name. A new one is a class that implements base.Backend, a line here, and
+its name among the choices of the setting `backend`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def _local() -> type[Backend]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A backend: what it is, for help, and its class, which is imported only where it is used."""
+    """A backend: its description for help, and its class, which is imported on first use."""
 
     summary: str
     load: Callable[[], type[Backend]]
@@ -39,7 +39,7 @@ def load(name: str) -> type[Backend]:
 
 
 def for_plan(plan: MachinePlan, say: Say = say_nothing) -> Backend:
-    """The backend that made `plan`; `say` shows what it waits for."""
+    """The backend that made `plan`; `say` shows progress."""
     return load(plan.backend).for_plan(plan, say)
 
 

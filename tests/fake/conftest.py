@@ -17,7 +17,7 @@ IMAGE += "common-cu129-ubuntu-2204-nvidia-580"
 
 
 class Client:
-    """Compute Engine's own client, pointed at the fake."""
+    """Google's own client, connected to the fake."""
 
     def __init__(self, gce: FakeGce) -> None:
         file = gce.environment["GOOGLE_APPLICATION_CREDENTIALS"]
@@ -52,7 +52,7 @@ class Client:
     def insert(
         self, name: str = "vm-1", zone: str = ZONE, request_id: str = "", **fields: object
     ) -> compute_v1.Operation:
-        """The answer to an insert."""
+        """Send an insert; its operation."""
         request = compute_v1.InsertInstanceRequest(
             project=PROJECT,
             zone=zone,
@@ -61,7 +61,7 @@ class Client:
         )
         return self.instances.insert_unary(request, timeout=10)
 
-    def make(self, name: str = "vm-1", **fields: object) -> compute_v1.Operation:
+    def create(self, name: str = "vm-1", **fields: object) -> compute_v1.Operation:
         """The insert's operation once it is done."""
         return self.finish(self.insert(name, **fields))
 
@@ -112,24 +112,24 @@ class Client:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Iterator[Callable[..., FakeGce]]:
-    """Makes fakes that end with the test, and were talked to as Google documents."""
+    """Makes fakes that end with the test; checks that the fake's answers were as documented."""
     if why := missing_tools():
         pytest.skip(why)
-    made: list[FakeGce] = []
+    created: list[FakeGce] = []
 
     def make(**settings: object) -> FakeGce:
-        made.append(FakeGce(tmp_path / f"gce{len(made)}", **settings).__enter__())
-        return made[-1]
+        created.append(FakeGce(tmp_path / f"gce{len(created)}", **settings).__enter__())
+        return created[-1]
 
     yield make
-    for gce in made:
+    for gce in created:
         gce.close()
         assert not [violation for violation in gce.violations if "the fake" in violation]
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGce]:
-    """One fake for many tests that make next to nothing."""
+    """One fake for many tests that create few machines."""
     with FakeGce(tmp_path_factory.mktemp("shared")) as gce:
         yield gce
 
@@ -154,7 +154,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came about"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""Who is let in: service accounts, users, impersonation."""
+"""Credentials: service accounts, users, impersonation."""
 
 import json
 
@@ -23,7 +23,7 @@ def _zones(gce, credentials) -> compute_v1.Zone:
     return client.get(project=PROJECT, zone=ZONE, timeout=10)
 
 
-def test_the_environment_is_enough(gce, monkeypatch):
+def test_environment_has_credentials_and_project(gce, monkeypatch):
     """google.auth.default finds the service account and the project."""
     for name, value in gce.environment.items():
         monkeypatch.setenv(name, value)
@@ -32,16 +32,16 @@ def test_the_environment_is_enough(gce, monkeypatch):
     assert _zones(gce, credentials).name == ZONE
 
 
-def test_a_strangers_key_is_refused(gce, fake):
-    """A token is verified with the key that the fake made."""
+def test_key_of_another_fake_is_refused(gce, fake):
+    """A token is verified with the key of this fake."""
     other = fake().environment["GOOGLE_APPLICATION_CREDENTIALS"]
     credentials = service_account.Credentials.from_service_account_file(other)
     with pytest.raises(exceptions.Unauthorized, match="not signed by a key that is known"):
         _zones(gce, credentials)
 
 
-def test_a_token_of_another_time_is_refused(gce):
-    """A caller whose clock is hours off is not let in."""
+def test_token_of_a_wrong_clock_is_refused(gce):
+    """A caller whose clock is hours off is refused."""
     file = gce.environment["GOOGLE_APPLICATION_CREDENTIALS"]
     credentials = service_account.Credentials.from_service_account_file(file)
     gce.credentials.clock_offset = 7200
@@ -49,8 +49,8 @@ def test_a_token_of_another_time_is_refused(gce):
         _zones(gce, credentials)
 
 
-def test_a_token_may_come_from_the_token_server(gce):
-    """With a service account's key; a key that was deleted gets none."""
+def test_token_server_accepts_a_valid_key(gce):
+    """A service account's key gets a token; a deleted key gets none."""
     file = gce.environment["GOOGLE_APPLICATION_CREDENTIALS"]
     credentials = service_account.Credentials.from_service_account_file(file, scopes=SCOPES)
     credentials.refresh(Request())
@@ -60,8 +60,8 @@ def test_a_token_may_come_from_the_token_server(gce):
         credentials.refresh(Request())
 
 
-def test_a_user_is_let_in_until_the_login_is_revoked(gce, monkeypatch):
-    """google-auth fixes the address of its token server, so it is moved here."""
+def test_user_login_works_until_it_is_revoked(gce, monkeypatch):
+    """A user login works until it is revoked; google-auth's fixed token server is replaced."""
     token_uri = "_GOOGLE_OAUTH2_TOKEN_ENDPOINT"
     monkeypatch.setattr(google.oauth2.credentials, token_uri, f"{gce.url}/token")
     info = json.loads((gce.root / "authorized_user.json").read_text())
@@ -73,8 +73,8 @@ def test_a_user_is_let_in_until_the_login_is_revoked(gce, monkeypatch):
     assert not refused.value.retryable
 
 
-def test_an_account_is_impersonated(gce):
-    """By a caller that may; the token is of the endpoint that the environment names."""
+def test_service_account_is_impersonated(gce):
+    """A caller with the permission gets a token of the endpoint in the environment."""
     file = gce.environment["GOOGLE_APPLICATION_CREDENTIALS"]
     source = service_account.Credentials.from_service_account_file(file, scopes=SCOPES)
     target = "trainer@test-project.iam.gserviceaccount.com"

@@ -28,8 +28,8 @@ REFUSALS = {  # kind: what the client raises, and the reason that it carries
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_refused_insert_makes_nothing(shared, connect, kind):
-    """The client raises what it raises for Google's answer; the next try succeeds."""
+def test_refused_insert_creates_no_machine(shared, connect, kind):
+    """The client raises the same error as for Google's answer; the next try succeeds."""
     error, reason = REFUSALS[kind]
     client, name = connect(shared), kind.replace("_", "-")
     shared.faults.add("insert", kind, times=FOR_EVER)  # google-auth tries again after a 401
@@ -53,8 +53,8 @@ LOST = {
 
 
 @pytest.mark.parametrize("kind", LOST)
-def test_a_lost_reply_is_executed_all_the_same(gce, client, kind):
-    """The client raises, the machine comes, and the same request id finds the operation."""
+def test_insert_with_a_lost_reply_is_executed(gce, client, kind):
+    """The client raises, the machine is created, and the same request id finds the operation."""
     gce.faults.add("insert", kind)
     identity = str(uuid.uuid4())
     with pytest.raises(LOST[kind]):
@@ -65,8 +65,8 @@ def test_a_lost_reply_is_executed_all_the_same(gce, client, kind):
 
 
 @pytest.mark.parametrize("elsewhere", ["", "us-central1-a,us-central1-f"])
-def test_a_stockout_is_an_operation_that_fails(gce, client, elsewhere):
-    """The instance can be seen for a moment; the error may name zones that have room."""
+def test_stockout_is_an_operation_that_fails(gce, client, elsewhere):
+    """The instance is listed for a moment; the error may name zones with capacity."""
     moment = gce.faults.add("insert", "hold_operation")
     gce.faults.add("insert", "stockout", zone="us-west1-*", times=FOR_EVER, elsewhere=elsewhere)
     operation = client.insert()
@@ -81,11 +81,11 @@ def test_a_stockout_is_an_operation_that_fails(gce, client, elsewhere):
     assert (gce.instances, gce.disks) == ({}, {})
     zone = "us-central1-a"
     kind = f"zones/{zone}/machineTypes/n1-standard-8"
-    assert not client.make(zone=zone, machine_type=kind).error.errors
+    assert not client.create(zone=zone, machine_type=kind).error.errors
 
 
-def test_an_error_may_be_told_while_the_operation_runs(gce, client):
-    """And an operation may fail without an HTTP status."""
+def test_operation_may_have_an_error_while_it_runs(gce, client):
+    """An operation may have an error before it is DONE, and without an HTTP status."""
     gce.faults.add("insert", "operation_error", code="RESOURCE_NOT_READY", early=5)
     operation = client.insert()
     while not operation.error.errors:
@@ -97,25 +97,25 @@ def test_an_error_may_be_told_while_the_operation_runs(gce, client):
     assert operation.http_error_status_code == 0
 
 
-def test_a_delete_may_fail_three_times(gce, client):
-    """As an operation that ends with an error; the fourth deletes."""
-    client.make()
+def test_delete_operation_fails_three_times(gce, client):
+    """Three delete operations end with an error; the fourth deletes."""
+    client.create()
     gce.faults.add("delete", "operation_error", times=3, http=500)
     codes = [client.delete().http_error_status_code for _ in range(4)]
     assert codes == [500, 500, 500, 0]
     assert gce.instances == {}
 
 
-def test_a_disk_may_be_left_behind(gce, client):
-    """The machine is gone, its disk is not, although it was to be."""
-    client.make()
+def test_orphan_disk_survives_its_machine(gce, client):
+    """The machine is deleted, but not its disk, although autoDelete is set."""
+    client.create()
     gce.faults.add("delete", "orphan_disk")
     client.delete()
     assert (list(gce.instances), list(gce.disks)) == ([], ["vm-1"])
 
 
-def test_a_call_may_hang(gce, client):
-    """Longer than the client waits; what it asked for happens when it is let go."""
+def test_call_hangs_longer_than_the_client_waits(gce, client):
+    """A call that hangs is executed once it is released."""
     fault = gce.faults.add("zoneOperations.wait", "hang", seconds=60)
     operation = client.insert()
     with pytest.raises(requests.Timeout):
@@ -125,8 +125,8 @@ def test_a_call_may_hang(gce, client):
     assert not client.finish(operation).error.errors
 
 
-def test_a_call_is_held_until_it_is_released(gce, client):
-    """Before it is done, so that a test can look, or kill somebody, exactly then."""
+def test_call_is_held_until_it_is_released(gce, client):
+    """A held call is not executed before its release, so that a test can act in between."""
     fault = gce.faults.add("insert", "hold")
     thread = threading.Thread(target=client.insert)
     thread.start()
@@ -137,18 +137,18 @@ def test_a_call_is_held_until_it_is_released(gce, client):
     assert list(gce.instances) == ["vm-1"]
 
 
-def test_a_call_may_run_anything(gce, client):
-    """A function of the test's own, with what the call is about."""
+def test_call_runs_a_function_of_the_test(gce, client):
+    """A planned function is called with the facts of the request."""
     seen = []
     gce.faults.add("insert", "call", function=seen.append)
     client.insert()
     assert (seen[0]["zone"], seen[0]["instance"]) == (ZONE, "vm-1")
 
 
-def test_a_fault_strikes_where_and_as_often_as_it_was_told(gce, client):
-    """It lets the first calls pass, then strikes a number of times, only at its place."""
+def test_fault_is_limited_by_place_skip_and_times(gce, client):
+    """A fault skips the first calls, then applies a number of times, only in its zone."""
     gce.faults.add("get", "internal", skip=1, times=2, instance="vm-1")
-    client.make()
+    client.create()
     answers = []
     for _ in range(4):
         try:
@@ -159,8 +159,8 @@ def test_a_fault_strikes_where_and_as_often_as_it_was_told(gce, client):
     assert answers == [200, 500, 500, 200]
 
 
-def test_faults_come_one_after_another(gce, client):
-    """Two that were planned for the same call strike at two calls."""
+def test_faults_of_one_call_apply_one_after_another(gce, client):
+    """Two faults of the same call apply to two calls."""
     gce.faults.add("insert", "rate_limit")
     gce.faults.add("insert", "internal")
     for error in (exceptions.Forbidden, exceptions.InternalServerError):
@@ -169,8 +169,8 @@ def test_faults_come_one_after_another(gce, client):
     client.insert()
 
 
-def test_what_no_fault_is_called_is_refused(gce):
-    """So that a test with a typo does not pass for nothing."""
+def test_unknown_kind_of_fault_is_refused(gce):
+    """A typo in a kind or an option is an error."""
     with pytest.raises(ValueError, match="no fault is called"):
         gce.faults.add("insert", "stockuot")
     with pytest.raises(ValueError, match="stockout takes"):
@@ -178,8 +178,8 @@ def test_what_no_fault_is_called_is_refused(gce):
     assert {"stockout", "lost_reply", "wrong_host_key"} < set(KINDS)
 
 
-def test_closing_ends_what_hangs(fake, connect):
-    """However long it was to hang."""
+def test_close_ends_hanging_calls(fake, connect):
+    """Closing the fake ends a call that hangs."""
     gce = fake()
     client = connect(gce)
     gce.faults.add("insert", "hold_operation")

@@ -9,9 +9,9 @@ from google.cloud import compute_v1
 PROJECT, ZONE = "test-project", "us-west1-b"
 
 
-def test_an_instance_is_made_seen_and_deleted(gce, client):
-    """Insert, get, log in, delete, 404; nothing that was said is undocumented."""
-    assert not client.make().error.errors
+def test_instance_is_created_connected_and_deleted(gce, client):
+    """Insert, get, SSH, delete, 404: every request and answer is as documented."""
+    assert not client.create().error.errors
     assert client.get().status == "RUNNING"
     gce.vm("vm-1").wait_for_ssh()
     assert client.ssh("whoami").stdout == "jupyter\n"
@@ -22,8 +22,8 @@ def test_an_instance_is_made_seen_and_deleted(gce, client):
     assert not list((gce.root / "vms").iterdir())
 
 
-def test_an_operation_goes_through_its_states(gce, client, until):
-    """It is PENDING when it is answered, RUNNING for a while, and DONE."""
+def test_operation_passes_through_its_states(gce, client, until):
+    """An operation is PENDING at first, then RUNNING, then DONE."""
     held = gce.faults.add("insert", "hold_operation")
     operation = client.insert()
     assert operation.status.name == "PENDING"
@@ -33,8 +33,8 @@ def test_an_operation_goes_through_its_states(gce, client, until):
     assert client.finish(operation).status.name == "DONE"
 
 
-def test_the_same_request_id_is_the_same_request(gce, client):
-    """A repeated insert answers with the operation that it began; a new id finds the name taken."""
+def test_same_request_id_gives_the_same_operation(gce, client):
+    """A repeated insert gets its first operation; with a new request id the name is taken."""
     identity = str(uuid.uuid4())
     first = client.insert(request_id=identity)
     assert client.insert(request_id=identity).name == first.name
@@ -43,8 +43,8 @@ def test_the_same_request_id_is_the_same_request(gce, client):
     assert len(gce.instances) == 1
 
 
-def test_a_delete_waits_for_the_insert_that_is_under_way(fake, connect):
-    """What is asked of one machine is done in turn."""
+def test_delete_waits_for_a_pending_insert(fake, connect):
+    """Operations on one machine are executed one after another."""
     client = connect(gce := fake(operation_seconds=0.2))
     client.insert()
     client.delete()
@@ -52,11 +52,11 @@ def test_a_delete_waits_for_the_insert_that_is_under_way(fake, connect):
     assert [operation["operationType"] for operation in gce.operations] == ["insert", "delete"]
 
 
-def test_a_disk_that_is_not_auto_deleted_stays(gce, client):
-    """As with Google, the default leaves the disk behind, and it can be deleted by itself."""
+def test_disk_without_auto_delete_stays(gce, client):
+    """Without autoDelete the disk stays, and can be deleted by itself."""
     disks = client.body()["disks"]
     disks[0]["auto_delete"] = False
-    client.make(disks=disks)
+    client.create(disks=disks)
     client.delete()
     assert list(gce.disks) == ["vm-1"]
     service = client.service(compute_v1.DisksClient)
@@ -64,11 +64,11 @@ def test_a_disk_that_is_not_auto_deleted_stays(gce, client):
     assert gce.disks == {}
 
 
-def test_lists_are_filtered_and_come_in_pages(fake, connect):
-    """The client's pager gets every page; the filter is by label, over all zones."""
+def test_lists_are_filtered_and_paged(fake, connect):
+    """The client's pager gets every page; a filter by label works over all zones."""
     client = connect(fake(page_size=2))
     for number in range(5):
-        client.make(f"vm-{number}", labels={"odd": str(number % 2), "kind": "test"})
+        client.create(f"vm-{number}", labels={"odd": str(number % 2), "kind": "test"})
     request = compute_v1.AggregatedListInstancesRequest(
         project=PROJECT, filter="labels.kind=test AND labels.odd=0"
     )
@@ -78,9 +78,9 @@ def test_lists_are_filtered_and_come_in_pages(fake, connect):
     assert len(list(everything)) == 5
 
 
-def test_a_stopped_machine_starts_again_with_its_disk(gce, client, until):
-    """Powered off from inside it is TERMINATED and has no address; started, it has its files."""
-    client.make()
+def test_stopped_machine_starts_again_with_its_disk(gce, client, until):
+    """A machine that powers itself off is TERMINATED without an address, and keeps its files."""
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     client.ssh("echo kept > file; sudo -n poweroff")
     until(lambda: client.get().status == "TERMINATED")
@@ -91,9 +91,9 @@ def test_a_stopped_machine_starts_again_with_its_disk(gce, client, until):
     assert client.ssh("cat file").stdout == "kept\n"
 
 
-def test_metadata_changes_under_its_fingerprint(gce, client):
-    """A new key is let in; an old fingerprint is refused."""
-    client.make(metadata={"items": [{"key": "enable-guest-attributes", "value": "TRUE"}]})
+def test_metadata_change_needs_the_fingerprint(gce, client):
+    """A new key is accepted; an old fingerprint is refused."""
+    client.create(metadata={"items": [{"key": "enable-guest-attributes", "value": "TRUE"}]})
     metadata = client.get().metadata
     keys = client.body()["metadata"]["items"][1]
     metadata.items.append(compute_v1.Items(key=keys["key"], value=keys["value"]))
@@ -104,12 +104,12 @@ def test_metadata_changes_under_its_fingerprint(gce, client):
         client.instances.set_metadata_unary(**place, metadata_resource=metadata)
 
 
-def test_a_machine_ends_itself_when_its_time_is_over(fake, connect, until):
-    """maxRunDuration with DELETE is kept by the cloud, and shown in advance."""
+def test_machine_is_deleted_after_max_run_duration(fake, connect, until):
+    """The fake enforces maxRunDuration with DELETE, and shows the end in advance."""
     gce = fake(clock_speed=30)
     client = connect(gce)
     limit = {"max_run_duration": {"seconds": 60}, "instance_termination_action": "DELETE"}
-    client.make(scheduling=limit)
+    client.create(scheduling=limit)
     assert client.get().resource_status.scheduling.termination_timestamp
     until(lambda: not gce.instances)
     last = gce.operations[-1]
@@ -118,11 +118,11 @@ def test_a_machine_ends_itself_when_its_time_is_over(fake, connect, until):
 
 
 @pytest.mark.parametrize(("action", "left"), [("DELETE", {}), ("STOP", {"vm-1": "TERMINATED"})])
-def test_a_preempted_machine_ends_as_it_asked_to(fake, connect, until, action, left):
-    """The guest is told, then powered off, and then the instance is stopped or deleted."""
+def test_preempted_machine_is_stopped_or_deleted(fake, connect, until, action, left):
+    """The guest sees the preemption, is powered off, and its instance is stopped or deleted."""
     gce = fake(clock_speed=100)
     client = connect(gce)
-    client.make(scheduling={"provisioning_model": "SPOT", "instance_termination_action": action})
+    client.create(scheduling={"provisioning_model": "SPOT", "instance_termination_action": action})
     gce.vm("vm-1").wait_for_ssh()
     assert client.get().scheduling.automatic_restart is False
     gce.preempt("vm-1")
@@ -131,16 +131,16 @@ def test_a_preempted_machine_ends_as_it_asked_to(fake, connect, until, action, l
 
 
 def test_only_a_spot_machine_is_preempted(gce, client):
-    """A test that means one has to ask for one."""
-    client.make()
+    """Preempting a standard machine is an error of the test."""
+    client.create()
     with pytest.raises(ValueError, match="vm-1 is no spot instance"):
         gce.preempt("vm-1")
 
 
-def test_a_lost_host_is_told_of(gce, client, until):
-    """A power cut terminates; where automatic restart was asked for, the machine comes back."""
-    client.make("one", scheduling={"automatic_restart": False})
-    client.make("two", scheduling={"automatic_restart": True})
+def test_power_cut_is_recorded_as_a_host_error(gce, client, until):
+    """A power cut terminates a machine; with automaticRestart it boots again."""
+    client.create("one", scheduling={"automatic_restart": False})
+    client.create("two", scheduling={"automatic_restart": True})
     for name in ("one", "two"):
         gce.vm(name).power_cut()
     until(lambda: client.get("one").status == "TERMINATED")
@@ -149,13 +149,13 @@ def test_a_lost_host_is_told_of(gce, client, until):
     assert kinds.count("compute.instances.hostError") == 2
 
 
-def test_what_there_is_can_be_asked(client):
-    """Zones, regions with quotas, machine types, images, the project."""
+def test_catalogue_is_listed(client):
+    """Zones, regions with quotas, machine types, images and the project can be read."""
     place = {"project": PROJECT}
     zone = client.service(compute_v1.ZonesClient).get(**place, zone=ZONE)
     assert "Intel Skylake" in zone.available_cpu_platforms
     assert len(list(client.service(compute_v1.ZonesClient).list(**place))) == 13
-    client.make()
+    client.create()
     region = client.service(compute_v1.RegionsClient).get(**place, region="us-west1")
     assert {quota.metric: quota.usage for quota in region.quotas}["CPUS"] == 8
     types = client.service(compute_v1.MachineTypesClient)
@@ -182,35 +182,35 @@ BAD = [
 
 
 @pytest.mark.parametrize(("fields", "says"), BAD, ids=lambda case: next(iter(case), ""))
-def test_a_request_for_what_is_not_offered_is_refused(gce, client, fields, says):
-    """With 400 and the field's name, before anything is made."""
+def test_insert_of_what_does_not_exist_is_refused(gce, client, fields, says):
+    """An insert with an unknown value is refused with 400 and the field's name."""
     with pytest.raises(exceptions.BadRequest, match=says) as refused:
         client.insert(**fields)
     assert refused.value.errors[0]["reason"] == "invalid"
     assert (gce.instances, gce.violations) == ({}, [])
 
 
-def test_a_disk_smaller_than_its_image_is_refused(client):
-    """With the image's size in the message."""
+def test_disk_smaller_than_its_image_is_refused(client):
+    """The message has the image's size."""
     disks = client.body()["disks"]
     disks[0]["initialize_params"]["disk_size_gb"] = 10
     with pytest.raises(exceptions.BadRequest, match=r"smaller than the image size \(50 GB\)"):
         client.insert(disks=disks)
 
 
-def test_a_zone_or_project_that_does_not_exist_is_refused(client):
+def test_unknown_zone_or_project_is_refused(client):
     """An unknown zone is invalid, an unknown project is not found."""
     with pytest.raises(exceptions.BadRequest, match="Unknown zone"):
         client.insert(zone="us-west9-b")
-    with pytest.raises(exceptions.NotFound, match="projects/nobodys"):
-        client.instances.get(project="nobodys", zone=ZONE, instance="vm-1")
+    with pytest.raises(exceptions.NotFound, match="projects/another"):
+        client.instances.get(project="another", zone=ZONE, instance="vm-1")
 
 
-def test_quota_is_kept(gce, client):
-    """The operation fails with metric, limit and region, and the instance is gone again."""
+def test_quota_is_enforced(gce, client):
+    """Beyond a quota the operation fails with metric, limit and region; no instance is left."""
     gce.catalogue.quotas["us-west1"] = {"CPUS": 12.0}
-    client.make("fits")
-    operation = client.make("does-not")
+    client.create("fits")
+    operation = client.create("does-not")
     error = operation.error.errors[0]
     assert (error.code, operation.http_error_status_code) == ("QUOTA_EXCEEDED", 403)
     assert error.error_details[0].quota_info.dimensions == {"region": "us-west1"}

@@ -13,10 +13,10 @@ from fake_gce.host import state_of
 from fake_gce.vm import FAKETIME
 
 
-def test_a_machine_is_a_world_of_its_own(fake, connect, tmp_path):
-    """Its own name, users, processes, /tmp and environment; the host's files cannot be written."""
+def test_machine_is_isolated_from_the_host(fake, connect, tmp_path):
+    """A machine has its own name, users, processes, /tmp, environment; host files are read-only."""
     client = connect(gce := fake(vm_environment={"PYTHON": "/usr/bin/env python3", "EMPTY": ""}))
-    client.make()
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     (tmp_path / "secret").write_text("of the host")
     script = f"hostname; pwd; echo $PYTHON; ls {tmp_path} /tmp; ps ax | wc -l; touch /usr/x /etc/x"
@@ -26,11 +26,11 @@ def test_a_machine_is_a_world_of_its_own(fake, connect, tmp_path):
     assert int(lines[-1]) < 15
 
 
-def test_the_startup_script_runs_as_root_at_each_boot(gce, client, until):
-    """With the machine's environment; its output is the serial port's."""
+def test_startup_script_runs_as_root_at_each_boot(gce, client, until):
+    """The start-up script has the machine's environment; its output is on the serial port."""
     items = client.body()["metadata"]["items"]
     items.append({"key": "startup-script", "value": "#!/bin/bash\nid -u; echo boot >> /root/boots"})
-    client.make(metadata={"items": items})
+    client.create(metadata={"items": items})
     boots = gce.vm("vm-1").folder / "root/boots"
     until(boots.exists)
     gce.vm("vm-1").wait_for_ssh()
@@ -41,17 +41,17 @@ def test_the_startup_script_runs_as_root_at_each_boot(gce, client, until):
 
 
 @pytest.mark.parametrize("command", ["sudo -n poweroff", "systemctl poweroff", "shutdown -h now"])
-def test_a_guest_powers_itself_off(gce, client, command):
-    """By each of the usual commands."""
-    client.make()
+def test_guest_powers_itself_off(gce, client, command):
+    """Each of the usual commands powers the machine off."""
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     client.ssh(command)
     assert gce.vm("vm-1").wait() == 0
 
 
-def test_a_power_cut_ends_a_session_at_once(gce, client):
-    """The client of a machine that lost its power hears of it."""
-    client.make(scheduling={"automatic_restart": False})
+def test_power_cut_ends_a_session_at_once(gce, client):
+    """The SSH client of a machine without power ends with an error."""
+    client.create(scheduling={"automatic_restart": False})
     machine = gce.vm("vm-1")
     machine.wait_for_ssh()
     with ThreadPoolExecutor() as pool:
@@ -61,9 +61,9 @@ def test_a_power_cut_ends_a_session_at_once(gce, client):
         assert session.result(10).returncode == 255
 
 
-def test_a_frozen_machine_does_nothing_until_it_thaws(gce, client):
-    """No process of it runs, and its sessions neither end nor go on."""
-    client.make()
+def test_frozen_machine_does_nothing_until_it_thaws(gce, client):
+    """No process of a frozen machine runs; its sessions neither end nor go on."""
+    client.create()
     machine = gce.vm("vm-1")
     machine.wait_for_ssh()
     with ThreadPoolExecutor() as pool:
@@ -79,9 +79,9 @@ def test_a_frozen_machine_does_nothing_until_it_thaws(gce, client):
         assert session.result(10).stdout == "done\n"
 
 
-def test_a_blackholed_machine_is_silent(gce, client):
-    """Packets are dropped both ways: a new connection hangs, nothing is refused or reset."""
-    client.make()
+def test_blackholed_machine_is_silent(gce, client):
+    """Packets are dropped in both directions: a new connection hangs, none is refused or reset."""
+    client.create()
     machine = gce.vm("vm-1")
     machine.wait_for_ssh()
     machine.blackhole()
@@ -92,25 +92,25 @@ def test_a_blackholed_machine_is_silent(gce, client):
     assert client.ssh("true").returncode == 0
 
 
-def test_a_full_disk_is_full(gce, client):
-    """Writing to /home fails as it does on a disk that is full."""
+def test_write_to_a_full_disk_fails(gce, client):
+    """Writing to /home fails as on a full disk."""
     gce.faults.add("boot", "small_disk", bytes=1 << 20)
-    client.make()
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     gce.vm("vm-1").fill_disk()
     assert "No space left on device" in client.ssh("echo text > file").stderr
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
-def test_a_clock_may_be_an_hour_off(gce, client):
-    """What runs on the machine reads the wrong time, and keys expire by it."""
+def test_clock_of_a_machine_may_be_wrong(gce, client):
+    """Programs on the machine read the wrong time, and keys expire by it."""
     gce.faults.add("boot", "clock", seconds=3600)
     expires = datetime.now(UTC) + timedelta(minutes=90)
-    client.make(metadata=_metadata(client, expires))
+    client.create(metadata=_metadata(client, expires))
     gce.vm("vm-1").wait_for_ssh()
     assert float(client.ssh("date +%s").stdout) == pytest.approx(time.time() + 3600, abs=60)
     gce.faults.add("boot", "clock", seconds=7200)
-    client.make("vm-2", metadata=_metadata(client, expires))
+    client.create("vm-2", metadata=_metadata(client, expires))
     gce.vm("vm-2").wait_for_ssh()
     assert "Permission denied" in client.ssh("date", "vm-2").stderr
 
@@ -121,20 +121,20 @@ def _metadata(client, expires: datetime) -> dict:
     return {"items": [guest, {"key": "ssh-keys", "value": f"{keys['value']} google-ssh {end}"}]}
 
 
-def test_a_wrong_host_key_is_published(gce, client):
-    """The machine is not the one that its guest attributes describe, and ssh says so."""
+def test_wrong_host_key_is_published(gce, client):
+    """The published host key is not that of the machine, and ssh refuses it."""
     gce.faults.add("boot", "wrong_host_key")
-    client.make()
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     assert "Host key verification failed" in client.ssh("true").stderr
 
 
-def test_guest_attributes_come_late_or_never(gce, client):
-    """Until then they are not found."""
+def test_guest_attributes_are_late_or_missing(gce, client):
+    """Guest attributes that are not published yet are not found."""
     gce.faults.add("boot", "late_guest_attributes", seconds=600, instance="late")
     gce.faults.add("boot", "no_guest_attributes", instance="never")
-    client.make("late")
-    client.make("never")
+    client.create("late")
+    client.create("never")
     assert _published(client, "late") is False
     _let_time_pass(gce, "late")
     assert _published(client, "late") is True
@@ -150,10 +150,10 @@ def _published(client, name: str) -> bool:
         return False
 
 
-def test_a_key_may_come_late(gce, client):
-    """Until the guest agent has installed it, the machine lets nobody in."""
+def test_key_is_installed_late(gce, client):
+    """Until the guest agent installs the key, the machine refuses it."""
     gce.faults.add("boot", "late_ssh_key", seconds=600)
-    client.make()
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     assert "Permission denied" in client.ssh("true").stderr
     _let_time_pass(gce, "vm-1")
@@ -161,14 +161,14 @@ def test_a_key_may_come_late(gce, client):
 
 
 def _let_time_pass(gce, name: str) -> None:
-    """As much as the guest agent was to wait."""
+    """Run the delayed actions of the guest agent now."""
     for timer in gce.instance(name).timers:
         timer.function()
 
 
-def test_a_guest_asks_its_metadata_server(gce, client):
-    """Whether it is preempted, who it is, and its attributes; without the header it is refused."""
-    client.make()
+def test_guest_reads_its_metadata_server(gce, client):
+    """The guest reads preemption, name and attributes; without the header it is refused."""
+    client.create()
     gce.vm("vm-1").wait_for_ssh()
     ask = (
         "curl -s -H 'Metadata-Flavor: Google' metadata.google.internal/computeMetadata/v1/instance"
@@ -179,9 +179,9 @@ def test_a_guest_asks_its_metadata_server(gce, client):
     assert "Missing required header" in client.ssh(ask.replace("-H", "-A")).stdout
 
 
-def test_a_tunnel_reaches_a_machine_without_an_address(gce, client):
-    """The gcloud of the fake connects, as IAP does."""
-    client.make(network_interfaces=[{}])
+def test_tunnel_reaches_a_machine_without_address(gce, client):
+    """The gcloud of the fake connects to a machine, as IAP does."""
+    client.create(network_interfaces=[{}])
     assert client.get().network_interfaces[0].access_configs == []
     gce.vm("vm-1").wait_for_ssh()
     command = ["gcloud", "compute", "start-iap-tunnel", "vm-1", "22", "--listen-on-stdin"]
@@ -197,12 +197,12 @@ def test_a_tunnel_reaches_a_machine_without_an_address(gce, client):
         tunnel.kill()
 
 
-def test_thirty_two_machines_at_once(gce, client):
-    """Made, logged in to and deleted, all at the same time."""
+def test_32_machines_at_once(gce, client):
+    """32 machines are created, connected and deleted at the same time."""
     names = [f"vm-{number}" for number in range(32)]
 
     def live(name: str) -> str:
-        assert not client.make(name).error.errors
+        assert not client.create(name).error.errors
         gce.vm(name).wait_for_ssh(30)
         answer = client.ssh("hostname", name, timeout=60).stdout
         client.delete(name)

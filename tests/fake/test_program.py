@@ -17,7 +17,7 @@ from google.api_core import exceptions
 
 
 class Program:
-    """A running `python -m fake_gce`, with as much of a FakeGce's face as a client needs."""
+    """A running `python -m fake_gce`, with the attributes of FakeGce that a client needs."""
 
     def __init__(self, root: Path, *before: str) -> None:
         command = [*before, sys.executable, "-m", "fake_gce", "--root", str(root)]
@@ -45,7 +45,7 @@ def program(tmp_path) -> Iterator[Program]:
 
 
 def _machines(root: Path) -> list[str]:
-    """The processes that live on a disk of this fake."""
+    """The processes of machines of this fake."""
     processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
     return [path.name for path in processes if f"{root}/vms" in _mounts(path)]
 
@@ -57,14 +57,14 @@ def _mounts(process: Path) -> str:
         return ""
 
 
-def test_it_is_controlled_over_http(program, connect):
-    """Faults are planned, machines looked at and unplugged, from another process."""
+def test_program_is_controlled_over_http(program, connect):
+    """Another process plans faults, lists machines and cuts their power."""
     client = connect(program)
     fault = program.ask("faults", {"method": "insert", "kind": "rate_limit"})
     with pytest.raises(exceptions.Forbidden):
         client.insert()
-    assert program.ask("faults")[0]["met"] == fault["met"] + 1
-    client.make(scheduling={"automatic_restart": False})
+    assert program.ask("faults")[0]["hits"] == fault["hits"] + 1
+    client.create(scheduling={"automatic_restart": False})
     shown = program.ask("instances")[0]
     assert (shown["name"], shown["address"]) == ("vm-1", client.address())
     program.ask("vms/vm-1/power_cut", {})
@@ -73,17 +73,17 @@ def test_it_is_controlled_over_http(program, connect):
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_machine_outlives_it(program, connect, until, end):
-    """Whichever signal ends it, also while a machine is still being set up."""
-    connect(program).make()
+def test_no_machine_outlives_the_program(program, connect, until, end):
+    """Machines end with the program, whichever signal ends it, also while one is created."""
+    connect(program).create()
     program.process.send_signal(end)
     program.process.wait(20)
     until(lambda: not _machines(program.root))
 
 
-def test_no_frozen_machine_outlives_it(program, connect, until):
-    """Nothing in the machine can notice, so that the kernel has to end it."""
-    connect(program).make()
+def test_no_frozen_machine_outlives_the_program(program, connect, until):
+    """A frozen machine ends with the program too; only the kernel can end it."""
+    connect(program).create()
     program.ask("vms/vm-1/freeze", {})
     assert _machines(program.root)
     program.process.kill()
@@ -91,8 +91,8 @@ def test_no_frozen_machine_outlives_it(program, connect, until):
     until(lambda: not _machines(program.root))
 
 
-def test_it_ends_with_its_parent(tmp_path, until):
-    """Also where the parent had no time to say so."""
+def test_program_ends_with_its_parent(tmp_path, until):
+    """The program ends also where its parent was killed."""
     if why := missing_tools():
         pytest.skip(why)
     parent = "import subprocess, sys; subprocess.run(sys.argv[1:])"
@@ -109,6 +109,6 @@ def test_it_ends_with_its_parent(tmp_path, until):
     until(is_gone)
 
 
-def test_the_client_needs_only_its_url(program, connect):
-    """What the tests of the fake use is no secret knowledge."""
+def test_client_needs_only_url_and_environment(program, connect):
+    """A client of the fake works with what the program prints."""
     assert connect(SimpleNamespace(**vars(program))).instances

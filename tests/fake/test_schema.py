@@ -24,7 +24,7 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def gce(shared):
-    """One for all, as nothing is made here."""
+    """One fake for all tests of this file."""
     return shared
 
 
@@ -39,8 +39,8 @@ def session(gce) -> AuthorizedSession:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_an_invalid_request_is_refused_and_remembered(gce, session, case):
-    """With 400 and the place of what is wrong."""
+def test_invalid_request_is_refused_and_recorded(gce, session, case):
+    """An invalid request is refused with 400 and the name of the field."""
     fields, says = WRONG[case]
     answer = session.post(gce.url + PATH, json=GOOD | fields)
     assert answer.status_code == 400
@@ -48,43 +48,43 @@ def test_an_invalid_request_is_refused_and_remembered(gce, session, case):
     assert len(gce.violations) == 1 and says in gce.violations[0]
 
 
-def test_a_request_without_what_its_call_requires_is_refused(gce, session):
-    """What is required depends on the call, not only on the type."""
+def test_request_without_a_required_field_is_refused(gce, session):
+    """The required fields depend on the call, not only on the type."""
     answer = session.post(gce.url + PATH, json={})
     assert "'resource.name': ''. The field is required." in answer.json()["error"]["message"]
 
 
-def test_a_wrong_query_parameter_is_refused(gce, session):
-    """Also one that only another call has."""
+def test_wrong_query_parameter_is_refused(gce, session):
+    """A query parameter of another call is refused."""
     answer = session.get(f"{gce.url}{PATH}?requestId=1")
     assert 'Unknown name "requestId"' in answer.json()["error"]["message"]
     assert session.get(f"{gce.url}{PATH}?maxResults=many").status_code == 400
     assert len(gce.violations) == 2
 
 
-def test_a_call_that_google_does_not_have_is_refused(gce, session):
-    """404, and remembered."""
+def test_unknown_call_is_refused_and_recorded(gce, session):
+    """A call that Google does not have is refused with 404."""
     assert session.get(f"{gce.url}/compute/v1/projects/test-project/machines").status_code == 404
     assert gce.violations
 
 
-def test_a_call_that_the_fake_does_not_have_says_so(gce, session):
-    """501: known to Google, unknown here."""
+def test_call_that_the_fake_lacks_is_501(gce, session):
+    """A call that Google has and the fake does not is answered with 501."""
     answer = session.get(f"{gce.url}/compute/v1/projects/test-project/global/networks")
     assert answer.status_code == 501
 
 
-def test_an_invalid_answer_is_a_failure_of_the_fake(gce, connect):
-    """500, and remembered, so that no test rests on an answer that Google would not give."""
+def test_invalid_answer_of_the_fake_is_500(gce, connect):
+    """An answer that is not as documented becomes a 500 and is recorded."""
     client = connect(gce)
-    client.make()
+    client.create()
     gce.instance("vm-1").resource["status"] = "DANCING"
     with pytest.raises(exceptions.InternalServerError, match="DANCING"):
         client.get()
     assert "the fake's answer to instances.get" in gce.violations.pop()
 
 
-def test_numbers_are_as_google_writes_them():
+def test_numbers_and_times_have_the_format_of_google():
     """64-bit integers are strings of digits, 32-bit ones numbers, times RFC 3339."""
     method, _ = schema.find("GET", f"{PATH}/vm-1")
     assert (
@@ -96,7 +96,7 @@ def test_numbers_are_as_google_writes_them():
 
 
 def test_every_call_of_the_document_has_a_route():
-    """Each method's own path leads back to it."""
+    """The path of each method is routed to that method."""
     for method in schema.methods():
         example = schema.document()["resources"]
         collection, name = method.name.split(".")
@@ -105,9 +105,9 @@ def test_every_call_of_the_document_has_a_route():
         assert schema.find(method.verb, path)[0].name == method.name
 
 
-def test_the_remote_control_refuses_nonsense(gce):
-    """With a sentence."""
+def test_remote_control_refuses_an_unknown_request(gce):
+    """An unknown request to /fake/ is answered with one sentence."""
     request = urllib.request.Request(f"{gce.url}/fake/vms/none/dance", data=b"{}")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
-    assert "nothing that the fake can do" in json.load(refused.value)["error"]
+    assert "is no request of the remote control" in json.load(refused.value)["error"]

@@ -1,4 +1,4 @@
-"""What the command says, leaves and exits with when the cloud, or a machine in it, says no."""
+"""Messages, exit codes and leftovers when the cloud, or a machine, refuses or fails."""
 
 import json
 import os
@@ -25,7 +25,7 @@ TRAIN = ("train", str(QUICKSTART), "--backend", "gce", *SMALL)
 
 @pytest.fixture
 def gce(tmp_path, monkeypatch):
-    """A Compute Engine that the launcher in this process rents in; nothing is left in it."""
+    """A fake Compute Engine for launchers of this process; no machine is left in it."""
     with FakeGce(tmp_path / "gce", vm_environment={"PYTHON": sys.executable}) as fake:
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
@@ -34,22 +34,23 @@ def gce(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def desk(tmp_path, gce, monkeypatch):
-    """A folder to work in, which is the current one."""
-    (tmp_path / "desk").mkdir()
-    monkeypatch.chdir(tmp_path / "desk")
-    return Desk(tmp_path / "desk", gce.environment)
+def workspace(tmp_path, gce, monkeypatch):
+    """A workspace, which is the current folder."""
+    (tmp_path / "workspace").mkdir()
+    monkeypatch.chdir(tmp_path / "workspace")
+    return Desk(tmp_path / "workspace", gce.environment)
 
 
 @pytest.fixture
-def launcher(desk, monkeypatch, capfd):
+def launcher(workspace, monkeypatch, capfd):
     """Runs a command as main() does: exit code, standard output, standard error."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    monkeypatch.setattr(GceBackend, "waits", Timeouts(call=2.0, keys=2.0, login=2.0, poll=0.1))
+    timeouts = Timeouts(call=2.0, host_keys=2.0, connect=2.0, poll=0.1)
+    monkeypatch.setattr(GceBackend, "timeouts", timeouts)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
-        monkeypatch.setattr(sys, "stderr", sys.stderr)  # main() puts another in its place
+        monkeypatch.setattr(sys, "stderr", sys.stderr)  # main() replaces it
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()
@@ -61,13 +62,13 @@ def launcher(desk, monkeypatch, capfd):
 
 
 @pytest.fixture
-def trained(desk, launcher, finished):
-    """A job named words-1 without a training of its own, ready to be resumed."""
+def trained(workspace, launcher, finished):
+    """A job words-1 whose machine copies the results of a finished job; it waits for `resume`."""
     _, out, _ = launcher("plan", *TRAIN[1:], "--json")
     plan = json.loads(out)
     del plan["script"]
-    shutil.copytree(finished[0], desk.folder / "past")
-    return desk.begin(without_training(plan, desk.folder / "past"))
+    shutil.copytree(finished[0], workspace.folder / "past")
+    return workspace.begin(without_training(plan, workspace.folder / "past"))
 
 
 def without_credentials(gce, set_env):
@@ -75,7 +76,7 @@ def without_credentials(gce, set_env):
 
 
 def without_project(gce, set_env):
-    path = gce.root / "nobodys.json"
+    path = gce.root / "no_project.json"
     facts = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
     del facts["project_id"]
     path.write_text(json.dumps(facts))
@@ -103,7 +104,7 @@ def small_image(gce, set_env):
         image.disk_gb = 200
 
 
-def out_of_order(gce, set_env):
+def unavailable(gce, set_env):
     gce.faults.add("*", "unavailable", times=FOR_EVER)
 
 
@@ -115,18 +116,18 @@ def nothing(gce, set_env):
     pass
 
 
-# What is wrong, the settings, the exit code, and what the sentence and its hint must hold.
+# How to arrange the fault, the settings, the exit code, a part of the message, a part of its hint.
 BEFORE_A_JOB = {
     "no credentials": (without_credentials, [], 3, "credentials", "application-default login"),
     "revoked": (revoked, [], 3, "expired or revoked", "application-default login"),
     "no project": (without_project, [], 2, "no project is set", "gcloud config set project"),
-    "a stranger's project": (nothing, ["gce.project=another"], 2, "no project another", "list"),
-    "API off": (disabled, [], 3, "not enabled in project test-project", "services enable"),
-    "no answer": (out_of_order, [], 3, "not available", "status.cloud.google.com"),
+    "unknown project": (nothing, ["gce.project=another"], 2, "project another does not", "list"),
+    "API disabled": (disabled, [], 3, "not enabled in project test-project", "services enable"),
+    "no answer": (unavailable, [], 3, "not available", "status.cloud.google.com"),
     "may not list zones": (forbidden("zones.list"), [], 3, "compute.zones.list", "--role=roles/"),
-    "may not see quota": (forbidden("regions.list"), [], 3, "compute.regions.list", "--role="),
-    "may not see types": (forbidden("machineTypes.get"), [], 3, "machineTypes.get", "--role="),
-    "may not see images": (forbidden("images.*"), [], 3, "compute.images.", "imageUser"),
+    "may not list quota": (forbidden("regions.list"), [], 3, "compute.regions.list", "--role="),
+    "may not get types": (forbidden("machineTypes.get"), [], 3, "machineTypes.get", "--role="),
+    "may not get images": (forbidden("images.*"), [], 3, "compute.images.", "imageUser"),
     "zone": (nothing, ["gce.zones=['us-west1-z']"], 2, "'us-west1-z'", "did you mean us-west1"),
     "type": (
         nothing,
@@ -153,37 +154,39 @@ BEFORE_A_JOB = {
 
 
 @pytest.mark.parametrize("case", BEFORE_A_JOB)
-def test_what_cannot_be_is_refused_before_anything_is_made(gce, desk, launcher, monkeypatch, case):
-    """One sentence, its hint and its exit code, to a script as JSON too; no request for a machine,
-    no job, no folder."""
+def test_impossible_config_is_refused_before_a_job_begins(
+    gce, workspace, launcher, monkeypatch, case
+):
+    """One sentence, a hint and an exit code, also as JSON; no request for a machine, no job, no
+    folder."""
     arrange, settings, code, sentence, hint = BEFORE_A_JOB[case]
     arrange(gce, monkeypatch.setenv)
     overrides = [f"--set={setting}" for setting in settings]
     ended, out, err = launcher(*TRAIN, *overrides, "--json")
-    told = json.loads(out)
-    assert (ended, told["exit_code"]) == (code, code)
-    assert sentence in told["error"] and "\n" not in told["error"]
-    assert hint in told["hint"]
-    assert err.splitlines()[0] == f"error: {told['error']}"
+    shown = json.loads(out)
+    assert (ended, shown["exit_code"]) == (code, code)
+    assert sentence in shown["error"] and "\n" not in shown["error"]
+    assert hint in shown["hint"]
+    assert err.splitlines()[0] == f"error: {shown['error']}"
     assert "Traceback" not in err
     assert gce.asked("instances.insert") == []
-    assert list(desk.folder.glob("runs*")) == []
+    assert list(workspace.folder.glob("runs*")) == []
 
 
-def settle(method, kind, **options):
+def fault(method, kind, **options):
     return lambda gce, plan: gce.faults.add(method, kind, **options)
 
 
-def proxy_that_fails(gce, plan):
+def failing_proxy(gce, plan):
     plan["machine"]["details"]["proxy_command"] = "bash -c 'echo no tunnel >&2; exit 1'"
 
 
-def proxy_that_is_not_there(gce, plan):
+def missing_proxy(gce, plan):
     plan["machine"]["details"]["proxy_command"] = "/nowhere/tunnel %h %p"
 
 
 def results(command):
-    """Let the machine do something to its results last of all."""
+    """Let the machine run a command on its results at the end."""
 
     def arrange(gce, plan):
         plan["steps"]["freeze"] += f"\n({command}) </dev/null"
@@ -193,33 +196,33 @@ def results(command):
 
 LINK = "rm results/time_conv.pb; ln -s /etc/passwd results/time_conv.pb"
 
-# The same for what shows only once a machine was asked for, and how many were.
+# The same for faults after the first request for a machine, and the number of machines requested.
 WITH_A_JOB = {
-    "may not make": (settle("insert", "permission"), 3, "compute.instances.create", "role=", 1),
-    "quota at last": (
-        settle("insert", "quota_exceeded", times=FOR_EVER),
+    "may not create": (fault("insert", "permission"), 3, "compute.instances.create", "role=", 1),
+    "quota in the operation": (
+        fault("insert", "quota_exceeded", times=FOR_EVER),
         3,
         "is used up in region us-central1",
         "quotas",
         2,
     ),
-    "stranger": (settle("boot", "wrong_host_key"), 1, "not SHA256:", "", 1),
+    "another host key": (fault("boot", "wrong_host_key"), 1, "host key mismatch", "", 1),
     "no keys": (
-        settle("boot", "no_guest_attributes", times=FOR_EVER),
+        fault("boot", "no_guest_attributes", times=FOR_EVER),
         1,
         "published no host keys within 2 s",
         "get-serial-port-output",
         2,
     ),
-    "no login": (
-        settle("boot", "no_ssh", times=FOR_EVER),
+    "no SSH": (
+        fault("boot", "no_ssh", times=FOR_EVER),
         1,
-        "no login within 2 s",
+        "no SSH connection within 2 s",
         "firewall-rules list",
         2,
     ),
-    "a proxy that fails": (proxy_that_fails, 1, "no tunnel", "does this work? bash", 2),
-    "no such proxy": (proxy_that_is_not_there, 2, "/nowhere/tunnel is not there", "", 1),
+    "failing proxy": (failing_proxy, 1, "no tunnel", "try: bash", 2),
+    "missing proxy": (missing_proxy, 2, "program /nowhere/tunnel not found", "install it", 1),
     "a link for a result": (results(LINK), 1, "time_conv.pb cannot be pulled", "", 1),
     "a result too large": (
         results("truncate -s 17M results/time_conv.pb"),
@@ -232,45 +235,50 @@ WITH_A_JOB = {
 
 
 @pytest.mark.parametrize("case", WITH_A_JOB)
-def test_what_shows_later_leaves_no_machine(gce, desk, launcher, trained, case):
-    """One sentence, its hint and its exit code; the machine is given back, the last line says so,
-    the job's key is gone, and no file of a stranger's stands among the results."""
+def test_fault_of_a_machine_leaves_no_machine(gce, workspace, launcher, trained, case):
+    """One sentence, a hint and an exit code; the machine is deleted, which the last line says, the
+    job's SSH key is gone, and no unverified file is among the results."""
     arrange, code, sentence, hint, machines = WITH_A_JOB[case]
     change_plan(trained, lambda plan: arrange(gce, plan))
     ended, _, err = launcher("resume", "words-1")
     assert ended == code, err
-    said = [line for line in err.splitlines() if line.startswith(("error: ", "hint: "))]
-    assert sentence in said[0]
-    assert hint in said[-1]
+    errors = [line for line in err.splitlines() if line.startswith(("error: ", "hint: "))]
+    assert sentence in errors[0]
+    assert hint in errors[-1]
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "Nothing is still being paid for."
     assert len(gce.asked("instances.insert")) == machines
     assert list(trained.glob("ssh_key*")) == []
     assert not (trained / "time_conv.pb").exists()
-    assert desk.job("words-1").outcome == "failed"
+    assert workspace.job("words-1").outcome == "failed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-def test_a_closed_terminal_gives_the_machine_back(gce, desk, trained, number):
-    """Whoever asked is gone together with the screen: that keeps no machine."""
+def test_closed_terminal_deletes_the_machine(gce, workspace, trained, number):
+    """A signal deletes the machine also where the output is closed."""
     change_plan(trained, lambda plan: plan["steps"].update(train="sleep 300"))
-    process = desk.start("resume", "words-1")
-    desk.wait_for("words-1", "train")
+    process = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", "train")
     process.stdout.close()
     process.stderr.close()
     process.send_signal(number)
     assert process.wait(timeout=PATIENCE) == 130
-    assert (desk.job("words-1").lease_open, desk.job("words-1").outcome) == (False, "interrupted")
+    assert (workspace.job("words-1").lease_open, workspace.job("words-1").outcome) == (
+        False,
+        "interrupted",
+    )
 
 
-def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, monkeypatch):
-    """Neither the machine nor Compute Engine can be reached for a while: the job goes on."""
+def test_outage_of_the_local_network_does_not_end_a_job(
+    gce, workspace, launcher, trained, monkeypatch
+):
+    """A job goes on after neither its machine nor Compute Engine answered for a while."""
     outages = []
 
     def poll(machine, run, offset, real=remote_training.remote_script.poll):
         if not outages:
             outages.append(gce.faults.add("*", "unavailable", times=FOR_EVER))
-        if not outages[0].met:
+        if not outages[0].hits:
             raise ConnectionError("the network is gone")
         gce.faults.clear()
         return real(machine, run, offset)
@@ -282,20 +290,20 @@ def test_an_outage_of_our_own_network_ends_no_job(gce, desk, launcher, trained, 
     assert len(gce.asked("instances.insert")) == 1
 
 
-class Work:
-    """As much of a job, and of its machine, as a pull needs."""
+class FakeContext:
+    """The parts of a JobContext, and of a machine, that a pull uses."""
 
     name = "words-1-ab"
 
     def __init__(self, plan, folder):
         self.job = self.ledger = self.screen = self.backend = self
-        self.plan, self.folder, self.said = plan, folder, []
+        self.plan, self.folder, self.events = plan, folder, []
 
     def add(self, event):
-        self.said.append(name_of(type(event)))
+        self.events.append(name_of(type(event)))
 
     def say(self, text):
-        self.said.append(text)
+        self.events.append(text)
 
     def termination_reason(self, spec):
         return ""
@@ -303,7 +311,7 @@ class Work:
 
 @pytest.fixture
 def pull(tmp_path, plan, monkeypatch):
-    """Pulls from a machine where the first `tries` tries, a second each, end with `error`."""
+    """Pulls from a machine where the first `tries` tries, a second each, raise `error`."""
 
     def pull(error, tries):
         left, now = [error] * tries, [0.0]
@@ -321,57 +329,57 @@ def pull(tmp_path, plan, monkeypatch):
         monkeypatch.setattr(remote_training.time, "sleep", wait)
         monkeypatch.setattr(remote_training.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(remote_training.remote_script, "pull", once)
-        work = Work(plan(), tmp_path)
-        remote_training.pull(work, work)
-        return work.said
+        context = FakeContext(plan(), tmp_path)
+        remote_training.pull(context, context)
+        return context.events
 
     return pull
 
 
-def test_a_network_that_is_away_costs_no_results(pull):
-    """A pull is tried again for as long as any call to a machine."""
+def test_pull_survives_an_outage(pull):
+    """A pull is retried for three minutes without a connection, then the machine is lost."""
     assert pull(ConnectionError("broke"), 20)[-1] == "results pulled"
     with pytest.raises(MachineLost, match="has not answered for 18"):
         pull(ConnectionError("broke"), 1000)
 
 
-def test_a_damaged_result_is_fetched_three_times(pull):
-    """The machine answers, but what it sends is not what it says: that does not mend itself."""
+def test_damaged_result_is_pulled_three_times(pull):
+    """A result whose checksum differs is pulled three times, then the job fails."""
     assert pull(PullFailed("truncated"), 2)[-1] == "results pulled"
     with pytest.raises(PullFailed):
         pull(PullFailed("truncated"), 3)
 
 
-def test_one_project_that_refuses_keeps_no_machine_of_another(
-    gce, desk, launcher, trained, monkeypatch
+def test_refusing_project_does_not_stop_reap_in_another(
+    gce, workspace, launcher, trained, monkeypatch
 ):
-    """`reap` and `status` tell of a project that they may not look into, and do the rest."""
+    """`reap` and `status` report a project that refuses, and handle the others."""
     change_plan(trained, lambda plan: plan["steps"].update(train="sleep 300"))
-    process = desk.start("resume", "words-1")
-    desk.wait_for("words-1", "train")
+    process = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", "train")
     process.kill()
     process.communicate()
-    shutil.rmtree(desk.folder / "runs")
-    monkeypatch.setenv("XDG_STATE_HOME", desk.environment["XDG_STATE_HOME"])
-    (desk.folder / "state/micro-speech-launcher/projects/another").write_text("")
+    shutil.rmtree(workspace.folder / "runs")
+    monkeypatch.setenv("XDG_STATE_HOME", workspace.environment["XDG_STATE_HOME"])
+    (workspace.folder / "state/micro-speech-launcher/projects/another").write_text("")
     code, out, _ = launcher("status")
     assert code == 2
     assert "machine words-1-abcd in us-west1-b" in out
-    assert "not seen: there is no project another" in out
+    assert "not seen: project another does not exist" in out
     code, out, err = launcher("reap")
     assert code == 1
-    assert "gave back words-1-abcd" in out
-    assert "there is no project another" in err
+    assert "deleted words-1-abcd" in out
+    assert "project another does not exist" in err
 
 
-def test_an_interrupt_amid_a_refused_request_is_heard(gce, desk, trained):
-    """Ctrl-C while Compute Engine says that one region is full: no other region is asked."""
+def test_interrupt_during_a_refused_request_ends_the_job(gce, workspace, trained):
+    """After a Ctrl-C during a refused insert no other region is tried."""
     held = gce.faults.add("insert", "hold")
     gce.faults.add("insert", "quota")
-    process = desk.start("resume", "words-1")
-    desk.wait(held.reached.is_set, "a request")
+    process = workspace.start("resume", "words-1")
+    workspace.wait(held.reached.is_set, "a request")
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)  # the signal is there, and noted, before the answer is
+    time.sleep(0.3)  # so that the signal comes before the answer
     held.release()
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
@@ -380,8 +388,8 @@ def test_an_interrupt_amid_a_refused_request_is_heard(gce, desk, trained):
 
 
 @pytest.mark.parametrize("minutes", ["inf", "nan", "1e9", "-1"])
-def test_time_that_no_machine_may_have_is_not_granted(desk, launcher, trained, minutes):
-    """`--add-minutes` takes what Compute Engine takes; the job's record stays as it is."""
+def test_add_minutes_beyond_the_bounds_is_refused(workspace, launcher, trained, minutes):
+    """`--add-minutes` outside Compute Engine's bounds is refused; the ledger is unchanged."""
     before = (trained / "ledger.jsonl").read_bytes()
     code, _, err = launcher("resume", "words-1", "--add-minutes", minutes)
     assert code == 2

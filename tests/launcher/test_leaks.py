@@ -1,23 +1,23 @@
-"""A slice of benchmarks/leak_matrix.py, which strikes at every step."""
+"""Some cells of benchmarks/leak_matrix.py, which injects faults at every step."""
 
 import pytest
 from fake_gce import missing_tools
-from leak_cells import Nursery, named, run_all, strike
+from leak_cells import ForkServer, named, run_all, run_cell
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
-# Where others leak or lose: a launcher killed between the order and its receipt, one interrupted
-# while the machine is being made, one that dies around the pull and around the deletion.
+# Where other launchers leak or lose: killed around the insert request, interrupted while the
+# machine is created, killed around the pull and around the deletion.
 SLICE = [
-    "ledger: renting, after × SIGKILL",
+    "ledger: machine requested, after × SIGKILL",
     "api: instances.insert, before × SIGINT",
     "api: instances.insert, before × SIGKILL",
     "api: instances.insert, after × lost reply",
     "ssh: start of the script, before × lost reply",
-    "ledger: phase train, after × SIGTERM",
+    "ledger: phase begun train, after × SIGTERM",
     "ssh: pull of a result, before × SIGKILL",
-    "ledger: pulled, before × exception",
-    "ledger: pulled, after × SIGKILL",
+    "ledger: results pulled, before × exception",
+    "ledger: results pulled, after × SIGKILL",
     "api: instances.delete, after × lost reply",
     "ledger: phase done convert, after × SIGKILL",
 ]
@@ -25,15 +25,15 @@ SLICE = [
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory, finished):
-    """What came of each cell; they are played two at a time, since they mostly wait."""
+    """The outcome of each cell; two run at a time, since they mostly wait."""
     folder = tmp_path_factory.mktemp("cells")
     cells = [cell for name in SLICE for cell in named(name)]
-    with Nursery(folder) as nursery:
-        played = list(run_all(cells, nursery, finished[0], folder, 2, strike))
-    return {outcome.cell.name.removesuffix(" + reap"): outcome for outcome in played}
+    with ForkServer(folder) as forks:
+        found = list(run_all(cells, forks, finished[0], folder, 2, run_cell))
+    return {outcome.cell.name.removesuffix(" + reap"): outcome for outcome in found}
 
 
 @pytest.mark.parametrize("name", SLICE)
-def test_nothing_is_left_and_nothing_lost(outcomes, name):
-    """A job that is struck at one step has no machine afterwards, and all its results."""
+def test_fault_leaves_no_machine_and_loses_no_result(outcomes, name):
+    """A job with a fault at one step has no machine afterwards, and all its results."""
     assert outcomes[name].ok, outcomes[name]

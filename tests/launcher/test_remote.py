@@ -13,13 +13,13 @@ def follow(machine, run, log, seconds=30):
 
 
 def make_results(machine, **files):
-    """Leave files on the machine as a finished job does."""
+    """Write results and their checksums on the machine, as a finished job does."""
     for name, text in files.items():
         machine.run(f"mkdir -p results; printf %s {text!r} >results/{name}", timeout=10)
     machine.run("(cd results && sha256sum -- *) >SHA256SUMS", timeout=10)
 
 
-def test_a_run_starts_once(machine, tmp_path):
+def test_start_twice_runs_the_command_once(machine, tmp_path):
     """However often a start is repeated, the command runs once."""
     assert remote_script.start(machine, "run-1", "echo x >>count", 30)
     assert not remote_script.start(machine, "run-1", "echo x >>count", 30)
@@ -27,22 +27,22 @@ def test_a_run_starts_once(machine, tmp_path):
     assert machine.run("cat count", timeout=10).stdout == b"x\n"
 
 
-def test_a_start_that_was_cut_off_is_made_good(machine, tmp_path):
-    """Where a launcher died between a run's folder and its process, the next start runs."""
+def test_start_after_a_start_that_was_cut_off_runs_the_command(machine, tmp_path):
+    """Where a launcher ended between the run folder and its process, the next start runs."""
     machine.run("mkdir run-1", timeout=10)
     assert remote_script.start(machine, "run-1", "echo begun", 30)
     assert follow(machine, "run-1", tmp_path / "log") == 0
 
 
-def test_a_run_that_never_falls_silent_meets_its_deadline(machine, tmp_path):
-    """Output without end does not keep a follower past the deadline."""
+def test_follow_ends_at_its_deadline_during_endless_output(machine, tmp_path):
+    """Output without end does not delay the deadline of `follow`."""
     remote_script.start(machine, "run-1", "while :; do echo x; done", 20)
     with pytest.raises(JobFailed, match="within its time"):
         follow(machine, "run-1", tmp_path / "log", seconds=1)
 
 
-def test_the_log_arrives_to_its_last_byte(machine, tmp_path):
-    """Output of several polls' size arrives complete, binary bytes included, with the exit code."""
+def test_log_is_complete_to_its_last_byte(machine, tmp_path):
+    """A binary log longer than several polls arrives complete, with the exit code."""
     code = "head -c 3000000 /dev/urandom | tee copy; printf 'end\\0\\377'; exit 3"
     remote_script.start(machine, "run-1", code, 30)
     assert follow(machine, "run-1", tmp_path / "log") == 3
@@ -52,8 +52,8 @@ def test_the_log_arrives_to_its_last_byte(machine, tmp_path):
     assert log[3_000_000:] == b"end\x00\xff"
 
 
-def test_following_goes_on_where_it_stopped(machine, tmp_path):
-    """A follower that comes back reads on from its byte, losing and repeating nothing."""
+def test_follow_continues_where_it_stopped(machine, tmp_path):
+    """A second `follow` continues at the next byte of the log; no byte is lost or repeated."""
     log = tmp_path / "log"
     remote_script.start(machine, "run-1", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done", 30)
     with pytest.raises(JobFailed):
@@ -62,8 +62,8 @@ def test_following_goes_on_where_it_stopped(machine, tmp_path):
     assert log.read_bytes() == b"1\n2\n3\n4\n5\n6\n"
 
 
-def test_a_run_that_was_killed_outright_is_lost(machine, tmp_path):
-    """A run whose wrapper died without a word is told apart from one that failed."""
+def test_run_whose_wrapper_was_killed_is_lost(machine, tmp_path):
+    """A run that ended without an exit code is lost, which is not the same as failed."""
     remote_script.start(machine, "run-1", "echo begun; sleep 60", 60)
     while b"begun" not in remote_script.poll(machine, "run-1", 0).chunk:
         time.sleep(0.1)
@@ -72,8 +72,8 @@ def test_a_run_that_was_killed_outright_is_lost(machine, tmp_path):
     assert remote_script.poll(machine, "run-1", 0).lost
 
 
-def test_what_a_lost_run_left_is_stopped(machine, tmp_path):
-    """A run whose wrapper died may still be at work; it is ended before another one starts."""
+def test_stop_kills_what_a_lost_run_left(machine, tmp_path):
+    """Processes of a run whose wrapper was killed are ended by `stop`."""
     remote_script.start(machine, "run-1", "while :; do date +%N >beat; sleep 0.1; done", 60)
     while machine.run("test -s beat", timeout=10).code:
         time.sleep(0.1)
@@ -84,14 +84,14 @@ def test_what_a_lost_run_left_is_stopped(machine, tmp_path):
     assert beats[0] == beats[1]
 
 
-def test_a_run_ends_by_itself(machine, tmp_path):
-    """A run that outlives its limit is ended on the machine, without the launcher."""
+def test_run_ends_after_its_time_limit(machine, tmp_path):
+    """The machine itself ends a run after its time limit, with exit code 124."""
     remote_script.start(machine, "run-1", "sleep 60", 1)
     assert follow(machine, "run-1", tmp_path / "log") == 124
 
 
-def test_results_are_pulled_and_verified(machine, tmp_path):
-    """What is wanted arrives with the checksum that the machine wrote; what is not stays there."""
+def test_pull_verifies_checksums(machine, tmp_path):
+    """A wanted result arrives with the checksum of the machine; other files are not copied."""
     make_results(machine, wanted="a", other="b")
     sums = remote_script.pull(machine, {"wanted": 10}, tmp_path)
     assert sums == {"wanted": hashlib.sha256(b"a").hexdigest()}
@@ -99,22 +99,22 @@ def test_results_are_pulled_and_verified(machine, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("harm", "says"),
+    ("damage", "says"),
     [
-        ("printf x >>results/wanted", "changed on its way"),
-        ("printf '' >results/wanted", "changed on its way"),
+        ("printf x >>results/wanted", "changed in transit"),
+        ("printf '' >results/wanted", "changed in transit"),
         ("rm results/wanted", "cannot be pulled"),
         ("head -c 99 /dev/zero >results/wanted", "cannot be pulled"),
         ("rm results/wanted; ln -s /etc/passwd results/wanted", "cannot be pulled"),
-        ("printf '' >SHA256SUMS", "made no wanted"),
+        ("printf '' >SHA256SUMS", "does not list wanted"),
         ("head -c 70000 /dev/zero >SHA256SUMS", "cannot be pulled"),
         ("rm SHA256SUMS", "cannot be pulled"),
     ],
 )
-def test_a_harmed_result_is_refused(machine, tmp_path, harm, says):
-    """A result that was changed, cut, lost, blown up or turned into a link is not taken."""
+def test_pull_refuses_a_damaged_result(machine, tmp_path, damage, says):
+    """A result that was changed, truncated, removed, enlarged or replaced by a link is refused."""
     make_results(machine, wanted="a")
-    machine.run(harm, timeout=10)
+    machine.run(damage, timeout=10)
     with pytest.raises(PullFailed, match=says):
         remote_script.pull(machine, {"wanted": 10}, tmp_path)
     assert [path for path in tmp_path.glob("*") if path.is_file()] == []

@@ -1,4 +1,4 @@
-"""Real SSH servers to log in to, and what the tests of them share."""
+"""Real SSH servers, and helpers for tests with them."""
 
 import contextlib
 import threading
@@ -10,13 +10,21 @@ from fake_gce.vm import Hardware, Vm
 
 from launcher.machines.ssh import machine
 
-QUICK = machine.Bounds(dial=1, login=2, grace=0.8, quiet=1, unheard=0.8, keepalive=0.4, pause=0.1)
+QUICK = machine.Bounds(
+    tcp_connect=1,
+    authenticate=2,
+    grace=0.8,
+    stall=1,
+    unacknowledged=0.8,
+    keepalive=0.4,
+    retry=0.1,
+)
 HEALTHY = Hardware()
 SLACK = 4  # seconds that a busy computer may add to a bound
 
 
 class Site:
-    """Machines to log in to, and the job's key."""
+    """Virtual machines with SSH servers, and the job's key."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -25,7 +33,7 @@ class Site:
         self._vms, self._addresses, self._machines = [], [], []
 
     def vm(self, hardware=HEALTHY, boot=True):
-        """A virtual machine whose user `jupyter` the job's key belongs to."""
+        """A virtual machine whose user `jupyter` accepts the job's key."""
         self._addresses.append(reserve_address(1))
         address = self._addresses[-1].getsockname()[0]
         folder = self.folder / f"vm-{len(self._vms)}"
@@ -39,7 +47,7 @@ class Site:
         return vm
 
     def machine(self, vm, bounds=QUICK, **changes):
-        """The launcher's view of it."""
+        """The SshMachine of a virtual machine."""
         access = machine.Access(
             "jupyter", vm.address, self.folder / "ssh_key", list(vm.host_keys().items())
         )
@@ -47,7 +55,7 @@ class Site:
         return self._machines[-1]
 
     def close(self):
-        """Leave nothing."""
+        """Close connections and delete machines."""
         for thing in [*self._machines, *self._addresses]:
             thing.close()
         for vm in self._vms:
@@ -57,7 +65,7 @@ class Site:
 
 @contextlib.contextmanager
 def ends_within(seconds):
-    """The block ends in time."""
+    """Fails unless the block ends within `seconds` and some slack."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < seconds + SLACK
@@ -65,7 +73,7 @@ def ends_within(seconds):
 
 @contextlib.contextmanager
 def soon(act, after=0.3):
-    """`act` happens while the block runs."""
+    """Calls `act` while the block runs."""
     timer = threading.Timer(after, act)
     timer.start()
     yield

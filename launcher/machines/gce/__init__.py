@@ -1,6 +1,6 @@
 """Machines of Google's Compute Engine.
 
-Only `client` imports google, and only once a request is to be made: it takes a second.
+Only `client` imports Google's library, and only before the first request: that takes two seconds.
 """
 
 from datetime import UTC, datetime
@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import state
 from launcher.config.settings import Config
 from launcher.errors import NoCapacity
-from launcher.machines.base import (
-    Machine,
-    MachineInfo,
-    MachinePlan,
-    MachineSpec,
-    Say,
-    say_nothing,
-)
+from launcher.machines.base import Machine, MachineInfo, MachinePlan, MachineSpec, Say, say_nothing
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts
 
@@ -68,58 +61,56 @@ class GceBackend:
 
     def create(self, spec: MachineSpec) -> Machine:
         """See base.Backend. Each wait ends as timeouts.py says."""
-        from launcher.machines.gce import connect, create, request
+        from launcher.machines.gce import request
+        from launcher.machines.gce.connect import connect
+        from launcher.machines.gce.create import create
         from launcher.machines.ssh.machine import new_key
 
-        # Noted before the request, so that `status` and `reap` look there whatever happens next.
+        # Before the request, so that `status` and `reap` look there whatever happens next.
         state.remember_project(self._details.project, self._details.impersonate)
         body = request.fill(self._details.insert, spec, new_key(spec.folder), datetime.now(UTC))
-        self._say(f"asking for {spec.name} in {spec.zone}")
-        create.make(self._client, spec, body)
-        self._say(f"{spec.name} runs in {spec.zone}; waiting for its host keys and a login")
-        return connect.reach(self._client, spec, self._details)
+        self._say(f"creating {spec.name} in {spec.zone}")
+        create(self._client, spec, body)
+        self._say(f"{spec.name} runs in {spec.zone}; waiting for SSH")
+        return connect(self._client, spec, self._details)
 
     def connect(self, spec: MachineSpec) -> Machine | None:
         """See base.Backend. A machine that powered itself off is started again; where its zone
-        has no room for it any more, it counts as gone."""
-        from launcher.machines.gce import connect, create
+        has no capacity for it any more, it counts as gone."""
+        from launcher.machines.gce import create
+        from launcher.machines.gce.connect import connect
+        from launcher.machines.ssh.machine import new_key
 
-        machine = create.settle(self._client, spec)
+        machine = create.wait_until_stable(self._client, spec)
         if machine is None:
             return None
-        try:
-            if machine.get("status") in create.STOPPED:
-                self._start_again(spec, machine)
-        except NoCapacity as error:
-            self._say(f"{spec.name} cannot be started again: {error}")
-            return None
-        return connect.reach(self._client, spec, self._details)
+        if machine.get("status") in create.STOPPED:
+            self._say(f"{spec.name} powered itself off; starting it again")
+            key = new_key(spec.folder)
+            try:
+                create.start(self._client, spec, machine, self._details.user, key)
+            except NoCapacity as error:
+                self._say(f"{spec.name} cannot be started again: {error}")
+                return None
+        return connect(self._client, spec, self._details)
 
     def termination_reason(self, spec: MachineSpec) -> str:
         """See base.Backend."""
-        from launcher.machines.gce import delete
+        from launcher.machines.gce.delete import termination_reason
 
-        return delete.termination_reason(self._client, spec)
+        return termination_reason(self._client, spec)
 
     def delete(self, name: str, zone: str) -> str:
         """See base.Backend."""
-        from launcher.machines.gce import delete
+        from launcher.machines.gce.delete import delete
 
-        return delete.delete(self._client, name, zone)
+        return delete(self._client, name, zone)
 
     def list_machines(self) -> list[MachineInfo]:
         """See base.Backend."""
-        from launcher.machines.gce import list as listing
+        from launcher.machines.gce.list import list_machines
 
-        return listing.list_machines(self._client)
-
-    def _start_again(self, spec: MachineSpec, machine: dict) -> None:
-        from launcher.machines.gce import create
-        from launcher.machines.ssh.machine import new_key
-
-        self._say(f"{spec.name} powered itself off; starting it again")
-        key = new_key(spec.folder)
-        create.start_again(self._client, spec, machine, self._details.user, key)
+        return list_machines(self._client)
 
     @cached_property
     def _client(self) -> "Client":

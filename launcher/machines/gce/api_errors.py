@@ -1,18 +1,18 @@
-"""What the cloud says when it says no, as one sentence and the command that mends it. Pure."""
+"""The errors of Compute Engine as the launcher's: one sentence, and a command that helps. Pure."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from launcher.errors import CloudRefused, ConfigError, LauncherError, NoCapacity
 
-# In place of an HTTP status: the connection broke, or what came back was no answer; an operation
-# failed and does not say how.
-NO_ANSWER, UNTOLD = 0, 422
+# In place of an HTTP status: no valid HTTP answer came; an operation failed without a status.
+NO_ANSWER, NO_STATUS = 0, 422
 
 # Codes of an operation, and reasons of a request, that hold for one zone only. Compute Engine
-# also answers UNSUPPORTED_OPERATION where a spot machine was taken away while it was being made.
-OUT_OF_ROOM = {
+# also answers UNSUPPORTED_OPERATION where it preempts a spot machine during its creation.
+NO_CAPACITY = {
     "ZONE_RESOURCE_POOL_EXHAUSTED",
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
     "insufficientCapacity",
@@ -20,7 +20,7 @@ OUT_OF_ROOM = {
     "RESOURCE_NOT_READY",
     "RESOURCE_OPERATION_RATE_EXCEEDED",
 }
-TOO_FAST = {
+RATE_LIMIT = {
     "rateLimitExceeded",
     "userRateLimitExceeded",
     "RATE_LIMIT_EXCEEDED",
@@ -29,7 +29,7 @@ TOO_FAST = {
 QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
 
 LOG_IN = "gcloud auth application-default login"
-STATUS_PAGE = "try again later; https://status.cloud.google.com says how Google fares"
+TRY_LATER = "try again later; https://status.cloud.google.com shows outages"
 
 # The least roles that hold a permission; the first prefix that fits wins.
 ROLES = {
@@ -41,30 +41,30 @@ ROLES = {
 
 
 class Unavailable(CloudRefused):
-    """Compute Engine did not answer, or had no time; the same request may do later."""
+    """Compute Engine did not answer, or was overloaded; the same request may succeed later."""
 
 
-class Exists(CloudRefused):
-    """There is something of this name already."""
+class AlreadyExists(CloudRefused):
+    """A resource of this name exists."""
 
 
-class Absent(CloudRefused):
-    """There is nothing of this name."""
+class NotFound(CloudRefused):
+    """No resource of this name exists."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One refusal as it came: `facts` are the details that it carried, flattened."""
+class ApiError:
+    """One error as Compute Engine sent it."""
 
-    status: int
+    status: int  # of HTTP, or NO_ANSWER, or NO_STATUS
     reason: str
     message: str
-    facts: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)  # flattened
 
 
 @dataclass(frozen=True)
-class Where:
-    """What a request was about; `name` is the one thing that it may find missing."""
+class Resource:
+    """What a request is about; a 404 proves that it does not exist."""
 
     project: str
     zone: str = ""
@@ -76,19 +76,21 @@ class Where:
 
 
 def region_of(zone: str) -> str:
-    """us-west1-b lies in us-west1."""
+    """us-west1-b is in us-west1."""
     return zone.rpartition("-")[0]
 
 
-def passes(fault: Fault) -> bool:
-    """Whether the same request, sent again, may well succeed."""
-    if fault.reason in OUT_OF_ROOM - TOO_FAST or fault.reason in QUOTA:
+def is_transient(error: ApiError) -> bool:
+    """Whether the same request may succeed when it is sent again."""
+    if error.reason in NO_CAPACITY - RATE_LIMIT or error.reason in QUOTA:
         return False
-    return fault.status in (NO_ANSWER, 408, 429) or fault.status >= 500 or fault.reason in TOO_FAST
+    return (
+        error.status in (NO_ANSWER, 408, 429) or error.status >= 500 or error.reason in RATE_LIMIT
+    )
 
 
-def of_operation(operation: dict) -> Fault | None:
-    """The error that an operation carries, None where it has none.
+def of_operation(operation: dict[str, Any]) -> ApiError | None:
+    """The error of an operation, None where it has none.
 
     An operation may be DONE with an error and without an HTTP status, so both are read.
     """
@@ -99,131 +101,133 @@ def of_operation(operation: dict) -> Fault | None:
     first = errors[0] if errors else {}
     message = first.get("message") or operation.get("httpErrorMessage", "")
     details = first.get("errorDetails", [])
-    return Fault(status or UNTOLD, first.get("code", ""), message, _facts(details))
+    return ApiError(status or NO_STATUS, first.get("code", ""), message, _flattened(details))
 
 
-def refusal(fault: Fault, where: Where) -> LauncherError:
-    """The error to raise for `fault`."""
-    text = one_line(fault.message) or f"HTTP {fault.status}"
-    if fault.reason in QUOTA:
-        return _quota(fault, where, text)
-    if fault.reason in OUT_OF_ROOM:
-        return _no_room(fault, where, text)
-    if passes(fault):
-        return Unavailable(f"Compute Engine is not available: {text}", STATUS_PAGE)
-    teller = _BY_REASON.get(fault.reason) or _BY_STATUS.get(fault.status, _refused)
-    return teller(fault, where, text)
+def to_launcher_error(error: ApiError, resource: Resource) -> LauncherError:
+    """The launcher's error for `error`, ready to be raised."""
+    text = one_line(error.message) or f"HTTP {error.status}"
+    if error.reason in QUOTA:
+        return _quota(error, resource, text)
+    if error.reason in NO_CAPACITY:
+        return _no_capacity(error, resource, text)
+    if is_transient(error):
+        return Unavailable(f"Compute Engine is not available: {text}", TRY_LATER)
+    convert = _BY_REASON.get(error.reason) or _BY_STATUS.get(error.status, _refused)
+    return convert(error, resource, text)
 
 
 def one_line(text: str) -> str:
-    """Somebody else's message, in one line of bounded length and without its last full stop."""
+    """A message of Google's as one line of at most 300 characters, without its last full stop."""
     line = " ".join(re.sub(r"<[^>]*>", " ", text).split())
     return (line if len(line) <= 300 else line[:297] + "...").rstrip(".")
 
 
-def _facts(details: list[dict]) -> dict[str, str]:
-    """Details of an operation's error, whichever of the kinds that Google sends."""
-    facts: dict[str, str] = {}
+def _flattened(details: list[dict[str, Any]]) -> dict[str, str]:
+    """The errorDetails of an operation, of every kind that Google sends."""
+    found: dict[str, str] = {}
     for detail in details:
         quota = detail.get("quotaInfo", {})
-        facts |= detail.get("errorInfo", {}).get("metadatas", {})
-        facts |= {key: str(value) for key, value in quota.items() if key != "dimensions"}
-        facts |= quota.get("dimensions", {})
-    return facts
+        found |= detail.get("errorInfo", {}).get("metadatas", {})
+        found |= {key: str(value) for key, value in quota.items() if key != "dimensions"}
+        found |= quota.get("dimensions", {})
+    return found
 
 
-def _no_room(fault: Fault, where: Where, text: str) -> NoCapacity:
-    zones = fault.facts.get("zonesAvailable", "").split(",")
+def _no_capacity(error: ApiError, resource: Resource, text: str) -> NoCapacity:
+    zones = error.details.get("zonesAvailable", "").split(",")
     elsewhere = tuple(zone.strip() for zone in zones if zone.strip())
     return NoCapacity(
-        f"{where.zone} has no room for the machine: {text}",
-        "allow more zones or regions in gce.zones, or another gce.machine_type",
+        f"zone {resource.zone} has no capacity for the machine: {text}",
+        "allow more zones or regions in gce.zones, or set another gce.machine_type",
         elsewhere=elsewhere,
     )
 
 
-def _quota(fault: Fault, where: Where, text: str) -> CloudRefused:
-    said = re.search(r"Quota '?(\w+)'? exceeded\.?\s*Limit: ([\d.]+)", fault.message)
-    metric = fault.facts.get("metricName") or (said[1] if said else "")
-    limit = fault.facts.get("limit") or (said[2] if said else "")
-    name = fault.facts.get("limitName", "")
-    worldwide = "globally" in fault.message or "ALL-REGIONS" in name.upper().replace("_", "-")
+def _quota(error: ApiError, resource: Resource, text: str) -> CloudRefused:
+    found = re.search(r"Quota '?(\w+)'? exceeded\.?\s*Limit: ([\d.]+)", error.message)
+    metric = error.details.get("metricName") or (found[1] if found else "")
+    limit = error.details.get("limit") or (found[2] if found else "")
+    name = error.details.get("limitName", "")
+    worldwide = "globally" in error.message or "ALL-REGIONS" in name.upper().replace("_", "-")
     what = f"quota {metric}" + (f" ({name})" if name else "") if metric else "a quota"
     bound = f": its limit is {float(limit):g}" if limit else f": {text}"
-    place = "all regions together" if worldwide else f"region {where.region}"
-    sentence = f"{what} of project {where.project} is used up in {place}{bound}"
+    place = "all regions together" if worldwide else f"region {resource.region}"
+    sentence = f"{what} of project {resource.project} is used up in {place}{bound}"
     hint = (
-        f"ask for more: https://console.cloud.google.com/iam-admin/quotas?project={where.project}"
+        "ask for more: https://console.cloud.google.com/iam-admin/quotas"
+        f"?project={resource.project}"
     )
     if worldwide:
         return CloudRefused(sentence, hint)
-    return NoCapacity(sentence, hint, region=fault.facts.get("region") or where.region)
+    return NoCapacity(sentence, hint, region=error.details.get("region") or resource.region)
 
 
-def _forbidden(fault: Fault, where: Where, text: str) -> LauncherError:
-    if fault.facts.get("reason") == "SERVICE_DISABLED":
-        return _disabled(fault, where, text)
-    if fault.facts.get("reason") == "BILLING_DISABLED" or "billing" in text.lower():
+def _forbidden(error: ApiError, resource: Resource, text: str) -> LauncherError:
+    project = resource.project
+    if error.details.get("reason") == "SERVICE_DISABLED":
+        return _api_disabled(error, resource, text)
+    if error.details.get("reason") == "BILLING_DISABLED" or "billing" in text.lower():
         return CloudRefused(
-            f"project {where.project} has no billing account: {text}",
-            f"gcloud billing projects link {where.project} --billing-account=ACCOUNT",
+            f"project {project} has no billing account: {text}",
+            f"gcloud billing projects link {project} --billing-account=ACCOUNT",
         )
-    missing = re.search(r"'((?:[\w-]+\.)+\w+)' permission", fault.message)
-    permission = missing[1] if missing else fault.facts.get("permission", "")
+    missing = re.search(r"'((?:[\w-]+\.)+\w+)' permission", error.message)
+    permission = missing[1] if missing else error.details.get("permission", "")
     if not permission:
-        return _refused(fault, where, text)
+        return _refused(error, resource, text)
     role = next((role for prefix, role in ROLES.items() if permission.startswith(prefix)), "ROLE")
     return CloudRefused(
-        f"you lack the permission {permission} in project {where.project}",
-        f"gcloud projects add-iam-policy-binding {where.project} --member=user:YOU --role={role}",
+        f"you lack the permission {permission} in project {project}",
+        f"gcloud projects add-iam-policy-binding {project} --member=user:YOU --role={role}",
     )
 
 
-def _disabled(fault: Fault, where: Where, text: str) -> CloudRefused:
+def _api_disabled(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     return CloudRefused(
-        f"the Compute Engine API is not enabled in project {where.project}",
-        f"gcloud services enable compute.googleapis.com --project {where.project}",
+        f"the Compute Engine API is not enabled in project {resource.project}",
+        f"gcloud services enable compute.googleapis.com --project {resource.project}",
     )
 
 
-def _no_credentials(fault: Fault, where: Where, text: str) -> CloudRefused:
+def _no_credentials(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     return CloudRefused(
         f"no usable Google Cloud credentials: {text}",
         f"{LOG_IN}, or name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS",
     )
 
 
-def _expired(fault: Fault, where: Where, text: str) -> CloudRefused:
+def _expired(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     clock = re.search(r"timeframe|not valid at this time|used too early", text)
-    hint = "set this computer's clock, which may be wrong" if clock else LOG_IN
+    hint = "check the clock of this computer" if clock else LOG_IN
     return CloudRefused(f"the Google Cloud credentials are expired or revoked: {text}", hint)
 
 
-def _impersonation(fault: Fault, where: Where, text: str) -> CloudRefused:
+def _impersonation(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     return CloudRefused(
-        f"you may not act as {where.name}: {text}",
-        f"gcloud iam service-accounts add-iam-policy-binding {where.name} "
+        f"you may not impersonate {resource.name}: {text}",
+        f"gcloud iam service-accounts add-iam-policy-binding {resource.name} "
         "--member=user:YOU --role=roles/iam.serviceAccountTokenCreator",
     )
 
 
-def _not_found(fault: Fault, where: Where, text: str) -> LauncherError:
-    """Absent only where the thing itself is said to be missing: a GET that ends 404 because the
-    whole project is gone, or is somebody else's page, is no proof that a machine was deleted."""
-    path = re.search(r"[Rr]esource '([^']+)' was not found", fault.message)
-    if path and path[1].rpartition("/")[2] != where.name or fault.reason != "notFound":
+def _not_found(error: ApiError, resource: Resource, text: str) -> LauncherError:
+    """NotFound only where the answer names the resource itself: a 404 that means the project, or
+    comes from a proxy, does not prove that a machine was deleted."""
+    path = re.search(r"[Rr]esource '([^']+)' was not found", error.message)
+    if path and path[1].rpartition("/")[2] != resource.name or error.reason != "notFound":
         missing = path[1] if path else text
         if path and re.fullmatch(r"projects/[^/]+", path[1]):
-            return ConfigError(f"there is no project {where.project}", "gcloud projects list")
+            return ConfigError(f"project {resource.project} does not exist", "gcloud projects list")
         return ConfigError(f"Compute Engine does not find {missing}", "launcher doctor")
-    return Absent(f"{where.name} does not exist in {where.zone}")
+    return NotFound(f"{resource.name} does not exist in {resource.zone}")
 
 
-def _exists(fault: Fault, where: Where, text: str) -> Exists:
-    return Exists(f"{where.name} exists already in {where.zone}: {text}")
+def _already_exists(error: ApiError, resource: Resource, text: str) -> AlreadyExists:
+    return AlreadyExists(f"{resource.name} exists already in {resource.zone}: {text}")
 
 
-# What a bad request says, and the setting to change.
+# What the message of an invalid request matches, and the setting to change.
 SETTINGS = [
     (r"disk size.*smaller|smaller than the image", "set a larger gce.disk_gb"),
     (r"cpu ?platform", "set another gce.min_cpu_platform, or '' for any"),
@@ -237,31 +241,32 @@ SETTINGS = [
 ]
 
 
-def _invalid(fault: Fault, where: Where, text: str) -> ConfigError:
+def _invalid(error: ApiError, resource: Resource, text: str) -> ConfigError:
     hints = (hint for pattern, hint in SETTINGS if re.search(pattern, text, re.IGNORECASE))
-    hint = next(hints, "launcher plan --json shows the request").format(zone=where.zone)
-    return ConfigError(f"Compute Engine does not take the request: {text}", hint)
+    hint = next(hints, "launcher plan --json shows the request").format(zone=resource.zone)
+    return ConfigError(f"Compute Engine rejects the request: {text}", hint)
 
 
-def _no_subnet(fault: Fault, where: Where, text: str) -> NoCapacity:
+def _no_subnet(error: ApiError, resource: Resource, text: str) -> NoCapacity:
     hint = "gcloud compute networks subnets list"
-    return NoCapacity(f"{where.region} has no such subnet: {text}", hint, region=where.region)
+    region = resource.region
+    return NoCapacity(f"region {region} has no such subnet: {text}", hint, region=region)
 
 
-def _policy(fault: Fault, where: Where, text: str) -> CloudRefused:
+def _policy(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     ip = "vmExternalIpAccess" in text
-    hint = "set gce.external_ip = false" if ip else "ask whoever runs your organisation"
+    hint = "set gce.external_ip = false" if ip else "ask the administrator of your organisation"
     return CloudRefused(f"a policy of your organisation forbids the machine: {text}", hint)
 
 
-def _refused(fault: Fault, where: Where, text: str) -> CloudRefused:
-    return CloudRefused(f"Compute Engine refuses: {text}", "launcher doctor checks what is needed")
+def _refused(error: ApiError, resource: Resource, text: str) -> CloudRefused:
+    return CloudRefused(f"Compute Engine refuses the request: {text}", "launcher doctor")
 
 
-_Teller = Callable[[Fault, Where, str], LauncherError]
-_BY_REASON: dict[str, _Teller] = {
-    "accessNotConfigured": _disabled,
-    "SERVICE_DISABLED": _disabled,
+_Convert = Callable[[ApiError, Resource, str], LauncherError]
+_BY_REASON: dict[str, _Convert] = {
+    "accessNotConfigured": _api_disabled,
+    "SERVICE_DISABLED": _api_disabled,
     "noCredentials": _no_credentials,
     "credentialsRefused": _expired,
     "impersonation": _impersonation,
@@ -269,11 +274,11 @@ _BY_REASON: dict[str, _Teller] = {
     "VPC_NOT_FOUND": _invalid,
     "SUBNET_NOT_FOUND": _no_subnet,
 }
-_BY_STATUS: dict[int, _Teller] = {
+_BY_STATUS: dict[int, _Convert] = {
     400: _invalid,
     401: _expired,
     403: _forbidden,
     404: _not_found,
-    409: _exists,
+    409: _already_exists,
     412: _policy,
 }

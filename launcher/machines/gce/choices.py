@@ -1,9 +1,10 @@
-"""What a config would get, decided before anything is made: places, image, quota, price."""
+"""What a config would get, decided before anything is created: zones, image, quota, price."""
 
 import difflib
 import shlex
 import shutil
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from launcher.config.settings import Config, Gce
 from launcher.errors import CloudRefused, ConfigError
@@ -15,18 +16,18 @@ from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
 
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
-SSD = ("pd-ssd", "pd-balanced")  # both count as SSD; pd-standard does not
+SSD = ("pd-ssd", "pd-balanced")  # disk types of the SSD quota
 UNUSABLE = ("OBSOLETE", "DELETED")
 
 
 def plan_machine(client: Client, config: Config, startup: str) -> MachinePlan:
     """See base.Backend.plan_machine. `startup` is the text of the machine's start-up script."""
     gce, project = config.gce, client.project
-    places = Places(client, gce)
-    kind = places.kind
+    usable = UsableZones(client, gce)
+    cpus = int(usable.machine_type["guestCpus"])
     image, why = find_image(client, gce)
-    spare, short = with_quota(client, gce, places.zones, int(kind["guestCpus"]))
-    price = _price(config, sorted({region_of(zone) for zone in spare}))
+    zones, too_little_quota = with_quota(client, gce, usable.zones, cpus)
+    price = _price(config, sorted({region_of(zone) for zone in zones}))
     details = Details(
         project=project,
         insert=request.template(config, project, image["selfLink"], startup),
@@ -36,90 +37,90 @@ def plan_machine(client: Client, config: Config, startup: str) -> MachinePlan:
     )
     return MachinePlan(
         backend="gce",
-        zones=spare,
+        zones=zones,
         usd_per_hour=price.usd_per_hour,
         price_source=price.source,
         choices=[
-            f"project {project}: {'as configured' if gce.project else 'as your environment says'}",
-            f"machine {_size(gce, kind)}",
+            f"project {project}: {'as configured' if gce.project else 'of your environment'}",
+            f"machine {_size(gce, usable.machine_type)}",
             f"image {image['name']}: {why}",
-            *(f"zone {zone} is left out: {reason}" for zone, reason in places.left_out.items()),
-            *short,
+            *(f"zone {zone} is left out: {reason}" for zone, reason in usable.left_out.items()),
+            *too_little_quota,
         ],
         details=asdict(details),
     )
 
 
-class Places:
-    """The zones that have what the config asks for, in its order; `kind` is the machine type."""
+class UsableZones:
+    """The zones that have what the config asks for, in its order, and its machine type."""
 
     def __init__(self, client: Client, gce: Gce) -> None:
         self._client, self._gce = client, gce
         self._all = {zone["name"]: zone for zone in client.zones()}
         self.zones: list[str] = []
         self.left_out: dict[str, str] = {}
-        self.kind: dict = {}
-        for place in gce.zones:
-            self._add(place)
+        self.machine_type: dict[str, Any] = {}
+        for name in gce.zones:
+            self._add(name)
         if not self.zones:
             why = "; ".join(f"{zone}: {reason}" for zone, reason in self.left_out.items())
-            raise ConfigError(f"no zone of gce.zones will do: {why or 'it is empty'}", self._hint())
+            raise ConfigError(
+                f"no zone of gce.zones is usable: {why or 'it is empty'}", self._hint()
+            )
 
-    def _add(self, place: str) -> None:
-        """A zone that was named must have it all, unless it is down; of a region that was named,
-        the zones that do are taken."""
-        for zone in self._expand(place):
+    def _add(self, name: str) -> None:
+        """Add a zone, which must have everything unless it is down; or of a region the zones that
+        have everything."""
+        for zone in self._expand(name):
             if zone in self.zones:
                 continue
             down = self._all[zone].get("status", "UP") != "UP"
-            lack = "is down" if down else self._lack(zone)
-            if not lack:
+            missing = "is down" if down else self._missing(zone)
+            if not missing:
                 self.zones.append(zone)
-            elif zone == place and not down:
-                raise ConfigError(f"zone {zone} {lack}", self._hint())
+            elif zone == name and not down:
+                raise ConfigError(f"zone {zone} {missing}", self._hint())
             else:
-                self.left_out[zone] = f"it {lack}"
+                self.left_out[zone] = f"it {missing}"
 
-    def _expand(self, place: str) -> list[str]:
-        if place in self._all:
-            return [place]
-        zones = sorted(zone for zone in self._all if region_of(zone) == place)
+    def _expand(self, name: str) -> list[str]:
+        if name in self._all:
+            return [name]
+        zones = sorted(zone for zone in self._all if region_of(zone) == name)
         if not zones:
             known = [*self._all, *{region_of(zone) for zone in self._all}]
-            near = difflib.get_close_matches(place, known, n=1)
+            near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "gcloud compute zones list"
-            raise ConfigError(f"there is no zone or region {place!r} (gce.zones)", hint)
+            raise ConfigError(f"gce.zones: there is no zone or region {name!r}", hint)
         return zones
 
-    def _lack(self, zone: str) -> str:
+    def _missing(self, zone: str) -> str:
         gce, platforms = self._gce, self._all[zone].get("availableCpuPlatforms", [])
         if gce.min_cpu_platform and gce.min_cpu_platform not in platforms:
             return (
                 f"has no {gce.min_cpu_platform} (gce.min_cpu_platform), only {', '.join(platforms)}"
             )
-        kind = self._client.machine_type(zone, gce.machine_type)
-        if kind is None:
+        machine_type = self._client.machine_type(zone, gce.machine_type)
+        if machine_type is None:
             return f"has no machine type {gce.machine_type} (gce.machine_type)"
-        self.kind = self.kind or kind
+        self.machine_type = self.machine_type or machine_type
         return ""
 
     def _hint(self) -> str:
         return (
             "gcloud compute machine-types list --zones=ZONE and "
-            "gcloud compute zones describe ZONE show what there is"
+            "gcloud compute zones describe ZONE show what a zone has"
         )
 
 
 def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
-    """The newest image of the first family that has one in use, and why it is that one."""
-    passed: list[str] = []
+    """The newest image of the first family that has a usable one, and why it was chosen."""
+    skipped: list[str] = []
     for family in gce.image_families:
         image = client.newest_image(gce.image_project, family)
         state = (image or {}).get("deprecated", {}).get("state", "")
         if image is None or state in UNUSABLE:
-            passed.append(
-                f"{family} has {'none' if image is None else 'only one ' + state.lower()}"
-            )
+            skipped.append(f"{family} has {f'only one {state.lower()}' if image else 'none'}")
             continue
         needed = int(image.get("diskSizeGb", 0))
         if needed > gce.disk_gb:
@@ -128,11 +129,11 @@ def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
                 f"set gce.disk_gb to {needed} or more",
             )
         note = " (deprecated)" if state else ""
-        note += f"; {', '.join(passed)}" if passed else ""
+        note += f"; {', '.join(skipped)}" if skipped else ""
         return image, f"the newest of family {family} of {gce.image_project}{note}"
-    which = ", ".join(passed) or "none is set"
+    which = ", ".join(skipped) or "it is empty"
     raise ConfigError(
-        f"no family of gce.image_families has an image in use: {which}",
+        f"no family of gce.image_families has a usable image: {which}",
         f"gcloud compute images list --project={gce.image_project} --no-standard-images",
     )
 
@@ -146,29 +147,29 @@ class _Need:
 def with_quota(
     client: Client, gce: Gce, zones: list[str], cpus: int
 ) -> tuple[list[str], list[str]]:
-    """The zones whose region has quota left for the machine, and a sentence for each region that
-    has not. Raises CloudRefused where none has."""
+    """The zones whose region has enough quota left for the machine, and a sentence for each other
+    region. Raises CloudRefused where no region has enough."""
     regions = {region["name"]: region.get("quotas", []) for region in client.regions()}
-    short: dict[str, str] = {}
+    too_little: dict[str, str] = {}
     for region in dict.fromkeys(region_of(zone) for zone in zones):
         quotas = {quota["metric"]: quota for quota in regions.get(region, [])}
-        lacking = [_lacking(need, quotas) for need in _needs(gce, cpus, quotas)]
-        if any(lacking):
-            short[region] = f"region {region} is left out: {', '.join(filter(None, lacking))}"
-    spare = [zone for zone in zones if region_of(zone) not in short]
-    if not spare:
+        missing = [_missing(need, quotas) for need in _needs(gce, cpus, quotas)]
+        if any(missing):
+            too_little[region] = f"region {region} is left out: {', '.join(filter(None, missing))}"
+    enough = [zone for zone in zones if region_of(zone) not in too_little]
+    if not enough:
         raise CloudRefused(
-            f"project {client.project} has too little quota: {'; '.join(short.values())}",
+            f"project {client.project} has too little quota: {'; '.join(too_little.values())}",
             "ask for more: https://console.cloud.google.com/iam-admin/quotas"
             f"?project={client.project}",
         )
-    return spare, list(short.values())
+    return enough, list(too_little.values())
 
 
 def _needs(gce: Gce, cpus: int, quotas: dict[str, dict]) -> list[_Need]:
     family = gce.machine_type.partition("-")[0].upper()
     metric = "CPUS" if family in ("N1", "E2", "F1", "G1") else f"{family}_CPUS"
-    # Spot machines use their own quota where the project was given any, and the common one else.
+    # Spot machines use a quota of their own where the project has one, else the common one.
     if gce.spot and quotas.get("PREEMPTIBLE_CPUS", {}).get("limit", 0) > 0:
         metric = "PREEMPTIBLE_CPUS"
     storage = "SSD_TOTAL_GB" if gce.disk_type in SSD else "DISKS_TOTAL_GB"
@@ -176,9 +177,9 @@ def _needs(gce: Gce, cpus: int, quotas: dict[str, dict]) -> list[_Need]:
     return needs + ([_Need("IN_USE_ADDRESSES", 1)] if gce.external_ip else [])
 
 
-def _lacking(need: _Need, quotas: dict[str, dict]) -> str:
+def _missing(need: _Need, quotas: dict[str, dict]) -> str:
     quota = quotas.get(need.metric)
-    if quota is None:  # not every quota is told of here; the insert has the last word
+    if quota is None:  # not every quota is listed here; the insert may still be refused
         return ""
     limit, usage = quota.get("limit", 0.0), quota.get("usage", 0.0)
     if limit - usage >= need.amount:
@@ -200,8 +201,8 @@ def _price(config: Config, regions: list[str]) -> Price:
     )
     if config.machine.max_usd:
         raise ConfigError(
-            f"{unknown}, so machine.max_usd cannot be kept",
-            "state gce.usd_per_hour, or set machine.max_usd = 0 for no bound",
+            f"{unknown}, so machine.max_usd cannot be enforced",
+            "set gce.usd_per_hour, or machine.max_usd = 0 for no bound",
         )
     return Price(0.0, f"unknown: {unknown}")
 
@@ -210,18 +211,18 @@ def _proxy_command(gce: Gce, project: str) -> str:
     """The command that carries SSH to a machine without a public address, "" for the others."""
     if gce.external_ip:
         return ""
-    acting = f" --impersonate-service-account={gce.impersonate}" if gce.impersonate else ""
-    command = gce.proxy_command or IAP.format(project) + acting
+    account = f" --impersonate-service-account={gce.impersonate}" if gce.impersonate else ""
+    command = gce.proxy_command or IAP.format(project) + account
     program = shlex.split(command)[0]
     if shutil.which(program) is None:
         raise ConfigError(
-            f"gce.external_ip = false needs {program}, which is not on the PATH",
-            "install it, or name another command in gce.proxy_command",
+            f"gce.external_ip = false: program {program} not found",
+            "install it, or set another gce.proxy_command",
         )
     return command
 
 
-def _size(gce: Gce, kind: dict) -> str:
-    memory = int(kind.get("memoryMb", 0)) / 1024
-    spot = ", spot: it may be taken away" if gce.spot else ""
-    return f"{gce.machine_type}: {kind['guestCpus']} CPUs, {memory:g} GB{spot}"
+def _size(gce: Gce, machine_type: dict[str, Any]) -> str:
+    memory = int(machine_type.get("memoryMb", 0)) / 1024
+    spot = ", spot: it may be preempted" if gce.spot else ""
+    return f"{gce.machine_type}: {machine_type['guestCpus']} CPUs, {memory:g} GB{spot}"

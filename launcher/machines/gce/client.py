@@ -1,7 +1,7 @@
-"""The one edge to Google: plain dictionaries in and out, and only our own errors.
+"""The only module that calls Google's client: plain dictionaries in and out, and our own errors.
 
-Every request has an end: each is repeated, under the same request id, while Compute Engine does
-not answer, and operations are polled here, through a client that has our own endpoint.
+The time of every request is bounded. It is sent again, under the same request id, while Compute
+Engine does not answer. Operations are polled here: Google's own poll ignores our endpoint.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 import google.auth
@@ -17,28 +18,29 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
 from google.auth import impersonated_credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from google.cloud import compute_v1
 from google.protobuf import json_format
 from requests.exceptions import RequestException
 
 from launcher.errors import ConfigError
 from launcher.machines.gce import api_errors
-from launcher.machines.gce.api_errors import NO_ANSWER, Absent, Fault, Unavailable, Where
-from launcher.machines.gce.compute_services import client_class, types
+from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource, Unavailable
 from launcher.machines.gce.timeouts import Timeouts
 
+Json = dict[str, Any]
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-FOREIGN = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
+GOOGLE_ERRORS = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"  # as gcloud has it
 IAM_ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"
-SERVER_WAITS = 130.0  # seconds; Compute Engine itself holds such a request for up to 120
+SERVER_WAITS = 130.0  # seconds; Compute Engine answers a wait request after at most 120
 
 
-class _Refused(Exception):
-    """A fault on its way to the edge."""
+class _Failed(Exception):
+    """Carries an ApiError through the retries."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class Client:
@@ -50,173 +52,145 @@ class Client:
         self.timeouts = timeouts or Timeouts()
         self.impersonate = impersonate
         self._project = project
+        self._services: dict[str, Any] = {}
 
     @cached_property
     def project(self) -> str:
-        """Who pays: as configured, or as the credentials say."""
-        project = self._project or os.environ.get("CLOUDSDK_CORE_PROJECT") or self._own[1]
+        """The project that pays: as configured, or of the credentials."""
+        project = self._project or os.environ.get("CLOUDSDK_CORE_PROJECT") or self._default[1]
         if not project:
             raise ConfigError(
-                "no project is set, and your credentials name none",
+                "no project is set, and the credentials name none",
                 "set gce.project, or run gcloud config set project PROJECT",
             )
         return project
 
-    def who(self) -> str:
-        """Whose credentials are used, as far as they say."""
-        own = getattr(self._own[0], "service_account_email", "") or "a user's own"
-        return f"{self.impersonate} by way of {own}" if self.impersonate else own
+    def identity(self) -> str:
+        """The account that sends the requests, as far as the credentials say."""
+        own = getattr(self._default[0], "service_account_email", "") or "a user's own"
+        return f"{self.impersonate}, impersonated by {own}" if self.impersonate else own
 
     # Instances and disks ------------------------------------------------------------------------
 
-    def instance(self, zone: str, name: str) -> dict | None:
+    def instance(self, zone: str, name: str) -> Json | None:
         """The machine, None where it does not exist."""
-        request = types.GetInstanceRequest(project=self.project, zone=zone, instance=name)
-        return self._find("instances", "get", request, Where(self.project, zone, name))
+        return self._find("instances", "get", name, zone=zone, instance=name)
 
-    def disk(self, zone: str, name: str) -> dict | None:
+    def disk(self, zone: str, name: str) -> Json | None:
         """The disk, None where it does not exist."""
-        request = types.GetDiskRequest(project=self.project, zone=zone, disk=name)
-        return self._find("disks", "get", request, Where(self.project, zone, name))
+        return self._find("disks", "get", name, zone=zone, disk=name)
 
-    def insert(self, zone: str, body: dict, request_id: str) -> dict:
-        """The operation that makes a machine. Raises refusals.Exists."""
-        machine = types.Instance()
-        json_format.ParseDict(body, types.Instance.pb(machine))
-        request = types.InsertInstanceRequest(
-            project=self.project, zone=zone, instance_resource=machine, request_id=request_id
-        )
-        where = Where(self.project, zone, body["name"])
-        return self._ask("instances", "insert_unary", request, where)
+    def insert(self, zone: str, body: Json, request_id: str) -> Json:
+        """The operation that creates a machine. Raises api_errors.AlreadyExists."""
+        fields = {"instance_resource": _message(compute_v1.Instance, body)}
+        return self._change("insert", zone, body["name"], request_id, **fields)
 
-    def start(self, zone: str, name: str, request_id: str) -> dict:
+    def start(self, zone: str, name: str, request_id: str) -> Json:
         """The operation that starts a stopped machine."""
-        request = types.StartInstanceRequest(
-            project=self.project, zone=zone, instance=name, request_id=request_id
-        )
-        return self._ask("instances", "start_unary", request, Where(self.project, zone, name))
+        return self._change("start", zone, name, request_id, instance=name)
 
-    def set_metadata(self, zone: str, name: str, metadata: dict, request_id: str) -> dict:
+    def set_metadata(self, zone: str, name: str, metadata: Json, request_id: str) -> Json:
         """The operation that replaces a machine's metadata."""
-        changed = types.Metadata()
-        json_format.ParseDict(metadata, types.Metadata.pb(changed), ignore_unknown_fields=True)
-        request = types.SetMetadataInstanceRequest(
-            project=self.project,
-            zone=zone,
-            instance=name,
-            metadata_resource=changed,
-            request_id=request_id,
-        )
-        where = Where(self.project, zone, name)
-        return self._ask("instances", "set_metadata_unary", request, where)
+        fields = {"instance": name, "metadata_resource": _message(compute_v1.Metadata, metadata)}
+        return self._change("set_metadata", zone, name, request_id, **fields)
 
-    def delete(self, zone: str, name: str, request_id: str) -> dict | None:
-        """The operation that deletes a machine, None where there is none."""
-        request = types.DeleteInstanceRequest(
-            project=self.project, zone=zone, instance=name, request_id=request_id
-        )
-        where = Where(self.project, zone, name)
-        return self._find("instances", "delete_unary", request, where)
+    def delete(self, zone: str, name: str, request_id: str) -> Json | None:
+        """The operation that deletes a machine, None where it does not exist."""
+        fields = {"zone": zone, "instance": name, "request_id": request_id}
+        return self._find("instances", "delete_unary", name, **fields)
 
-    def delete_disk(self, zone: str, name: str, request_id: str) -> dict | None:
-        """The operation that deletes a disk, None where there is none."""
-        request = types.DeleteDiskRequest(
-            project=self.project, zone=zone, disk=name, request_id=request_id
-        )
-        return self._find("disks", "delete_unary", request, Where(self.project, zone, name))
+    def delete_disk(self, zone: str, name: str, request_id: str) -> Json | None:
+        """The operation that deletes a disk, None where it does not exist."""
+        fields = {"zone": zone, "disk": name, "request_id": request_id}
+        return self._find("disks", "delete_unary", name, **fields)
 
-    def host_keys(self, zone: str, name: str) -> list[dict]:
-        """What the guest has published of its host keys; [] where it has not yet."""
-        request = types.GetGuestAttributesInstanceRequest(
-            project=self.project, zone=zone, instance=name, query_path="hostkeys/"
-        )
-        where = Where(self.project, zone, "hostkeys")
+    def host_keys(self, zone: str, name: str) -> list[Json]:
+        """The host keys that the guest has published so far."""
+        fields: Json = {"zone": zone, "instance": name, "query_path": "hostkeys/"}
         try:
-            found = self._ask("instances", "get_guest_attributes", request, where)
-        except (Absent, ConfigError):  # 404 also while nothing was published
+            found = self._call("instances", "get_guest_attributes", "hostkeys", **fields)
+        except (NotFound, ConfigError):  # 404 also while nothing is published
             return []
-        return found.get("queryValue", {}).get("items", [])
+        return list(found.get("queryValue", {}).get("items", []))
 
-    def all_instances(self, filter: str) -> list[dict]:
-        """The machines of all zones that `filter` lets through."""
-        request = types.AggregatedListInstancesRequest(project=self.project, filter=filter)
-        return self._all_zones("instances", "instances", request)
+    def all_instances(self, filter: str) -> list[Json]:
+        """The machines of all zones that match `filter`."""
+        return self._all_zones("instances", filter)
 
-    def all_disks(self, filter: str) -> list[dict]:
-        """The disks of all zones that `filter` lets through."""
-        request = types.AggregatedListDisksRequest(project=self.project, filter=filter)
-        return self._all_zones("disks", "disks", request)
+    def all_disks(self, filter: str) -> list[Json]:
+        """The disks of all zones that match `filter`."""
+        return self._all_zones("disks", filter)
 
     # Operations ---------------------------------------------------------------------------------
 
-    def operations(self, zone: str, name: str) -> list[dict]:
-        """What was or is being done to a machine, newest first."""
-        request = types.ListZoneOperationsRequest(
-            project=self.project, zone=zone, filter=f'targetLink eq ".*/instances/{name}"'
-        )
-        found = self._pages("zone_operations", "list", request)
+    def operations(self, zone: str, name: str) -> list[Json]:
+        """The operations on a machine, newest first."""
+        fields = {"zone": zone, "filter": f'targetLink eq ".*/instances/{name}"'}
+        found = self._list("zone_operations", **fields)
         mine = [o for o in found if o.get("targetLink", "").endswith(f"/instances/{name}")]
         return sorted(mine, key=lambda o: o.get("insertTime", ""), reverse=True)
 
-    def finish(self, zone: str, operation: dict, seconds: float) -> dict:
+    def wait_for(self, zone: str, operation: Json, seconds: float) -> Json:
         """The operation once it is done. Raises TimeoutError after `seconds`."""
-        started = failed = time.monotonic()
-        where = Where(self.project, zone, operation["name"])
+        started = without_error = time.monotonic()
+        name = operation["name"]
         while operation.get("status") != "DONE":
             asked = time.monotonic()
             if not api_errors.of_operation(operation):
-                failed = asked
-            elif asked - failed > self.timeouts.grace:  # an error may come long before the end
+                without_error = asked
+            elif asked - without_error > self.timeouts.failed:  # it may take long to be done
                 break
             left = started + seconds - asked
             if left <= 0:
-                raise TimeoutError(f"{operation['name']} is not done after {seconds:g} s")
-            request = types.WaitZoneOperationRequest(
-                project=self.project, zone=zone, operation=operation["name"]
-            )
-            with contextlib.suppress(Unavailable):  # an outage is waited through
-                bound = min(left, SERVER_WAITS)
-                operation = self._ask("zone_operations", "wait", request, where, bound)
-            if operation.get("status") != "DONE":
-                self._pause(asked)
+                raise TimeoutError(f"{name} is not done after {seconds:g} s")
+            bound = min(left, SERVER_WAITS)
+            with contextlib.suppress(Unavailable):  # an outage does not end the wait
+                operation = self._call(
+                    "zone_operations", "wait", name, bound, zone=zone, operation=name
+                )
+            if operation.get("status") != "DONE":  # a server may answer at once: poll slowly
+                time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
         return operation
 
-    # What is offered ----------------------------------------------------------------------------
+    def complete(self, zone: str, name: str, operation: Json, seconds: float) -> None:
+        """Wait for an operation on `name`. Raises its error, TimeoutError after `seconds`."""
+        error = api_errors.of_operation(self.wait_for(zone, operation, seconds))
+        if error:
+            raise api_errors.to_launcher_error(error, Resource(self.project, zone, name))
 
-    def zones(self) -> list[dict]:
+    # Zones, machine types, images ---------------------------------------------------------------
+
+    def zones(self) -> list[Json]:
         """Every zone, with its CPU platforms."""
-        return self._pages("zones", "list", types.ListZonesRequest(project=self.project))
+        return self._list("zones")
 
-    def regions(self) -> list[dict]:
+    def regions(self) -> list[Json]:
         """Every region, with its quotas."""
-        return self._pages("regions", "list", types.ListRegionsRequest(project=self.project))
+        return self._list("regions")
 
-    def machine_type(self, zone: str, name: str) -> dict | None:
-        """A machine type, None where the zone has none of that name."""
-        request = types.GetMachineTypeRequest(project=self.project, zone=zone, machine_type=name)
-        return self._find("machine_types", "get", request, Where(self.project, zone, name))
+    def machine_type(self, zone: str, name: str) -> Json | None:
+        """A machine type, None where the zone does not have it."""
+        return self._find("machine_types", "get", name, zone=zone, machine_type=name)
 
-    def newest_image(self, project: str, family: str) -> dict | None:
-        """The newest image of a family that is not deprecated, None where there is none."""
-        request = types.GetFromFamilyImageRequest(project=project, family=family)
-        return self._find("images", "get_from_family", request, Where(project, "", family))
+    def newest_image(self, project: str, family: str) -> Json | None:
+        """The newest image of a family that is not deprecated, None where the family has none."""
+        return self._find("images", "get_from_family", family, project=project, family=family)
 
-    # The way there ------------------------------------------------------------------------------
+    # Credentials, requests, retries -------------------------------------------------------------
 
     @cached_property
-    def _own(self) -> tuple[google.auth.credentials.Credentials, str | None]:
+    def _default(self) -> tuple[google.auth.credentials.Credentials, str | None]:
         try:
-            with (
-                warnings.catch_warnings()
-            ):  # that a user's own credentials may lack a quota project
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a user's own login may lack a quota project
                 return google.auth.default(scopes=[SCOPE])
-        except FOREIGN as error:
-            raise api_errors.refusal(_fault(error), Where(self._project)) from error
+        except GOOGLE_ERRORS as error:
+            failed = api_errors.to_launcher_error(_api_error(error), Resource(self._project))
+            raise failed from error
 
     @cached_property
     def _credentials(self) -> google.auth.credentials.Credentials:
-        own = self._own[0]
+        own = self._default[0]
         if not self.impersonate:
             return own
         base = os.environ.get(IAM_ENDPOINT, "").rstrip("/")
@@ -225,106 +199,111 @@ class Client:
             own, self.impersonate, [SCOPE], iam_endpoint_override=base + account if base else None
         )
 
-    def _service(self, name: str):
+    def _service(self, name: str) -> Any:
+        """Google's client of one service: "zone_operations" → ZoneOperationsClient."""
         if name not in self._services:
             override = urlsplit(os.environ.get(ENDPOINT, ""))
             options = {"api_endpoint": f"{override.scheme}://{override.netloc}"}
-            self._services[name] = client_class(name)(
+            camel = "".join(word.capitalize() for word in name.split("_"))
+            self._services[name] = getattr(compute_v1, f"{camel}Client")(
                 credentials=self._credentials, client_options=options if override.netloc else None
             )
         return self._services[name]
 
-    @cached_property
-    def _services(self) -> dict:
-        return {}
+    def _change(self, method: str, zone: str, name: str, request_id: str, **fields: Any) -> Json:
+        fields |= {"zone": zone, "request_id": request_id}
+        return self._call("instances", f"{method}_unary", name, **fields)
 
-    def _ask(self, service: str, method: str, request, where: Where, bound: float = 0.0) -> dict:
-        return _plain(self._send(service, method, request, where, bound))
+    def _call(
+        self, service: str, method: str, name: str, bound: float = 0.0, **fields: Any
+    ) -> Json:
+        return _plain(self._send(service, method, name, bound, **fields))
 
-    def _find(self, service: str, method: str, request, where: Where) -> dict | None:
+    def _find(self, service: str, method: str, name: str, **fields: Any) -> Json | None:
         try:
-            return self._ask(service, method, request, where)
-        except Absent:
+            return self._call(service, method, name, **fields)
+        except NotFound:
             return None
 
-    def _send(self, service: str, method: str, request, where: Where, bound: float = 0.0):
-        """Send a request until there is an answer. One may take timeouts.reply seconds, and no more is
-        sent after timeouts.call; or, with `bound`, both that long."""
+    def _list(self, service: str, **fields: Any) -> list[Json]:
+        return [_plain(i) for page in self._pages(service, "list", **fields) for i in page.items]
+
+    def _all_zones(self, service: str, filter: str) -> list[Json]:
+        pages = self._pages(service, "aggregated_list", filter=filter)
+        scopes = [scope for page in pages for scope in page.items.values()]
+        return [_plain(item) for scope in scopes for item in getattr(scope, service)]
+
+    def _pages(self, service: str, method: str, **fields: Any) -> Iterator[Any]:
+        """Page by page, each with retries, which the library's own pager does not have."""
+        while True:
+            page = self._send(service, method, "", **fields)
+            yield page
+            if not page.next_page_token:
+                return
+            fields["page_token"] = page.next_page_token
+
+    def _send(self, service: str, method: str, name: str, bound: float = 0.0, **fields: Any) -> Any:
+        """Send a request about the resource `name` until there is an answer. Each try may take
+        timeouts.reply seconds, and the last one begins within timeouts.call; `bound` replaces
+        both."""
+        request = {"project": self.project} | fields
+        resource = Resource(request["project"], fields.get("zone", ""), name)
         call = getattr(self._service(service), method)
 
-        def once():
+        def once() -> Any:
             try:
                 return call(request=request, retry=None, timeout=bound or self.timeouts.reply)
-            except FOREIGN as error:
-                raise _Refused(_fault(error)) from error
+            except GOOGLE_ERRORS as error:
+                raise _Failed(_api_error(error)) from error
 
-        again = Retry(
-            predicate=lambda e: isinstance(e, _Refused) and api_errors.passes(e.fault),
+        retry = Retry(
+            predicate=lambda e: isinstance(e, _Failed) and api_errors.is_transient(e.error),
             initial=self.timeouts.poll / 2,
             maximum=8.0,
             timeout=bound or self.timeouts.call,
         )
         try:
-            return again(once)()
-        except (_Refused, RetryError) as error:
-            refused = error.cause if isinstance(error, RetryError) else error
-            if refused.fault.reason == "impersonation":
-                where = Where(self.project, name=self.impersonate)
-            raise api_errors.refusal(refused.fault, where) from refused.__cause__
-
-    def _pages(self, service: str, method: str, request) -> list[dict]:
-        found = []
-        for page in self._every_page(service, method, request):
-            found += [_plain(item) for item in page.items]
-        return found
-
-    def _all_zones(self, service: str, field: str, request) -> list[dict]:
-        found = []
-        for page in self._every_page(service, "aggregated_list", request):
-            for scoped in page.items.values():
-                found += [_plain(item) for item in getattr(scoped, field)]
-        return found
-
-    def _every_page(self, service: str, method: str, request) -> Iterator:
-        """Page by page, each with its own repetitions, which the library's pager would not have."""
-        while True:
-            page = self._send(service, method, request, Where(self.project))
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    def _pause(self, asked: float) -> None:
-        """A server that answers at once is not asked again at once."""
-        time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
+            return retry(once)()
+        except (_Failed, RetryError) as error:
+            failed = error.cause if isinstance(error, RetryError) else error
+            if failed.error.reason == "impersonation":
+                resource = Resource(self.project, name=self.impersonate)
+            raise api_errors.to_launcher_error(failed.error, resource) from failed.__cause__
 
 
-def _plain(message) -> dict:
-    """A protocol message as the JSON that the API speaks of."""
-    return json_format.MessageToDict(type(message).pb(message))
+def _message(kind: Any, body: Json) -> Any:
+    """JSON of the API as a protocol message. Raises ParseError for an unknown field."""
+    message = kind()
+    json_format.ParseDict(body, kind.pb(message))
+    return message
 
 
-def _fault(error: Exception) -> Fault:
-    """Anybody's error as a Fault."""
+def _plain(message: Any) -> Json:
+    """A protocol message as the JSON of the API."""
+    return dict(json_format.MessageToDict(type(message).pb(message)))
+
+
+def _api_error(error: Exception) -> ApiError:
+    """An error of any of Google's libraries as an ApiError."""
     if isinstance(error, GoogleAPICallError):
-        return _http_fault(error)
+        return _http_error(error)
     if isinstance(error, DefaultCredentialsError):
-        return Fault(401, "noCredentials", str(error))
+        return ApiError(401, "noCredentials", str(error))
     if isinstance(error, TransportError) or getattr(error, "retryable", False):
-        return Fault(NO_ANSWER, "", str(error))
+        return ApiError(NO_ANSWER, "", str(error))
     if isinstance(error, GoogleAuthError):
         text = str(error.args[0] if error.args else error)
-        lent = "impersonated credentials" in text  # else one's own were refused
-        return Fault(401, "impersonation" if lent else "credentialsRefused", text)
-    return Fault(NO_ANSWER, "", f"{type(error).__name__}: {error}")
+        impersonated = "impersonated credentials" in text  # else the user's own were refused
+        return ApiError(401, "impersonation" if impersonated else "credentialsRefused", text)
+    return ApiError(NO_ANSWER, "", f"{type(error).__name__}: {error}")
 
 
-def _http_fault(error: GoogleAPICallError) -> Fault:
+def _http_error(error: GoogleAPICallError) -> ApiError:
     first = error.errors[0] if error.errors else {}
-    facts: dict[str, str] = {}
+    details: dict[str, str] = {}
     for detail in error.details or []:
-        facts |= detail.get("metadata", {})
-        facts |= {"reason": detail["reason"]} if "reason" in detail else {}
-    reason = first.get("reason") or facts.get("reason", "")
+        details |= detail.get("metadata", {})
+        details |= {"reason": detail["reason"]} if "reason" in detail else {}
+    reason = first.get("reason") or details.get("reason", "")
     message = first.get("message") or error.message
-    return Fault(int(error.code or NO_ANSWER), reason, message, facts)
+    return ApiError(int(error.code or NO_ANSWER), reason, message, details)

@@ -1,4 +1,4 @@
-"""From a machine that runs to one that lets us in, and that is known to be itself."""
+"""Connect by SSH to a machine that runs, with its published host keys pinned."""
 
 import base64
 import binascii
@@ -7,48 +7,46 @@ import time
 from launcher.errors import MachineLost
 from launcher.machines.base import SSH_KEY, MachineSpec
 from launcher.machines.gce.client import Client
-from launcher.machines.gce.create import MAKING, SERIAL
+from launcher.machines.gce.create import BOOTING, SERIAL_OUTPUT
 from launcher.machines.gce.delete import termination_reason
 from launcher.machines.gce.details import Details
 from launcher.machines.ssh.machine import Access, SshMachine
 
 BEST = "ssh-ed25519"
-KINDS = (BEST, "ecdsa-sha2-nistp256", "ssh-rsa")
+KEY_TYPES = (BEST, "ecdsa-sha2-nistp256", "ssh-rsa")
 
 
-def reach(client: Client, spec: MachineSpec, details: Details) -> SshMachine:
-    """The machine, logged in to. Raises MachineLost where it is not to be had within timeouts.keys
-    and timeouts.login, HostKeyMismatch where somebody else answers."""
+def connect(client: Client, spec: MachineSpec, details: Details) -> SshMachine:
+    """The machine, connected. Raises MachineLost where that fails within timeouts.host_keys and
+    timeouts.connect, HostKeyMismatch where the server has another host key."""
     address, keys = _address_and_keys(client, spec, bool(details.proxy_command))
-    words = {"<machine>": spec.name, "<zone>": spec.zone, "<project>": client.project}
-    command = details.proxy_command
-    for word, value in words.items():
-        command = command.replace(word, value)
+    command = details.proxy_command.replace("<machine>", spec.name)
+    command = command.replace("<zone>", spec.zone).replace("<project>", client.project)
     key = spec.folder / SSH_KEY
     machine = SshMachine(spec.name, Access(details.user, address, key, keys, proxy_command=command))
     try:
-        machine.wait(client.timeouts.login)
+        machine.wait(client.timeouts.connect)
     except MachineLost as error:
         rules = f"gcloud compute firewall-rules list --project={client.project}"
-        hint = f"does a firewall rule let SSH in? {rules}"
-        raise MachineLost(str(error), f"does this work? {command}" if command else hint) from None
+        hint = f"check that a firewall rule allows TCP port 22: {rules}"
+        raise MachineLost(str(error), f"try: {command}" if command else hint) from None
     return machine
 
 
 def host_keys(items: list[dict]) -> list[tuple[str, str]]:
-    """(type, base64) of each host key that a guest published, the best first. An agent writes
+    """(type, base64) of each host key that a guest published, the best first. A guest agent writes
     the key alone, or a whole line as in a .pub file."""
     found = {}
     for item in items:
         words = item.get("value", "").split()
         blob = words[1] if len(words) > 1 else "".join(words)
-        if item.get("key") in KINDS and _is_key(item["key"], blob):
+        if item.get("key") in KEY_TYPES and _is_key(item["key"], blob):
             found[item["key"]] = blob
-    return [(kind, found[kind]) for kind in KINDS if kind in found]
+    return [(kind, found[kind]) for kind in KEY_TYPES if kind in found]
 
 
 def _is_key(kind: str, blob: str) -> bool:
-    """An OpenSSH key says its own type, behind the type's length in four bytes."""
+    """An OpenSSH key begins with the length of its type in four bytes, and the type."""
     try:
         return base64.b64decode(blob, validate=True)[4:].startswith(kind.encode())
     except binascii.Error:
@@ -58,8 +56,9 @@ def _is_key(kind: str, blob: str) -> bool:
 def _address_and_keys(
     client: Client, spec: MachineSpec, internal: bool
 ) -> tuple[str, list[tuple[str, str]]]:
-    """The agent publishes its keys one by one: the best of them, or what stays the same."""
-    deadline = time.monotonic() + client.timeouts.keys
+    """The guest agent publishes its keys one by one: wait for the best type, or for two equal
+    answers."""
+    deadline = time.monotonic() + client.timeouts.host_keys
     before: list[tuple[str, str]] = []
     while time.monotonic() < deadline:
         address = _address(client, spec, internal)
@@ -69,15 +68,15 @@ def _address_and_keys(
         before = keys
         time.sleep(client.timeouts.poll)
     raise MachineLost(
-        f"{spec.name} published no host keys within {client.timeouts.keys:g} s, so nobody could "
-        "tell it from a stranger",
-        SERIAL.format(spec.name, spec.zone, client.project),
+        f"{spec.name} published no host keys within {client.timeouts.host_keys:g} s, so it cannot "
+        "be authenticated",
+        SERIAL_OUTPUT.format(spec.name, spec.zone, client.project),
     )
 
 
 def _address(client: Client, spec: MachineSpec, internal: bool) -> str:
     machine = client.instance(spec.zone, spec.name)
-    if machine is None or machine.get("status") not in (*MAKING, "RUNNING"):
+    if machine is None or machine.get("status") not in (*BOOTING, "RUNNING"):
         raise MachineLost(
             termination_reason(client, spec) or f"{spec.name} stopped while it was booting"
         )

@@ -1,4 +1,4 @@
-"""A machine's end: brought about and proven, or found out afterwards."""
+"""Delete a machine and prove it; say why a machine no longer exists."""
 
 import contextlib
 import time
@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 
 from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted
 from launcher.machines.base import MachineSpec
-from launcher.machines.gce import api_errors, request
-from launcher.machines.gce.api_errors import Unavailable, Where
+from launcher.machines.gce import labels
+from launcher.machines.gce.api_errors import Unavailable
 from launcher.machines.gce.client import Client
-from launcher.machines.gce.create import MAKING, insert_under_way
+from launcher.machines.gce.create import BOOTING, pending_insert
 
-HOPELESS = 5  # tries where the cloud says no rather than nothing
+MOST_REFUSALS = 5  # tries that Compute Engine may refuse; an outage may last longer
 
-# What Compute Engine did by itself, as the types of its operations have it.
+# What Compute Engine does by itself: operation types.
 CAUSES = {
-    "compute.instances.preempted": "was taken away by Compute Engine, as spot machines may be",
-    "compute.instances.hostError": "was lost with the computer that it ran on",
-    "compute.instances.terminateOnHostMaintenance": "was ended for maintenance of its host",
+    "compute.instances.preempted": "was preempted by Compute Engine, as spot machines may be",
+    "compute.instances.hostError": "was lost in an error of its host",
+    "compute.instances.terminateOnHostMaintenance": "was stopped for maintenance of its host",
     "compute.instances.guestTerminate": "powered itself off",
     "stop": "was stopped",
 }
@@ -27,7 +27,7 @@ CAUSES = {
 def delete(client: Client, name: str, zone: str) -> str:
     """Delete a machine and its disk; the proof that both are gone, one sentence.
 
-    A deletion that fails is tried again until timeouts.delete are over. Raises MachineNotDeleted then.
+    A deletion that fails is tried again for timeouts.delete. Raises MachineNotDeleted after that.
     """
     deadline = time.monotonic() + client.timeouts.delete
     pause, refused = client.timeouts.poll, 0
@@ -38,15 +38,15 @@ def delete(client: Client, name: str, zone: str) -> str:
             refused += isinstance(error, CloudRefused | ConfigError) and not isinstance(
                 error, Unavailable
             )
-            if refused >= HOPELESS or time.monotonic() + pause > deadline:
-                raise _owed(client, name, zone, error) from error
+            if refused >= MOST_REFUSALS or time.monotonic() + pause > deadline:
+                raise _not_deleted(client, name, zone, error) from error
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
 
 
 def termination_reason(client: Client, spec: MachineSpec) -> str:
-    """How the order's machine came to its end, one sentence; "" while it runs, and where Compute
-    Engine cannot be asked: an outage of our own network ends nobody's machine."""
+    """Why the machine of `spec` no longer runs, one sentence; "" while it runs, and where Compute
+    Engine does not answer: an outage of our own network does not end a machine."""
     try:
         machine = client.instance(spec.zone, spec.name)
         if machine is not None and machine.get("status") == "RUNNING":
@@ -59,77 +59,66 @@ def termination_reason(client: Client, spec: MachineSpec) -> str:
         if kind in CAUSES:
             return f"{spec.name} {CAUSES[kind]} at {at}"
         if kind == "delete" or kind.startswith("compute.instances."):
-            return f"{spec.name} {_ended(spec, operations, operation)} at {at}"
+            return f"{spec.name} {_deleted(spec, operations, operation)} at {at}"
     if machine is not None:
         return f"{spec.name} is {machine.get('status', 'in no known state').lower()}"
-    return f"{spec.name} is gone from {spec.zone}, and Compute Engine does not say why"
+    return f"{spec.name} no longer exists in {spec.zone}; Compute Engine does not say why"
 
 
 def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
     machine = client.instance(zone, name)
-    if machine is None or machine.get("status") in MAKING:
+    if machine is None or machine.get("status") in BOOTING:
         _await_insert(client, name, zone, known=machine is not None)
         machine = client.instance(zone, name)
-    if machine is not None and not _made_by_us(machine, name):
-        return f"{name} in {zone} is somebody else's and was left alone; ours does not exist"
+    if machine is not None and not labels.for_job_of(name, machine):
+        return f"{name} in {zone} belongs to another job and was not deleted; ours does not exist"
     if machine is not None:
-        _carry_out(client, zone, name, client.delete(zone, name, str(uuid.uuid4())), deadline)
+        _complete(client, zone, name, client.delete(zone, name, str(uuid.uuid4())), deadline)
         if client.instance(zone, name) is not None:
-            raise Unavailable(f"{name} was deleted and is there all the same")
+            raise Unavailable(f"{name} still exists after its deletion")
     disk = client.disk(zone, name)
-    if disk is not None and _made_by_us(disk, name):
-        _carry_out(client, zone, name, client.delete_disk(zone, name, str(uuid.uuid4())), deadline)
+    if disk is not None and labels.for_job_of(name, disk):
+        _complete(client, zone, name, client.delete_disk(zone, name, str(uuid.uuid4())), deadline)
         if client.disk(zone, name) is not None:
-            raise Unavailable(f"the disk {name} was deleted and is there all the same")
+            raise Unavailable(f"disk {name} still exists after its deletion")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{name} was looked for in {zone} and not found (404) at {now}, nor was its disk"
+    return f"{name} and its disk were not found (404) in {zone} at {now}"
 
 
-def _carry_out(
+def _complete(
     client: Client, zone: str, name: str, operation: dict | None, deadline: float
 ) -> None:
-    if operation is None:  # it was gone before we asked
-        return
-    left = max(1.0, deadline - time.monotonic())
-    fault = api_errors.of_operation(client.finish(zone, operation, left))
-    if fault:
-        raise api_errors.refusal(fault, Where(client.project, zone, name))
+    if operation is not None:  # else it was gone before the request
+        client.complete(zone, name, operation, max(1.0, deadline - time.monotonic()))
 
 
 def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:
-    """What is still being made can appear after it was looked for. One that hangs is deleted all
-    the same if the machine is there; else there is no proof."""
-    making = insert_under_way(client, name, zone)
-    if making is not None:
+    """Wait for an insert under way, whose machine could appear after a 404. Where that takes too
+    long, a `known` machine can be deleted; otherwise there is no proof: raises TimeoutError."""
+    insert = pending_insert(client, name, zone)
+    if insert is not None:
         with contextlib.suppress(*([TimeoutError] if known else [])):
-            client.finish(zone, making, client.timeouts.unborn)
+            client.wait_for(zone, insert, client.timeouts.pending_insert)
 
 
-def _made_by_us(thing: dict, name: str) -> bool:
-    labels = thing.get("labels", {})
-    return labels.get("managed-by") == request.MANAGED_BY and name.startswith(
-        f"{labels.get('job')}-{labels.get('uid')}"
-    )
-
-
-def _owed(client: Client, name: str, zone: str, error: Exception) -> MachineNotDeleted:
+def _not_deleted(client: Client, name: str, zone: str, error: Exception) -> MachineNotDeleted:
     hint = f"gcloud compute instances delete {name} --zone={zone} --project={client.project}"
-    mend = getattr(error, "hint", "")
+    first = getattr(error, "hint", "")
     return MachineNotDeleted(
-        f"machine {name} in {zone} could not be given back: {error}",
-        f"launcher reap tries again, by hand: {hint}" + (f"; first: {mend}" if mend else ""),
+        f"machine {name} in {zone} could not be deleted: {error}",
+        f"launcher reap tries again; or by hand: {hint}" + (f"; first: {first}" if first else ""),
     )
 
 
-def _ended(spec: MachineSpec, operations: list[dict], operation: dict) -> str:
-    """By whom; or that it was its time, which shows only in how long it lived."""
-    made = next((o for o in operations if o.get("operationType") == "insert"), {})
-    lived = _epoch(operation) - _epoch(made) if made else 0.0
-    if "max_run_duration" in operation["operationType"] or lived >= spec.max_run_seconds:
-        return f"deleted itself after its {spec.max_run_seconds / 60:g} minutes"
+def _deleted(spec: MachineSpec, operations: list[dict], operation: dict) -> str:
+    """By whom, or by its time limit, which shows only in the machine's age."""
     kind = operation["operationType"]
+    insert = next((o for o in operations if o.get("operationType") == "insert"), {})
+    age = _epoch(operation) - _epoch(insert) if insert else 0.0
+    if "max_run_duration" in kind or age >= spec.max_run_seconds:
+        return f"deleted itself after {spec.max_run_seconds / 60:g} minutes, its time limit"
     how = "deleted" if kind == "delete" else f"ended ({kind})"
-    return f"was {how} by {operation.get('user', 'somebody')}"
+    return f"was {how} by {operation.get('user', 'an unknown user')}"
 
 
 def _epoch(operation: dict) -> float:

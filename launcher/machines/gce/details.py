@@ -1,4 +1,4 @@
-"""What the Compute Engine backend keeps in a plan, and nobody else reads."""
+"""What the Compute Engine backend stores in a plan; no other module reads it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,6 @@ class Details:
 
     project: str
     insert: dict[str, Any] = field(default_factory=dict)  # the body; each spec fills in its <words>
-    user: str = ""  # logs in
-    proxy_command: str = ""  # carries SSH; "" = straight to the machine's address
-    impersonate: str = ""  # e-mail of the service account that requests are made as
+    user: str = ""  # the machine's user that SSH logs in as
+    proxy_command: str = ""  # carries SSH; "" = direct, to the machine's address
+    impersonate: str = ""  # e-mail of the service account that sends the requests

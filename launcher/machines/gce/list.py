@@ -1,23 +1,20 @@
-"""Every machine, and every disk left of one, that the launcher made in a project."""
+"""Every machine that the launcher created in a project, and every disk without its machine."""
 
 from datetime import datetime
 
 from launcher.machines.base import MachineInfo
-from launcher.machines.gce import prices
+from launcher.machines.gce import labels, prices
 from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client
-from launcher.machines.gce.request import MANAGED_BY
-
-OURS = f"labels.managed-by={MANAGED_BY}"
 
 
 def list_machines(client: Client) -> list[MachineInfo]:
-    """See base.Backend.list_machines. A disk without its machine is one too: it costs all the same."""
-    machines = [m for m in client.all_instances(OURS) if _is_ours(m)]
-    disks = [d for d in client.all_disks(OURS) if _is_ours(d)]
+    """See base.Backend.list_machines. A disk without its machine is listed too: it costs money."""
+    machines = [m for m in client.all_instances(labels.FILTER) if labels.by_launcher(m)]
+    disks = [d for d in client.all_disks(labels.FILTER) if labels.by_launcher(d)]
     names = {(machine["name"], _last(machine["zone"])) for machine in machines}
-    left = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
-    return [_machine(machine) for machine in machines] + [_disk(disk) for disk in left]
+    alone = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
+    return [_machine(machine) for machine in machines] + [_disk(disk) for disk in alone]
 
 
 def _machine(machine: dict) -> MachineInfo:
@@ -50,7 +47,7 @@ def _disk(disk: dict) -> MachineInfo:
 
 
 def _price(machine: dict, zone: str) -> float:
-    """What the table knows of it, without its disk; a stopped machine costs no more than that."""
+    """USD an hour by the price table, without the disk; a stopped machine costs only its disk."""
     spot = machine.get("scheduling", {}).get("provisioningModel") == "SPOT"
     if machine.get("status") == "TERMINATED":
         return 0.0
@@ -61,16 +58,12 @@ def _price(machine: dict, zone: str) -> float:
 
 def _ends(machine: dict, created: float) -> float:
     """When it deletes itself; 0 where it does not, as while it is stopped."""
-    said = machine.get("resourceStatus", {}).get("scheduling", {}).get("terminationTimestamp")
-    if said:
-        return _epoch(said)
+    end = machine.get("resourceStatus", {}).get("scheduling", {}).get("terminationTimestamp")
+    if end:
+        return _epoch(end)
     bound = machine.get("scheduling", {}).get("maxRunDuration", {}).get("seconds")
     running = machine.get("status") != "TERMINATED"
     return created + float(bound) if bound and running else 0.0
-
-
-def _is_ours(thing: dict) -> bool:
-    return thing.get("labels", {}).get("managed-by") == MANAGED_BY
 
 
 def _last(url: str) -> str:

@@ -1,44 +1,47 @@
-"""What a machine costs, by a dated table that comes along. Pure."""
+"""What a machine costs, by the dated price table beside this file. Pure."""
 
 import re
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from launcher.config.settings import Gce
 from launcher.machines.cost import Price
 
 HOURS_A_MONTH = 730
 
 
 @cache
-def _table() -> dict:
+def _table() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("prices.toml").read_text(encoding="utf-8"))
 
 
 def machine(machine_type: str, region: str, spot: bool) -> float | None:
-    """A machine without its disk, in USD an hour; None where the table does not know it."""
+    """A machine without its disk, in USD an hour; None where the table does not have it."""
     match = re.fullmatch(r"(\w+-\w+)-(\d+)", machine_type)
     prices = _table().get(match[1], {}).get(region) if match else None
-    return prices[spot] * int(match[2]) / 8 if prices else None
+    return float(prices[spot]) * int(match[2]) / 8 if match and prices else None
 
 
 def disk(disk_type: str, gigabytes: int) -> float | None:
-    """A disk, in USD an hour; None where the table does not know its type."""
-    monthly = _table()["disk"].get(disk_type)
+    """A disk, in USD an hour; None where the table does not have its type."""
+    monthly: float | None = _table()["disk"].get(disk_type)
     return None if monthly is None else monthly * gigabytes / HOURS_A_MONTH
 
 
 def address(spot: bool) -> float:
     """An external address of a machine that runs, in USD an hour."""
-    return _table()["address"][spot]
+    return float(_table()["address"][spot])
 
 
-def highest(gce, regions: list[str]) -> Price | None:
-    """The most that an hour of the machine of settings `gce` costs in any of `regions`, with disk
-    and address; None where that is unknown."""
+def highest(gce: Gce, regions: list[str]) -> Price | None:
+    """The highest price of an hour of the machine of settings `gce` in `regions`, with disk and
+    address; None where the table does not have it."""
     storage = disk(gce.disk_type, gce.disk_gb)
-    machines = [machine(gce.machine_type, region, gce.spot) for region in regions]
-    if storage is None or None in machines:
+    found = [machine(gce.machine_type, region, gce.spot) for region in regions]
+    machines = [price for price in found if price is not None]
+    if storage is None or len(machines) < len(regions):
         return None
     rest = storage + (address(gce.spot) if gce.external_ip else 0.0)
     spot = " as spot" if gce.spot else ""

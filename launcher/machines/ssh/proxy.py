@@ -8,30 +8,34 @@ import socket
 import subprocess
 import tempfile
 
-LAST_WORDS = 2000  # bytes of the command's error output that are looked at
+STDERR_TAIL = 2000  # bytes of the command's standard error that are read
 
 
 class ProxySocket:
-    """A running proxy command, with as much of a socket's face as an SSH transport needs.
+    """A running proxy command, with the methods of a socket that an SSH transport calls.
 
-    Sockets and not pipes, so that reads and writes can time out and a dead proxy is an end of
-    file. One for each direction: proxies that make their input non-blocking would otherwise make
-    their output so too. A session of its own: Ctrl-C is for the launcher to answer, and a wrapper
-    script ends together with what it started.
+    It has sockets, not pipes, so that reads and writes can time out and the end of the proxy is an
+    end of file. Each direction has its own: a proxy that makes its input non-blocking would make
+    its output non-blocking too. It runs in a session of its own, so that a Ctrl-C reaches only the
+    launcher, and the children of a wrapper script are ended with it.
     """
 
-    _closed = False  # paramiko looks at it, as it does at a socket's
+    _closed = False  # paramiko reads it, as it does of a socket
     _tail = b""
 
     def __init__(self, command: str, address: str, port: int) -> None:
-        """Start `command`, with %h and %p in it filled in. Raises OSError where it cannot be."""
+        """Start `command`, with %h and %p replaced. Raises OSError where it cannot be started."""
         words = [w.replace("%h", address).replace("%p", str(port)) for w in shlex.split(command)]
         self._sent, stdin = socket.socketpair()
         self._received, stdout = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 — lives as long as the command
         try:
             self._process = subprocess.Popen(
-                words, stdin=stdin, stdout=stdout, stderr=self._stderr, start_new_session=True
+                words,
+                stdin=stdin.fileno(),
+                stdout=stdout.fileno(),
+                stderr=self._stderr.fileno(),
+                start_new_session=True,
             )
         except BaseException:
             self._close_files()
@@ -54,17 +58,17 @@ class ProxySocket:
         self._received.settimeout(seconds)
 
     def shutdown(self, how: int) -> None:
-        """End both directions at once, whoever waits on them."""
+        """End both directions at once, also for a thread that waits on them."""
         self._sent.shutdown(how)
         self._received.shutdown(how)
 
-    def last_words(self) -> str:
-        """The last line that the command, now closed, wrote to its standard error."""
+    def last_error(self) -> str:
+        """The last line on standard error of the command, which has been closed."""
         lines = self._tail.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        """End the command and all that it started, and wait for that; may be repeated."""
+        """End the command and its children, and wait for that; may be repeated."""
         if self._closed:
             return
         self._closed = True
@@ -77,11 +81,11 @@ class ProxySocket:
                 self._process.wait(2)
         self._signal(signal.SIGKILL)  # children that outlive it
         size = os.fstat(self._stderr.fileno()).st_size
-        self._tail = os.pread(self._stderr.fileno(), LAST_WORDS, max(0, size - LAST_WORDS))
+        self._tail = os.pread(self._stderr.fileno(), STDERR_TAIL, max(0, size - STDERR_TAIL))
         self._close_files()
 
     def _signal(self, number: int) -> None:
-        # Gone already; or another user's, which its closed input must end.
+        # It has ended already; or another user owns it, and only its closed input can end it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 

@@ -8,18 +8,18 @@ from fake_gce import FakeGce, missing_tools
 from launcher.config.settings import Config, Gce, Words
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import GceBackend, request
-from launcher.machines.gce import create as gce_create
+from launcher.machines.gce.create import create as gce_create
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts
 
-TIMEOUTS = Timeouts(poll=0.05, grace=0.3)
+TIMEOUTS = Timeouts(poll=0.05, failed=0.3)
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
 
 
 @pytest.fixture
 def gce(request, tmp_path, monkeypatch):
-    """A Compute Engine that the launcher talks to; all that was said in it was as documented.
-    A test may set it up otherwise, by indirect parameters."""
+    """A fake Compute Engine that the launcher uses; every request and answer was as documented.
+    Indirect parameters of a test are options of it."""
     options = {"operation_seconds": 0.02, **getattr(request, "param", {})}
     with FakeGce(tmp_path / "gce", **options) as fake:
         for name, value in fake.environment.items():
@@ -30,17 +30,18 @@ def gce(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def backend(gce):
-    """Makes machines of a plain config there. `timeouts` bounds what is not to come in a test,
-    `access` is how machines are reached, other keywords change the config."""
+    """Makes a backend for a plain config. `timeouts` and `access` change its timeouts and Details,
+    other keywords the config."""
     if missing_tools():
         pytest.skip(missing_tools())
 
     def make(access=None, timeouts=None, **settings):
         config = Config(Words(("yes",)), gce=Gce(**{"min_cpu_platform": "", **settings}))
         template = request.template(config, gce.project, IMAGE, "true\n")
-        made = GceBackend(Details(gce.project, template, **{"user": "jupyter", **(access or {})}))
-        made.timeouts = replace(TIMEOUTS, **(timeouts or {}))
-        return made
+        details = Details(gce.project, template, **{"user": "jupyter", **(access or {})})
+        created = GceBackend(details)
+        created.timeouts = replace(TIMEOUTS, **(timeouts or {}))
+        return created
 
     return make
 
@@ -59,7 +60,7 @@ def spec(tmp_path):
 
 @pytest.fixture
 def create():
-    """Has a machine made, tries it, and lets go of the connection."""
+    """Creates a machine, runs a command on it, and closes the connection."""
 
     def make(backend, spec):
         machine = backend.create(spec)
@@ -71,10 +72,10 @@ def create():
 
 @pytest.fixture
 def insert():
-    """Has a machine made without logging in to it, for tests of its end."""
+    """Creates a machine without connecting to it, for tests of its deletion."""
 
     def make(backend, spec):
         body = request.fill(backend._details.insert, spec, "ssh-ed25519 AAAA", datetime.now(UTC))
-        gce_create.make(backend._client, spec, body)
+        gce_create(backend._client, spec, body)
 
     return make

@@ -12,96 +12,97 @@ FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
 
 @pytest.fixture
 def plan_machine(gce):
-    """What a config would get; no quote makes anything."""
+    """Makes the machine plan of a config; a plan creates nothing."""
 
     def make(max_usd=5.0, **settings):
         config = Config(Words(("yes",)), gce=Gce(**settings), machine=Machine(max_usd=max_usd))
-        backend = GceBackend.for_quote(config)
+        backend = GceBackend.for_config(config)
         backend.timeouts = TIMEOUTS
-        return choices.quote(backend._client, config, "true\n")
+        return choices.plan_machine(backend._client, config, "true\n")
 
     yield make
     assert gce.instances == {}
     assert not gce.asked("instances.insert")
 
 
-def test_a_region_stands_for_its_zones(quote):
+def test_region_means_all_its_zones(plan_machine):
     """Zones and regions are tried in the order of the config, each zone once."""
-    zones = quote(zones=("us-west1-b", "us-west1", "us-central1")).zones
+    zones = plan_machine(zones=("us-west1-b", "us-west1", "us-central1")).zones
     assert zones == [
         *("us-west1-b", "us-west1-a", "us-west1-c"),
         *("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
     ]
 
 
-def test_zones_of_a_region_that_lack_the_machine_are_left_out(quote):
-    """The plan says which, and why."""
-    found = quote(machine_type="c3d-standard-8", zones=("us-west1",), usd_per_hour=0.4)
+def test_zones_without_the_machine_type_are_left_out(plan_machine):
+    """The plan names each zone of a region that is left out, and why."""
+    found = plan_machine(machine_type="c3d-standard-8", zones=("us-west1",), usd_per_hour=0.4)
     assert found.zones == ["us-west1-a", "us-west1-b"]
     assert any("zone us-west1-c is left out: it has no machine" in c for c in found.choices)
 
 
-def test_the_plan_says_which_image_and_why(quote):
+def test_plan_names_the_image_and_why(plan_machine):
     """The newest of the first family that has one; families without are named."""
-    found = quote(image_families=("no-such-family", FAMILY))
+    found = plan_machine(image_families=("no-such-family", FAMILY))
     chosen = next(choice for choice in found.choices if choice.startswith("image"))
     assert chosen.startswith(f"image {FAMILY}-v20260401: the newest of family {FAMILY}")
     assert "no-such-family has none" in chosen
-    image = found.insert["disks"][0]["initializeParams"]["sourceImage"]
+    image = found.details["insert"]["disks"][0]["initializeParams"]["sourceImage"]
     assert image.endswith(f"deeplearning-platform-release/global/images/{FAMILY}-v20260401")
 
 
-def test_an_image_out_of_use_is_passed_over(gce, quote):
-    """An obsolete image is none, and a deprecated one is said to be."""
+def test_obsolete_image_is_skipped(gce, plan_machine):
+    """An obsolete image is not used; a deprecated one is, and the plan says so."""
     old = ("old-family", "deeplearning-platform-release")
     gce.catalogue.images.append(Image("old-v1", *old, state="OBSOLETE"))
-    assert "old-family" in str(quote(image_families=("old-family", FAMILY)).choices)
-    assert "tf-2-17-cpu" in quote(image_families=("tf-2-17-cpu",)).choices[2]
-    assert "(deprecated)" in quote(image_families=("tf-2-17-cpu",)).choices[2]
+    assert "old-family" in str(plan_machine(image_families=("old-family", FAMILY)).choices)
+    assert "tf-2-17-cpu" in plan_machine(image_families=("tf-2-17-cpu",)).choices[2]
+    assert "(deprecated)" in plan_machine(image_families=("tf-2-17-cpu",)).choices[2]
 
 
-def test_the_price_holds_in_every_zone_of_the_plan(quote):
-    """It is the highest of them, with disk and address, by a table with a date."""
-    near, far = quote(zones=("us-west1",)), quote(zones=("us-west1", "europe-west4"))
+def test_price_is_the_highest_of_all_zones(plan_machine):
+    """The price includes disk and address, and its source has a date."""
+    near, far = plan_machine(zones=("us-west1",)), plan_machine(zones=("us-west1", "europe-west4"))
     assert near.usd_per_hour == pytest.approx(0.38 + 120 * 0.10 / 730 + 0.005)
     assert far.usd_per_hour == pytest.approx(0.41834 + 120 * 0.10 / 730 + 0.005)
     assert "2026-11-22" in near.price_source
-    assert quote(zones=("us-west1",), spot=True).usd_per_hour < 0.14
+    assert plan_machine(zones=("us-west1",), spot=True).usd_per_hour < 0.14
 
 
-def test_an_unknown_price_is_said_to_be_unknown(quote):
-    """With a bound on the cost it is refused; a price that is stated is believed."""
+def test_unknown_price_is_refused_unless_cost_is_unbounded(plan_machine):
+    """A machine without a known price needs gce.usd_per_hour, or machine.max_usd = 0."""
     unknown = {"machine_type": "n2-standard-8", "zones": ("europe-west4",)}
-    with pytest.raises(ConfigError, match="machine.max_usd cannot be kept") as refused:
-        quote(**unknown)
+    with pytest.raises(ConfigError, match="machine.max_usd cannot be enforced") as refused:
+        plan_machine(**unknown)
     assert "gce.usd_per_hour" in refused.value.hint
-    assert quote(max_usd=0.0, **unknown).price_source.startswith("unknown")
-    assert quote(usd_per_hour=0.5, **unknown).usd_per_hour == 0.5
+    assert plan_machine(max_usd=0.0, **unknown).price_source.startswith("unknown")
+    assert plan_machine(usd_per_hour=0.5, **unknown).usd_per_hour == 0.5
 
 
-def test_a_region_without_quota_is_left_out(gce, quote):
-    """As long as another has some."""
+def test_region_without_quota_is_left_out(gce, plan_machine):
+    """A region with too little quota is left out as long as another has enough."""
     gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
-    found = quote()
+    found = plan_machine()
     assert all(zone.startswith("us-central1") for zone in found.zones)
     assert "region us-west1 is left out: quota CPUS is 4, 0 in use, and 8 more are needed" in (
         found.choices
     )
 
 
-def test_a_machine_without_an_address_goes_through_the_tunnel(quote):
-    """gcloud's own by default, another if stated."""
-    assert quote().access == {"user": "jupyter", "proxy_command": "", "impersonate": ""}
-    tunnel = quote(external_ip=False).access["proxy_command"]
+def test_machine_without_address_uses_a_proxy_command(plan_machine):
+    """The proxy command is gcloud's IAP tunnel, unless the config sets another."""
+    direct = plan_machine().details
+    assert (direct["user"], direct["proxy_command"], direct["impersonate"]) == ("jupyter", "", "")
+    tunnel = plan_machine(external_ip=False).details["proxy_command"]
     assert tunnel.startswith("gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin")
-    mine = quote(external_ip=False, proxy_command="ssh -W %h:%p bastion").access
+    mine = plan_machine(external_ip=False, proxy_command="ssh -W %h:%p bastion").details
     assert mine["proxy_command"] == "ssh -W %h:%p bastion"
 
 
 BAD = {
     "zone that does not exist": (
         {"zones": ("us-west1-x",)},
-        "there is no zone or region 'us-west1-x'",
+        "gce.zones: there is no zone or region 'us-west1-x'",
         "did you mean us-west1",
     ),
     "machine type not in that zone": (
@@ -111,7 +112,7 @@ BAD = {
     ),
     "machine type in no zone of the region": (
         {"zones": ("us-west1",), "machine_type": "n9-standard-8"},
-        "no zone of gce.zones will do: us-west1-a: it has no machine type n9-standard-8",
+        "no zone of gce.zones is usable: us-west1-a: it has no machine type n9-standard-8",
         "gcloud compute machine-types list",
     ),
     "CPU platform not offered there": (
@@ -121,7 +122,7 @@ BAD = {
     ),
     "image family gone": (
         {"image_families": ("gone", "gone-too")},
-        "no family of gce.image_families has an image in use: gone has none, gone-too has none",
+        "no family of gce.image_families has a usable image: gone has none, gone-too has none",
         "gcloud compute images list --project=deeplearning-platform-release",
     ),
     "disk smaller than the image": (
@@ -133,21 +134,21 @@ BAD = {
 
 
 @pytest.mark.parametrize(("settings", "says", "hint"), BAD.values(), ids=BAD)
-def test_a_config_that_asks_for_what_is_not_offered_is_refused(quote, settings, says, hint):
-    """One sentence, what mends it, exit code 2, and no machine."""
+def test_config_that_names_what_does_not_exist_is_refused(plan_machine, settings, says, hint):
+    """One sentence, a hint, exit code 2, and no machine."""
     with pytest.raises(ConfigError) as refused:
-        quote(**settings)
+        plan_machine(**settings)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
     assert hint in refused.value.hint
     assert refused.value.exit_code == 2
 
 
-def test_too_little_quota_is_refused(gce, quote):
+def test_too_little_quota_everywhere_is_refused(gce, plan_machine):
     """The sentence names the quota, its limit, what is in use, and the region."""
     gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
     with pytest.raises(CloudRefused) as refused:
-        quote(zones=("us-west1",))
+        plan_machine(zones=("us-west1",))
     assert "region us-west1 is left out: quota CPUS is 4, 0 in use, and 8 more are needed" in str(
         refused.value
     )
@@ -155,13 +156,13 @@ def test_too_little_quota_is_refused(gce, quote):
     assert refused.value.exit_code == 3
 
 
-def test_spot_machines_have_a_quota_of_their_own(gce, quote):
-    """Where the project has one; else they share the common one."""
+def test_spot_machine_needs_preemptible_quota(gce, plan_machine):
+    """Spot machines use PREEMPTIBLE_CPUS where the project has that quota, else CPUS."""
     gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 4.0}
     with pytest.raises(CloudRefused, match="quota PREEMPTIBLE_CPUS is 4"):
-        quote(zones=("us-west1",), spot=True)
+        plan_machine(zones=("us-west1",), spot=True)
     gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 0.0}
-    assert quote(zones=("us-west1",), spot=True).zones
+    assert plan_machine(zones=("us-west1",), spot=True).zones
 
 
 CALLS = ("zones.list", "machineTypes.get", "getFromFamily", "regions.list")
@@ -176,19 +177,19 @@ REFUSED = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("kind", "says", "hint"), REFUSED.values(), ids=REFUSED)
-def test_a_cloud_that_says_no_is_understood(gce, quote, call, kind, says, hint):
-    """Whichever request it answers so: one sentence, what mends it, exit code 3, no machine."""
+def test_refusal_of_any_request_becomes_one_sentence(gce, plan_machine, call, kind, says, hint):
+    """Whichever request is refused: one sentence, a hint, exit code 3, and no machine."""
     gce.faults.add(call, kind, times=FOR_EVER)
     with pytest.raises(CloudRefused) as refused:
-        quote()
+        plan_machine()
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
     assert hint in refused.value.hint
     assert refused.value.exit_code == 3
 
 
-def test_doctor_finds_a_project_that_is_ready(gce):
-    """Each check says what it found."""
+def test_doctor_passes_for_a_ready_project(gce):
+    """Every check passes, and says what it found."""
     checks = doctor.examine()
     assert [check["name"].removeprefix("gce: ") for check in checks] == [
         *("credentials", "project", "Compute Engine API", "may list machines"),
@@ -198,8 +199,8 @@ def test_doctor_finds_a_project_that_is_ready(gce):
     assert checks[1]["found"] == gce.project
 
 
-def test_doctor_says_what_is_missing_and_how_to_get_it(gce):
-    """The first check that fails is the last, with the command that mends it."""
+def test_doctor_ends_with_the_first_failed_check(gce):
+    """The first check that fails is the last one, with the command that mends it."""
     gce.faults.add("zones.list", "api_disabled", times=FOR_EVER)
     last = doctor.examine()[-1]
     assert not last["ok"]

@@ -11,14 +11,14 @@ CLASSES = sorted(name for name, entry in TABLE.items() if name.endswith("-standa
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_the_table_is_one(kind):
-    """Each region has a standard and a spot price, and spot is the cheaper."""
+def test_spot_is_cheaper_in_every_region(kind):
+    """The price table has two prices for each region, and the spot price is the lower one."""
     for region, (standard, spot) in TABLE[kind].items():
         assert 0 < spot < standard < 1, region
 
 
-def test_prices_go_with_the_number_of_cpus():
-    """As the price list has them: n1-standard-96 costs 4.56 USD an hour in Iowa."""
+def test_price_is_proportional_to_the_cpus():
+    """Prices are those of the price list: n1-standard-96 costs 4.56 USD an hour in Iowa."""
     assert prices.machine("n1-standard-8", "us-central1", False) == 0.38
     assert prices.machine("n1-standard-96", "us-central1", False) == pytest.approx(4.56)
     assert prices.machine("e2-standard-4", "us-west4", True) == pytest.approx(0.01573)
@@ -34,14 +34,14 @@ def test_prices_go_with_the_number_of_cpus():
         {"disk_type": "hyperdisk-balanced"},
     ],
 )
-def test_what_the_table_does_not_know_is_unknown(settings):
-    """No price is made up for a machine, a disk or a region that is not in it."""
+def test_price_of_an_unknown_machine_is_unknown(settings):
+    """A machine type, disk type or region that is not in the table has no price."""
     assert prices.highest(Gce(**settings), ["us-west1"]) is None
     assert prices.highest(Gce(), ["us-west1", "moon-east1"]) is None
 
 
-def test_the_address_is_paid_for_only_where_there_is_one():
-    """external_ip = false is cheaper by its price."""
+def test_price_includes_the_external_address():
+    """external_ip = false is cheaper by the price of an address."""
     with_one = prices.highest(Gce(), ["us-west1"]).usd_per_hour
     without = prices.highest(Gce(external_ip=False), ["us-west1"]).usd_per_hour
     assert with_one - without == pytest.approx(0.005)

@@ -36,13 +36,13 @@ def metadata(body):
     return {item["key"]: item["value"] for item in body["metadata"]["items"]}
 
 
-def test_the_request_is_the_golden_one():
-    """A plain config gives exactly the insert request that is on file."""
+def test_request_equals_the_golden_file():
+    """A plain config gives exactly the insert request of insert.json."""
     assert body() == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def test_the_request_is_one_that_compute_engine_knows():
-    """Every field of the request is in Google's own description of the API, with its type."""
+def test_request_matches_the_api_description():
+    """Google's library accepts every field of the request."""
     from google.cloud.compute_v1.types import compute
     from google.protobuf import json_format
 
@@ -50,16 +50,16 @@ def test_the_request_is_one_that_compute_engine_knows():
         json_format.ParseDict(body(**gce), compute.Instance.pb(compute.Instance()))
 
 
-def test_nothing_is_left_open():
-    """No <word> of the template is left in what is sent."""
+def test_request_has_no_unfilled_word():
+    """No <word> of the template is left in the request."""
     text = json.dumps(body(subnet="mine"))
     assert "<" not in text.replace("\\u003c", "<")
     assert "projects/my-project/regions/us-west1/subnetworks/mine" in text
 
 
 @pytest.mark.parametrize("spot", [False, True])
-def test_the_machine_carries_its_own_end(spot):
-    """Standard or spot, Compute Engine deletes the machine after the order's time, by itself."""
+def test_request_has_a_time_limit_with_deletion(spot):
+    """Compute Engine deletes a standard or spot machine after the time of the spec."""
     scheduling = body(spot=spot)["scheduling"]
     assert scheduling["maxRunDuration"] == {"seconds": "14400"}
     assert scheduling["instanceTerminationAction"] == "DELETE"
@@ -68,8 +68,8 @@ def test_the_machine_carries_its_own_end(spot):
     assert scheduling["provisioningModel"] == ("SPOT" if spot else "STANDARD")
 
 
-def test_only_the_jobs_key_gets_in_and_not_for_long():
-    """One key, of one user, that ends by itself; neither project keys nor OS Login."""
+def test_only_the_jobs_key_is_accepted_and_it_expires():
+    """The metadata has one key of one user with an expiry; no project keys, no OS Login."""
     items = metadata(body())
     user, _, line = items["ssh-keys"].partition(":")
     kind, blob, google, facts = line.split(" ", 3)
@@ -79,39 +79,39 @@ def test_only_the_jobs_key_gets_in_and_not_for_long():
     assert items["enable-oslogin"] == "FALSE"
 
 
-def test_the_machine_may_act_as_nobody_unless_asked():
-    """No service account by default, exactly the stated one otherwise."""
+def test_machine_has_no_service_account_by_default():
+    """The machine has no service account, or exactly the configured one."""
     assert "serviceAccounts" not in body()
     assert body(service_account="a@p.iam")["serviceAccounts"][0]["email"] == "a@p.iam"
 
 
-def test_a_machine_without_an_external_address_has_none():
-    """external_ip = false asks for no access config at all."""
+def test_external_ip_false_requests_no_address():
+    """With external_ip = false the request has no access config."""
     assert body()["networkInterfaces"][0]["accessConfigs"]
     assert "accessConfigs" not in body(external_ip=False)["networkInterfaces"][0]
 
 
-def test_any_cpu_platform_is_no_platform():
-    """min_cpu_platform = '' leaves the choice to Compute Engine."""
+def test_empty_cpu_platform_is_left_out():
+    """With min_cpu_platform = '' Compute Engine chooses the CPU platform."""
     assert body()["minCpuPlatform"] == "Intel Skylake"
     assert "minCpuPlatform" not in body(min_cpu_platform="")
 
 
-def test_the_start_up_script_knows_its_machine():
-    """It is told where the work folder is and how long the machine may stand idle."""
+def test_startup_script_has_its_variables():
+    """The start-up script begins with the work folder and the idle time."""
     script = metadata(body())["startup-script"]
     assert script.startswith("#!/bin/bash\nIDLE_MINUTES=15\nWORK=/home/jupyter/micro-speech\n")
     assert script.endswith("echo started\n")
 
 
 @pytest.mark.parametrize("name", ["Yes", "a" * 64, "1-job", "job-", "job.1", ""])
-def test_a_name_that_no_machine_can_have_is_refused(name):
-    """It is refused here, in one sentence, before anything is sent."""
-    with pytest.raises(ConfigError, match="cannot name a machine"):
+def test_invalid_machine_name_is_refused(name):
+    """An invalid machine name is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="machine name .* is invalid"):
         body(spec(name))
 
 
-def test_a_label_that_is_none_is_refused():
-    """Labels are lower case, and short."""
-    with pytest.raises(ConfigError, match="job = 'Yes No' cannot label a machine"):
+def test_invalid_label_is_refused():
+    """A label with upper case or a space is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="label job = 'Yes No' is invalid"):
         body(spec(job="Yes No"))

@@ -7,37 +7,37 @@ from launcher.machines.ssh.machine import Bounds
 
 @pytest.fixture(autouse=True)
 def tools():
-    """Real servers need a few programs."""
+    """Skips where the programs of the real SSH servers are missing."""
     if missing := missing_tools():
         pytest.skip(missing)
 
 
 @pytest.fixture(scope="module")
 def shared_site(tmp_path_factory):
-    """Where the machines are that no test breaks."""
-    made = Site(tmp_path_factory.mktemp("ssh"))
-    yield made
-    made.close()
+    """A site for machines that no test breaks."""
+    created = Site(tmp_path_factory.mktemp("ssh"))
+    yield created
+    created.close()
 
 
 @pytest.fixture(scope="module")
 def shared_vm(shared_site):
-    """A machine that lives through all tests of a file."""
+    """A machine that all tests of a file share."""
     return shared_site.vm()
 
 
 @pytest.fixture
 def machine(shared_site, shared_vm):
-    """A fresh connection to a machine that lives on, with an empty work folder."""
-    made = shared_site.machine(shared_vm, Bounds())
-    made.run("rm -rf ~/micro-speech/*", timeout=10)
-    yield made
-    made.close()
+    """A new connection to the shared machine, with an empty work folder."""
+    created = shared_site.machine(shared_vm, Bounds())
+    created.run("rm -rf ~/micro-speech/*", timeout=10)
+    yield created
+    created.close()
 
 
 @pytest.fixture
 def site(tmp_path):
-    """Machines that a test may break."""
-    made = Site(tmp_path)
-    yield made
-    made.close()
+    """A site for machines that a test may break."""
+    created = Site(tmp_path)
+    yield created
+    created.close()

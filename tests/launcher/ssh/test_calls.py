@@ -12,7 +12,7 @@ from ssh_site import ends_within
 from launcher.machines.ssh import machine
 
 
-def test_a_key_is_made_once_and_is_nobody_elses(tmp_path):
+def test_new_key_is_private_and_reused(tmp_path):
     """A job's key is an unencrypted ed25519 key that only its owner can read, and is reused."""
     public = machine.new_key(tmp_path)
     assert machine.new_key(tmp_path) == public
@@ -24,23 +24,23 @@ def test_a_key_is_made_once_and_is_nobody_elses(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ssh_key", "ssh_key.pub"]
 
 
-def test_a_command_gives_its_code_and_its_bytes(machine):
-    """Exit code and both outputs come back unchanged; the input is empty; the place is ours."""
+def test_run_returns_exit_code_and_bytes(machine):
+    """Exit code and both outputs are unchanged, the input is empty, the work folder is current."""
     done = machine.run(r"printf 'a\0\377\r\n'; printf b >&2; cat; exit 7", timeout=10)
     assert (done.code, done.stdout, done.stderr) == (7, b"a\0\xff\r\n", b"b")
     assert machine.run("pwd; kill -9 $$", timeout=10).code == 128 + signal.SIGKILL
     assert machine.run("pwd", timeout=10).stdout == b"/home/jupyter/micro-speech\n"
 
 
-def test_a_command_may_contain_any_character(machine):
+def test_run_passes_any_character(machine):
     """Quotes, newlines, dollars and braces reach the machine's Bash as they are."""
     text = 'it\'s "so" $HOME `id` {0} \\n %s ü\n\t!'
     done = machine.run(f"cat <<'END'\n{text}\nEND", timeout=10)
     assert done.stdout.decode() == text + "\n"
 
 
-def test_both_outputs_may_be_long(machine):
-    """Neither output waits for the other to be read."""
+def test_long_outputs_do_not_block_each_other(machine):
+    """A command that fills both outputs ends, and all bytes arrive."""
     done = machine.run(
         "head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2",
         timeout=20,
@@ -48,8 +48,8 @@ def test_both_outputs_may_be_long(machine):
     assert (done.code, len(done.stdout), len(done.stderr)) == (0, 3_000_000, 6_000_000)
 
 
-def test_a_machine_cannot_fill_our_memory(machine):
-    """Output beyond the bound is refused, and the connection stays usable."""
+def test_output_beyond_the_limit_is_refused(machine):
+    """A command that prints without end is refused, and the connection stays usable."""
     with pytest.raises(ValueError, match="more than 16,777,216 bytes"):
         machine.run("cat /dev/zero", timeout=20)
     assert machine.run("exit 3", timeout=10).code == 3
@@ -63,24 +63,24 @@ def test_a_machine_cannot_fill_our_memory(machine):
         "exec >/dev/null 2>&1; sleep 7.5",
         "trap '' TERM HUP INT; sleep 7.5; sleep 7.5",
     ],
-    ids=["with a child", "only a child", "outputs closed", "deaf"],
+    ids=["with a child", "only a child", "outputs closed", "signals ignored"],
 )
-def test_a_command_out_of_time_is_gone(machine, command):
-    """A command that takes too long raises TimeoutError, and nothing of it is left there."""
+def test_run_timeout_kills_the_command_and_its_children(machine, command):
+    """A command that takes too long raises TimeoutError, and none of its processes is left."""
     with ends_within(0.3), pytest.raises(TimeoutError, match="took longer than 0.3 s"):
         machine.run(command, timeout=0.3)
     assert machine.run("pgrep -f 'sleep [7].5'", timeout=10).stdout == b""
 
 
-def test_what_is_detached_goes_on(machine):
+def test_detached_process_survives_the_connection(machine):
     """A process in a session of its own, with its outputs elsewhere, outlives the command."""
     machine.run("setsid -f sleep 8.5 >/dev/null 2>&1 </dev/null", timeout=5)
     machine.close()
     assert machine.run("pkill -f 'sleep [8].5'", timeout=5).code == 0
 
 
-def test_a_large_file_goes_there_and_back(machine, tmp_path):
-    """Fifty megabytes that do not compress arrive unchanged, both ways."""
+def test_large_file_is_unchanged_after_put_and_get(machine, tmp_path):
+    """Fifty megabytes that do not compress arrive unchanged in both directions."""
     (tmp_path / "here").write_bytes(os.urandom(50_000_000))
     machine.put(tmp_path / "here", "sub/there")
     machine.get("sub/there", tmp_path / "back", limit=50_000_000)
@@ -93,9 +93,9 @@ def test_a_large_file_goes_there_and_back(machine, tmp_path):
     ]
 
 
-def test_a_folder_replaces_what_was_there(machine, tmp_path):
-    """A folder arrives without caches and with what its links point at, in place of a file, of
-    itself, and the other way round."""
+def test_put_folder_replaces_a_file_or_folder(machine, tmp_path):
+    """A folder arrives without caches and with its links resolved; it replaces a file or an older
+    folder, and a file replaces it."""
     folder = tmp_path / "code"
     (folder / "__pycache__").mkdir(parents=True)
     (folder / "__pycache__" / "x.pyc").touch()
@@ -131,8 +131,8 @@ def test_a_folder_replaces_what_was_there(machine, tmp_path):
     ],
     ids=["absent", "too large", "huge", "folder", "pipe", "link", "dead link"],
 )
-def test_only_plain_files_within_their_bound_are_taken(machine, tmp_path, make, error):
-    """What is absent, too large or no plain file is refused, and what is here stays as it was."""
+def test_get_refuses_all_but_plain_files_within_the_limit(machine, tmp_path, make, error):
+    """What is absent, too large or no plain file is refused, and the target is unchanged."""
     machine.run(make, timeout=10)
     (tmp_path / "back").write_text("before")
     with pytest.raises(error):
@@ -140,16 +140,16 @@ def test_only_plain_files_within_their_bound_are_taken(machine, tmp_path, make, 
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("back", "before")]
 
 
-def test_half_a_character_is_kept(machine):
-    """A piece of a log that ends within a character comes as the bytes that it is."""
+def test_log_split_within_a_character_keeps_its_bytes(machine):
+    """A chunk of a log that ends within a character arrives byte for byte."""
     machine.run("printf 'größer' >log", timeout=5)
     first = machine.run("head -c 3 log", timeout=5).stdout
     rest = machine.run("tail -c +4 log", timeout=5).stdout
     assert first == b"gr\xc3" and (first + rest).decode() == "größer"
 
 
-def test_a_full_disk_is_said_and_costs_nothing(site, tmp_path):
-    """A file that does not fit raises an OSError with the machine's reason; the old one stays."""
+def test_put_on_a_full_disk_keeps_the_old_file(site, tmp_path):
+    """A file that does not fit raises OSError with the machine's reason; the old one stays."""
     machine = site.machine(site.vm(Hardware(home_bytes=4 << 20)))
     (tmp_path / "file").write_bytes(b"old")
     machine.put(tmp_path / "file", "file")
@@ -162,7 +162,7 @@ def test_a_full_disk_is_said_and_costs_nothing(site, tmp_path):
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="no libfaketime")
 @pytest.mark.parametrize("offset", [3600, -3600])
-def test_a_clock_an_hour_off_changes_nothing(site, tmp_path, offset):
+def test_wrong_clock_on_the_machine_changes_nothing(site, tmp_path, offset):
     """Commands and files work on a machine whose clock is wrong."""
     machine = site.machine(site.vm(Hardware(clock_offset=offset)))
     (tmp_path / "file").write_bytes(b"content")

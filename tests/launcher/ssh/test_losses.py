@@ -1,4 +1,4 @@
-"""What a network, a power cut and a frozen machine can do to a call."""
+"""Calls during a network failure, a power cut, or on a frozen machine."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 from ssh_site import ends_within, soon
 
 from launcher.errors import HostKeyMismatch
-from launcher.machines.ssh.call import AT_ONCE, SLOWEST, Watchdog
+from launcher.machines.ssh.call import NO_EXTENSION, SLOWEST, Watchdog
 
 
 def _touched(path):
@@ -30,9 +30,9 @@ def _calls(tmp_path):
 
 @pytest.mark.parametrize("call", ["run", "put", "get"])
 @pytest.mark.parametrize("fault", ["power_cut", "freeze", "blackhole"])
-def test_a_machine_that_falls_silent_holds_nobody(site, tmp_path, capfd, fault, call):
+def test_silent_machine_ends_each_call_within_its_bounds(site, tmp_path, capfd, fault, call):
     """A power cut, a frozen machine and a dead network end each call within its bounds, with one
-    exception and nothing on the screen."""
+    exception and no output."""
     vm = site.vm()
     machine = site.machine(vm)
     machine.run("truncate -s 1T zeros", timeout=5)
@@ -48,8 +48,8 @@ def test_a_machine_that_falls_silent_holds_nobody(site, tmp_path, capfd, fault, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_dead_network_is_noticed_long_before_a_command_is_due(site):
-    """Without any traffic of its own, a connection whose packets vanish is known to be dead."""
+def test_lost_packets_end_a_long_command_early(site):
+    """A connection whose packets are lost is cut long before the timeout of its command."""
     vm = site.vm()
     machine = site.machine(vm)
     with soon(vm.blackhole), ends_within(4), pytest.raises(ConnectionError, match="broke"):
@@ -57,9 +57,9 @@ def test_a_dead_network_is_noticed_long_before_a_command_is_due(site):
 
 
 @pytest.mark.parametrize("fault", ["freeze", "blackhole"])
-def test_the_next_call_connects_anew(site, fault):
-    """A machine that was lost is reached again by the next call once it answers again; until
-    then each call ends within its bounds."""
+def test_next_call_reconnects_once_the_machine_answers(site, fault):
+    """A lost machine is connected again by the next call once it answers; until then each call
+    ends within its bounds."""
     vm = site.vm()
     machine = site.machine(vm)
     machine.run("echo kept >file", timeout=5)
@@ -71,8 +71,8 @@ def test_the_next_call_connects_anew(site, fault):
     assert machine.run("cat file", timeout=5).stdout == b"kept\n"
 
 
-def test_a_server_may_drop_the_connection_as_often_as_it_likes(site, tmp_path):
-    """After each loss the next call works, and every byte of a log still arrives."""
+def test_log_is_complete_after_dropped_connections(site, tmp_path):
+    """After each dropped connection the next call works, and every byte of a log arrives."""
     vm = site.vm()
     machine = site.machine(vm)
     machine.run("seq 100000 >log", timeout=5)
@@ -86,8 +86,8 @@ def test_a_server_may_drop_the_connection_as_often_as_it_likes(site, tmp_path):
     assert len(read) == 588_895
 
 
-def test_a_machine_that_rebooted_is_reached_again(site):
-    """A connection that died unnoticed between two calls costs at most one of them."""
+def test_rebooted_machine_is_reconnected(site):
+    """A reboot between two calls fails at most one of them."""
     vm = site.vm()
     machine = site.machine(vm)
     machine.run("true", timeout=5)
@@ -99,8 +99,8 @@ def test_a_machine_that_rebooted_is_reached_again(site):
     assert machine.run("exit 4", timeout=5).code == 4
 
 
-def test_a_transfer_that_crawls_is_given_up():
-    """A machine that sends a byte now and then, to be waited for, is cut off all the same."""
+def test_watchdog_cuts_a_transfer_that_is_too_slow():
+    """The watchdog cuts a connection on which only a byte moves now and then."""
     ours, theirs = socket.socketpair()
     with ours, theirs, Watchdog(ours, 0.3) as watchdog:
         with ends_within(0.5):
@@ -115,10 +115,10 @@ def test_a_transfer_that_crawls_is_given_up():
         assert not watchdog.fired
 
 
-def test_printing_buys_a_command_no_time():
-    """Output does not put off the moment at which a command's connection is cut."""
+def test_output_does_not_extend_the_time_of_a_command():
+    """With NO_EXTENSION, bytes that move do not delay the cut of a connection."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, Watchdog(ours, 0.3, AT_ONCE) as watchdog, ends_within(0.5):
+    with ours, theirs, Watchdog(ours, 0.3, NO_EXTENSION) as watchdog, ends_within(0.5):
         while not watchdog.fired:
             watchdog.feed(1 << 20)
             time.sleep(0.05)
@@ -128,8 +128,8 @@ def _open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_closing_leaves_nothing(site):
-    """After `close`, also after a failed login, no thread, socket or process of ours is left."""
+def test_close_leaves_no_thread_socket_or_process(site):
+    """After `close`, or a failed connection, no thread, socket or process is left."""
     vm = site.vm()
     before = threading.active_count(), _open_files()
     machine = site.machine(vm)
@@ -137,8 +137,8 @@ def test_closing_leaves_nothing(site):
     machine.close()
     machine.close()
     with pytest.raises(HostKeyMismatch):
-        stranger = [("ssh-ed25519", site.public_key.split()[1])]
-        site.machine(vm, host_keys=stranger).run("true", timeout=5)
+        other = [("ssh-ed25519", site.public_key.split()[1])]
+        site.machine(vm, host_keys=other).run("true", timeout=5)
     vm.authorize("")
     with pytest.raises(ConnectionError):
         machine.run("true", timeout=5)

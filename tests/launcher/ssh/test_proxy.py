@@ -1,4 +1,4 @@
-"""A machine that only a proxy command reaches."""
+"""Machines that are reached through a proxy command."""
 
 import os
 import signal
@@ -35,8 +35,8 @@ def relay(tmp_path):
     return f"sh -c '{sys.executable} {tmp_path}/relay.py %h %p; exit 3'"
 
 
-def test_a_machine_is_reached_through_a_proxy_command(shared_site, shared_vm, relay, tmp_path):
-    """Commands and files pass through a proxy, whose processes end with the connection."""
+def test_proxy_command_carries_commands_and_files(shared_site, shared_vm, relay, tmp_path):
+    """Commands and files pass through a proxy command, whose processes end with the connection."""
     before = _children()
     machine = shared_site.machine(shared_vm, proxy_command=relay)
     (tmp_path / "here").write_bytes(os.urandom(5_000_000))
@@ -50,9 +50,9 @@ def test_a_machine_is_reached_through_a_proxy_command(shared_site, shared_vm, re
     assert subprocess.run(["pgrep", "-f", f"{tmp_path}/relay.py"]).returncode == 1
 
 
-def test_a_proxy_that_ends_is_a_lost_connection(shared_site, shared_vm, relay, tmp_path):
-    """A proxy that dies ends the call at once, and the next call starts another; one that freezes
-    ends it within its bounds."""
+def test_proxy_that_ends_or_freezes_is_a_lost_connection(shared_site, shared_vm, relay, tmp_path):
+    """A proxy that ends fails the call at once, and the next call starts another; one that freezes
+    fails the call within its bounds."""
     machine = shared_site.machine(shared_vm, proxy_command=relay)
 
     def signal_relay(number):
@@ -68,9 +68,9 @@ def test_a_proxy_that_ends_is_a_lost_connection(shared_site, shared_vm, relay, t
     assert subprocess.run(["pgrep", "-f", f"{tmp_path}/relay.py"]).returncode == 1
 
 
-def test_what_a_proxy_complains_about_is_said(site):
-    """The last line of a proxy's errors is part of the sentence; one that does not exist is a
-    fault of the settings, not of the machine."""
+def test_last_error_of_the_proxy_is_in_the_message(site):
+    """The message has the last line of the proxy's standard error; a proxy program that does not
+    exist is a config error."""
     vm = site.vm(boot=False)
     command = "sh -c 'echo WARNING >&2; echo \"ERROR: not authorized for $0\" >&2; exit 1' %h"
     with pytest.raises(MachineLost, match=f"ERROR: not authorized for {vm.address}"):

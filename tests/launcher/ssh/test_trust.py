@@ -1,4 +1,4 @@
-"""Whom a machine's address is believed, and how long a machine is waited for."""
+"""Host key checks, and how long to wait for a first connection."""
 
 import base64
 import contextlib
@@ -15,8 +15,8 @@ from ssh_site import QUICK, ends_within, soon
 from launcher.errors import HostKeyMismatch, MachineLost
 
 
-class Stranger(paramiko.ServerInterface):
-    """Someone at the machine's address with a host key of their own."""
+class OtherServer(paramiko.ServerInterface):
+    """An SSH server with another host key; records what a client asks."""
 
     def __init__(self, host_key):
         self.asked = []
@@ -48,23 +48,24 @@ class Stranger(paramiko.ServerInterface):
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_strangers_host_key_is_refused_before_anything_is_said(site, kind):
-    """Whoever shows another host key hears no user's name and no key, and the refusal names the
-    machine and both fingerprints, without another attempt."""
+def test_host_key_mismatch_ends_before_authentication(site, kind):
+    """A server with another host key gets no user name and no key; the error names the machine and
+    both fingerprints, and there is no retry."""
     path = site.folder / "host_key"
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path], check=True)
     key = paramiko.PKey.from_path(path)
-    stranger = Stranger(key)
+    server = OtherServer(key)
     vm = site.vm(boot=False)
-    machine = site.machine(vm, address="127.0.0.1", port=stranger.port)
+    machine = site.machine(vm, address="127.0.0.1", port=server.port)
     with ends_within(2), pytest.raises(HostKeyMismatch) as caught:
         machine.wait(60)
     expected = [paramiko.Ed25519Key(data=base64.b64decode(vm.host_keys()["ssh-ed25519"]))]
     expected += [paramiko.ECDSAKey(data=base64.b64decode(vm.host_keys()["ecdsa-sha2-nistp256"]))]
-    said = str(caught.value)
-    assert "words-1-ab" in said and key.fingerprint in said and "nothing was sent" in said
-    assert any(one.fingerprint in said for one in expected)
-    assert stranger.asked == []
+    message = str(caught.value)
+    assert "words-1-ab" in message and key.fingerprint in message
+    assert "nothing was sent" in message
+    assert any(one.fingerprint in message for one in expected)
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(
@@ -72,12 +73,12 @@ def test_a_strangers_host_key_is_refused_before_anything_is_said(site, kind):
     [[], [("ssh-dss", "AAAA")], [("ssh-ed25519", "no key")], [("ssh-ed25519", "AAAA")]],
     ids=["none", "an unknown kind", "not base64", "cut off"],
 )
-def test_without_a_host_key_to_check_nobody_is_called(site, host_keys):
-    """A machine that published no usable host key is not even dialled."""
+def test_no_usable_host_key_means_no_connection(site, host_keys):
+    """No TCP connection is opened to a machine that published no usable host key."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         machine = site.machine(site.vm(boot=False), host_keys=host_keys, port=port)
-        with pytest.raises(HostKeyMismatch, match="published no host key"):
+        with pytest.raises(HostKeyMismatch, match="published no usable host key"):
             machine.run("true", timeout=1)
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):
@@ -85,15 +86,15 @@ def test_without_a_host_key_to_check_nobody_is_called(site, host_keys):
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
-def test_one_of_its_host_keys_is_enough(site, shared_vm, shared_site, kind):
-    """A machine that has several host keys is known by the one that we have."""
+def test_one_known_host_key_is_enough(site, shared_vm, shared_site, kind):
+    """A machine with several host keys is authenticated by the one that was published."""
     key = (kind, shared_vm.host_keys()[kind])
     machine = shared_site.machine(shared_vm, host_keys=[("ssh-dss", "AAAA"), key])
     assert machine.run("true", timeout=5).code == 0
 
 
-def test_the_users_own_settings_play_no_part(shared_site, shared_vm, tmp_path, monkeypatch):
-    """Neither ~/.ssh, nor fabric's files, nor an agent has a say in how a machine is reached."""
+def test_ssh_settings_of_the_user_are_ignored(shared_site, shared_vm, tmp_path, monkeypatch):
+    """Neither ~/.ssh, nor fabric's files, nor an SSH agent changes a connection."""
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host *\n  Port 1\n  User nobody\n")
     (tmp_path / ".ssh" / "known_hosts").write_text(f"{shared_vm.address} ssh-ed25519 AAAA\n")
@@ -110,16 +111,16 @@ def test_the_users_own_settings_play_no_part(shared_site, shared_vm, tmp_path, m
             agent.accept()
 
 
-def test_waiting_ends_with_the_first_login(site):
-    """A port that is still closed and a key that is not there yet are waited for."""
+def test_wait_ends_with_the_first_connection(site):
+    """`wait` goes on while the port is closed and while the key is not installed yet."""
     vm = site.vm(boot=False)
     vm.authorize("")
     with soon(vm.boot, 0.3), soon(lambda: vm.authorize(f"jupyter:{site.public_key}"), 1):
         site.machine(vm).wait(20)
 
 
-def _chatter(listener):
-    """Greets for ever, a line at a time, and never comes to the point."""
+def _endless_banner(listener):
+    """Sends lines before the SSH banner, without end."""
     with contextlib.suppress(OSError):
         link, _ = listener.accept()
         while True:
@@ -128,27 +129,27 @@ def _chatter(listener):
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("server", "reason"),
     [
-        ("nobody", "Connection refused"),
-        ("mute", "did not finish a login within 0.6 s"),
-        ("chatty", "did not finish a login within 0.6 s"),
-        ("deaf", "Authentication failed"),
+        ("closed", "Connection refused"),
+        ("silent", "did not complete the SSH login within 0.6 s"),
+        ("endless banner", "did not complete the SSH login within 0.6 s"),
+        ("no key", "Authentication failed"),
     ],
 )
-def test_waiting_ends_with_its_deadline(site, answers, said):
-    """A machine that lets nobody in is lost once the deadline is over, and why is said."""
+def test_wait_without_a_connection_is_machine_lost(site, server, reason):
+    """A machine without a working SSH login is lost after the deadline, with the last error."""
     vm = site.vm(boot=False)
     with contextlib.ExitStack() as stack:
-        if answers in ("mute", "chatty"):
+        if server in ("silent", "endless banner"):
             listener = stack.enter_context(socket.create_server((vm.address, 22)))
-            if answers == "chatty":
-                threading.Thread(target=_chatter, args=[listener], daemon=True).start()
-        elif answers == "deaf":
+            if server == "endless banner":
+                threading.Thread(target=_endless_banner, args=[listener], daemon=True).start()
+        elif server == "no key":
             vm.authorize("")
             vm.boot()
             vm.wait_for_ssh()
-        machine = site.machine(vm, replace(QUICK, login=0.6))
+        machine = site.machine(vm, replace(QUICK, authenticate=0.6))
         with ends_within(2), pytest.raises(MachineLost, match="words-1-ab") as caught:
             machine.wait(0.5)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)

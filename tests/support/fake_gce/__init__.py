@@ -1,14 +1,14 @@
-"""A Compute Engine for tests: the real client talks to it, and its machines are real processes.
+"""A fake Compute Engine for tests: Google's client connects to it; its machines are real processes.
 
     with FakeGce(folder, vm_environment={"PYTHON": sys.executable}) as gce:
-        os.environ.update(gce.environment)       # google.auth and the launcher go there now
-        gce.faults.add("insert", "lost_reply")   # see faults.KINDS for what else can go wrong
+        os.environ.update(gce.environment)       # google.auth and the launcher use it now
+        gce.faults.add("insert", "lost_reply")   # see faults.KINDS for other faults
         …
         gce.vm("vm-1").power_cut()
         assert gce.instances == {} and gce.violations == []
 
 It needs root, and the Debian packages openssh-server, bubblewrap and nftables; faketime for
-machines whose clock is wrong.
+machines with a wrong clock.
 """
 
 from fake_gce.catalogue import Catalogue, Image

@@ -1,5 +1,5 @@
-"""python -m fake_gce --root DIR: prints the environment to use it with as one line of JSON, and
-runs until a signal comes or its parent process ends. /fake/… controls it, see control.py."""
+"""python -m fake_gce --root DIR: prints the environment of its clients as one line of JSON, and
+runs until a signal or the end of its parent process. /fake/… controls it, see control.py."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--operation-seconds", type=float, default=0.05)
     parser.add_argument("--vm-env", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    ended: list[int] = []  # and no Event: a handler that sets one can interrupt its own wait
+    ended: list[int] = []  # no Event: a signal handler that sets one can deadlock
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: ended.append(number))
     parent = os.getppid()

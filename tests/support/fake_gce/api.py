@@ -1,4 +1,4 @@
-"""The calls of the API, one method each, over the fleet and the catalogue."""
+"""The calls of the API, one method each."""
 
 import copy
 import re
@@ -33,7 +33,7 @@ class Call:
 
 
 class Api:
-    """Answers calls that are valid by themselves."""
+    """Answers calls that match Google's description of the API."""
 
     def __init__(self, fleet: Fleet, project: str, user: str, page_size: int) -> None:
         self.fleet = fleet
@@ -46,16 +46,16 @@ class Api:
         self.disks = fleet.disks
 
     def answer(self, call: Call) -> dict:
-        """Carry out a call. Raises ApiError."""
+        """Execute a call. Raises ApiError."""
         name = call.method.replace(".", "_").lower()
         method: Callable[[Call], dict] | None = getattr(self, name, None)
         if method is None:
             raise errors.ApiError(501, "notImplemented", f"the fake has no {call.method}")
         self._check_place(call)
         if call.method == "zoneOperations.wait":
-            return method(call)  # others go on meanwhile
+            return method(call)  # without the lock, so that others go on
         with self.fleet.lock:
-            return copy.deepcopy(method(call))  # what it describes may change the next moment
+            return copy.deepcopy(method(call))  # the resource may change at any time
 
     # Instances
 
@@ -68,7 +68,7 @@ class Api:
             raise errors.already_exists(
                 f"projects/{call.project}/zones/{call.zone}/instances/{name}"
             )
-        instance = self.fleet.order(body, call.project, call.zone, image)
+        instance = self.fleet.reserve(body, call.project, call.zone, image)
 
         def work() -> None:
             self.fleet.create(instance, body, self.user)
@@ -167,7 +167,7 @@ class Api:
             raise errors.ApiError(400, "resourceInUseByAnotherResource", message)
         return self._begin(call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None))
 
-    # What there is
+    # Projects, zones, regions, machine types, images
 
     def projects_get(self, call: Call) -> dict:
         return views.project(call.project)
@@ -232,7 +232,7 @@ class Api:
         return self.operations.all[call.zone, name]
 
     def _earlier(self, call: Call) -> dict | None:
-        """The answer to an earlier request with the same id. Raises ApiError where it is none."""
+        """The answer to an earlier request with the same id. Raises ApiError for an invalid id."""
         scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
         if identity and not UUID.fullmatch(identity):
             raise errors.invalid("requestId", identity, "It must be a valid UUID.")
@@ -242,14 +242,14 @@ class Api:
     def _change_if(
         self, call: Call, current: str, given: str | None, change: Callable[[Instance], None]
     ) -> dict:
-        """A change that is refused to whoever has not seen the last one."""
+        """A change that needs the current fingerprint."""
         if not self._earlier(call) and given != current:
             message = "Supplied fingerprint does not match current metadata or labels fingerprint."
             raise errors.ApiError(412, "conditionNotMet", message)
         return self._change(call, change)
 
     def _change(self, call: Call, change: Callable[[Instance], None]) -> dict:
-        """Begin to do something to an instance that exists."""
+        """Begin an operation on an existing instance."""
         if earlier := self._earlier(call):
             return earlier
         instance = self._instance(call)
@@ -262,12 +262,12 @@ class Api:
         work: Callable[[], object],
         undo: Callable[[], None] = lambda: None,
     ) -> dict:
-        """The operation that does `work` unless it is to fail; `undo` where it does."""
+        """Begin an operation that does `work`; `undo` follows where it fails."""
         facts = facts_of(target, call.project, call.zone) | {"method": call.method}
 
         def run(operation: Operation) -> None:
             try:
-                self.fleet.strike(call.method, operation, facts)
+                self.fleet.apply_faults(call.method, operation, facts)
                 work()
             except errors.OperationError:
                 undo()

@@ -1,4 +1,4 @@
-"""What the fake cloud offers: zones, machine types, images, quotas. Real names, a small choice."""
+"""What the fake has: some zones, machine types, images and quotas, with real names."""
 
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ MACHINE_TYPES = {  # name: (virtual CPUs, memory in MB)
 }
 NOT_IN = {("c3d-standard-8", "us-west1-c"), ("n2-standard-8", "us-east1-b")}  # (type, zone)
 DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "pd-extreme")
-QUOTAS = {  # of each region; newer families have theirs elsewhere
+QUOTAS = {  # of each region, unless Catalogue.quotas says otherwise
     "CPUS": 320.0,
     "N2_CPUS": 64.0,
     "PREEMPTIBLE_CPUS": 320.0,
@@ -40,7 +40,7 @@ QUOTAS = {  # of each region; newer families have theirs elsewhere
 
 @dataclass
 class Image:
-    """A disk image; the newest of a family that is not obsolete is the family's."""
+    """A disk image; a family stands for its newest image that is not obsolete."""
 
     name: str
     family: str
@@ -52,15 +52,17 @@ class Image:
 
 @dataclass
 class Catalogue:
-    """A test may change any of it."""
+    """A test may change every value."""
 
     regions: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(REGIONS))
     platforms: dict[str, list[str]] = field(default_factory=lambda: dict(PLATFORMS))
     machine_types: dict[str, tuple[int, int]] = field(default_factory=lambda: dict(MACHINE_TYPES))
     not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
     networks: set[str] = field(default_factory=lambda: {"default"})
-    subnetworks: set[tuple[str, str]] = field(default_factory=set)  # (name, region) but the default
-    service_accounts: set[str] = field(default_factory=set)  # that the caller may give a machine
+    subnetworks: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # (name, region), besides default
+    service_accounts: set[str] = field(default_factory=set)  # that a machine may have
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)  # region → metric → limit
     images: list[Image] = field(
         default_factory=lambda: [

@@ -1,4 +1,4 @@
-"""What Compute Engine refuses of an insert request that is valid JSON."""
+"""Checks of an insert request beyond its JSON schema."""
 
 import re
 
@@ -10,7 +10,7 @@ IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
 
 
 def check_insert(body: dict, zone: str, catalogue: Catalogue) -> Image:
-    """The image of the boot disk. Raises ApiError where the request asks for what is not."""
+    """The image of the boot disk. Raises ApiError where the request names what does not exist."""
     kind = last(body["machineType"])
     if not catalogue.has_machine_type(kind, zone):
         why = f"Machine type with name '{kind}' does not exist in zone '{zone}'."

@@ -1,4 +1,4 @@
-"""The fake by remote control: the same as FakeGce offers to Python, over HTTP."""
+"""Remote control of the fake over HTTP: the same as FakeGce in Python."""
 
 import json
 from collections.abc import Callable
@@ -19,11 +19,11 @@ class Control:
     GET  /fake/instances           every instance, as instances.get shows it, and its address
     GET  /fake/requests            every request that arrived, in order
     GET  /fake/operations          every operation
-    GET  /fake/violations          what was not as Google documents
-    GET  /fake/faults              what is planned, and how often it struck
+    GET  /fake/violations          requests and answers that are not as documented
+    GET  /fake/faults              planned faults, and how often each was applied
     POST /fake/faults              plan one: {"method": …, "kind": …, "times": …, "zone": …, …}
-    POST /fake/faults/ID/release   let go of what it holds
-    DELETE /fake/faults            plan nothing, let go of everything
+    POST /fake/faults/ID/release   release the calls that it holds
+    DELETE /fake/faults            delete every fault, release every call
     POST /fake/credentials         {"revoked": …, "clock_offset": …}
     POST /fake/vms/NAME/POWER      power_cut, freeze, thaw, blackhole, fill_disk, preempt …
     """
@@ -62,7 +62,7 @@ class Control:
             case "POST", ["vms", name, power] if power in POWERS:
                 getattr(self._fake.vm(name), power)(**body)
                 return {}
-        raise ValueError(f"{verb} {'/'.join(steps)} is nothing that the fake can do")
+        raise ValueError(f"{verb} {'/'.join(steps)} is no request of the remote control")
 
 
 def _show(fault: Fault) -> dict:
@@ -71,7 +71,7 @@ def _show(fault: Fault) -> dict:
         "method": fault.method,
         "kind": fault.kind,
         "times": fault.times,
-        "met": fault.met,
+        "hits": fault.hits,
         "reached": fault.reached.is_set(),
     }
 

@@ -1,4 +1,4 @@
-"""Who may call: key files that the fake makes, and the token servers behind them."""
+"""Credentials: the key files of the fake, and its token servers."""
 
 import base64
 import json
@@ -20,13 +20,13 @@ SCOPES = {
     "https://www.googleapis.com/auth/cloud-platform",
     "https://www.googleapis.com/auth/compute",
 }
-SKEW = 300  # seconds that a clock may be off, either way
-LIFETIME = 3600  # seconds that a token is good for
+SKEW = 300  # seconds that a clock may be off, in both directions
+LIFETIME = 3600  # seconds that a token is valid
 
 
 @dataclass
 class TokenError(Exception):
-    """A token that is not given: an OAuth error."""
+    """A refused token: an OAuth error."""
 
     error: str
     description: str
@@ -37,12 +37,12 @@ class TokenError(Exception):
 
 @dataclass
 class Credentials:
-    """One service account of one project, and everyone else that the fake knows."""
+    """One service account of one project, one user, and impersonation."""
 
     project: str
     clock_offset: float = 0.0  # seconds that Google's clock is ahead of this computer's
-    revoked: bool = False  # whether the key and the refresh token have been withdrawn
-    tokens: dict[str, float] = field(default_factory=dict)  # access token → when it ends
+    revoked: bool = False  # whether the key and the refresh token are revoked
+    tokens: dict[str, float] = field(default_factory=dict)  # access token → when it expires
     refresh_token: str = "1//fake-refresh-token"
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Credentials:
         return folder / "service_account.json"
 
     def check(self, header: str) -> None:
-        """Let a request with this Authorization header pass. Raises ApiError."""
+        """Check the Authorization header of a request. Raises ApiError."""
         kind, _, token = header.partition(" ")
         if kind != "Bearer" or not token:
             raise unauthenticated("No token was sent.")

@@ -1,11 +1,11 @@
-"""Errors in the words and shapes of Compute Engine."""
+"""Errors with the texts and JSON of Compute Engine."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class ApiError(Exception):
-    """A request that is answered with an error."""
+    """The error answer to a request."""
 
     code: int
     reason: str

@@ -1,4 +1,4 @@
-"""A Compute Engine of one's own: the real API over HTTP, and real machines behind it."""
+"""The fake Compute Engine: its API over HTTP, and machines that are real processes."""
 
 import threading
 from pathlib import Path
@@ -18,7 +18,7 @@ from fake_gce.vm import Vm
 
 
 class FakeGce:
-    """One project in one cloud, from `with` to its end; nothing runs on afterwards."""
+    """One project in one cloud, as a context manager; nothing runs afterwards."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class FakeGce:
 
     @property
     def instances(self) -> dict[str, dict]:
-        """What exists, by name, as instances.get shows it."""
+        """The instances that exist, by name, as instances.get shows them."""
         return {i.name: i.resource for i in list(self.fleet.instances.values())}
 
     @property
@@ -96,7 +96,7 @@ class FakeGce:
 
     @property
     def operations(self) -> list[dict]:
-        """Every operation there was, the oldest first."""
+        """Every operation, the oldest first."""
         return [operation.resource for operation in list(self._operations.all.values())]
 
     @property
@@ -106,7 +106,7 @@ class FakeGce:
 
     @property
     def violations(self) -> list[str]:
-        """Requests, and answers of the fake, that are not as Google documents."""
+        """Requests, and answers of the fake, that are not as documented."""
         return self._server.violations
 
     def asked(self, method: str) -> list[Request]:
@@ -125,5 +125,5 @@ class FakeGce:
         return self.instance(name).vm
 
     def preempt(self, name: str) -> None:
-        """Take a spot instance back."""
+        """Preempt a spot instance."""
         self.fleet.preempt(self.instance(name))

@@ -1,4 +1,4 @@
-"""Faults on cue: which call goes wrong, how, and how often. All of it is data."""
+"""Planned faults: which call fails, how, and how often. Data only."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ from itertools import count
 from fake_gce import errors
 
 FOR_EVER = -1
-# When a fault strikes. The last two have no effect of their own: whoever makes a machine or deletes
-# a disk asks whether one is planned.
+# When a fault applies. The last two have no effect of their own: the code that creates a machine or
+# deletes a disk checks whether one is planned.
 BEFORE, AFTER, OPERATION, GUEST, DISK = "before", "after", "operation", "guest", "disk"
 PLACES = ("project", "zone", "region", "instance", "machine_type", "family", "operation")
 
 
 @dataclass
 class Reply(Exception):
-    """Bytes that are sent instead of a proper answer."""
+    """Bytes that are sent instead of the answer."""
 
     code: int
     content_type: str
@@ -30,25 +30,25 @@ class Hangup(Exception):
 
 @dataclass
 class Fault:
-    """One thing that goes wrong at the calls it matches."""
+    """One fault, and the calls that it matches."""
 
     id: int
     method: str  # "insert", "instances.insert", "zoneOperations.*", "boot"
     kind: str  # a key of KINDS
-    times: int  # how often it still strikes; FOR_EVER: always
-    skip: int  # how many matching calls go well first
+    times: int  # how often it still applies; FOR_EVER: always
+    skip: int  # how many matching calls succeed first
     where: dict[str, str]  # names and values that a call must have: zone, instance, project …
     options: dict[str, object]
-    met: int = 0  # how often it has struck
-    reached: threading.Event = field(default_factory=threading.Event)  # set when it strikes
+    hits: int = 0  # how often it has applied
+    reached: threading.Event = field(default_factory=threading.Event)  # set when it applies
     released: threading.Event = field(default_factory=threading.Event)
 
     def release(self) -> None:
-        """Let the calls that it holds go on."""
+        """Let the calls that it holds continue."""
         self.released.set()
 
-    def strike(self, facts: dict[str, str]) -> None:
-        """Do it: raises what the kind raises, or waits."""
+    def apply(self, facts: dict[str, str]) -> None:
+        """Raise what the kind raises, or wait."""
         KINDS[self.kind].act(self, facts)
 
     def number(self, option: str, default: float) -> float:
@@ -58,7 +58,7 @@ class Fault:
         return str(self.options.get(option, default))
 
     def matches(self, stage: str, method: str, facts: dict[str, str]) -> bool:
-        """Whether a call at this stage is one that it strikes at."""
+        """Whether it applies to a call at this stage."""
         names = (method, method.rpartition(".")[2])
         return (
             self.times != 0
@@ -68,12 +68,12 @@ class Fault:
         )
 
     def count(self) -> bool:
-        """Count one more call; whether it strikes at this one."""
+        """Count one more call; whether it applies to this one."""
         if self.skip > 0:
             self.skip -= 1
             return False
         self.times -= 1 if self.times > 0 else 0
-        self.met += 1
+        self.hits += 1
         return True
 
 
@@ -82,8 +82,8 @@ Act = Callable[[Fault, dict[str, str]], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """How something goes wrong: before it is done, after it is done (the answer is lost), in the
-    operation that does it, or in the machine that comes of it."""
+    """How a call fails: before it is executed, after it (the answer is lost), in its operation, or
+    in the machine that it creates."""
 
     stage: str
     act: Act
@@ -95,7 +95,7 @@ HTML = b"<!DOCTYPE html><html><title>Error 502 (Server Error)!!1</title><p>That'
 
 
 def _answer(make: Callable[[Fault, dict[str, str]], Exception]) -> Act:
-    """An effect that answers with an error."""
+    """Answer with an error."""
 
     def act(fault: Fault, facts: dict[str, str]) -> None:
         raise make(fault, facts)
@@ -181,7 +181,7 @@ KINDS = {
     "hang": Kind(BEFORE, _wait, ("seconds",)),
     "hold": Kind(BEFORE, _wait, ("seconds",)),
     "call": Kind(BEFORE, _call, ("function",)),
-    # It is executed, but the client does not hear of it.
+    # The request is executed, but the client gets no valid answer.
     "lost_reply": Kind(AFTER, _answer(lambda _, facts: Hangup())),
     "lost_reply_502": Kind(AFTER, _reply(502, "text/html; charset=UTF-8", HTML)),
     "empty_body": Kind(AFTER, _reply(200, "application/json", b"")),
@@ -189,13 +189,13 @@ KINDS = {
     "late_reply": Kind(AFTER, _wait, ("seconds",)),
     "hold_reply": Kind(AFTER, _wait, ("seconds",)),
     "call_after": Kind(AFTER, _call, ("function",)),
-    # It is accepted, and the operation ends with an error.
+    # The request is accepted, and its operation ends with an error.
     "stockout": Kind(OPERATION, _answer(_stockout), ("elsewhere", "early")),
     "quota_exceeded": Kind(OPERATION, _quota(errors.quota), ("metric", "limit", "early")),
     "operation_error": Kind(OPERATION, _answer(_operation), ("code", "message", "http", "early")),
     "slow_operation": Kind(OPERATION, _wait, ("seconds",)),
     "hold_operation": Kind(OPERATION, _wait, ("seconds",)),
-    # The machine is not as it should be.
+    # The machine is faulty.
     "small_disk": Kind(GUEST, _nothing, ("bytes",)),
     "clock": Kind(GUEST, _nothing, ("seconds",)),
     "no_ssh": Kind(GUEST, _nothing),
@@ -205,13 +205,13 @@ KINDS = {
     "wrong_host_key": Kind(GUEST, _nothing),
     "no_ssh_key": Kind(GUEST, _nothing),
     "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
-    # The machine goes, its disk stays.
+    # The machine is deleted, its disk stays.
     "orphan_disk": Kind(DISK, _nothing),
 }
 
 
 class Faults:
-    """What is to go wrong."""
+    """The planned faults."""
 
     def __init__(self) -> None:
         self._ids = count(1)
@@ -228,9 +228,9 @@ class Faults:
         where: dict[str, str] | None = None,
         **options: object,
     ) -> Fault:
-        """Let `kind` happen at the next `times` calls of `method` (FOR_EVER: at all) after the
-        first `skip`. Options that are names of a place (zone, instance, project, family …) bound
-        it to that place; the others are the kind's. Raises ValueError for an unknown one."""
+        """Apply `kind` to the next `times` calls of `method` (FOR_EVER: to all) after the first
+        `skip`. Options that name a place (zone, instance, project, family …) limit it to that
+        place; the others are options of the kind. Raises ValueError for an unknown one."""
         if kind not in KINDS:
             raise ValueError(f"no fault is called {kind}; there are {', '.join(sorted(KINDS))}")
         unknown = set(options) - set(KINDS[kind].options) - set(PLACES)
@@ -243,23 +243,23 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Nothing more goes wrong, and what hangs goes on."""
+        """Delete every fault, and release the calls that hang."""
         with self._lock:
             planned, self.planned = self.planned, []
         for fault in planned:
             fault.release()
 
     def take(self, stage: str, method: str, facts: dict[str, str]) -> Iterator[Fault]:
-        """The faults that strike at this call, one by one: one that is not asked for any more
-        stays for the next call."""
+        """The faults that apply to this call, one by one; one that the caller does not fetch stays
+        for the next call."""
         for fault in list(self.planned):
             with self._lock:
-                struck = fault.matches(stage, method, facts) and fault.count()
-            if struck:
+                applies = fault.matches(stage, method, facts) and fault.count()
+            if applies:
                 fault.reached.set()
                 yield fault
 
-    def strike(self, stage: str, method: str, facts: dict[str, str]) -> None:
-        """Do what is planned for this call: raises ApiError, Reply or Hangup, or waits."""
+    def apply(self, stage: str, method: str, facts: dict[str, str]) -> None:
+        """Apply the faults of this call: raises ApiError, Reply or Hangup, or waits."""
         for fault in self.take(stage, method, facts):
-            fault.strike(facts)
+            fault.apply(facts)

@@ -1,4 +1,4 @@
-"""Every instance and disk of the fake cloud, and what happens to them."""
+"""Every instance and disk of the fake, and their operations."""
 
 import threading
 import time
@@ -22,20 +22,20 @@ GRACE = 30.0  # seconds from the power button to the plug, before clock_speed
 
 @dataclass
 class Fleet:
-    """Where the cloud ends machines by time, its time runs `clock_speed` times as fast.
+    """The clock of time limits and preemptions runs `clock_speed` times as fast.
 
-    Descriptions of instances change only under `lock`.
+    Resources of instances change only under `lock`.
     """
 
     root: Path
     faults: Faults
     operations: Operations
     catalogue: Catalogue
-    environment: dict[str, str] = field(default_factory=dict)  # of all that runs on a machine
+    environment: dict[str, str] = field(default_factory=dict)  # of every process on a machine
     clock_speed: float = 1.0
 
     def __post_init__(self) -> None:
-        # What the environment names, a program say, a machine can read.
+        # A machine can read files that its environment names, such as programs.
         self.host = Host(value for value in self.environment.values() if value.startswith("/"))
         self.lock = threading.RLock()
         self.instances: dict[tuple[str, str], Instance] = {}  # by zone and name
@@ -54,8 +54,8 @@ class Fleet:
                 instance.remove()
         self.host.close()
 
-    def order(self, body: dict, project: str, zone: str, image: Image) -> Instance:
-        """An instance that is to be made: it can be seen, and nothing more."""
+    def reserve(self, body: dict, project: str, zone: str, image: Image) -> Instance:
+        """An instance that is not created yet, but already listed."""
         if self._closing.is_set():
             raise errors.ApiError(503, "backendError", "the fake is closing")
         self._number += 1
@@ -103,7 +103,7 @@ class Fleet:
             instance.ends = time.monotonic() + seconds / self.clock_speed if seconds else None
 
     def stop(self, instance: Instance) -> None:
-        """Power button, a grace, then the plug."""
+        """Press the power button, wait, then cut the power."""
         instance.resource["status"] = "STOPPING"
         self._power_off(instance)
         with self.lock:
@@ -121,10 +121,10 @@ class Fleet:
         self.forget(instance, keep_disks=orphans)
 
     def forget(self, instance: Instance, *, keep_disks: bool = False) -> None:
-        """The instance is no more, nor are the disks that go with it."""
+        """Remove the instance, and its disks with autoDelete."""
         with self.lock:
             if self.instances.get((instance.zone, instance.name)) is not instance:
-                return  # it ended itself while it was to be deleted
+                return  # it was deleted meanwhile
             instance.remove()
             del self.instances[instance.zone, instance.name]
             for attached in instance.resource["disks"]:
@@ -136,21 +136,21 @@ class Fleet:
                     del self.disks[instance.zone, disk["name"]]
 
     def preempt(self, instance: Instance) -> None:
-        """Google wants the machine back: a notice, a grace, and what the instance asked for.
-        Raises ValueError where it is no spot instance."""
+        """Give notice, wait, then stop or delete the instance as it requested. Raises ValueError
+        where it is no spot instance."""
         if not instance.spot:
             raise ValueError(f"{instance.name} is no spot instance")
         instance.preempted = True
         self._record("compute.instances.preempted", instance)
         self._end(instance)
 
-    def strike(self, method: str, operation: Operation, facts: dict[str, str]) -> None:
-        """Raises OperationError where a fault wants this operation to fail, or waits."""
+    def apply_faults(self, method: str, operation: Operation, facts: dict[str, str]) -> None:
+        """Apply the faults of this operation: raises OperationError, or waits."""
         for fault in self.faults.take(OPERATION, method, facts):
             try:
-                fault.strike(facts)
+                fault.apply(facts)
             except errors.OperationError as error:
-                if seconds := fault.number("early", 0.0):  # Google may tell before the end
+                if seconds := fault.number("early", 0.0):  # the error may come before the end
                     operation.update(error.fields())
                     fault.released.wait(seconds)
                 raise
@@ -204,13 +204,13 @@ class Fleet:
             with self.lock:
                 for instance in list(self.instances.values()):
                     if instance.status == "RUNNING":
-                        self._look_at(instance)
+                        self._watch_machine(instance)
 
-    def _look_at(self, instance: Instance) -> None:
+    def _watch_machine(self, instance: Instance) -> None:
         ended = instance.vm.ended()
         if instance.ends is not None and time.monotonic() > instance.ends:
             at = instance.resource["resourceStatus"]["scheduling"]["terminationTimestamp"]
-            self._record("delete", instance, at)  # that it was its time, Google does not say
+            self._record("delete", instance, at)  # Google does not name the time limit
             self._end(instance)
         elif ended == REBOOT:
             instance.boot()
@@ -230,7 +230,7 @@ class Fleet:
 
 
 def facts_of(resource: dict, project: str, zone: str) -> dict[str, str]:
-    """What a fault can be bound to, of an instance."""
+    """The places of an instance that a fault can be limited to."""
     return {
         "project": project,
         "zone": zone,

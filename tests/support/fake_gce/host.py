@@ -1,4 +1,4 @@
-"""The computer that carries the virtual machines: addresses, processes and packets."""
+"""The host of the virtual machines: addresses, processes and packets."""
 
 import json
 import os
@@ -17,7 +17,7 @@ PRIVATE_ROOTS = ("/home", "/root", "/tmp", "/var/tmp")  # a machine has its own 
 
 
 def missing_tools() -> str:
-    """What this computer lacks to run virtual machines, "" when nothing."""
+    """What this computer lacks to run virtual machines; "" = nothing."""
     lacking = [tool for tool in ("bwrap", "ssh-keygen", "ssh", "nft") if shutil.which(tool) is None]
     lacking += [] if Path("/usr/sbin/sshd").exists() else ["sshd"]
     if lacking:
@@ -43,7 +43,7 @@ def state_of(process: int) -> str:
 
 
 class Firewall:
-    """Drops all packets of an address without a word, in this network namespace."""
+    """Drops all packets of an address silently, in this network namespace."""
 
     def __init__(self) -> None:
         self._table = f"fake_gce_{os.getpid()}_{id(self):x}"
@@ -80,25 +80,25 @@ class Firewall:
 
 
 class Host:
-    """Starts virtual machines; each dies with this process, however that ends."""
+    """Starts virtual machines; each ends with this process, however that ends."""
 
     def __init__(self, shared: Iterable[str] = ()) -> None:
         self.firewall = Firewall()
         self.shared = _hidden([sys.prefix, sys.base_prefix, *shared])
-        # bwrap's --die-with-parent kills whatever state a machine is in. It means the thread that
-        # started it, so there is one that lives as long; and it takes effect only once the machine
-        # is set up, so each machine also reads from a pipe that ends with this process.
+        # bwrap's --die-with-parent kills a machine in any state. The parent is the thread that
+        # started it, so one thread starts all. It takes effect only once the machine is set up,
+        # so each machine also reads from a pipe that ends with this process.
         self.lifeline, self._alive = os.pipe()
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 
     def spawn(self, bwrap: list[str]) -> tuple[subprocess.Popen, int]:
-        """Start a namespace; bwrap's process and the number of the namespace's process 1, which
-        has begun. Raises RuntimeError where it does not."""
+        """Start a namespace: bwrap's process, and the host's number of process 1 in the namespace,
+        which runs. Raises RuntimeError where it does not start."""
         process, first = self._spawner.submit(self._spawn, bwrap).result(30)
         deadline = time.monotonic() + 30
-        while _name(first) == "bwrap":  # it still puts the machine's world together
+        while _name(first) == "bwrap":  # it still sets up the namespace
             if time.monotonic() > deadline:
-                raise RuntimeError("bwrap does not begin")
+                raise RuntimeError("bwrap does not start")
             time.sleep(0.002)
         return process, first
 
@@ -109,7 +109,7 @@ class Host:
         return [number for number in numbers if space and _namespace(number) == space]
 
     def close(self) -> None:
-        """Only when every machine is off."""
+        """Close; every machine must be off."""
         self._spawner.shutdown()
         self.firewall.close()
         for end in (self.lifeline, self._alive):
@@ -121,7 +121,7 @@ class Host:
         reading, writing = os.pipe()
         with os.fdopen(reading) as info:
             command = [bwrap[0], "--info-fd", str(writing), *bwrap[1:]]
-            process = subprocess.Popen(  # a session of its own: no terminal's Ctrl-C ends it
+            process = subprocess.Popen(  # a session of its own: no Ctrl-C ends it
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[writing, self.lifeline],
@@ -135,8 +135,8 @@ class Host:
 
 
 def reserve_address(port: int) -> socket.socket:
-    """A socket that listens on `port` of a loopback address that nobody else has: holding it holds
-    the address. Other fakes may run in this network namespace, hence the random start."""
+    """A socket that listens on `port` of a free loopback address; while it is open, no other fake
+    uses the address. Other fakes may run in this network namespace, hence the random start."""
     start = random.SystemRandom().randrange(250)
     for third in range(1, 250):
         for fourth in range(250):
@@ -167,7 +167,7 @@ def _namespace(process: int) -> int | None:
 
 
 def _hidden(paths: Iterable[str]) -> list[str]:
-    """Those that exist and lie where a machine has a folder of its own."""
+    """Existing paths that the private folders of a machine hide."""
     places = {str(Path(path).resolve()) for path in paths if Path(path).exists()}
     return sorted(
         place for place in places if place.startswith(tuple(f"{r}/" for r in PRIVATE_ROOTS))

@@ -1,4 +1,4 @@
-"""Lists as Google gives them: filtered, in pages, over one zone or all."""
+"""Answers of list calls: filtered, in pages, over one zone or all."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -49,8 +49,8 @@ def _start(token: str) -> int:
 
 
 def _filtered(items: list[dict], text: str) -> list[dict]:
-    """The filters in use: terms `field=text`, `field!=text`, `field:text`, `field:*` in a row or
-    joined by AND. Raises ApiError for any other."""
+    """Supported filters: terms `field=text`, `field!=text`, `field:text`, `field:*`, joined by a
+    space or AND. Raises ApiError for any other."""
     if not text.strip():
         return items
     rest = re.sub(r"\bAND\b", " ", text)

@@ -1,4 +1,4 @@
-"""An instance: its description, the machine behind it, and the agent in its guest."""
+"""An instance: its resource, its virtual machine, and its guest agent."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fake_gce.vm import Hardware, Vm
 
 @dataclass
 class Agent:
-    """What is odd about the guest agent of a machine."""
+    """Faults of the guest agent of a machine."""
 
     host_keys_after: float | None = 0.0  # seconds from boot; None: never published
     ssh_keys_after: float | None = 0.0
@@ -30,7 +30,7 @@ class Instance:
     resource: dict
     vm: Vm
     agent: Agent
-    ends: float | None = None  # by time.monotonic: when the cloud ends it
+    ends: float | None = None  # by time.monotonic: its time limit
     preempted: bool = False
     attributes: dict[tuple[str, str], str] = field(default_factory=dict)  # name space, key
     metadata_server: MetadataServer | None = None
@@ -57,19 +57,19 @@ class Instance:
         return [item["key"] for item in self.resource.get("metadata", {}).get("items", [])]
 
     def boot(self) -> None:
-        """Power on, and let the guest agent do its part."""
+        """Power on, and let the guest agent install and publish keys."""
         self._in(self.agent.ssh_keys_after, self.authorize)
         self.vm.boot(self.metadata("startup-script"))
         if self.metadata("enable-guest-attributes").lower() == "true":
             self._in(self.agent.host_keys_after, self._publish_host_keys)
 
     def authorize(self) -> None:
-        """Let in whom the metadata names, unless the agent never does."""
+        """Install the SSH keys of the metadata, unless the agent never does."""
         if self.agent.ssh_keys_after is not None:
             self.vm.authorize(self.metadata("ssh-keys"))
 
     def remove(self) -> None:
-        """Nothing of it is left on this computer."""
+        """Remove the machine from this computer."""
         for timer in self.timers:
             timer.cancel()
         self.vm.remove()
@@ -82,7 +82,7 @@ class Instance:
             self.attributes["hostkeys", kind] = shown
 
     def _in(self, seconds: float | None, action: Callable[[], None]) -> None:
-        """Do it in so many seconds, now where it is 0, never where it is None."""
+        """Run an action after `seconds`; 0 = now, None = never."""
         if seconds == 0:
             action()
         elif seconds:
@@ -93,7 +93,7 @@ class Instance:
 
 
 def hardware(faults: list[Fault]) -> Hardware:
-    """The machine that these faults make."""
+    """The hardware with these faults."""
     kinds = {fault.kind: fault for fault in faults}
     return Hardware(
         clock_offset=kinds["clock"].number("seconds", 3600) if "clock" in kinds else 0.0,
@@ -106,7 +106,7 @@ def hardware(faults: list[Fault]) -> Hardware:
 
 
 def agent(faults: list[Fault]) -> Agent:
-    """The guest agent that these faults make."""
+    """The guest agent with these faults."""
     kinds = {fault.kind: fault for fault in faults}
 
     def after(late: str, never: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The metadata server that each machine sees, on port 80 of the machine's own address."""
+"""The metadata server of each machine, on port 80 of the machine's address."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ GUEST_ATTRIBUTES = "instance/guest-attributes/"
 
 
 class MetadataServer(ThreadingHTTPServer):
-    """Serves one instance, on the socket that keeps its address."""
+    """Serves one instance, on the socket that reserves its address."""
 
     daemon_threads = True
 

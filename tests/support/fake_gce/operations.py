@@ -1,4 +1,4 @@
-"""Operations: what Compute Engine answers instead of doing it at once."""
+"""Operations: what Compute Engine answers to a call that takes time."""
 
 import threading
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from uuid import uuid4
 from fake_gce.errors import OperationError
 
 ROOT = "https://www.googleapis.com/compute/v1/"
-WAIT_SECONDS = 120.0  # how long `wait` waits at most before it answers with what there is
+WAIT_SECONDS = 120.0  # after which `wait` answers also where the operation is not done
 
 
 def timestamp(at: datetime | None = None) -> str:
-    """As Google writes one: RFC 3339, milliseconds."""
+    """A time in Google's format: RFC 3339, milliseconds."""
     return (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
 
 
 @dataclass
 class Operation:
-    """One operation. Its description is replaced, never changed: others may be reading it."""
+    """One operation. Its resource is replaced, never changed: another thread may read it."""
 
     zone: str
     resource: dict
@@ -35,7 +35,7 @@ class Operation:
 
 
 class Operations:
-    """Every operation there was; each has a thread while it is under way."""
+    """Every operation; each has a thread while it is under way."""
 
     def __init__(self, seconds: float, user: str) -> None:
         self.seconds = seconds  # how long one takes at least
@@ -47,7 +47,7 @@ class Operations:
         self._closing = threading.Event()
 
     def of_request(self, method: str, scope: str, request_id: str) -> Operation | None:
-        """The operation that this request id began, if it did."""
+        """The operation that this request id began."""
         return self._by_request.get((method, scope, request_id)) if request_id else None
 
     def begin(
@@ -58,8 +58,8 @@ class Operations:
         work: Callable[[Operation], None],
         request_id: str = "",
     ) -> Operation:
-        """Answer now, do `work` in a moment and after all else that is asked of `target`; an
-        OperationError of it is how the operation ends. `scope` is "PROJECT/ZONE"."""
+        """Answer now; do `work` later, after all earlier operations on `target`. An OperationError
+        of `work` is the error of the operation. `scope` is "PROJECT/ZONE"."""
         operation = self._make(method.rpartition(".")[2], scope, target)
         link = target["selfLink"]
         earlier = [o for o in self.all.values() if o.resource["targetLink"] == link]
@@ -72,7 +72,7 @@ class Operations:
         return operation
 
     def record(self, kind: str, scope: str, target: dict, at: str = "") -> None:
-        """An operation that the cloud carried out by itself, done already."""
+        """Record an operation of the cloud itself, which is done."""
         operation = self._make(kind, scope, target)
         when = at or timestamp()
         times = {"insertTime": when, "startTime": when, "endTime": when}
@@ -81,7 +81,7 @@ class Operations:
         self._add(operation)
 
     def close(self) -> None:
-        """Until nothing is under way any more. What had not begun is not done."""
+        """Wait for operations under way; those that have not begun are not executed."""
         self._closing.set()
         for thread in self._threads:
             thread.join(30)
@@ -104,7 +104,7 @@ class Operations:
                 work(operation)
         except OperationError as error:
             operation.update(error.fields())
-        except Exception as error:  # of the fake itself: whoever waits is told, and so is pytest
+        except Exception as error:  # of the fake itself: the client gets it, and pytest
             internal = OperationError("INTERNAL_ERROR", repr(error), 500, "INTERNAL SERVER ERROR")
             operation.update(internal.fields())
             raise

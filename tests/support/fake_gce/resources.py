@@ -1,4 +1,4 @@
-"""Instances and disks as Google shows them: JSON from JSON, nothing else."""
+"""Instances and disks as Google shows them: pure functions from JSON to JSON."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from fake_gce.operations import ROOT, timestamp
 
 
 def describe(body: dict, project: str, zone: str, number: int, image: Image) -> dict:
-    """What instances.get answers right after this insert request."""
+    """The resource of an instance right after its insert request."""
     where = f"{ROOT}projects/{project}/zones/{zone}"
     name = body["name"]
     return body | {
@@ -39,7 +39,7 @@ def describe(body: dict, project: str, zone: str, number: int, image: Image) -> 
 
 
 def started(resource: dict, address: str, platform: str) -> None:
-    """What changes in the description when a machine starts."""
+    """Update the resource of a machine that starts."""
     resource["status"] = "RUNNING"
     resource["lastStartTimestamp"] = timestamp()
     resource["cpuPlatform"] = resource.get("minCpuPlatform") or platform
@@ -53,7 +53,7 @@ def started(resource: dict, address: str, platform: str) -> None:
 
 
 def stopped(resource: dict) -> None:
-    """What changes in the description when a machine is off."""
+    """Update the resource of a machine that is off."""
     resource["status"] = "TERMINATED"
     resource["lastStopTimestamp"] = timestamp()
     resource["cpuPlatform"] = "Unknown CPU Platform"
@@ -64,7 +64,7 @@ def stopped(resource: dict) -> None:
 
 
 def disks(instance: dict, body: dict) -> list[dict]:
-    """The disks that an insert request brings along, as disks.get answers."""
+    """The disks of an insert request, as disks.get shows them."""
     where = instance["zone"]
     return [
         {
@@ -88,7 +88,7 @@ def disks(instance: dict, body: dict) -> list[dict]:
 
 
 def demand(resource: dict, cpus: int) -> dict[str, float]:
-    """What an instance takes of each quota; one that is off takes nothing."""
+    """How much of each quota an instance uses; one that is off uses none."""
     if resource["status"] == "TERMINATED":
         return {}
     family = last(resource["machineType"]).partition("-")[0].upper()
@@ -100,13 +100,13 @@ def demand(resource: dict, cpus: int) -> dict[str, float]:
 
 
 def disk_demand(disk: dict) -> dict[str, float]:
-    """What a disk takes of its quota."""
+    """How much of its quota a disk uses."""
     metric = "DISKS_TOTAL_GB" if last(disk["type"]) == "pd-standard" else "SSD_TOTAL_GB"
     return {metric: float(disk["sizeGb"])}
 
 
 def users(resource: dict) -> list[str]:
-    """The names that the metadata gives a key to."""
+    """The user names with a key in the metadata."""
     items = resource["metadata"].get("items", [])
     keys = next((item.get("value", "") for item in items if item["key"] == "ssh-keys"), "")
     names = {line.partition(":")[0] for line in keys.splitlines() if ":" in line}
@@ -114,7 +114,7 @@ def users(resource: dict) -> list[str]:
 
 
 def max_run_seconds(resource: dict) -> float:
-    """The bound that the instance was made with, 0 when there is none."""
+    """The time limit of an instance; 0 = none."""
     return float(resource["scheduling"].get("maxRunDuration", {}).get("seconds", 0))
 
 

@@ -42,13 +42,15 @@ def document() -> dict:
 
 @functools.cache
 def methods() -> tuple[Method, ...]:
-    """Every call that Google's document knows."""
+    """Every call in Google's document."""
     calls = [
         (f"{collection}.{name}", call)
         for collection, resource in document()["resources"].items()
         for name, call in resource.get("methods", {}).items()
     ]
-    calls.sort(key=lambda named: named[1]["path"].count("{"))  # a word wins over a parameter
+    calls.sort(
+        key=lambda named: named[1]["path"].count("{")
+    )  # so that a word wins over a parameter
     return tuple(
         Method(
             name=name,
@@ -63,7 +65,7 @@ def methods() -> tuple[Method, ...]:
 
 
 def find(verb: str, path: str) -> tuple[Method, dict[str, str]] | None:
-    """The call that a request line means, and the parameters in its path."""
+    """The call of a request line, and the parameters in its path."""
     for method in methods():
         if method.verb == verb and (match := method.path.fullmatch(path)):
             return method, match.groupdict()
@@ -73,7 +75,7 @@ def find(verb: str, path: str) -> tuple[Method, dict[str, str]] | None:
 def request_problems(
     method: Method, path: dict[str, str], query: dict[str, list[str]], body: object
 ) -> list[str]:
-    """What Google would say about a request, a sentence each; [] when it is valid."""
+    """What is wrong with a request, in Google's words; [] = valid."""
     problems = [
         _invalid(key, text, spec["pattern"])
         for key, text in path.items()
@@ -89,7 +91,7 @@ def request_problems(
 
 
 def response_problems(method: Method, body: object) -> list[str]:
-    """What in an answer is not as the document says."""
+    """What is wrong with an answer; [] = valid."""
     return _body_problems(method.response, body, "response") if method.response else []
 
 
@@ -171,7 +173,7 @@ def _definitions() -> dict[str, dict]:
 
 
 def _convert(spec: dict, name: str = "") -> dict:
-    """The document's dialect as strict JSON Schema: nothing that it does not name may appear."""
+    """The document's dialect as strict JSON Schema: fields that it does not name are invalid."""
     if "$ref" in spec:
         return {"$ref": f"#/$defs/{spec['$ref']}"}
     kind = spec.get("type", "any")

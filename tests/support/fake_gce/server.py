@@ -1,4 +1,4 @@
-"""The HTTP side: takes requests apart, checks both ways, lets the faults strike."""
+"""The HTTP server: parses requests, checks requests and answers, applies faults."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ JSON = "application/json; charset=UTF-8"
 
 @dataclass
 class Request:
-    """One request that arrived, and how it was answered."""
+    """One request, and its answer."""
 
     method: str  # "instances.insert", "token"
     verb: str
@@ -28,7 +28,7 @@ class Request:
     query: dict[str, str]
     body: dict
     at: float  # seconds since the epoch
-    code: int = 0  # of the answer; 0: none was given
+    code: int = 0  # of the answer; 0 = no answer
     answer: dict = field(default_factory=dict)
 
 
@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.api, self.faults, self.credentials, self.control = api, faults, credentials, control
         self.requests: list[Request] = []
-        self.violations: list[str] = []  # requests and answers that are not as Google documents
+        self.violations: list[str] = []  # requests and answers that are not as documented
         self.lock = threading.Lock()
 
     @property
@@ -106,11 +106,11 @@ class Handler(BaseHTTPRequestHandler):
         facts = _facts(method.name, path, places, body)
         try:
             self.server.credentials.check(self.headers.get("Authorization", ""))
-            self.server.faults.strike(BEFORE, method.name, facts)
+            self.server.faults.apply(BEFORE, method.name, facts)
             self._refuse_invalid(method, places, query, body if content else None)
             answer = self.server.api.answer(Call(method.name, places, last_of_each, body))
             request.code, request.answer = 200, answer
-            self.server.faults.strike(AFTER, method.name, facts)
+            self.server.faults.apply(AFTER, method.name, facts)
         except ApiError as error:
             request.code, request.answer = error.code, error.body()
             raise
@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         """The token endpoint and the one that impersonates."""
         impersonates = path.endswith(":generateAccessToken")
         name = "generateAccessToken" if impersonates else "token"
-        self.server.faults.strike(BEFORE, name, {"path": path, "method": name})
+        self.server.faults.apply(BEFORE, name, {"path": path, "method": name})
         if impersonates:
             answer = self.server.credentials.impersonate(self.headers.get("Authorization", ""))
         elif path == "/token":
@@ -157,11 +157,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except OSError:  # the client has gone
+        except OSError:  # the client closed the connection
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are kept, not printed."""
+        """Requests are recorded, not printed."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header, by Google's clock."""

@@ -1,4 +1,4 @@
-"""The resources that are only looked at: projects, zones, regions, machine types, images."""
+"""Read-only resources: projects, zones, regions, machine types, images."""
 
 import zlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from fake_gce.catalogue import QUOTAS, Catalogue, Image
 from fake_gce.machines import Instance
 from fake_gce.operations import ROOT
 
-MADE = "2019-06-01T00:00:00.000-07:00"
+CREATED = "2019-06-01T00:00:00.000-07:00"
 
 
 def project(name: str) -> dict:
@@ -99,7 +99,7 @@ def show(image: Image) -> dict:
 
 
 def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
-    """What the guest has published."""
+    """The guest attributes that the guest has published."""
     if instance.metadata("enable-guest-attributes").lower() != "true":
         message = "Guest attributes endpoint access is disabled."
         raise errors.ApiError(412, "conditionNotMet", message)
@@ -120,7 +120,7 @@ def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
 
 
 def serial_output(instance: Instance, query: dict[str, str]) -> dict:
-    """What the start-up script has printed so far."""
+    """The output of the start-up script so far."""
     log = instance.vm.folder / "var/log/startup-script.log"
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     start = int(query.get("start", "0"))
@@ -139,5 +139,5 @@ def _resource(kind: str, path: str, name: str) -> dict:
         "id": str(1_000_000_000_000_000_000 + zlib.crc32(path.encode())),
         "name": name,
         "selfLink": ROOT + path,
-        "creationTimestamp": MADE,
+        "creationTimestamp": CREATED,
     }

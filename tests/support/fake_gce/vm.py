@@ -1,4 +1,4 @@
-"""One virtual machine that is real processes: its disk, its SSH server, and what befalls it."""
+"""One virtual machine made of real processes: its disk, its SSH server, and its faults."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 @dataclass(frozen=True)
 class Hardware:
-    """What may be odd about a machine from its first second on."""
+    """Faults of a machine's hardware."""
 
     clock_offset: float = 0.0  # seconds that its clock is ahead; negative: behind
     home_bytes: int = 0  # size of the disk that holds /home, empty at each boot; 0: the host's
@@ -64,8 +64,8 @@ class Vm:
         return {line[0]: line[1] for line in lines}
 
     def authorize(self, ssh_keys: str) -> None:
-        """What the guest agent does with the metadata `ssh-keys`: lets in each user's keys, each
-        until it expires by the machine's own clock."""
+        """Install the keys of the metadata `ssh-keys`, as the guest agent does; each expires by the
+        machine's own clock."""
         allowed: dict[str, str] = {user: "" for user in self.users}
         for entry in filter(None, ssh_keys.splitlines()):
             user, _, line = entry.partition(":")
@@ -74,7 +74,7 @@ class Vm:
             (self.folder / "etc/ssh/authorized_keys" / user).write_text(lines)
 
     def boot(self, startup_script: str = "") -> None:
-        """Power on. Returns at once; a login works a moment later."""
+        """Power on. Returns at once; SSH works a moment later."""
         run = self.folder / "run"
         run.mkdir(exist_ok=True)
         (run / "startup-script").write_text(startup_script)
@@ -86,32 +86,31 @@ class Vm:
 
     def processes(self) -> list[int]:
         """Every process of the machine, as the host numbers them."""
-        # Only while it runs: afterwards the number of its process 1 may be a stranger's.
+        # Only while it runs: afterwards another process may have the number of its process 1.
         return self.host.processes_like(self.first) if self.ended() is None else []
 
     def power_cut(self, *, silent: bool = False) -> None:
-        """Pull the plug. `silent`: its open connections are not even reset, as when a whole rack
-        goes dark."""
+        """Cut the power. `silent`: open connections are not reset, as in a failure of a rack."""
         if silent:
             self.blackhole()
         self._kill()
 
     def press_power_button(self) -> None:
-        """Ask the guest to shut down, as ACPI does for a preemption or a stop."""
+        """Request a shutdown of the guest, as ACPI does for a preemption or a stop."""
         if self.ended() is None:
             send_signal(signal.SIGTERM, [self.first])
 
     def freeze(self) -> None:
-        """Stop every process; the network stack still acknowledges what arrives."""
+        """Stop every process; the kernel still acknowledges packets."""
         deadline = time.monotonic() + 10
         while running := [one for one in self.processes() if state_of(one) not in "TZ"]:
             send_signal(signal.SIGSTOP, running)
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name} does not stand still")
+                raise TimeoutError(f"{self.name} does not freeze")
             time.sleep(0.01)
 
     def blackhole(self) -> None:
-        """From now on every packet from and to the machine is lost, and nobody is told."""
+        """Drop every packet from and to the machine silently."""
         self.host.firewall.drop(self.address)
 
     def thaw(self) -> None:
@@ -138,15 +137,15 @@ class Vm:
         return Path(f"/proc/{self.first}/root{path}")
 
     def wait(self, timeout: float = 10.0) -> int:
-        """Until it is off; how its process 1 ended. Raises subprocess.TimeoutExpired."""
+        """Wait until it is off; the exit code of process 1. Raises subprocess.TimeoutExpired."""
         return self.process.wait(timeout) if self.process else POWERED_OFF
 
     def ended(self) -> int | None:
-        """How process 1 ended, None while it runs."""
+        """The exit code of process 1, None while it runs."""
         return self.process.poll() if self.process else POWERED_OFF
 
     def wait_for_ssh(self, timeout: float = 10.0) -> None:
-        """Until the SSH server greets. Raises TimeoutError."""
+        """Wait for the banner of the SSH server. Raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
@@ -155,10 +154,12 @@ class Vm:
                         return
             except OSError:
                 time.sleep(0.02)
-        raise TimeoutError(f"{self.name} did not greet on {self.address}:22 within {timeout} s")
+        raise TimeoutError(
+            f"{self.name} sent no SSH banner on {self.address}:22 within {timeout} s"
+        )
 
     def remove(self) -> None:
-        """Power off, erase the disk and give the address back."""
+        """Power off, delete the disk, and pass packets of the address again."""
         self._kill()
         self.host.firewall.let_pass(self.address)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -177,7 +178,7 @@ class Vm:
         return f'expiry-time="{expires.astimezone(UTC):%Y%m%d%H%M%S}Z" {key}'
 
     def _write_etc(self, etc: Path) -> None:
-        # The user is root by another name: bwrap sets no_new_privs, which leaves sudo no way.
+        # The user has the ID of root: bwrap sets no_new_privs, so that sudo cannot work.
         users = "".join(f"{name}:x:0:0::/home/{name}:/bin/bash\n" for name in self.users)
         (etc / "passwd").write_text(users + Path("/etc/passwd").read_text())
         (etc / "group").write_text(Path("/etc/group").read_text())

@@ -1,31 +1,31 @@
-"""A job that is struck at one step, and what is left of it: each such pair is a cell.
+"""The leak matrix: a cell is a job with one fault at one step, and what it leaves behind.
 
-A cell is a launcher at work on a fake Compute Engine with real machines, the fault that strikes it
-at exactly one step, and whoever comes afterwards: `launcher reap` in every second cell, and
-`launcher resume` in all. What must come of it is the same everywhere: no machine and no disk is
-left, and the job is done, with the same bytes as one that nobody disturbed.
+A launcher works on a fake Compute Engine with real machines, and a fault is injected at exactly one
+step. Then `launcher reap` runs in every second cell, and `launcher resume` in all. The expectation
+is the same everywhere: no machine and no disk is left, and the job is done, with the same bytes as
+a job without a fault.
 """
 
 from leak_cells.cell import Cell, Outcome
-from leak_cells.matrix import all_cells, named, run_all, strike
-from leak_cells.nursery import Nursery
-from leak_cells.orphan import MINUTES, ORPHANS, SPEED, outlive
+from leak_cells.fork_server import ForkServer
+from leak_cells.matrix import all_cells, named, run_all, run_cell
 from leak_cells.steps import FAULTS, LOST_REPLY, STEPS, Step
+from leak_cells.unattended import MINUTES, SPEED, UNATTENDED, run_unattended
 
 __all__ = [
     "FAULTS",
     "LOST_REPLY",
     "MINUTES",
-    "ORPHANS",
+    "UNATTENDED",
     "SPEED",
     "STEPS",
     "Cell",
-    "Nursery",
+    "ForkServer",
     "Outcome",
     "Step",
     "all_cells",
     "named",
-    "outlive",
+    "run_unattended",
     "run_all",
-    "strike",
+    "run_cell",
 ]

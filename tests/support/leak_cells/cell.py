@@ -1,4 +1,4 @@
-"""One cell: a job is struck at one step; then whoever comes afterwards, and what is left."""
+"""One cell: a job with a fault at one step, then reap and resume, and what is left."""
 
 import re
 import shutil
@@ -13,17 +13,17 @@ from desk import CONFIGS, SMALL, digests
 from fake_gce import FOR_EVER, FakeGce
 from fake_gce.faults import HTML, Hangup, Reply
 
-from launcher.jobs import ledger
+from launcher.jobs import ledger, records
 from launcher.jobs.job import Job
-from leak_cells.nursery import Launched, Nursery
+from leak_cells.fork_server import ForkServer, Launched
+from leak_cells.injection import CONTINUES, INJECTED, LINES
 from leak_cells.steps import AFTER, BEFORE, JOB, LOST_REPLY, STEPS, Step, lease
-from leak_cells.strikes import GOES_ON, LINES, STRUCK
 
 CONFIG = "words.toml"
 TRAIN = ("train", CONFIG, "--backend=gce", *SMALL)
 RESULTS = ("time_conv.pb", "labels.txt", "metrics.json", "test_features.npz")
-UNHEARD_SECONDS = 1.0  # that a request is under way when its sender is struck
-# What becomes of an answer that is lost: no answer, a proxy's page, no body, half a body.
+UNANSWERED_SECONDS = 1.0  # for which a request stays under way after its sender was killed
+# What arrives in place of a lost reply: nothing, a proxy's page, no body, half a body.
 JSON = "application/json"
 LOST = [
     Hangup(),
@@ -31,13 +31,13 @@ LOST = [
     Reply(200, JSON, b""),
     Reply(200, JSON, b'{"kind": "compute#oper'),
 ]
-# How a launcher ends that is struck. A lost reply is asked for again: it ends with a firmware.
+# The exit code of a launcher by its fault. After a lost reply it sends the request again.
 CODES = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 130, "exception": 1, LOST_REPLY: 0}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One fault at one step. `reaps`: `launcher reap` comes before `launcher resume`."""
+    """One fault at one step. `reaps`: `launcher reap` runs before `launcher resume`."""
 
     step: Step
     fault: str
@@ -51,16 +51,16 @@ class Cell:
 
 @dataclass
 class Outcome:
-    """What came of a cell."""
+    """The outcome of a cell."""
 
     cell: Cell
-    at_once: int = 0  # machines that stood when the struck launcher had ended
-    left: int = 0  # machines and disks that stood when all was over, or after `reap`
-    lost: list[str] = field(default_factory=list)  # results that were, a sentence each
-    wrong: list[str] = field(default_factory=list)  # whatever else is not as it should be
-    again: int = 0  # trainings that were repeated, since the machine went back before its results
-    seconds: float = 0.0  # that it took to play
-    lived: float = 0.0  # seconds of the cloud's time until a machine that nobody wants was gone
+    at_once: int = 0  # machines that existed when the faulty launcher had ended
+    left: int = 0  # machines and disks that existed after `reap` or at the end
+    lost: list[str] = field(default_factory=list)  # lost results, a sentence each
+    wrong: list[str] = field(default_factory=list)  # any other failure, a sentence each
+    again: int = 0  # repeated trainings, where the machine was deleted before the pull
+    seconds: float = 0.0  # that the cell took
+    lived: float = 0.0  # seconds of the fake's clock until an unattended machine was gone
 
     @property
     def ok(self) -> bool:
@@ -68,97 +68,97 @@ class Outcome:
         return not (self.left or self.lost or self.wrong)
 
 
-class Scene:
-    """A desk, a cloud, and a launcher that is struck there."""
+class CellRun:
+    """A workspace, a cloud, and a launcher with a fault."""
 
-    def __init__(self, cell: Cell, folder: Path, nursery: Nursery, past: Path) -> None:
-        self._cell, self._nursery, self._past = cell, nursery, past
+    def __init__(self, cell: Cell, folder: Path, forks: ForkServer, reference: Path) -> None:
+        self._cell, self._forks, self._reference = cell, forks, reference
         self._folder = folder
-        self.desk = folder / "desk"
-        self.job = self.desk / "runs" / JOB
+        self.workspace = folder / "workspace"
+        self.job = self.workspace / "runs" / JOB
         self._launched = threading.Event()
         self._launcher: Launched | None = None
         self._lock = threading.Lock()
         self._left = cell.step.number
-        self._kept = False  # whether a checkpoint was here when the struck launcher had ended
+        self._kept = False  # whether a checkpoint was here when the faulty launcher had ended
 
-    def play(self) -> Outcome:
-        """Strike, reap, resume, look."""
+    def run(self) -> Outcome:
+        """Inject the fault, reap, resume, check."""
         began = time.monotonic()
         outcome = Outcome(self._cell)
-        self.set()
+        self.prepare()
         with FakeGce(self._folder / "gce", vm_environment={"PYTHON": sys.executable}) as gce:
-            self.strike(gce, outcome)
+            self.run_with_fault(gce, outcome)
             if self._cell.reaps:
-                self.come("reap", outcome)
+                self.run_command("reap", outcome)
                 outcome.left = len(gce.instances) + len(gce.disks)
             if not self.is_done():
-                self.come("resume", outcome)
+                self.run_command("resume", outcome)
             outcome.left += len(gce.instances) + len(gce.disks)
             outcome.wrong += gce.violations
-        self.judge(outcome)
+        self.check(outcome)
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def set(self) -> None:
-        """Lay out the desk."""
-        self.desk.mkdir(parents=True)
-        shutil.copyfile(CONFIGS / "quickstart.toml", self.desk / CONFIG)
-        (self._folder / "past").mkdir()
+    def prepare(self) -> None:
+        """Write the files of the workspace."""
+        self.workspace.mkdir(parents=True)
+        shutil.copyfile(CONFIGS / "quickstart.toml", self.workspace / CONFIG)
+        (self._folder / "reference").mkdir()
         for name in RESULTS:
-            shutil.copyfile(self._past / name, self._folder / "past" / name)
+            shutil.copyfile(self._reference / name, self._folder / "reference" / name)
 
     def is_done(self) -> bool:
-        """Whether the job came to its good end."""
+        """Whether the job is done."""
         return (ledger.read(self.job) or Job()).outcome == "done"
 
-    def strike(self, gce: FakeGce, outcome: Outcome, *options: str) -> None:
-        """Begin the job and strike its launcher; return when that has ended."""
+    def run_with_fault(self, gce: FakeGce, outcome: Outcome, *options: str) -> None:
+        """Begin the job, inject the fault, and wait for the end of the launcher."""
         step, fault = self._cell.step, self._cell.fault
         inside = step.where != "api" or fault == "exception"
         if not inside:
             kind = "call" if step.moment == BEFORE else "call_after"
             gce.faults.add(step.what, kind, times=FOR_EVER, function=self._at_call)
         self._environment = gce.environment
-        strike = {"step": asdict(step), "fault": fault} if inside else {}
-        self._launcher = self._launch(*TRAIN, *options, strike=strike)
+        injected = {"step": asdict(step), "fault": fault} if inside else {}
+        self._launcher = self._launch(*TRAIN, *options, fault=injected)
         self._launched.set()
         if not self._launcher.wait():
-            outcome.wrong.append("the struck launcher hangs")
+            outcome.wrong.append("the faulty launcher hangs")
             self._launcher.signal(signal.SIGKILL)
         gce.faults.clear()
         outcome.at_once = len(gce.instances)
         self._kept = any(self.job.glob("checkpoints/*.index"))
-        if not (self.desk / STRUCK).exists():
-            outcome.wrong.append("the step never came")
+        if not (self.workspace / INJECTED).exists():
+            outcome.wrong.append("the step was not reached")
         if self._launcher.code != CODES[fault]:
-            outcome.wrong.append(f"the struck launcher ended with {self._launcher.code}")
-        # An error amid the deletion itself leaves the machine to `reap`, and the ledger says so.
-        amid = fault == "exception" and lease(self.desk) == "deleting"
-        if fault != "SIGKILL" and outcome.at_once and not amid:
-            outcome.wrong.append("the struck launcher left its machine behind")
+            outcome.wrong.append(f"the faulty launcher ended with {self._launcher.code}")
+        # An exception during the deletion leaves the machine to `reap`, as the ledger says.
+        deleting = fault == "exception" and lease(self.workspace) == "deleting"
+        if fault != "SIGKILL" and outcome.at_once and not deleting:
+            outcome.wrong.append("the faulty launcher did not delete its machine")
 
     def _at_call(self, facts: dict[str, str]) -> None:
-        """Within a request: strike whoever sent it, if it is the one."""
+        """Called by the fake within a request: injects the fault if this is the step."""
         self._launched.wait()
         step = self._cell.step
         with self._lock:
-            if not self._left or lease(self.desk) != step.lease:
+            if not self._left or lease(self.workspace) != step.lease:
                 return
             self._left -= 1
             if self._left:
                 return
-        (self.desk / STRUCK).touch()
+        (self.workspace / INJECTED).touch()
         if self._cell.fault != LOST_REPLY:
             self._launcher.signal(signal.Signals[self._cell.fault])
-            self._launcher.wait(UNHEARD_SECONDS)
+            self._launcher.wait(UNANSWERED_SECONDS)
         elif step.moment == AFTER:
             raise LOST[STEPS.index(step) % len(LOST)]
         else:
             raise Hangup
 
-    def come(self, command: str, outcome: Outcome) -> None:
-        """Whoever comes afterwards: `reap`, or `resume`, which is `train` where no job began."""
+    def run_command(self, command: str, outcome: Outcome) -> None:
+        """Run `reap`, or `resume`; `train` in its place where no job began."""
         if command == "reap":
             launcher = self._launch(command)
         else:
@@ -169,35 +169,34 @@ class Scene:
         elif launcher.code != 0:
             outcome.wrong.append(f"launcher {command} ended with {launcher.code}")
 
-    def _launch(self, *arguments: str, strike: dict | None = None) -> Launched:
-        with (self.desk / "err").open("a") as err:
+    def _launch(self, *arguments: str, fault: dict | None = None) -> Launched:
+        with (self.workspace / "err").open("a") as err:
             err.write(f"$ launcher {' '.join(arguments)}\n")
-        environment = {**self._environment, "XDG_STATE_HOME": str(self.desk / "state")}
-        strike = {**(strike or {}), "past": str(self._folder / "past")}
-        return self._nursery.launch(self.desk, environment, *arguments, strike=strike)
+        environment = {**self._environment, "XDG_STATE_HOME": str(self.workspace / "state")}
+        fault = {**(fault or {}), "reference": str(self._folder / "reference")}
+        return self._forks.launch(self.workspace, environment, *arguments, fault=fault)
 
-    def judge(self, outcome: Outcome) -> None:
-        """Look at what the job left: whether anything was lost, and how often it was trained."""
-        records = ledger.read(self.job)
-        if not self.is_done() or records[-1]["event"] != "ended":
+    def check(self, outcome: Outcome) -> None:
+        """Whether the job lost anything, and how often it was trained."""
+        events = records.read(self.job / ledger.FILE)
+        if not self.is_done() or events[-1]["event"] != "ended":
             outcome.lost.append("the job is not done")
             return
-        undisturbed, made = digests(self._past), digests(self.job)
-        outcome.lost += [f"{name} differs" for name in made if made[name] != undisturbed[name]]
+        expected, created = digests(self._reference), digests(self.job)
+        outcome.lost += [f"{name} differs" for name in created if created[name] != expected[name]]
         log = (self.job / "training.log").read_text()
-        outcome.lost += _trainings(records, log, outcome)
-        if self._kept and outcome.again and GOES_ON not in log:
+        outcome.lost += _trainings([event["event"] for event in events], log, outcome)
+        if self._kept and outcome.again and CONTINUES not in log:
             outcome.lost.append("the checkpoint that had been pulled was not used")
-        commands = (self.desk / "err").read_text().split("$ launcher ")[1:]
-        own = self._cell.fault == "exception"  # which is shown as what it is: an error of ours
+        commands = (self.workspace / "err").read_text().split("$ launcher ")[1:]
+        own = self._cell.fault == "exception"  # an error of the launcher, with its traceback
         if "Traceback" in "".join(commands[1:] if own else commands):
             outcome.wrong.append("a traceback")
 
 
-def _trainings(records: list[dict], log: str, outcome: Outcome) -> list[str]:
-    """What is wrong with how often it was trained: more than once only where a machine was given
-    back before its results had been pulled, and then from the checkpoint that had been."""
-    events = [record["event"] for record in records]
+def _trainings(events: list[str], log: str, outcome: Outcome) -> list[str]:
+    """What is wrong with the number of trainings: there may be another one only for a machine that
+    was deleted before its results were pulled, and it continues from the pulled checkpoint."""
     pulled = events.index("results pulled")
     runs = log.split("== train ==\n")[1:]
     outcome.again = len(runs) - 1
@@ -205,7 +204,7 @@ def _trainings(records: list[dict], log: str, outcome: Outcome) -> list[str]:
     if "machine requested" in events[pulled:] or "script started" in events[pulled:]:
         found.append("it was trained again although its results were here")
     if outcome.again > events[:pulled].count("machine deleted"):
-        found.append("it was trained again although its machine was there")
+        found.append("it was trained again although its machine existed")
     lines = [int(number) for number in re.findall(r"(?m)^line (\d+)$", runs[-1])]
     if lines != list(range(1, LINES + 1)):
         found.append(f"of its log {len(lines)} of {LINES} lines are here")

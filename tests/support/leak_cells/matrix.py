@@ -1,4 +1,4 @@
-"""All cells, some of them, and how they are played."""
+"""Choose cells, and run them."""
 
 import shutil
 import tempfile
@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from leak_cells.cell import Cell, Outcome, Scene
-from leak_cells.nursery import Nursery
+from leak_cells.cell import Cell, CellRun, Outcome
+from leak_cells.fork_server import ForkServer
 from leak_cells.steps import FAULTS, STEPS
 
-Play = Callable[[Cell, Path, Nursery, Path], Outcome]  # a folder of its own, and the past
+Run = Callable[[Cell, Path, ForkServer, Path], Outcome]  # cell, its folder, forks, reference
 
 
 def all_cells() -> list[Cell]:
-    """Every step with every fault that it can have; in every second cell `reap` comes first."""
+    """Every step with every fault that is possible there; every second cell runs `reap` first."""
     return [
         Cell(step, fault, reaps=(row + column) % 2 == 1)
         for row, step in enumerate(STEPS)
@@ -25,32 +25,31 @@ def all_cells() -> list[Cell]:
 
 
 def named(pattern: str) -> list[Cell]:
-    """The cells whose name has the pattern in it; `*` stands for anything."""
+    """The cells whose name contains the pattern; `*` matches anything."""
     return [cell for cell in all_cells() if fnmatchcase(cell.name, f"*{pattern}*")]
 
 
 def run_all(
-    cells: Iterable[Cell], nursery: Nursery, past: Path, folder: Path, at_once: int, play: Play
+    cells: Iterable[Cell], forks: ForkServer, reference: Path, folder: Path, at_once: int, run: Run
 ) -> Iterator[Outcome]:
-    """Play the cells, so many at once, and yield each outcome as it comes. `past` is the folder of
-    a job of the same config that nobody disturbed. What a cell leaves in `folder` stays where
-    something is wrong with it."""
+    """Run `at_once` cells in parallel; yield each outcome as it comes. `reference` is the folder
+    of a job of the same config without a fault. `folder` keeps the folders of failed cells."""
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(_play, cell, nursery, past, folder, play) for cell in cells]
+        futures = [pool.submit(_run, cell, forks, reference, folder, run) for cell in cells]
         for future in as_completed(futures):
             yield future.result()
 
 
-def strike(cell: Cell, folder: Path, nursery: Nursery, past: Path) -> Outcome:
-    """Play one cell in a folder of its own."""
-    return Scene(cell, folder, nursery, past).play()
+def run_cell(cell: Cell, folder: Path, forks: ForkServer, reference: Path) -> Outcome:
+    """Run one cell in a folder of its own."""
+    return CellRun(cell, folder, forks, reference).run()
 
 
-def _play(cell: Cell, nursery: Nursery, past: Path, folder: Path, play: Play) -> Outcome:
+def _run(cell: Cell, forks: ForkServer, reference: Path, folder: Path, run: Run) -> Outcome:
     place = Path(tempfile.mkdtemp(dir=folder, prefix="cell-"))
     try:
-        outcome = play(cell, place, nursery, past)
-    except Exception as error:  # one cell's trouble is not the end of all others
+        outcome = run(cell, place, forks, reference)
+    except Exception as error:  # an error in one cell does not end the others
         return Outcome(cell, wrong=[f"{type(error).__name__}: {error}", f"see {place}"])
     if outcome.ok:
         shutil.rmtree(place)

@@ -1,4 +1,4 @@
-"""Every step of a job at which it can be struck. All of it is data."""
+"""Every step of a job at which a fault can be injected. Data only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ JOB = "words-1"
 class Step:
     """A moment in the life of a job.
 
-    `where` is "ledger", "api" or "ssh". `what` is then the record that is written, the method that
-    is called, or what the command on the machine has in it. `moment` is before the record is
-    written, the call is executed, the command has ended; or after it.
+    `where` is "ledger", "api" or "ssh". `what` is the event that is written, the method that is
+    called, or a part of the command on the machine. `moment` is before the event is written, the
+    call is executed, the command has ended; or after it.
     """
 
     where: str
     what: str
     moment: str
-    lease: str = ""  # what the ledger says of the lease at that moment; "": whatever
+    lease: str = ""  # the lease state at that moment; "": any
     number: int = 1  # the first such moment, or a later one
     title: str = ""
 
@@ -34,13 +34,13 @@ class Step:
         return f"{self.where}: {self.title or self.what}, {self.moment}"
 
     def has(self, fault: str) -> bool:
-        """Whether the fault can happen there: a record has no reply that could be lost."""
+        """Whether the fault is possible there: writing the ledger has no reply to lose."""
         return fault != LOST_REPLY or self.where != "ledger"
 
 
-def lease(desk: Path) -> str:
-    """The state of the lease of the job at a desk just now."""
-    return (ledger.read(desk / "runs" / JOB) or Job()).lease
+def lease(workspace: Path) -> str:
+    """The lease state of the job in a workspace."""
+    return (ledger.read(workspace / "runs" / JOB) or Job()).lease
 
 
 def _ledger(*labels: str, moment: str = AFTER) -> list[Step]:
@@ -69,23 +69,23 @@ STEPS = [
     *_ssh("login", "login", AFTER),
     *_ledger("machine ready", moment=BEFORE),
     *_ledger("machine ready", "phase begun upload"),
-    *_ssh("tar -xm", "upload", BEFORE, AFTER),
+    *_ssh(" receive ", "upload", BEFORE, AFTER),
     *_ledger("script started"),
-    *_ssh("setsid -f", "start of the script", BEFORE, AFTER),
+    *_ssh(" start run-", "start of the script", BEFORE, AFTER),
     *_ledger("phase begun set up"),
-    *_ssh(">heartbeat", "a poll", AFTER, number=2),
+    *_ssh(" poll run-", "a poll", AFTER, number=2),
     *_ledger("phase begun train"),
-    *_ssh("f=train/tiny_conv.ckpt-20.data", "pull of a checkpoint's weights", BEFORE, AFTER),
-    *_ssh("f=train/tiny_conv.ckpt-20.index", "pull of a checkpoint's index", AFTER),
+    *_ssh(" fetch train/tiny_conv.ckpt-20.data", "pull of a checkpoint's weights", BEFORE, AFTER),
+    *_ssh(" fetch train/tiny_conv.ckpt-20.index", "pull of a checkpoint's index", AFTER),
     *_ledger("phase begun freeze", "phase begun pull"),
-    *_ssh("f=SHA256SUMS", "pull of the checksums", AFTER),
-    *_ssh("f=results/test_features.npz", "pull of a result", BEFORE, AFTER),
+    *_ssh(" fetch SHA256SUMS", "pull of the checksums", AFTER),
+    *_ssh(" fetch results/test_features.npz", "pull of a result", BEFORE, AFTER),
     *_ledger("results pulled", moment=BEFORE),
     *_ledger("results pulled", "phase done pull", "machine deleting"),
     *_api("instances.get", "deleting", AFTER, title="instances.get before the deletion"),
     *_api("instances.delete", "deleting", BEFORE, AFTER),
     *_api("zoneOperations.wait", "deleting", BEFORE, AFTER, title="wait for the delete"),
-    # An answer of 404 comes from no call that was executed.
+    # A 404 is no executed call, so there is no step after it.
     *_api("instances.get", "deleting", BEFORE, number=2, title="the GET that proves a 404"),
     *_api("disks.get", "deleting", BEFORE),
     *_ledger("machine deleted", moment=BEFORE),

@@ -12,21 +12,21 @@ ZONE = "us-west1-b"
 
 
 def wait_for(condition):
-    """Until it holds; a test that waits for nothing fails."""
+    """Return once the condition holds."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def key_end(made):
-    """Until when the machine lets the job's key in."""
-    items = {item["key"]: item["value"] for item in made["metadata"]["items"]}
+def key_expiry(created):
+    """When the job's SSH key expires on the machine."""
+    items = {item["key"]: item["value"] for item in created["metadata"]["items"]}
     return datetime.fromisoformat(json.loads(items["ssh-keys"].split(" ", 3)[3])["expireOn"])
 
 
-def test_a_machine_is_taken_up_again(gce, backend, spec, create):
-    """Another launcher finds the machine of its spec, and what is on it."""
+def test_connect_finds_the_machine_and_its_files(gce, backend, spec, create):
+    """Another launcher with the same spec connects to the machine, and its files are there."""
     backend, spec = backend(), spec()
     create(backend, spec)
     first = backend.connect(spec)
@@ -37,8 +37,8 @@ def test_a_machine_is_taken_up_again(gce, backend, spec, create):
     again.close()
 
 
-def test_an_insert_under_way_is_waited_for(gce, backend, spec):
-    """What a killed launcher asked for is taken up once it is there."""
+def test_connect_waits_for_a_pending_insert(gce, backend, spec):
+    """A machine that a killed launcher requested is connected once it exists."""
     backend, spec = backend(), spec()
     slow = gce.faults.add("instances.insert", "slow_operation", seconds=0.5)
     thread = threading.Thread(target=lambda: backend.create(spec).close())
@@ -51,21 +51,21 @@ def test_an_insert_under_way_is_waited_for(gce, backend, spec):
     assert len(gce.instances) == 1
 
 
-def test_an_insert_that_fails_meanwhile_leaves_no_machine(gce, backend, spec):
-    """A stockout that the killed launcher did not live to see."""
+def test_connect_after_a_stockout_finds_no_machine(gce, backend, spec):
+    """A pending insert that ends with a stockout leaves no machine to connect to."""
     backend, spec = backend(), spec()
     gce.faults.add("instances.insert", "stockout")
-    body = request.fill(backend._insert, spec, "ssh-ed25519 AAAA", datetime.now(UTC))
+    body = request.fill(backend._details.insert, spec, "ssh-ed25519 AAAA", datetime.now(UTC))
     backend._client.insert(ZONE, body, spec.request_id)
     assert backend.connect(spec) is None
 
 
-def test_a_machine_that_powered_itself_off_is_started_again(gce, backend, spec, create):
-    """Its disk is as it was, and its key works on for as long as the machine may now live."""
+def test_connect_starts_a_stopped_machine_again(gce, backend, spec, create):
+    """A machine that powered itself off keeps its disk, and the job's key expires later."""
     backend, spec = backend(), spec()
     create(backend, spec)
     backend.connect(spec).run("echo kept >note", timeout=10)
-    before = key_end(gce.instances[spec.name])
+    before = key_expiry(gce.instances[spec.name])
     gce.vm(spec.name).press_power_button()
     wait_for(lambda: gce.instances[spec.name]["status"] == "TERMINATED")
     assert backend.list_machines()[0].state == "stopped"
@@ -74,25 +74,25 @@ def test_a_machine_that_powered_itself_off_is_started_again(gce, backend, spec, 
     machine = backend.connect(spec)
     assert machine.run("cat note", timeout=10).stdout == b"kept\n"
     machine.close()
-    assert key_end(gce.instances[spec.name]) >= before
+    assert key_expiry(gce.instances[spec.name]) >= before
     assert backend.termination_reason(spec) == ""
 
 
-def test_a_machine_that_has_no_room_to_start_again_counts_as_gone(gce, backend, spec, create):
-    """The job goes on elsewhere rather than wait for this zone."""
+def test_stopped_machine_without_capacity_counts_as_gone(gce, backend, spec, create):
+    """Where a stopped machine cannot start for lack of capacity, connect returns None."""
     backend, spec = backend(), spec()
     create(backend, spec)
     gce.vm(spec.name).press_power_button()
     wait_for(lambda: gce.instances[spec.name]["status"] == "TERMINATED")
     gce.faults.add("instances.start", "stockout")
-    said = []
-    backend._say = said.append
+    shown = []
+    backend._say = shown.append
     assert backend.connect(spec) is None
-    assert "us-west1-b has no room" in said[-1]
+    assert "us-west1-b has no capacity" in shown[-1]
 
 
-def test_a_machine_that_was_deleted_is_gone_and_says_by_whom(gce, backend, spec, insert):
-    """By hand, behind the launcher's back."""
+def test_termination_reason_names_who_deleted_the_machine(gce, backend, spec, insert):
+    """A machine that was deleted by hand is gone, and the reason names the user."""
     backend, spec = backend(), spec()
     assert backend.connect(spec) is None
     assert "does not say why" in backend.termination_reason(spec)
@@ -103,28 +103,28 @@ def test_a_machine_that_was_deleted_is_gone_and_says_by_whom(gce, backend, spec,
 
 
 @pytest.mark.parametrize("gce", [{"clock_speed": 2400.0}], indirect=True)  # of its grace
-def test_a_spot_machine_that_is_taken_away_is_gone(gce, backend, spec, insert):
-    """Attach finds nothing to wait for, and the reason is told."""
+def test_preempted_machine_is_gone_with_its_reason(gce, backend, spec, insert):
+    """After a preemption connect returns None, and the reason says so."""
     backend, spec = backend(spot=True), spec(seconds=86_400.0)
     insert(backend, spec)
     gce.preempt(spec.name)
     wait_for(lambda: not gce.instances)
     assert backend.connect(spec) is None
-    assert "was taken away by Compute Engine" in backend.termination_reason(spec)
+    assert "was preempted by Compute Engine" in backend.termination_reason(spec)
 
 
 @pytest.mark.parametrize("gce", [{"clock_speed": 3600.0}], indirect=True)
-def test_a_machine_ends_itself_when_nobody_comes_back(gce, backend, spec, insert):
-    """After its time it deletes itself, disk and all, and the reason is told."""
+def test_machine_deletes_itself_after_its_time_limit(gce, backend, spec, insert):
+    """After max_run_duration machine and disk are gone, and the reason says so."""
     backend, spec = backend(), spec(seconds=7200.0)
     insert(backend, spec)
     wait_for(lambda: not gce.instances)
     assert not gce.disks
-    assert "deleted itself after its 120 minutes" in backend.termination_reason(spec)
+    assert "deleted itself after 120 minutes, its time limit" in backend.termination_reason(spec)
 
 
-def test_a_machine_that_ends_while_it_is_waited_for_is_lost_at_once(gce, backend, spec):
-    """Nobody waits for the host keys of a machine that is gone."""
+def test_machine_deleted_while_booting_is_lost_at_once(gce, backend, spec):
+    """The wait for host keys ends as soon as the machine is deleted."""
     gce.faults.add("boot", "no_guest_attributes")
     backend, spec = backend(), spec()
     thread = threading.Thread(target=lambda: _delete_once_running(gce, backend, spec))
@@ -140,27 +140,27 @@ def _delete_once_running(gce, backend, spec):
 
 
 @pytest.mark.parametrize("gce", [{"page_size": 1}], indirect=True)
-def test_every_machine_is_listed_wherever_it_is(gce, backend, spec, insert):
-    """Over all zones and pages; machines of others are not ours to see."""
+def test_list_has_the_machines_of_all_zones_and_pages(gce, backend, spec, insert):
+    """Every machine of the launcher is listed, and none that something else created."""
     backend = backend()
     for zone, uid in (("us-west1-b", "aa"), ("us-west1-b", "bb"), ("us-central1-f", "cc")):
         wanted = spec(zone, uid, f"words-1-{uid}", 3600.0)
         insert(backend, wanted)
-    gce.instance("words-1-bb").resource["labels"] = {"managed-by": "somebody"}
-    found = {rental.name: rental for rental in backend.list_machines()}
+    gce.instance("words-1-bb").resource["labels"] = {"managed-by": "another-tool"}
+    found = {machine.name: machine for machine in backend.list_machines()}
     assert set(found) == {"words-1-aa", "words-1-cc"}
-    rental = found["words-1-cc"]
-    assert rental.zone == "us-central1-f"
-    assert rental.labels["owner"] == "0a"
-    assert rental.folder == str(wanted.folder)
-    assert rental.state == "running"
-    assert rental.usd_per_hour == pytest.approx(0.385)
-    assert abs(rental.created - time.time()) < 30
-    assert abs(rental.ends - time.time() - 3600) < 30
+    machine = found["words-1-cc"]
+    assert machine.zone == "us-central1-f"
+    assert machine.labels["owner"] == "0a"
+    assert machine.folder == str(wanted.folder)
+    assert machine.state == "running"
+    assert machine.usd_per_hour == pytest.approx(0.385)
+    assert abs(machine.created - time.time()) < 30
+    assert abs(machine.ends - time.time() - 3600) < 30
 
 
-def test_a_disk_that_is_left_over_is_listed_and_deleted(gce, backend, spec, insert):
-    """It costs too, and says whose it was."""
+def test_disk_without_its_machine_is_listed_and_deleted(gce, backend, spec, insert):
+    """A disk whose machine is gone is listed with its job folder, and delete removes it."""
     backend, spec = backend(), spec()
     insert(backend, spec)
     for disk in gce.instance(spec.name).resource["disks"]:
@@ -169,13 +169,13 @@ def test_a_disk_that_is_left_over_is_listed_and_deleted(gce, backend, spec, inse
     assert [(r.name, r.state, r.folder) for r in backend.list_machines()] == [
         (spec.name, "only its disk", str(spec.folder))
     ]
-    assert "nor was its disk" in backend.delete(spec.name, ZONE)
+    assert "and its disk were not found (404)" in backend.delete(spec.name, ZONE)
     assert not gce.disks
     assert backend.list_machines() == []
 
 
-def test_a_machine_without_an_address_is_reached_by_a_proxy_command(gce, backend, spec, tmp_path):
-    """The command is told the machine and its zone, as gcloud's tunnel wants them."""
+def test_proxy_command_reaches_a_machine_without_address(gce, backend, spec, tmp_path):
+    """The proxy command gets machine, zone and project, as gcloud's tunnel needs them."""
     proxy = tmp_path / "tunnel"
     proxy.write_text(
         "#!/bin/bash\n"
@@ -188,11 +188,11 @@ def test_a_machine_without_an_address_is_reached_by_a_proxy_command(gce, backend
     command = f"{proxy} <machine> <zone> <project>"
     backend, spec = backend({"proxy_command": command}, external_ip=False), spec()
 
-    def tell():
+    def write_address():
         wait_for(lambda: gce.instances.get(spec.name, {}).get("status") == "RUNNING")
         (tmp_path / "address").write_text(gce.vm(spec.name).address)
 
-    thread = threading.Thread(target=tell)
+    thread = threading.Thread(target=write_address)
     thread.start()
     machine = backend.create(spec)
     assert machine.run("hostname", timeout=10).stdout == b"words-1-ab\n"

@@ -1,10 +1,10 @@
-"""Launchers by the dozen: a process that has imported all that they need, and forks them.
+"""A process that has imported what launchers import, and forks them.
 
     python -m leak_cells SOCKET
 
-To import Google's client, fabric and TensorFlow takes a launcher five seconds and more. What is
-forked is a process of its own in every respect that matters here: own session, own folder, own
-environment, and a SIGKILL is one.
+A launcher needs five seconds and more to import Google's client, fabric and TensorFlow. A forked
+launcher is a process of its own in every respect that matters here: session, folder, environment,
+signals.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ENDED_SECONDS = 150  # no launcher of a cell takes longer, unless it hangs
+LAUNCHER_SECONDS = 150  # a launcher of a cell that takes longer hangs
 WARM_SECONDS = 120
 WARM = (
     *(f"launcher.{name}" for name in ("cli", "jobs.control", "jobs.pipeline", "status")),
@@ -29,43 +29,43 @@ WARM = (
     *(
         "firmware_export.compiler.sources",
         "firmware_export.verify.proof",
-        "leak_cells.strikes",
+        "leak_cells.injection",
         "tensorflow",
     ),
 )
-CLIPS = 24  # that are emulated in a cell, of the 200 that a proof is asked for
+CLIPS = 24  # clips that a cell emulates; a real proof emulates 200
 
 
 class Launched:
-    """A launcher that was forked; `pid` is its number."""
+    """A forked launcher."""
 
     def __init__(self, link: socket.socket) -> None:
         self._lines = link.makefile("r")
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self.code: int | None = None  # negative: the signal that killed it
         self.pid = int(self._lines.readline())
-        threading.Thread(target=self._await_end, daemon=True).start()
+        threading.Thread(target=self._wait_for_end, daemon=True).start()
 
-    def wait(self, seconds: float = ENDED_SECONDS) -> bool:
-        """Whether it ended within so many seconds."""
-        return self._over.wait(seconds)
+    def wait(self, seconds: float = LAUNCHER_SECONDS) -> bool:
+        """Whether it ended within `seconds`."""
+        return self._ended.wait(seconds)
 
     def signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
-            if not self._over.is_set():
+            if not self._ended.is_set():
                 os.kill(self.pid, number)
 
-    def _await_end(self) -> None:
+    def _wait_for_end(self) -> None:
         self.code = int(self._lines.readline() or -signal.SIGKILL)
-        self._over.set()
+        self._ended.set()
 
 
-class Nursery:
-    """Forks launchers, from `with` to its end, out of a process that has imported `warm`."""
+class ForkServer:
+    """A context manager that forks launchers from a process which has imported `warm`."""
 
     def __init__(self, folder: Path, warm: tuple[str, ...] = WARM) -> None:
-        self._path = folder / "nursery"
+        self._path = folder / "fork_server"
         self._warm = warm
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class Nursery:
         deadline = time.monotonic() + WARM_SECONDS
         while not self._path.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the nursery did not come to life")
+                raise RuntimeError("the fork server did not start")
             time.sleep(0.05)
         return self
 
@@ -94,21 +94,27 @@ class Nursery:
         self._process.wait()
 
     def launch(
-        self, desk: Path, environment: dict[str, str], *arguments: str, strike: dict | None = None
+        self,
+        workspace: Path,
+        environment: dict[str, str],
+        *arguments: str,
+        fault: dict | None = None,
     ) -> Launched:
-        """The launcher with these arguments in the folder `desk`; its output goes to the files
-        `out` and `err` there. `strike` is what strikes.arm takes."""
+        """Start the launcher in the folder `workspace`; its output goes to the files `out` and
+        `err` there. `fault` has the arguments of injection.install."""
         link = socket.socket(socket.AF_UNIX)
         link.connect(str(self._path))
-        wanted = {"desk": str(desk), "environment": environment, "arguments": arguments}
-        link.sendall(json.dumps({**wanted, "strike": strike}).encode() + b"\n")
+        wanted = {"workspace": str(workspace), "environment": environment, "arguments": arguments}
+        link.sendall(json.dumps({**wanted, "fault": fault}).encode() + b"\n")
         return Launched(link)
 
 
 def serve(path: Path, warm: list[str]) -> None:
-    """Fork whoever is asked for at the socket `path`, for as long as the parent lives."""
-    _warm(warm)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers need nobody to wait for them
+    """Fork a launcher for each request at the socket `path`, as long as the parent lives."""
+    _import(warm)
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN
+    )  # no zombies of the processes that watch launchers
     parent = os.getppid()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{path}.new")
@@ -120,19 +126,19 @@ def serve(path: Path, warm: list[str]) -> None:
             link, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                _keep(link)
+                _watch(link)
             link.close()
 
 
-def _keep(link: socket.socket) -> None:
-    """Fork one launcher, tell its number, and how it ended."""
+def _watch(link: socket.socket) -> None:
+    """Fork one launcher; send its process ID, and later its exit code."""
     link.settimeout(None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request = json.loads(link.makefile("r").readline())
     child = os.fork()
     if child == 0:
         link.close()
-        _become(request)
+        _launch(request)
     link.sendall(b"%d\n" % child)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
@@ -140,10 +146,10 @@ def _keep(link: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(request: dict) -> None:
-    """Be the launcher."""
+def _launch(request: dict) -> None:
+    """Run the launcher in this process."""
     os.setsid()
-    os.chdir(request["desk"])
+    os.chdir(request["workspace"])
     for number, name in enumerate((os.devnull, "out", "err")):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
         os.dup2(os.open(name, flags, 0o644), number)
@@ -151,9 +157,9 @@ def _become(request: dict) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sys.argv = ["launcher", *request["arguments"]]
     from launcher import cli
-    from leak_cells import strikes
+    from leak_cells import injection
 
-    strikes.arm(**request["strike"] or {})
+    injection.install(**request["fault"] or {})
     code = 1
     try:
         cli.main()
@@ -167,8 +173,8 @@ def _become(request: dict) -> None:
         os._exit(code)
 
 
-def _warm(names: list[str]) -> None:
-    """Import what launchers import on their way; start no thread, open no connection."""
+def _import(names: list[str]) -> None:
+    """Import what launchers import; starts no thread and opens no connection."""
     from firmware_export import clips, quiet_tensorflow
 
     clips.ENOUGH = CLIPS

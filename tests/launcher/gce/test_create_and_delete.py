@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from fake_gce import FOR_EVER
 
+from launcher import state
 from launcher.errors import (
     CloudRefused,
     HostKeyMismatch,
@@ -20,13 +21,13 @@ BEFORE = ("internal", "unavailable", "bad_gateway", "drop", "rate_limit")
 AFTER = ("lost_reply", "lost_reply_502", "empty_body", "bad_body")
 
 
-def test_a_machine_is_made_used_and_given_back(gce, backend, spec, create):
-    """It answers over SSH, carries all that it must, and its end is proven."""
+def test_create_then_delete_leaves_no_machine(gce, backend, spec, create):
+    """A created machine answers over SSH, has a time limit, and its deletion is proved by a 404."""
     backend, spec = backend(), spec()
     create(backend, spec)
-    made = gce.instances[spec.name]
-    assert made["labels"]["managed-by"] == "micro-speech-launcher"
-    assert made["scheduling"]["maxRunDuration"] == {"seconds": "600"}
+    created = gce.instances[spec.name]
+    assert created["labels"]["managed-by"] == "micro-speech-launcher"
+    assert created["scheduling"]["maxRunDuration"] == {"seconds": "600"}
     proof = backend.delete(spec.name, ZONE)
     assert spec.name in proof
     assert "not found (404)" in proof
@@ -35,9 +36,18 @@ def test_a_machine_is_made_used_and_given_back(gce, backend, spec, create):
     assert not gce.disks
 
 
+def test_project_is_remembered_before_the_insert(gce, backend, spec):
+    """`status` and `reap` know the project also where the launcher ends during its insert."""
+    known = []
+    note = {"function": lambda facts: known.append(state.projects())}
+    gce.faults.add("instances.insert", "call", **note)
+    backend().create(spec()).close()
+    assert known == [{gce.project: ""}]
+
+
 @pytest.mark.parametrize("kind", AFTER)
-def test_a_reply_that_is_lost_makes_no_second_machine(gce, backend, spec, create, kind):
-    """The request is sent again under its id, and one machine comes of it."""
+def test_insert_whose_reply_is_lost_creates_one_machine(gce, backend, spec, create, kind):
+    """The request is sent again under its request id, and Compute Engine creates one machine."""
     gce.faults.add("insert", kind)
     spec = spec()
     create(backend(), spec)
@@ -45,8 +55,8 @@ def test_a_reply_that_is_lost_makes_no_second_machine(gce, backend, spec, create
     assert len(gce.instances) == 1
 
 
-def test_an_order_that_is_repeated_gives_the_same_machine(gce, backend, spec, create):
-    """Also where a launcher died after its request and asks under another id."""
+def test_create_twice_gives_the_same_machine(gce, backend, spec, create):
+    """A second create returns the existing machine, also under another request id."""
     first, again = spec(), spec()
     create(backend(), first)
     create(backend(), first)
@@ -55,20 +65,20 @@ def test_an_order_that_is_repeated_gives_the_same_machine(gce, backend, spec, cr
 
 
 @pytest.mark.parametrize("call", ["insert", "instances.get", "wait", "getGuestAttributes"])
-def test_every_call_of_a_birth_is_repeated(gce, backend, spec, create, call):
-    """Whatever has no time for us at first has some later."""
+def test_every_request_of_create_is_retried(gce, backend, spec, create, call):
+    """A transient error of any request during a creation does not fail it."""
     for kind in BEFORE:
         gce.faults.add(call, kind)
     create(backend(), spec())
     assert len(gce.instances) == 1
 
 
-ENDING = [(call, BEFORE) for call in ("instances.delete", "instances.get", "wait", "disks.get")]
+DELETING = [(call, BEFORE) for call in ("instances.delete", "instances.get", "wait", "disks.get")]
 
 
-@pytest.mark.parametrize(("call", "kinds"), [*ENDING, ("instances.delete", AFTER)])
-def test_every_call_of_an_end_is_repeated(gce, backend, spec, insert, call, kinds):
-    """No failure of a deletion keeps a machine."""
+@pytest.mark.parametrize(("call", "kinds"), [*DELETING, ("instances.delete", AFTER)])
+def test_every_request_of_delete_is_retried(gce, backend, spec, insert, call, kinds):
+    """A transient error of any request during a deletion does not keep the machine."""
     backend, spec = backend(), spec()
     insert(backend, spec)
     for kind in kinds:
@@ -78,13 +88,13 @@ def test_every_call_of_an_end_is_repeated(gce, backend, spec, insert, call, kind
 
 
 @pytest.mark.parametrize("code", ["RESOURCE_NOT_READY", "SOMETHING_NEW"])
-def test_a_deletion_that_fails_is_tried_again(gce, backend, spec, insert, code):
-    """An operation that fails three times, without an HTTP status, succeeds at the fourth."""
+def test_delete_operation_that_fails_is_retried(gce, backend, spec, insert, code):
+    """A delete operation that fails three times without an HTTP status is sent a fourth time."""
     backend, spec = backend(), spec()
     insert(backend, spec)
     fault = gce.faults.add("instances.delete", "operation_error", times=3, code=code)
     assert "404" in backend.delete(spec.name, ZONE)
-    assert fault.met == 3
+    assert fault.hits == 3
     assert not gce.instances
 
 
@@ -92,13 +102,15 @@ def test_a_deletion_that_fails_is_tried_again(gce, backend, spec, insert, code):
     ("kind", "options"),
     [("operation_error", {"code": "NO"}), ("permission", {}), ("drop", {}), ("hang", {})],
 )
-def test_a_machine_that_cannot_be_deleted_is_owed(gce, backend, spec, insert, kind, options):
-    """After a bounded time the user is told, with the command that does it by hand."""
+def test_delete_that_never_succeeds_raises_machine_not_deleted(
+    gce, backend, spec, insert, kind, options
+):
+    """After a bounded time the error names the gcloud command that deletes the machine."""
     backend, spec = backend(timeouts=dict(reply=0.5, call=0.5, delete=1)), spec()
     insert(backend, spec)
     gce.faults.add("instances.delete", kind, times=FOR_EVER, **options)
     started = time.monotonic()
-    with pytest.raises(MachineNotDeleted, match="could not be given back") as refused:
+    with pytest.raises(MachineNotDeleted, match="could not be deleted") as refused:
         backend.delete(spec.name, ZONE)
     assert time.monotonic() - started < 30
     hand = f"gcloud compute instances delete {spec.name} --zone={ZONE} --project={gce.project}"
@@ -106,19 +118,19 @@ def test_a_machine_that_cannot_be_deleted_is_owed(gce, backend, spec, insert, ki
     assert gce.instances
 
 
-def test_a_404_of_something_else_proves_nothing(gce, backend, spec, insert):
-    """That the project is not to be found does not mean that the machine is gone."""
+def test_404_of_the_project_does_not_prove_a_deletion(gce, backend, spec, insert):
+    """A project that does not exist is an error, not the proof that its machine is gone."""
     backend, spec = backend(), spec()
     insert(backend, spec)
     backend.delete(spec.name, ZONE)
     elsewhere = GceBackend(Details("another-project"))
     elsewhere.timeouts = Timeouts(delete=1)
-    with pytest.raises(MachineNotDeleted, match="there is no project another-project"):
+    with pytest.raises(MachineNotDeleted, match="project another-project does not exist"):
         elsewhere.delete(spec.name, ZONE)
 
 
-def test_a_deletion_waits_for_what_is_still_being_made(gce, backend, spec):
-    """A launcher that was killed right after its request leaves nothing."""
+def test_delete_waits_for_a_pending_insert(gce, backend, spec):
+    """A machine whose insert is still under way is deleted once it exists."""
     backend, spec = backend(), spec()
     slow = gce.faults.add("instances.insert", "slow_operation", seconds=1)
     backend._client.insert(ZONE, _body(backend, spec), spec.request_id)
@@ -128,12 +140,12 @@ def test_a_deletion_waits_for_what_is_still_being_made(gce, backend, spec):
     assert not gce.disks
 
 
-def test_a_machine_whose_making_hangs_is_lost_in_time(gce, backend, spec):
-    """The wait for an operation has an end, and so has the one for its deletion."""
-    timeouts = dict(insert=1.5, unborn=0.5, delete=3)
+def test_insert_that_hangs_is_machine_lost_within_the_timeout(gce, backend, spec):
+    """An insert that never ends is bounded in time, and so is the deletion of its machine."""
+    timeouts = dict(insert=1.5, pending_insert=0.5, delete=3)
     backend, spec = backend(timeouts=timeouts), spec()
     gce.faults.add("instances.insert", "hold_operation")
-    with pytest.raises(MachineLost, match="was not made in us-west1-b within 1.5 s"):
+    with pytest.raises(MachineLost, match="was not created in us-west1-b within 1.5 s"):
         backend.create(spec)
     with pytest.raises(MachineNotDeleted):
         backend.delete(spec.name, ZONE)
@@ -145,16 +157,21 @@ def test_a_machine_whose_making_hangs_is_lost_in_time(gce, backend, spec):
 @pytest.mark.parametrize(
     ("kind", "options", "error", "says"),
     [
-        ("stockout", {}, NoCapacity, "us-west1-b has no room"),
-        ("stockout", {"early": 1.0}, NoCapacity, "us-west1-b has no room"),
+        ("stockout", {}, NoCapacity, "us-west1-b has no capacity"),
+        ("stockout", {"early": 1.0}, NoCapacity, "us-west1-b has no capacity"),
         (
             "operation_error",
             {"code": "UNSUPPORTED_OPERATION"},
             NoCapacity,
-            "us-west1-b has no room",
+            "us-west1-b has no capacity",
         ),
-        ("operation_error", {"code": "RESOURCE_NOT_READY"}, NoCapacity, "us-west1-b has no room"),
-        ("operation_error", {"code": "IAM_PERMISSION_DENIED"}, CloudRefused, "refuses"),
+        (
+            "operation_error",
+            {"code": "RESOURCE_NOT_READY"},
+            NoCapacity,
+            "us-west1-b has no capacity",
+        ),
+        ("operation_error", {"code": "IAM_PERMISSION_DENIED"}, CloudRefused, "refuses the request"),
         ("quota_exceeded", {}, NoCapacity, "is used up in region us-west1: its limit is 8"),
         (
             "quota",
@@ -169,8 +186,10 @@ def test_a_machine_whose_making_hangs_is_lost_in_time(gce, backend, spec):
         ("hang", {"times": FOR_EVER}, CloudRefused, "Compute Engine is not available"),
     ],
 )
-def test_an_insert_that_is_refused_says_why(gce, backend, spec, kind, options, error, says):
-    """Each refusal is its own error, in bounded time, and no machine is left."""
+def test_refused_insert_says_why_and_leaves_no_machine(
+    gce, backend, spec, kind, options, error, says
+):
+    """Each refusal becomes its own error in bounded time, and no machine is left."""
     backend, spec = backend(timeouts=dict(reply=0.5, call=0.5)), spec()
     gce.faults.add("instances.insert", kind, **options)
     with pytest.raises(error, match=says) as refused:
@@ -182,8 +201,8 @@ def test_an_insert_that_is_refused_says_why(gce, backend, spec, kind, options, e
     assert not gce.instances
 
 
-def test_a_stockout_tells_where_there_is_room(gce, backend, spec):
-    """The zones that Compute Engine names are handed on; a quota holds for the region."""
+def test_stockout_names_zones_with_capacity(gce, backend, spec):
+    """NoCapacity carries the zones that Compute Engine names; a quota applies to a region."""
     backend = backend()
     gce.faults.add("instances.insert", "stockout", elsewhere="us-central1-a,us-central1-f")
     with pytest.raises(NoCapacity) as refused:
@@ -196,14 +215,14 @@ def test_a_stockout_tells_where_there_is_room(gce, backend, spec):
     assert refused.value.region == "us-west1"
 
 
-def test_a_strangers_machine_of_the_same_name_is_left_alone(gce, backend, spec, insert):
-    """It is neither taken up nor deleted."""
-    backend, stranger = backend(), spec(uid="cd")
-    insert(backend, stranger)
-    with pytest.raises(CloudRefused, match="that this job did not make"):
+def test_machine_of_another_job_with_the_same_name_is_left_alone(gce, backend, spec, insert):
+    """A machine whose labels name another job is neither used nor deleted."""
+    backend, other = backend(), spec(uid="cd")
+    insert(backend, other)
+    with pytest.raises(CloudRefused, match="belongs to another job"):
         backend.create(spec())
     assert backend.connect(spec()) is None
-    assert "somebody else's" in backend.delete(stranger.name, ZONE)
+    assert "belongs to another job" in backend.delete(other.name, ZONE)
     assert gce.instances
 
 
@@ -211,27 +230,25 @@ def test_a_strangers_machine_of_the_same_name_is_left_alone(gce, backend, spec, 
     ("kind", "error", "says"),
     [
         ("no_guest_attributes", MachineLost, "published no host keys within 1 s"),
-        ("no_ssh_key", MachineLost, "no login within 1 s"),
-        ("no_ssh", MachineLost, "no login within 1 s"),
-        ("wrong_host_key", HostKeyMismatch, "nothing was sent to it"),
+        ("no_ssh_key", MachineLost, "no SSH connection within 1 s"),
+        ("no_ssh", MachineLost, "no SSH connection within 1 s"),
+        ("wrong_host_key", HostKeyMismatch, "nothing was sent"),
     ],
 )
-def test_a_machine_that_does_not_let_us_in_is_not_waited_for_long(
-    gce, backend, spec, kind, error, says
-):
-    """Keys that are not published, a login that is not to be had, a stranger who answers."""
+def test_machine_without_ssh_is_lost_within_the_timeout(gce, backend, spec, kind, error, says):
+    """Missing host keys, a missing job key, no SSH server, another host key: each ends in time."""
     gce.faults.add("boot", kind)
     with pytest.raises(error, match=says):
-        backend(timeouts=dict(keys=1, login=1)).create(spec())
+        backend(timeouts=dict(host_keys=1, connect=1)).create(spec())
 
 
 @pytest.mark.parametrize("kind", ["late_guest_attributes", "late_ssh_key", "clock"])
-def test_a_machine_that_takes_its_time_is_waited_for(gce, backend, spec, create, kind):
-    """A slow guest agent, and a clock that is an hour off, are no failures."""
+def test_slow_guest_agent_and_wrong_clock_are_tolerated(gce, backend, spec, create, kind):
+    """A machine with late keys, or a clock that is an hour off, is connected all the same."""
     gce.faults.add("boot", kind)
     create(backend(), spec())
 
 
 def _body(backend, spec):
     now = datetime.now(UTC)
-    return request.fill(backend._insert, spec, "ssh-ed25519 AAAA", now)
+    return request.fill(backend._details.insert, spec, "ssh-ed25519 AAAA", now)

@@ -4,16 +4,16 @@ from pathlib import Path
 import pytest
 
 from launcher.machines.gce import api_errors
-from launcher.machines.gce.api_errors import Fault, Where
+from launcher.machines.gce.api_errors import ApiError, Resource
 
-FILE = Path(__file__).with_name("refusals.toml")
+FILE = Path(__file__).with_name("api_errors.toml")
 CASES = tomllib.loads(FILE.read_text(encoding="utf-8"))["case"]
-WHERE = Where("my-project", "us-west1-b", "job-1")
+RESOURCE = Resource("my-project", "us-west1-b", "job-1")
 
 
-def fault_of(case):
+def api_error(case):
     if not case.get("operation"):
-        return Fault(case["status"], case["reason"], case["message"], case.get("facts", {}))
+        return ApiError(case["status"], case["reason"], case["message"], case.get("facts", {}))
     facts = case.get("facts", {})
     quota = {key: facts[key] for key in ("metricName", "limitName", "limit") if key in facts}
     details = [{"errorInfo": {"reason": "r", "metadatas": facts}}]
@@ -27,9 +27,9 @@ def fault_of(case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_refusal_is_one_sentence_and_what_mends_it(case):
+def test_api_error_becomes_one_sentence_with_a_hint(case):
     """Each answer of Compute Engine becomes its own error, in one line, with its hint."""
-    error = api_errors.refusal(fault_of(case), WHERE)
+    error = api_errors.to_launcher_error(api_error(case), RESOURCE)
     assert type(error).__name__ == case["error"], repr(error)
     assert case["says"].lower() in str(error).lower()
     assert case.get("hint", "") in error.hint
@@ -38,8 +38,8 @@ def test_a_refusal_is_one_sentence_and_what_mends_it(case):
     assert getattr(error, "region", "") == case.get("region", "")
 
 
-def test_an_operation_that_failed_is_never_taken_for_one_that_went_well():
-    """An error without an HTTP status is an error, and so is a status without an error."""
+def test_error_of_an_operation_is_never_missed():
+    """An error without an HTTP status is found, and so is a status without an error."""
     done = {"status": "DONE"}
     assert api_errors.of_operation(done) is None
     assert api_errors.of_operation(done | {"error": {"errors": [{"code": "X"}]}})
@@ -47,25 +47,25 @@ def test_an_operation_that_failed_is_never_taken_for_one_that_went_well():
 
 
 @pytest.mark.parametrize(
-    ("fault", "passes"),
+    ("error", "transient"),
     [
-        (Fault(0, "", ""), True),
-        (Fault(429, "", ""), True),
-        (Fault(500, "backendError", ""), True),
-        (Fault(403, "rateLimitExceeded", ""), True),
-        (Fault(403, "quotaExceeded", ""), False),
-        (Fault(403, "forbidden", ""), False),
-        (Fault(401, "authError", ""), False),
-        (Fault(404, "notFound", ""), False),
-        (Fault(503, "ZONE_RESOURCE_POOL_EXHAUSTED", ""), False),
+        (ApiError(0, "", ""), True),
+        (ApiError(429, "", ""), True),
+        (ApiError(500, "backendError", ""), True),
+        (ApiError(403, "rateLimitExceeded", ""), True),
+        (ApiError(403, "quotaExceeded", ""), False),
+        (ApiError(403, "forbidden", ""), False),
+        (ApiError(401, "authError", ""), False),
+        (ApiError(404, "notFound", ""), False),
+        (ApiError(503, "ZONE_RESOURCE_POOL_EXHAUSTED", ""), False),
     ],
 )
-def test_only_what_may_pass_is_asked_again(fault, passes):
-    """No blind repetition of a request that quota, roles or a stockout refused."""
-    assert api_errors.passes(fault) is passes
+def test_only_transient_errors_are_retried(error, transient):
+    """A request that quota, roles or a stockout refused is not sent again."""
+    assert api_errors.is_transient(error) is transient
 
 
-def test_what_others_say_is_kept_short():
-    """A page of HTML or a message without an end becomes one bounded line."""
+def test_long_messages_become_one_bounded_line():
+    """An HTML page or a very long message becomes one line of at most 300 characters."""
     assert api_errors.one_line("<p>It\n  broke.</p> ") == "It broke"
     assert len(api_errors.one_line("word " * 1000)) <= 300

@@ -1,0 +1,42 @@
+"""The shell programs that run on machines."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from launcher.machines import scripts
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(scripts.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.sh"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_program_passes_shellcheck(name):
+    """shellcheck finds nothing in the program."""
+    path = FOLDER / f"{name}.sh"
+    done = subprocess.run(["shellcheck", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_installed_package_has_every_program():
+    """Each program is in the package data, so that an installed launcher can send it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    globs = project["tool"]["setuptools"]["package-data"]["launcher"]
+    packaged = {path for pattern in globs for path in (ROOT / "launcher").glob(pattern)}
+    assert NAMES
+    assert {FOLDER / f"{name}.sh" for name in NAMES} <= packaged
+
+
+def test_parameters_reach_the_program_unchanged(tmp_path):
+    """A file name with quotes, spaces, newlines and dollars is one parameter."""
+    name = 'it\'s "a" $HOME `id`\n*;'
+    (tmp_path / name).write_bytes(b"content")
+    done = subprocess.run(
+        ["sh", "-c", scripts.command("fetch", name, 7)], cwd=tmp_path, capture_output=True
+    )
+    assert (done.returncode, done.stdout) == (0, b"content")

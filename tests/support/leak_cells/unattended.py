@@ -1,0 +1,59 @@
+"""Cells whose launcher is killed and does not come back: the machine must delete itself."""
+
+import sys
+import time
+from pathlib import Path
+
+from fake_gce import FakeGce
+
+from leak_cells.cell import Cell, CellRun, Outcome
+from leak_cells.fork_server import ForkServer
+from leak_cells.steps import AFTER, BEFORE, STEPS
+
+MINUTES = 5  # the time limit of the machine
+SPEED = 20  # the fake's clock runs so many times as fast
+MARGIN = 20  # seconds of that clock, one of ours, in which the fake creates and deletes it
+KILLED_AT = [
+    ("instances.insert", BEFORE),
+    ("instances.insert", AFTER),
+    ("machine ready", AFTER),
+    ("phase train", AFTER),
+    ("machine deleting", AFTER),
+]
+UNATTENDED = [
+    Cell(step, "SIGKILL", reaps=False)
+    for step in STEPS
+    if (step.what, step.moment) in KILLED_AT and step.number == 1
+]
+
+
+def run_unattended(cell: Cell, folder: Path, forks: ForkServer, reference: Path) -> Outcome:
+    """Kill the launcher, wait until the machine deletes itself (`outcome.lived`), and resume the
+    job afterwards."""
+    run, outcome = CellRun(cell, folder, forks, reference), Outcome(cell)
+    began = time.monotonic()
+    run.prepare()
+    environment = {"PYTHON": sys.executable}
+    with FakeGce(folder / "gce", vm_environment=environment, clock_speed=SPEED) as gce:
+        run.run_with_fault(gce, outcome, f"--set=machine.max_run_minutes={MINUTES}")
+        requested = _insert_time(gce)
+        bound = MINUTES * 60 + MARGIN
+        while (gce.instances or gce.disks) and (time.time() - requested) * SPEED < 2 * bound:
+            time.sleep(0.02)
+        outcome.lived = (time.time() - requested) * SPEED
+        if outcome.lived > bound:
+            outcome.left += len(gce.instances) + len(gce.disks)
+            outcome.wrong.append(f"a machine of {MINUTES} min lived for {outcome.lived / 60:.1f}")
+        run.run_command("resume", outcome)
+        outcome.left += len(gce.instances) + len(gce.disks)
+    run.check(outcome)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _insert_time(gce: FakeGce) -> float:
+    """When the insert request arrived; waits for one that is under way."""
+    deadline = time.monotonic() + 10
+    while not gce.operations and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return gce.asked("instances.insert")[0].at
