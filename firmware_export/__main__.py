@@ -13,7 +13,6 @@ from firmware_export.boards import registry
 from firmware_export.errors import ExportError
 
 INTERRUPTED = 130
-BOARDS = registry.names()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,8 +41,8 @@ BOARDS = registry.names()
 )
 @click.option(
     "--board",
-    type=click.Choice(BOARDS),
-    default="bluepill",
+    type=click.Choice(registry.names()),
+    default=registry.DEFAULT.name,
     show_default=True,
     help="The chip that the firmware is for.",
 )

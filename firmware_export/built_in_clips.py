@@ -19,9 +19,9 @@ def choose(model: bytes, known: clips.Clips, labels: Sequence[str], board: Board
     """As many clips as the flash has room for beside the model: the user's own ones; else, for
     each wanted word, the first clip that the model gets right; else the first clip."""
     room = max(1, (board.flash_size - CODE_SIZE - len(model)) // known.features.shape[1])
-    own = np.flatnonzero(known.sources == clips.OWN)
+    own = np.flatnonzero(known.sources == clips.OWN).tolist()
     firsts = (_first_right(model, known, label) for label in wanted(labels)[:room])
-    chosen = list(own) or [first for first in firsts if first is not None] or [0]
+    chosen = own or [first for first in firsts if first is not None] or [0]
     names = [str(known.names[index]) for index in chosen[:room]]
     return clips_of(model, known.features[chosen[:room]], names)
 

@@ -38,7 +38,7 @@ def export(
     inference: str = "int8",
     convention: str = "2019",
     compiler: str = "clang",
-    board: str = "bluepill",
+    board: str = registry.DEFAULT.name,
     labels: Sequence[str] | None = None,
     clips: Sequence[Path] = (),
     features: Path | None = None,

@@ -86,7 +86,7 @@ def text(report: dict[str, Any]) -> str:
             *_own_clip_lines(report["own_clips"]),
             f"  flash         {share(report['flash'], board.flash_size)}",
             f"  RAM           {share(report['ram'], board.ram_size)}, stack included",
-            f"  instructions  {report['instructions']:,} per inference on a {board.cpu}",
+            f"  instructions  {report['instructions']:,} per inference on a {board.cpu.title()}",
             f"  proof         {tested} through the emulated chip, "
             f"{mismatches(report['mismatches'])} with TensorFlow Lite",
             *listener_lines(report["listener"], report["listener_refused"], board),

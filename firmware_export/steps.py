@@ -18,8 +18,8 @@ import numpy as np
 
 from firmware_export import build, built_in_clips, clip_sources, clips, files
 from firmware_export import folder as folders
-from firmware_export.boards.bluepill import BOARD
 from firmware_export.boards.board import Board
+from firmware_export.boards.registry import DEFAULT
 from firmware_export.compiler import c_array, sources
 from firmware_export.errors import DoesNotFit
 from firmware_export.importers import convert, frozen_graph, tflite
@@ -50,7 +50,7 @@ def firmware_step(
     folder: Path,
     compiler: str = "clang",
     progress: Progress = no_progress,
-    board: Board = BOARD,
+    board: Board = DEFAULT,
 ) -> None:
     """NETWORK.tflite, labels.txt, test_features.npz → firmware/, built. Raises DoesNotFit.
 
@@ -73,7 +73,7 @@ def firmware_step(
             progress("Building", len(images), len(images))
 
 
-def emulate_step(folder: Path, progress: Progress = no_progress, board: Board = BOARD) -> None:
+def emulate_step(folder: Path, progress: Progress = no_progress, board: Board = DEFAULT) -> None:
     """Runs every test clip, and sound where there is a listener, through the emulated chip →
     firmware.json. Raises Mismatch."""
     model, known = folders.read_model(folder), proof_clips(folder)

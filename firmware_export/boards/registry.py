@@ -4,7 +4,10 @@ import importlib
 import pkgutil
 
 from firmware_export import boards
+from firmware_export.boards import bluepill
 from firmware_export.boards.board import Board
+
+DEFAULT = bluepill.BOARD
 
 
 def names() -> list[str]:

@@ -215,8 +215,8 @@ def _between(nodes: Nodes) -> Nodes:
     for node in found.values():
         if node.name != INPUT and (node.op not in MODEL_OPS or node.op == "Placeholder"):
             raise BadModel(
-                f"node {show(node.name)}, {node.op}, is between {INPUT} and {OUTPUT}; expected only "
-                "a network's layers there"
+                f"node {show(node.name)}, {node.op}, is between {INPUT} and {OUTPUT}; expected "
+                "only a network's layers there"
             )
     return found
 
@@ -250,7 +250,7 @@ def _check_shapes(graph_def: Any) -> int:
         for tensor in op.outputs:
             if not tensor.shape.is_fully_defined() or tensor.shape.num_elements() > MAX_ELEMENTS:
                 raise BadModel(
-                    f"node {show(op.name)} has the shape {tensor.shape}, which is unknown or too large"
+                    f"node {show(op.name)} has the shape {tensor.shape}, unknown or too large"
                 )
     answer = scratch.get_tensor_by_name(f"{OUTPUT}:0").shape.as_list()
     if len(answer) != 2 or answer[0] != 1 or not 2 <= answer[1] <= MAX_LABELS:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from firmware_export.boards.bluepill import BOARD
 from firmware_export.boards.board import Board
+from firmware_export.boards.registry import DEFAULT
 from firmware_export.errors import Mismatch, ToolMissing
 
 LIMIT = 200_000_000  # instructions a clip, a hundred times what a model for this chip takes
@@ -32,7 +32,7 @@ class Chip:
         data: bytes = b"",
         clip_bytes: int = 0,
         writes: int = 1,
-        board: Board = BOARD,
+        board: Board = DEFAULT,
     ) -> None:
         """data: what the host sends, clips of `clip_bytes`; the firmware writes `writes` times for
         each. Raises Mismatch, ToolMissing."""
@@ -64,7 +64,9 @@ class Chip:
         except ImportError as problem:
             raise ToolMissing("the emulator is not installed", "pip install unicorn") from problem
         self.unicorn, self.registers = unicorn, arm_const
-        self.cpu = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        self.cpu: Any = unicorn.Uc(
+            unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
+        )
         board, readable = self.board, unicorn.UC_PROT_READ
         cpu = board.cpu.upper().replace("-", "_")
         self.cpu.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{cpu}"))
@@ -145,7 +147,7 @@ class Chip:
         if operation == PRINT:
             self.transcript += self._text(argument)
         elif operation == READ:
-            return self._read(*struct.unpack("<8xI", self.cpu.mem_read(argument, 12)), argument)
+            return self._read(argument)
         elif operation == WRITE:
             _, at, count = struct.unpack("<III", self.cpu.mem_read(argument, 12))
             self.output += self.cpu.mem_read(at, count)
@@ -158,8 +160,8 @@ class Chip:
             self.cpu.emu_stop()
         return 0
 
-    def _read(self, count: int, argument: int) -> int:
-        at = struct.unpack("<4xI", self.cpu.mem_read(argument, 8))[0]
+    def _read(self, argument: int) -> int:
+        _, at, count = struct.unpack("<III", self.cpu.mem_read(argument, 12))
         piece = self.data[self._sent : self._sent + count]
         self._sent += len(piece)
         self.cpu.mem_write(at, piece)

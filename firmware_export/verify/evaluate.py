@@ -33,7 +33,8 @@ def run_model(model: bytes, features: np.ndarray) -> np.ndarray:
     source, target = loaded.get_input_details()[0], loaded.get_output_details()[0]
     rows = shaped(features, source["shape"])
     if source["dtype"] is not np.float32:
-        rows = quantise(rows, *source["quantization"], source["dtype"])
+        scale, zero_point = source["quantization"]
+        rows = quantise(rows, scale, zero_point, source["dtype"])
     scores = np.zeros((len(rows), *target["shape"][1:]), target["dtype"])
     for index, row in enumerate(rows):
         loaded.set_tensor(source["index"], row)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import folder as folders
-from firmware_export.boards.bluepill import BOARD
 from firmware_export.boards.board import Board
+from firmware_export.boards.registry import DEFAULT
 from firmware_export.errors import Mismatch
 from firmware_export.importers import tflite
 from firmware_export.progress import Progress, no_progress
@@ -16,7 +16,7 @@ from firmware_export.verify.emulator import Chip
 
 
 def predict_labels(
-    folder: Path, features: np.ndarray, progress: Progress = no_progress, board: Board = BOARD
+    folder: Path, features: np.ndarray, progress: Progress = no_progress, board: Board = DEFAULT
 ) -> np.ndarray:
     """The label with the highest score, str [n], for each clip, float [n, inputs], n at least 1, by
     the firmware of the job or version in `folder`.

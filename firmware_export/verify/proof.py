@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import build, elf
-from firmware_export.boards.bluepill import BOARD
 from firmware_export.boards.board import Board
+from firmware_export.boards.registry import DEFAULT
 from firmware_export.clips import Clips
 from firmware_export.compiler import listener
 from firmware_export.errors import Mismatch
@@ -65,7 +65,7 @@ def prove(
     progress: Progress = no_progress,
     *,
     listed: Sequence[int] | np.ndarray = (),
-    board: Board = BOARD,
+    board: Board = DEFAULT,
 ) -> Proof:
     """Compares the firmware in `folder`, in the emulator and built for this computer, with the
     interpreter.
@@ -105,7 +105,7 @@ def prove_listener(
     folder: Path,
     known: Clips,
     progress: Progress = no_progress,
-    board: Board = BOARD,
+    board: Board = DEFAULT,
 ) -> ListenerProof | None:
     """Compares the listener in `folder`, which gets sound, with the interpreter, which gets the
     features of training; None for a model without a listener. Raises Mismatch."""

@@ -18,7 +18,9 @@ def convert(work: "Work") -> None:
     from firmware_export import steps
 
     with translated():
-        steps.convert_step(work.folder, work.job.plan["firmware"]["inference"])
+        steps.convert_step(
+            work.folder, work.job.plan["firmware"]["inference"], work.screen.progress
+        )
 
 
 def c_model(work: "Work") -> None:
@@ -34,7 +36,9 @@ def firmware(work: "Work") -> None:
     from firmware_export import steps
 
     with translated():
-        steps.firmware_step(work.folder, work.job.plan["firmware"]["compiler"])
+        steps.firmware_step(
+            work.folder, work.job.plan["firmware"]["compiler"], work.screen.progress
+        )
 
 
 def emulate(work: "Work") -> None:
@@ -54,4 +58,4 @@ def translated() -> Iterator[None]:
         yield
     except ExportError as error:
         kind = {2: ConfigError, 4: FirmwareRefused}.get(error.exit_code, JobFailed)
-        raise kind(str(error)) from error
+        raise kind(str(error), error.hint) from error

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import steps
-from firmware_export.verify import answers
+from firmware_export import folder as folders
+from firmware_export.progress import Progress, no_progress
+from firmware_export.verify.predict import predict_labels
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
 from launcher.jobs import report
@@ -44,7 +45,7 @@ def compare(
     challenger: Path,
     held_out: HeldOut,
     settings: Retrain,
-    progress: steps.Progress = steps.nothing,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Measure both and decide. Folders of versions or finished jobs; None: there is no champion.
 
@@ -54,8 +55,8 @@ def compare(
     for folder in filter(None, (champion, challenger)):
         _check_words(folder, held_out)
     with translated():
-        new = answers.of(challenger, held_out.features, progress)
-        old = answers.of(champion, held_out.features, progress) if champion else None
+        new = predict_labels(challenger, held_out.features, progress)
+        old = predict_labels(champion, held_out.features, progress) if champion else None
     pairs = _pairs(new if old is None else old, new, truth)
     promoted, reasons = rule.decide(settings, pairs, first=old is None)
     overall = pairs.pop(rule.EVERYTHING)
@@ -80,7 +81,7 @@ def compare(
 
 def _check_words(folder: Path, held_out: HeldOut) -> None:
     with translated():
-        names = steps.read_labels(folder)
+        names = folders.read_labels(folder)
     if missing := sorted({*map(str, held_out.words), *held_out.wanted} - set(names)):
         raise ConfigError(
             f"{folder} does not listen for {', '.join(missing)}, which clips are pinned of",

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import clips, files, labels, steps
+from firmware_export import clips, files
+from firmware_export import folder as folders
 from launcher.config.settings import Config
 from launcher.errors import ConfigError, UsageError
 from launcher.jobs.local_build import translated
 from launcher.retrain.history import newer
+from vm_startup.conventions import SILENCE, UNKNOWN
 
 FILE = "held_out.npz"
 FORMAT = 1  # of the file; a launcher reads its own and older ones
@@ -145,8 +147,8 @@ def _front_end(config: Config) -> str:
 def _of(job: Path, config: Config) -> HeldOut:
     """A job's test clips; made-up ones stand for no sound."""
     with translated():
-        found = clips.load(job / steps.FEATURES)
-        names = np.array(steps.read_labels(job))
+        found = clips.load(job / folders.FEATURES)
+        names = np.array(folders.read_labels(job))
     known = found.given & (found.labels >= 0)
     return HeldOut(
         features=found.features[known],
@@ -159,7 +161,7 @@ def _of(job: Path, config: Config) -> HeldOut:
     )
 
 
-_NO_WORDS = (labels.SILENCE, labels.UNKNOWN)
+_NO_WORDS = (SILENCE, UNKNOWN)
 
 
 def _load(path: Path) -> HeldOut:

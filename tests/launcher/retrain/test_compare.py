@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import clips
-from firmware_export.verify import answers
+from firmware_export import clip_sources, clips
+from firmware_export.verify.predict import predict_labels
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
 from launcher.jobs import report
@@ -27,8 +27,10 @@ def two(finished, tmp_path_factory):
     names = (folder / "labels.txt").read_text().split()
     (other / "labels.txt").write_text("\n".join([*names[1:], names[0]]) + "\n")
     known = clips.load(folder / "test_features.npz").features
-    features = np.concatenate([known, clips.made_up(NOISES, known.shape[1], 0.0, 26.0).features])
-    return folder, other, features, answers.of(folder, features), answers.of(other, features)
+    noises = clip_sources.generate(NOISES, known.shape[1], 0.0, 26.0).features
+    features = np.concatenate([known, noises])
+    labels = (predict_labels(made, features) for made in (folder, other))
+    return folder, other, features, *labels
 
 
 def pinned(features, truth):
@@ -58,7 +60,7 @@ def test_a_firmware_answers_as_it_was_proved(finished):
     """Clips of a finished job get, from the very image, the answers that its metrics count."""
     folder, _ = finished
     known = clips.load(folder / "test_features.npz")
-    said = answers.of(folder, known.features)
+    said = predict_labels(folder, known.features)
     names = np.array((folder / "labels.txt").read_text().split())
     score = report.read(folder)["scores"]["firmware_testing"]
     assert (said == names[known.labels]).mean() == pytest.approx(score["accuracy"])

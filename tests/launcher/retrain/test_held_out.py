@@ -10,11 +10,12 @@ from firmware_export import clips, files, labels
 from launcher.config.settings import Config, Data, Train, Words
 from launcher.errors import ConfigError, UsageError
 from launcher.retrain import held_out
+from vm_startup.conventions import SILENCE, UNKNOWN
 from vm_startup.speech_commands.data.split import TESTING, which_set
 
 PATH = Path("models/words/held_out.npz")
 CONFIG = Config(Words(("yes", "no")), name="words", data=Data(synthetic_clips=9))
-LABELS = [labels.SILENCE, labels.UNKNOWN, "yes", "no"]
+LABELS = [SILENCE, UNKNOWN, "yes", "no"]
 
 
 def speakers(split=(10, 10), skip=()):
@@ -49,14 +50,14 @@ def tested(here):
 def first(tested):
     """Clips of two words, another word and silence, pinned."""
     one, two, three, *_ = (next(of) for of in [speakers()] * 3)
-    found = [clip("yes", one), clip("no", two), clip("cat", three, labels.UNKNOWN)]
-    silence = clip("", "", labels.SILENCE)
+    found = [clip("yes", one), clip("no", two), clip("cat", three, UNKNOWN)]
+    silence = clip("", "", SILENCE)
     return held_out.pin(PATH, tested(*found, silence), CONFIG)
 
 
 def test_what_a_first_job_tested_is_pinned(first):
     """Words stand as words, silence and other words with them, and all of it comes back."""
-    assert first.words.tolist() == ["yes", "no", labels.UNKNOWN, labels.SILENCE]
+    assert first.words.tolist() == ["yes", "no", UNKNOWN, SILENCE]
     assert first.wanted == ("no", "yes")
     with np.load(PATH, allow_pickle=False) as arrays:
         assert arrays["words"].tolist() == first.words.tolist()
@@ -66,10 +67,10 @@ def test_more_clips_join_and_none_leaves(first, tested):
     """A later job, whose words have another order, adds its new clips; pinned ones stay, also where
     its data lack them; silence is not taken again; and doing it twice changes nothing."""
     fresh = next(speakers(skip=[name.split("/")[1][:8] for name in map(str, first.names) if name]))
-    turned = [labels.SILENCE, labels.UNKNOWN, "no", "yes"]
+    turned = [SILENCE, UNKNOWN, "no", "yes"]
     again = ("folder", str(first.names[0]), turned.index("yes"))
     added = ("folder", f"yes/{fresh}_nohash_0.wav", turned.index("yes"))
-    job = tested(again, added, clip("", "", labels.SILENCE), names=turned, number=2)
+    job = tested(again, added, clip("", "", SILENCE), names=turned, number=2)
     grown = held_out.pin(PATH, job, CONFIG)
     assert grown.words.tolist() == [*first.words.tolist(), "yes"]
     assert (grown.features[: len(first)] == first.features).all()
@@ -164,7 +165,7 @@ def test_a_word_without_a_clip_is_refused(tested):
 def test_made_up_and_unlabelled_clips_are_not_pinned(tested):
     """What stands for no sound, or for nobody knows what, says nothing of a model."""
     one, two = (next(of) for of in [speakers()] * 2)
-    found = [clip("yes", one), clip("no", two), clip("yes", "x", source=clips.MADE_UP)]
+    found = [clip("yes", one), clip("no", two), clip("yes", "x", source=clips.GENERATED)]
     unknown = ("own", "who knows", -1)
     assert len(held_out.pin(PATH, tested(*found, unknown), CONFIG)) == 2
 

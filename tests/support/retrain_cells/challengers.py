@@ -21,7 +21,7 @@ def make(finished: Path, folder: Path) -> Challengers:
     that it is always right; the other has its labels in another order, so that it never is. A word
     that it never hears needs a clip all the same, on which it is wrong."""
     from firmware_export import clips
-    from firmware_export.verify import answers
+    from firmware_export.verify.predict import predict_labels
 
     made = Challengers(folder / "good", folder / "bad")
     for job in (made.good, made.bad):
@@ -30,7 +30,7 @@ def make(finished: Path, folder: Path) -> Challengers:
     moved = [names[-1], *names[:-1]]
     (made.bad / "labels.txt").write_text("\n".join(moved) + "\n")
     known = clips.load(finished / "test_features.npz")
-    heard = list(answers.of(finished, known.features))
+    heard = list(predict_labels(finished, known.features))
     for word in set(names) - set(heard):
         heard[names.index(word)] = word
     for job, labels in ((made.good, names), (made.bad, moved)):
