@@ -51,7 +51,7 @@ def write(
         },
         "clips.h": _clips(clips, labels),
         "Makefile": _makefile(board, images),
-        build.linker_script(board): fill(board.read("linker.ld.in"), **_memory(board)),
+        build.linker_script(board): fill(board.read("linker.ld.in"), **memory_map(board)),
         build.LAYERS: json.dumps([vars(layer) for layer in compiled.layers], indent=1) + "\n",
     }
     for name, text in texts.items():
@@ -90,7 +90,7 @@ def _makefile(board: Board, images: Sequence[str]) -> str:
     )
 
 
-def _memory(board: Board) -> dict[str, object]:
+def memory_map(board: Board) -> dict[str, object]:
     """The memory map as a linker script has it."""
     return {
         "flash_start": f"0x{board.flash_start:08x}",

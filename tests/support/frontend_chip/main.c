@@ -1,5 +1,5 @@
-/* The front end on the chip: samples in from the host until there are no more, then the size of a stream's
-   state and the features of all windows out. */
+/* The feature extractor on the chip: reads samples until the host's input ends, then writes the size of the
+   state of a stream and the features of all windows. */
 #include "host.h"
 #include "micro_frontend.h"
 
