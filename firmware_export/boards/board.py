@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 TEMPLATE = ".in"  # the ending of files with @placeholders@
 
@@ -23,11 +24,15 @@ class Board:
     ram_size: int
     stack_size: int  # the linker refuses a firmware that leaves less RAM than this for the stack
 
+    @property
+    def _folder(self) -> Traversable:
+        return resources.files(f"{__package__}.{self.name}")
+
     def read(self, name: str) -> str:
         """The text of a file in the board's folder."""
-        return (resources.files(__package__) / self.name / name).read_text("utf-8")
+        return (self._folder / name).read_text("utf-8")
 
     def c_files(self) -> list[str]:
         """The C sources and headers in the board's folder."""
-        names = [entry.name for entry in (resources.files(__package__) / self.name).iterdir()]
+        names = [entry.name for entry in self._folder.iterdir()]
         return sorted(name for name in names if name.endswith((".c", ".h", ".S")))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -88,14 +89,75 @@ def test_tflite_passes_through_unchanged(given, exported, tmp_path):
     assert "words.pb" not in made["artefacts"]
 
 
-def test_command_with_clips_and_json(given, tmp_path):
-    """The command takes WAVs, prints JSON alone on standard output, and ends with 0."""
-    wav = tmp_path / "yes" / "mine.wav"
-    wav.parent.mkdir()
-    with wave.open(str(wav), "wb") as file:
+def recording(path, seed):
+    """A WAV of noise."""
+    path.parent.mkdir(exist_ok=True)
+    with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
-        noise = np.random.default_rng(1).normal(0, 3000, 16000)
+        noise = np.random.default_rng(seed).normal(0, 3000, 16000)
         file.writeframes(noise.astype("<i2").tobytes())
+    return path
+
+
+def test_screen_shows_label_and_score_of_each_own_clip(given, tmp_path):
+    """For each --clip the command prints the firmware's label and score, and the folder's label
+    where it is another one; a file name cannot send control characters to the terminal."""
+    wavs = [
+        recording(tmp_path / folder / name, seed)
+        for seed, (folder, name) in enumerate(
+            [("yes", "a.wav"), ("no", "b.wav"), ("other", "c\x1b.wav")]
+        )
+    ]
+    arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no"]
+    options = [option for wav in wavs for option in ("--clip", wav)]
+    done = subprocess.run(
+        [*COMMAND, *arguments, *options], cwd=given, capture_output=True, text=True, check=True
+    )
+    made = json.loads((tmp_path / "out" / "export.json").read_text())
+    expected = []
+    for own, wav in zip(made["own_clips"], wavs, strict=True):
+        label = own["expected"]
+        assert own["clip"] == wav.name and label == (
+            wav.parent.name if wav.parent.name != "other" else None
+        )
+        codes = [
+            int(part.split()[-1])
+            for line in made["transcript"].splitlines()
+            if line.startswith(wav.name + ": ")
+            for part in line.partition(": ")[2].split(", ")
+        ]
+        assert own["score"] == (max(codes) + 128) / 256
+        assert own["label"] == made["labels"][codes.index(max(codes))]
+        also = f", expected {label}" if label not in (None, own["label"]) else ""
+        name = wav.name.replace("\x1b", "?")
+        expected.append(f"  clip          {name}: {own['label']}, score {own['score']:.2f}{also}")
+    shown = [line for line in done.stdout.splitlines() if line.startswith("  clip ")]
+    assert shown == expected and any("expected" in line for line in shown)
+
+
+def test_export_reports_progress_of_every_long_step(given, tmp_path):
+    """Conversion, build, interpreter, emulation and listener report progress up to their total."""
+    seen = []
+    export(given / "words.pb", tmp_path / "out", progress=lambda *now: seen.append(now))
+    for what in ("Converting", "Building", "Interpreting", "Emulating", "Listening"):
+        steps = [(done, total) for name, done, total in seen if name == what]
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps), what
+        assert steps[-1][0] == steps[-1][1] > 0, what
+
+
+def test_help_fits_80_columns():
+    """The help is complete at 80 columns, and its first sentence has at most 45 characters."""
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [*COMMAND, "--help"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "..." not in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
+    assert len(done.stdout.splitlines()[2].strip().partition(". ")[0]) <= 45
+
+
+def test_command_with_clips_and_json(given, tmp_path):
+    """The command takes WAVs, prints only JSON on standard output, and exits with 0."""
+    wav = recording(tmp_path / "yes" / "mine.wav", 1)
     arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no", "--clip", wav]
     options = ["--inference", "uint8", "--convention", "current", "--json"]
     done = subprocess.run([*COMMAND, *arguments, *options], cwd=given, capture_output=True)
