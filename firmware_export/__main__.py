@@ -1,11 +1,10 @@
 """python -m firmware_export MODEL --out DIR: from a trained model to proven firmware."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,18 +65,7 @@ INTERRUPTED = 130
     help="Features of test clips.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def main(
-    model: Path,
-    out: Path,
-    inference: str,
-    convention: str,
-    compiler: str,
-    board: str,
-    labels: str | None,
-    clips: tuple[Path, ...],
-    features: Path | None,
-    as_json: bool,
-) -> None:
+def main(model: Path, out: Path, labels: str | None, as_json: bool, **choices: Any) -> None:
     """Turn a model into proven firmware.
 
     MODEL is a frozen graph (.pb) or a .tflite. DIR gets the model as a C array, and firmware that
@@ -89,18 +77,8 @@ def main(
     from firmware_export import report
     from firmware_export.export import export
 
-    result = export(
-        model,
-        out,
-        inference=inference,
-        convention=convention,
-        compiler=compiler,
-        board=board,
-        labels=None if labels is None else labels.split(","),
-        clips=clips,
-        features=features,
-        progress=show,
-    )
+    names = None if labels is None else labels.split(",")
+    result = export(model, out, labels=names, progress=show, **choices)
     click.echo(json.dumps(result, indent=1) if as_json else report.text(result))
 
 

@@ -1,7 +1,5 @@
 """Builds a firmware folder's images, each an .elf and a .bin; the same bytes on every computer."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

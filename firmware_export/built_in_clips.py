@@ -1,7 +1,5 @@
 """The test clips that the firmware carries and runs at every start."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

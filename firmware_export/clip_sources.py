@@ -1,13 +1,11 @@
 """Where test clips come from, other than a training's test set: WAV files, and a generator."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from firmware_export.clips import GENERATED, OWN, Clips, make
+from firmware_export.clips import GENERATED, OWN, Clips
 from firmware_export.errors import BadModel
 from firmware_export.front_end import front_end
 from vm_startup.conventions import CLIP_SAMPLES
@@ -32,8 +30,8 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
     folders = [path.resolve().parent.name for path in paths]
     known = [labels.index(folder) if folder in labels else -1 for folder in folders]
     names = [path.name for path in paths]
-    features, own = extract(audio, settings), [OWN] * len(paths)
-    return make(features, known, own, names, audio, np.arange(len(paths)))
+    features, own = extract(audio, settings), np.full(len(paths), OWN)
+    return Clips(features, np.array(known), own, np.array(names), audio, np.arange(len(paths)))
 
 
 def generate(count: int, inputs: int, low: float, high: float, seed: int = 1) -> Clips:
@@ -53,5 +51,5 @@ def generate(count: int, inputs: int, low: float, high: float, seed: int = 1) ->
     extremes = [np.full(inputs, low), np.full(inputs, high), np.full(inputs, high + 9 * span)]
     extremes.append(np.where(np.arange(inputs) % 2, low, high))
     features[: len(extremes)] = extremes[:count]
-    names = [f"generated {index}" for index in range(count)]
-    return make(features, [-1] * count, [GENERATED] * count, names)
+    names = np.array([f"generated {index}" for index in range(count)])
+    return Clips(features, np.full(count, -1), np.full(count, GENERATED), names)

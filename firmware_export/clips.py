@@ -1,13 +1,11 @@
 """Test clips: features, what they are labelled, where they come from, and their audio if known."""
 
-from __future__ import annotations
-
 import io
 import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,10 @@ from vm_startup.conventions import CLIP_SAMPLES
 
 OWN, GENERATED = "own", "generated"  # sources: a user's recordings, and inputs that no sound made
 ENOUGH = 200  # clips of a proof, at least
+TYPES = {
+    "features": "f4", "labels": "i4", "sources": "<U16", "names": "U", "audio": "i2",
+    "audio_of": "i4",
+}  # fmt: skip
 MAX_CLIPS, MAX_BYTES = 10_000, 256 * 2**20
 
 
@@ -31,9 +33,14 @@ class Clips:
     features: np.ndarray
     labels: np.ndarray
     sources: np.ndarray
-    names: np.ndarray
+    names: np.ndarray  # never cut: the name decides in which split a clip is
     audio: np.ndarray = field(default_factory=lambda: np.empty((0, CLIP_SAMPLES), np.int16))
     audio_of: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def __post_init__(self) -> None:
+        for name, dtype in TYPES.items():
+            array = np.asarray(getattr(self, name)).astype(dtype, copy=False)
+            object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -42,25 +49,6 @@ class Clips:
     def given(self) -> np.ndarray:
         """bool [n]: the clips that come from sound, not the generated ones."""
         return self.sources != GENERATED
-
-
-def make(
-    features: np.ndarray,
-    labels: Sequence[int] | np.ndarray,
-    sources: Sequence[str] | np.ndarray,
-    names: Sequence[str] | np.ndarray,
-    audio: np.ndarray | None = None,
-    audio_of: Sequence[int] | np.ndarray = (),
-) -> Clips:
-    """Clips, with every array in its type."""
-    return Clips(
-        np.asarray(features, np.float32),
-        np.asarray(labels, np.int32),
-        np.asarray(sources).astype("<U16"),
-        np.asarray(names).astype(str),  # never cut: the name decides in which split a clip is
-        np.empty((0, CLIP_SAMPLES), np.int16) if audio is None else audio,
-        np.asarray(audio_of, np.int32),
-    )
 
 
 def load(path: Path) -> Clips:
@@ -110,7 +98,7 @@ def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
             )
     if not (np.abs(features) <= np.finfo(np.float32).max).all():
         raise BadModel(f"{path} has features that are NaN, infinite or too large")
-    return make(
+    return Clips(
         features.reshape(count, -1),
         found.get("labels", np.full(count, -1)),
         found.get("sources", np.full(count, "file")),
@@ -137,7 +125,7 @@ def _sound(found: dict[str, np.ndarray], count: int, path: Path) -> tuple[Any, .
 def save(clips: Clips, path: Path) -> None:
     """Writes an .npz atomically; equal clips give equal bytes."""
     packed = io.BytesIO()
-    np.savez(packed, **{name: getattr(clips, name) for name in (*KINDS, *sorted(SOUND))})
+    np.savez(packed, **{name: getattr(clips, name) for name in TYPES})
     files.write(path, packed.getvalue())
 
 
@@ -150,11 +138,9 @@ def join(first: Clips | None, second: Clips) -> Clips:
         raise BadModel(
             f"the clips have {sizes[0]} and {sizes[1]} features: they are for different models"
         )
-    names = (*KINDS, "audio")
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in (first, second)]) for name in names
-    }
-    return make(**joined, audio_of=np.concatenate([first.audio_of, second.audio_of + len(first)]))
+    moved = replace(second, audio_of=second.audio_of + len(first))
+    pairs = {name: (getattr(first, name), getattr(moved, name)) for name in TYPES}
+    return Clips(**{name: np.concatenate(pair) for name, pair in pairs.items()})
 
 
 def shaped(features: np.ndarray, shape: Sequence[int]) -> np.ndarray:

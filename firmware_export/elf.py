@@ -1,7 +1,5 @@
 """Reads the program headers of a linked 32-bit ELF file."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """A frozen graph or a .tflite, ours or anybody's → C model and proven firmware in a new folder."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

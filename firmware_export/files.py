@@ -1,7 +1,5 @@
 """Atomic files and folders: complete and on the disk, or not there at all."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -6,8 +6,6 @@ model/, firmware/               the C array; the firmware's sources and images
 firmware.json                   the proof
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

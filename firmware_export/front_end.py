@@ -1,7 +1,5 @@
 """Which front end makes the features that a model takes: its number of inputs tells."""
 
-from __future__ import annotations
-
 from firmware_export.errors import BadModel
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
 

@@ -1,7 +1,5 @@
 """The names of a model's scores: one label per score, in the model's order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from firmware_export.errors import BadModel

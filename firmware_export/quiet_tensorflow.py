@@ -1,7 +1,5 @@
 """TensorFlow, imported on first use, without its log lines."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """The results of an export, as plain values and as text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores and streams, as in metrics.json, as text for the screen and for report.md."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 MOST_WORDS = 4  # on a screen

@@ -9,8 +9,6 @@ for the same input. So a job that was killed in or between steps continues with 
 step.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

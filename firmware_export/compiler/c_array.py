@@ -8,8 +8,6 @@
 `generate_cc_arrays.py`, aligned to 16 bytes |
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from firmware_export.errors import BadModel

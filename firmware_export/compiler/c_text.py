@@ -1,7 +1,5 @@
 """C text from templates and values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from importlib import resources

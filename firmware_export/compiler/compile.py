@@ -1,7 +1,5 @@
 """The model compiler: a .tflite becomes plain C11 without library, heap or floats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib import resources
 
@@ -88,8 +86,8 @@ def _parameters(layer: Layer) -> str:
     lines = [f"/* {layer.title}: {layer.source} */"]
     members = dict(layer.fields)
     for member, values in layer.arrays.items():
-        members[member] = f"{layer.name}_{member}"
-        lines += _array(members[member], member, values)
+        members[member] = symbol = f"{layer.name}_{member}"
+        lines += _array(symbol, member, values)
     lines.append(f"static const struct msl_{layer.struct or layer.kernel} {layer.name} = {{")
     lines += [f"    .{member} = {value}," for member, value in members.items()]
     return "\n".join([*lines, "};", ""])

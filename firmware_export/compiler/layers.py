@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -14,28 +14,36 @@ LANES = 4  # output channels whose weights are adjacent: their sums fit a Cortex
 MAX_STEP = 1 << 12  # of strides, dilations and window sizes
 
 Shape = tuple[int, ...]  # height, width, channels
-Multiplier = tuple[int, int]  # multiplier, shift
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One call of a kernel: `kernel` names its struct and function in kernels/."""
 
-    name: str  # the C identifier, unique in the model
     kernel: str
     title: str  # one line for the reader of the C
     source: str  # its name in the model
     input: int  # values in
     output: int  # values out
-    fields: dict[str, str]  # the struct's scalar members as C text
+    fields: dict[str, object]  # the struct's scalar members
     struct: str = ""  # where several functions share one; empty: the kernel's name
     rows: int = 0  # output rows that the kernel computes one by one; 0: all values in one call
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the struct's pointer members
+    name: str = ""  # the C identifier, unique in the model
 
     @property
     def flash(self) -> int:
         """Bytes of constants."""
         return sum(array.nbytes for array in self.arrays.values())
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a sliding window takes and gives; `window` is the kernels' struct."""
+
+    before: Shape
+    after: Shape
+    window: dict[str, int]
 
 
 def lower(model: Model) -> list[Layer]:
@@ -60,39 +68,43 @@ def lower(model: Model) -> list[Layer]:
         layers.append(_flip("unsigned", model.output))
     if not layers:
         raise BadModel("the model computes nothing: it has only reshapes")
-    return [replace(layer, name=f"{layer.name}_{i}") for i, layer in enumerate(layers, 1)]
+    return [replace(layer, name=f"{layer.kernel}_{i}") for i, layer in enumerate(layers, 1)]
+
+
+def _layer(op: Op, kernel: str, title: str, fields: dict[str, object], **more: Any) -> Layer:
+    """A layer from the operation's input to its output."""
+    return Layer(kernel, title, op.output.name, op.input.size, op.output.size, fields, **more)
 
 
 def _flip(direction: str, tensor: Tensor) -> Layer:
     size = tensor.size
-    title = f"{size} codes to {direction}"
-    return Layer("flip", "flip", title, tensor.name, size, size, {"count": str(size)})
+    return Layer("flip", f"{size} codes to {direction}", tensor.name, size, size, {"count": size})
 
 
 def _reshape(op: Op) -> None:
-    if op.input.size != op.output.size:
-        raise op.fail(f"gives {op.output.size} values for {op.input.size}")
+    _check_size(op)
     if not np.array_equal(op.input.scale, op.output.scale):
         raise op.fail("changes the scale")
 
 
+def _check_size(op: Op) -> None:
+    if op.input.size != op.output.size:
+        raise op.fail(f"gives {op.output.size} values for {op.input.size}")
+
+
 def _quantize(op: Op) -> Layer | None:
     before, after = op.input, op.output
-    if before.size != after.size:
-        raise op.fail(f"gives {after.size} values for {before.size}")
+    _check_size(op)
     if before.scale[0] == after.scale[0] and before.zero_point == after.zero_point:
         return None
     multiplier = arithmetic.quantize_multiplier(float(before.scale[0]) / float(after.scale[0]))
-    return Layer(
-        "quantize",
+    return _layer(
+        op,
         "quantize",
         f"{after.size} codes to another scale",
-        after.name,
-        before.size,
-        after.size,
         {
-            "count": str(after.size),
-            "zero_point": str(before.zero_point),
+            "count": after.size,
+            "zero_point": before.zero_point,
             "range": _range(after, arithmetic.INT8),
         },
         arrays={"channels": np.array([[0, *multiplier]], "<i4")},
@@ -109,22 +121,9 @@ def _softmax(op: Op) -> Layer:
     if scaling is None:
         raise op.fail(f"has an input scale of {before.scale[0]:g}, which is too small")
     depth = after.shape[-1]
-    multiplier, shift, lowest = (str(value) for value in scaling)
-    return Layer(
-        "softmax",
-        "softmax",
-        f"softmax over {depth}",
-        after.name,
-        before.size,
-        after.size,
-        {
-            "rows": str(after.size // depth),
-            "depth": str(depth),
-            "multiplier": multiplier,
-            "shift": shift,
-            "lowest": lowest,
-        },
-    )
+    fields = dict(zip(("multiplier", "shift", "lowest"), scaling, strict=True))
+    sizes = {"rows": after.size // depth, "depth": depth}
+    return _layer(op, "softmax", f"softmax over {depth}", {**sizes, **fields})
 
 
 def _dense(op: Op) -> Layer:
@@ -137,19 +136,11 @@ def _dense(op: Op) -> Layer:
         )
     if op.options is not None and op.options.weightsFormat != 0:
         raise op.fail("has shuffled weights, which are not supported")
-    return Layer(
-        "dense",
+    return _layer(
+        op,
         "dense",
         f"fully connected, {inputs} -> {outputs}",
-        op.output.name,
-        inputs,
-        outputs,
-        {
-            "inputs": str(inputs),
-            "outputs": str(outputs),
-            "zero_point": str(op.input.zero_point),
-            "range": _activation(op),
-        },
+        {"inputs": inputs, "outputs": outputs, **_sum_fields(op)},
         arrays={
             "weights": _side_by_side(weights.data),
             "channels": _channels(op, weights, 0, arithmetic.exact_multiplier),
@@ -160,90 +151,59 @@ def _dense(op: Op) -> Layer:
 def _conv(op: Op) -> Layer:
     weights = _weights(op, 4)
     filters, height, width, depth = weights.shape
-    shapes, window = _geometry(op, height, width)
-    if shapes[0][2] != depth:
-        raise op.fail(
-            f"is grouped: its filters take {depth} of {shapes[0][2]} channels; not supported"
-        )
-    if shapes[1][2] != filters:
-        raise op.fail(f"has {filters} filters for {shapes[1][2]} output channels")
-    return _convolution(op, shapes, window, _side_by_side(weights.data), _channels(op, weights, 0))
+    geometry = _geometry(op, height, width)
+    channels, made = geometry.before[2], geometry.after[2]
+    if channels != depth:
+        raise op.fail(f"is grouped, which is not supported: {depth} of {channels} channels")
+    if made != filters:
+        raise op.fail(f"has {filters} filters for {made} output channels")
+    arrays = {"weights": _side_by_side(weights.data), "channels": _channels(op, weights, 0)}
+    return _rows(op, "conv", "convolution", geometry, _sum_fields(op), arrays=arrays)
 
 
 def _depthwise(op: Op) -> Layer:
     weights = _weights(op, 4)
     _, height, width, filters = weights.shape
-    shapes, window = _geometry(op, height, width)
-    if weights.shape[0] != 1 or shapes[1][2] != filters or filters % shapes[0][2]:
-        raise op.fail(f"has {filters} filters for {shapes[0][2]} -> {shapes[1][2]} channels")
-    channels = _channels(op, weights, 3)
-    if shapes[0][2] == 1:  # over one channel it is an ordinary convolution, which is faster
-        arranged = _side_by_side(weights.data.transpose(3, 1, 2, 0))
-        return _convolution(op, shapes, window, arranged, channels)
-    layer = _convolution(op, shapes, window, weights.data, channels)
-    fields = {**layer.fields, "multiplier": str(filters // shapes[0][2])}
-    title = layer.title.replace("convolution", "depthwise convolution")
-    return replace(layer, name="depthwise", kernel="depthwise", title=title, fields=fields)
-
-
-def _convolution(
-    op: Op,
-    shapes: tuple[Shape, Shape],
-    window: dict[str, int],
-    weights: np.ndarray,
-    channels: np.ndarray,
-) -> Layer:
-    fields = {"zero_point": str(op.input.zero_point), "range": _activation(op)}
-    layer = _rows(op, "conv", "convolution", shapes, window, fields)
-    return replace(layer, arrays={"weights": weights, "channels": channels})
+    geometry = _geometry(op, height, width)
+    channels, made = geometry.before[2], geometry.after[2]
+    if weights.shape[0] != 1 or made != filters or filters % channels:
+        raise op.fail(f"has {filters} filters for {channels} -> {made} channels")
+    arrays, fields = {"channels": _channels(op, weights, 3)}, _sum_fields(op)
+    if channels == 1:  # over one channel it is an ordinary convolution, which is faster
+        arrays["weights"] = _side_by_side(weights.data.transpose(3, 1, 2, 0))
+        return _rows(op, "conv", "convolution", geometry, fields, arrays=arrays)
+    arrays["weights"], fields["multiplier"] = weights.data, filters // channels
+    return _rows(op, "depthwise", "depthwise convolution", geometry, fields, arrays=arrays)
 
 
 def _pool(op: Op) -> Layer:
-    options = op.options
-    if options is None:
+    if op.options is None:
         raise op.fail("has no options")
-    average = op.kind == "AVERAGE_POOL_2D"
-    before, after = op.input, op.output
+    before, after, average = op.input, op.output, op.kind == "AVERAGE_POOL_2D"
     if before.zero_point != after.zero_point or before.scale[0] != after.scale[0]:
         raise op.fail("changes the scale")
-    shapes, window = _geometry(op, options.filterHeight, options.filterWidth)
-    if shapes[0][2] != shapes[1][2]:
-        raise op.fail(f"gives {shapes[1][2]} channels for {shapes[0][2]}")
-    name = "average_pool" if average else "max_pool"
-    origin = "-128" if average and before.unsigned else "0"
-    fields = {"origin": origin, "range": _activation(op, with_zero_point=False)}
-    return replace(_rows(op, name, name.replace("_", " "), shapes, window, fields), struct="pool")
+    geometry = _geometry(op, op.options.filterHeight, op.options.filterWidth)
+    if geometry.before[2] != geometry.after[2]:
+        raise op.fail(f"gives {geometry.after[2]} channels for {geometry.before[2]}")
+    name, origin = "average_pool" if average else "max_pool", -128 * (average and before.unsigned)
+    fields = {"origin": origin, "range": _braces((0, *_activation(op)))}
+    return _rows(op, name, name.replace("_", " "), geometry, fields, struct="pool")
 
 
 def _rows(
-    op: Op,
-    kernel: str,
-    what: str,
-    shapes: tuple[Shape, Shape],
-    window: dict[str, int],
-    fields: dict[str, str],
+    op: Op, kernel: str, what: str, shapes: Geometry, fields: dict[str, Any], **more: Any
 ) -> Layer:
-    (before, after), taps = shapes, f"{window['height']}x{window['width']}"
-    title = f"{what} {taps}, {'x'.join(map(str, before))} -> {'x'.join(map(str, after))}"
-    drawn = {
-        "in": _braces(before),
-        "out": _braces(after),
-        "window": "{" + ", ".join(f".{k} = {v}" for k, v in window.items()) + "}",
-    }
-    return Layer(
-        kernel,
-        kernel,
-        title,
-        op.output.name,
-        prod(before),
-        prod(after),
-        drawn | fields,
-        rows=after[0],
-    )
+    """A layer with a sliding window."""
+    before, after, window = shapes.before, shapes.after, shapes.window
+    ends = " -> ".join("x".join(map(str, shape)) for shape in (before, after))
+    members = ", ".join(f".{member} = {value}" for member, value in window.items())
+    drawn = {"in": _braces(before), "out": _braces(after), "window": f"{{{members}}}"}
+    title = f"{what} {window['height']}x{window['width']}, {ends}"
+    return _layer(op, kernel, title, {**drawn, **fields}, rows=after[0], **more)
 
 
-def _geometry(op: Op, height: int, width: int) -> tuple[tuple[Shape, Shape], dict[str, int]]:
-    """((in, out), the window); checks that they agree with the shapes in the file."""
+def _geometry(op: Op, height: int, width: int) -> Geometry:
+    """The operation's window; checks that it agrees with the shapes in the file."""
     options, before, after = op.options, op.input.shape, op.output.shape
     if options is None or len(before) != 4 or len(after) != 4:
         raise op.fail("has no options or does not work on images")
@@ -266,7 +226,7 @@ def _geometry(op: Op, height: int, width: int) -> tuple[tuple[Shape, Shape], dic
         "pad_top": rows[1],
         "pad_left": columns[1],
     }
-    return (before[1:], after[1:]), window
+    return Geometry(before[1:], after[1:], window)
 
 
 def _weights(op: Op, dimensions: int) -> Constant:
@@ -282,7 +242,7 @@ def _channels(
     op: Op,
     weights: Tensor,
     axis: int,
-    as_integers: Callable[[float], Multiplier | None] = arithmetic.quantize_multiplier,
+    as_integers: Callable[[float], tuple[int, int] | None] = arithmetic.quantize_multiplier,
 ) -> np.ndarray:
     """int32 [channels, 3]: bias, multiplier, shift of each output channel."""
     count = weights.shape[axis]
@@ -308,13 +268,19 @@ def _side_by_side(weights: np.ndarray) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def _activation(op: Op, with_zero_point: bool = True) -> str:
+def _sum_fields(op: Op) -> dict[str, object]:
+    """The fields of a layer that adds products and scales the sum."""
+    return {"zero_point": op.input.zero_point, "range": _range(op.output, _activation(op))}
+
+
+def _activation(op: Op) -> tuple[int, int]:
+    """The range of codes after the fused activation."""
     activation = op.options.fusedActivationFunction if op.options is not None else 0
-    output = op.output
-    limits = arithmetic.activation_range(activation, output.scale[0], output.zero_point)
+    scale, zero_point = op.output.scale[0], op.output.zero_point
+    limits = arithmetic.activation_range(activation, scale, zero_point)
     if limits is None:
         raise op.fail(f"has fused activation {activation}, which is not a clamp")
-    return _range(output, limits) if with_zero_point else _braces((0, *limits))
+    return limits
 
 
 def _range(output: Tensor, limits: tuple[int, int]) -> str:

@@ -3,8 +3,6 @@
 Only models of the `micro` features of one second have a listener.
 """
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

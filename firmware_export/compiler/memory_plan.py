@@ -1,7 +1,5 @@
 """Which layers run together, and where their values are in one block of RAM, the arena."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A firmware's sources: the compiled model, built-in test clips, the board's files, a Makefile."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

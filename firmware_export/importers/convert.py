@@ -5,8 +5,6 @@ The input is quantised as in training: scale 26/255 (1/9.8077) for `micro` featu
 after training: the features of real clips show which values occur.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -169,18 +167,11 @@ def _verify(model: bytes, inference: str, checked: graphs.KeywordGraph, scale: f
                 "at some layers, but not at this one",
                 "train with --quantize=1",
             )
-    source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
-    found = (
-        source["dtype"].__name__,
-        tuple(source["shape"]),
-        answer["dtype"].__name__,
-        tuple(answer["shape"]),
-    )
-    if found != (inference, checked.shape, inference, (1, checked.labels)):
-        raise BadModel(
-            f"the converter gave {found}; expected {inference} {checked.shape} to "
-            f"{checked.labels} labels"
-        )
+    source, target = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    found = [(end["dtype"].__name__, tuple(end["shape"])) for end in (source, target)]
+    expected = [(inference, checked.shape), (inference, (1, checked.labels))]
+    if found != expected:
+        raise BadModel(f"the converter gave {found} as input and output; expected {expected}")
     got = source["quantization"][0]
     if abs(got / scale - 1) > 1e-5:
         raise BadModel(f"the converter gave the input the scale {got:.7f}; expected {scale:.7f}")

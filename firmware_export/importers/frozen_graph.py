@@ -4,8 +4,6 @@ TensorFlow imports only that sub-graph. The audio front end before `Reshape_1` i
 foreign ops and then dropped, because the firmware's model takes features, not WAV files.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

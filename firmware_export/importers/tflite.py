@@ -12,10 +12,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from firmware_export import quiet_tensorflow
 from firmware_export.errors import BadModel
-from firmware_export.quantise import quantise
 
 MAX_BYTES = 64 << 20  # a model a thousand times larger than the chip still gets a clear error
 MAX_ELEMENTS = 1 << 24
@@ -34,6 +34,13 @@ KINDS = (
 )
 # Where the batch size is open, converters add these to compute the new shape of a RESHAPE.
 SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
+
+
+def quantise(values: np.ndarray, scale: float, zero_point: int, dtype: DTypeLike) -> np.ndarray:
+    """Real values as codes of `dtype`, clamped; ties round up, as in fake-quant nodes."""
+    limits = np.iinfo(np.dtype(dtype))
+    steps = np.floor(np.asarray(values, np.float64) / scale + 0.5) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
 @dataclass(frozen=True, eq=False)

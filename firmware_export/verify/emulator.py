@@ -5,13 +5,11 @@ debugger; with a debugger it uses no peripheral, so there is none. Any other acc
 with its address.
 """
 
-from __future__ import annotations
-
 import collections
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 from firmware_export.boards.board import Board
 from firmware_export.boards.registry import DEFAULT
@@ -77,7 +75,7 @@ class Chip:
         self.cpu.hook_add(unicorn.UC_HOOK_INTR, lambda *_: self.breakpoint())
         self.cpu.hook_add(unicorn.UC_HOOK_MEM_INVALID, self.bad_access)
 
-    def run(self, progress: Callable[[int], None] = lambda clips: None) -> Chip:
+    def run(self, progress: Callable[[int], None] = lambda clips: None) -> Self:
         """From reset until the firmware exits; calls `progress` with the number of finished clips.
 
         Raises Mismatch where the firmware faults, or does not exit.

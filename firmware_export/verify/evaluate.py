@@ -1,14 +1,12 @@
 """Scores of the frozen graph and of the .tflite in TensorFlow, and how many are right."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from firmware_export import quiet_tensorflow
 from firmware_export.clips import shaped
 from firmware_export.importers import frozen_graph as graphs
-from firmware_export.quantise import quantise
+from firmware_export.importers.tflite import quantise
 from vm_startup.speech_commands.evaluation.metrics import Score
 
 

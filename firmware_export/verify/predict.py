@@ -1,7 +1,5 @@
 """What a firmware predicts: its image in the emulator, for any clips."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Proves that the image for the chip gives the interpreter's scores for every clip."""
 
-from __future__ import annotations
-
 import ctypes
 import tempfile
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Audio to test a listener with, and its features by TensorFlow's own op."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The reference: TensorFlow Lite's interpreter, fed with the codes that the firmware gets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

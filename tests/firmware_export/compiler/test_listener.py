@@ -15,7 +15,6 @@ from firmware_export.compiler import listener, sources
 from firmware_export.errors import BadModel, DoesNotFit, Mismatch
 from firmware_export.importers import tflite
 from firmware_export.importers.convert import convert
-from firmware_export.quantise import quantise
 from firmware_export.verify import proof, proof_audio, reference
 from firmware_export.verify.emulator import Chip
 from vm_startup.micro_frontend.tables import FrontEnd
@@ -169,7 +168,7 @@ def test_feature_scale_is_exact_for_every_value(tmp_path):
         values = np.arange(65536, dtype=np.uint64)
         taken = (values * np.uint64(multiplier) + np.uint64(1 << (shift - 1))) >> np.uint64(shift)
         codes = np.minimum(taken, most).astype(int) + zero + 128 * unsigned
-        expected = quantise(features, float(np.float32(scale)), zero + 128 * unsigned, kind)
+        expected = tflite.quantise(features, float(np.float32(scale)), zero + 128 * unsigned, kind)
         np.testing.assert_array_equal(codes, expected)
 
 
