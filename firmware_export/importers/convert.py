@@ -5,7 +5,7 @@ The input is quantised as in training: scale 26/255 (1/9.8077) for `micro` featu
 after training: the features of real clips show which values occur.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -83,23 +83,19 @@ def _calibrate(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, inference)
-    converter.representative_dataset = _representative(features, checked, progress)
+    converter.representative_dataset = lambda: _representative(features, checked, progress)
 
 
 def _representative(
     features: np.ndarray, checked: graphs.KeywordGraph, progress: Progress
-) -> Callable[[], Iterator[list[np.ndarray]]]:
+) -> Iterator[list[np.ndarray]]:
     """The clips for the converter, clamped to the input's range. Each holds both ends of the range,
     so that the converter gives the input exactly this range."""
-
-    def clips() -> Iterator[list[np.ndarray]]:
-        low, high = checked.range
-        for done, clip in enumerate(np.clip(shaped(features, checked.shape), low, high), 1):
-            clip.flat[0], clip.flat[-1] = low, high
-            yield [clip]
-            progress("Calibrating", done, len(features))
-
-    return clips
+    low, high = checked.range
+    for done, clip in enumerate(np.clip(shaped(features, checked.shape), low, high), 1):
+        clip.flat[0], clip.flat[-1] = low, high
+        yield [clip]
+        progress("Calibrating", done, len(features))
 
 
 def _run(converter: Any) -> bytes:

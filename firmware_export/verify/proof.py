@@ -68,9 +68,8 @@ def prove(
     """Compares the firmware in `folder`, in the emulator and built for this computer, with the
     interpreter.
 
-    features: float [n, inputs], n at least 1. labels: int [n], below 0 where unknown. listed: the
-    indices of clips whose scores the proof lists. Raises Mismatch.
-    """
+    features: float [n, inputs], n at least 1. labels: int [n], below 0 where unknown. listed:
+    indices of clips whose scores the proof lists. Raises Mismatch."""
     folder, interpreter = Path(folder), reference.load(model)
     codes = interpreter.codes(features)
     expected = interpreter.scores(codes, progress)
