@@ -1,24 +1,25 @@
-"""What eight bits cost: accuracy of the float graph and of its .tflite on a job's test clips.
+"""The accuracy of the float graph and of its .tflite on a job's test clips.
 
     python benchmarks/quantisation.py runs/JOB
 
-Ends with 1 where the .tflite is more than one point worse than the graph without fake-quant nodes.
+Exits with 1 if the .tflite is more than one point worse than the graph without fake-quant nodes.
 """
 
 import sys
 from pathlib import Path
 
-from firmware_export import clips, steps
+from firmware_export import clips
+from firmware_export import folder as folders
 from firmware_export.verify import evaluate
 
 MOST_LOST = 0.01
 
 
 def main(folder: Path) -> int:
-    known = clips.load(folder / steps.FEATURES)
+    known = clips.load(folder / folders.FEATURES)
     labelled = known.labels >= 0
     features, labels = known.features[labelled], known.labels[labelled]
-    graph, model = steps.graph_path(folder).read_bytes(), steps.read_model(folder)
+    graph, model = folders.graph_path(folder).read_bytes(), folders.read_model(folder)
     scores = {
         "float graph": evaluate.run_graph(graph, features, exact=True),
         "with fake-quant": evaluate.run_graph(graph, features),
@@ -30,7 +31,7 @@ def main(folder: Path) -> int:
         print(f"  {name:16} {accuracy:7.2%}")
     same = (scores["float graph"].argmax(axis=1) == scores[".tflite"].argmax(axis=1)).mean()
     lost = found["float graph"] - found[".tflite"]
-    print(f"  {'same answer':16} {same:7.2%}")
+    print(f"  {'same label':16} {same:7.2%}")
     print(f"  {'lost':16} {lost * 100:+.2f} points, at most {MOST_LOST * 100:.0f} allowed")
     return int(lost > MOST_LOST)
 

@@ -1,43 +1,54 @@
-"""python -m firmware_export GRAPH --out DIR: from a trained model to proven firmware."""
+"""python -m firmware_export MODEL --out DIR: from a trained model to proven firmware."""
 
 import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from firmware_export.boards import registry
 from firmware_export.errors import ExportError
 
 INTERRUPTED = 130
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("graph", type=click.Path(path_type=Path))
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @click.option(
     "--inference",
     type=click.Choice(["int8", "uint8"]),
     default="int8",
     show_default=True,
-    help="Input and output of the .tflite that is made of a graph.",
+    help="Input and output type of the .tflite from a graph.",
 )
 @click.option(
     "--convention",
     type=click.Choice(["2019", "2020", "current"]),
     default="2019",
     show_default=True,
-    help="How the model is written as a C array.",
+    help="Form of the model as a C array, by the year of micro_speech.",
 )
 @click.option(
     "--compiler",
     type=click.Choice(["clang", "arm-none-eabi-gcc"]),
     default="clang",
     show_default=True,
-    help="clang comes along from PyPI; gcc must be on the PATH.",
+    help="clang comes with this package; gcc must be on the PATH.",
 )
 @click.option(
-    "--labels", metavar="A,B,C", help="What the scores mean; else labels.txt beside GRAPH."
+    "--board",
+    type=click.Choice(registry.names()),
+    default=registry.DEFAULT.name,
+    show_default=True,
+    help="The chip that the firmware is for.",
+)
+@click.option(
+    "--labels",
+    metavar="A,B,C",
+    help="Names of the model's scores; default: labels.txt beside MODEL.",
 )
 @click.option(
     "--clip",
@@ -45,7 +56,7 @@ INTERRUPTED = 130
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="WORD/SOME.wav",
-    help="A recording to test with and to put into the firmware; may be repeated.",
+    help="A recording to test with, which the firmware carries; repeatable.",
 )
 @click.option(
     "--features",
@@ -54,9 +65,11 @@ INTERRUPTED = 130
     help="Features of test clips.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def main(graph, out, inference, convention, compiler, labels, clips, features, as_json) -> None:
-    """Turn GRAPH, a frozen graph (.pb) or a .tflite, into a C array and into bluepill firmware
-    that is proved, in an emulated chip, to answer as TensorFlow Lite does.
+def main(model: Path, out: Path, labels: str | None, as_json: bool, **choices: Any) -> None:
+    """Turn a model into proven firmware.
+
+    MODEL is a frozen graph (.pb) or a .tflite. DIR gets the model as a C array, and firmware that
+    gives TensorFlow Lite's scores in an emulated chip.
 
     Exit codes: 0 done; 1 a tool failed; 2 the input is wrong; 4 the firmware does not fit or
     does not match; 130 interrupted.
@@ -64,28 +77,21 @@ def main(graph, out, inference, convention, compiler, labels, clips, features, a
     from firmware_export import report
     from firmware_export.export import export
 
-    result = export(
-        graph,
-        out,
-        inference=inference,
-        convention=convention,
-        compiler=compiler,
-        labels=None if labels is None else labels.split(","),
-        clips=clips,
-        features=features,
-        progress=show,
-    )
+    names = None if labels is None else labels.split(",")
+    result = export(model, out, labels=names, progress=show, **choices)
     click.echo(json.dumps(result, indent=1) if as_json else report.text(result))
 
 
 def show(what: str, done: int, total: int) -> None:
-    """One line when something begins and when it is over."""
-    if done in (0, total):
+    """Progress: one line that moves on a terminal; elsewhere one at the start and the end."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done}/{total}", err=True, nl=done == total)
+    elif done in (0, total):
         click.echo(f"{what}: {done}/{total}" if done else f"{what} …", err=True)
 
 
 def run() -> int:
-    """The command with its exit code; unfinished output is removed on SIGTERM too."""
+    """The command with its exit code; unfinished output is removed on SIGTERM, too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     try:
         main(standalone_mode=False)
@@ -96,6 +102,8 @@ def run() -> int:
         return problem.exit_code
     except ExportError as problem:
         click.echo(f"error: {problem}", err=True)
+        if problem.hint:
+            click.echo(f"hint: {problem.hint}", err=True)
         return problem.exit_code
     return 0
 

@@ -1,6 +1,4 @@
-"""Files and folders that appear whole or not at all, and are on the disk when they do."""
-
-from __future__ import annotations
+"""Atomic files and folders: complete and on the disk, or not there at all."""
 
 import contextlib
 import errno
@@ -18,7 +16,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Writes `path` atomically; its folder is made if need be. Raises BadOutput on a full disk."""
+    """Writes `path` atomically and creates its folder. Raises BadOutput on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
@@ -31,7 +29,7 @@ def write(path: Path, content: bytes | str) -> None:
         unfinished.unlink(missing_ok=True)
         if problem.errno not in FULL:
             raise
-        raise BadOutput(f"The disk is full: {path} cannot be written; make room.") from problem
+        raise BadOutput(f"{path} cannot be written: the disk is full", "make room") from problem
     sync_folder(path.parent)
 
 
@@ -47,7 +45,7 @@ def describe(path: Path) -> dict:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames inside `folder` outlive a power cut."""
+    """Makes renames inside `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -61,17 +59,17 @@ def read(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as problem:
-        raise BadModel(f"{path} cannot be read: {problem.strerror or problem}.") from problem
+        raise BadModel(f"{path} cannot be read: {problem.strerror or problem}") from problem
     if len(content) > limit:
-        raise BadModel(f"{path} is larger than {limit:,} bytes, which is the most for such a file.")
+        raise BadModel(f"{path} has more than {limit:,} bytes, the limit for such a file")
     return content
 
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that replaces `path` if the block ends well and is removed otherwise."""
+    """A scratch folder that replaces `path` when the block succeeds, and is removed otherwise."""
     scratch = path.with_name(f".{path.name}.unfinished")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
     scratch.mkdir(parents=True)
     try:
         yield scratch
@@ -85,7 +83,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `path` when the block ends well, and is removed otherwise.
+    """A scratch folder that becomes `path` when the block succeeds, and is removed otherwise.
 
     Raises BadOutput where `path` exists already (an empty folder may).
     """
@@ -94,7 +92,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = _scratch(path)
     except OSError as problem:
-        raise BadOutput(f"{path} cannot be made: {problem.strerror or problem}.") from problem
+        raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
     try:
         yield scratch
         refuse_existing(path)
@@ -109,9 +107,9 @@ def refuse_existing(path: Path) -> None:
     try:
         taken = path.is_symlink() or path.exists() and not (path.is_dir() and _is_empty(path))
     except OSError as problem:
-        raise BadOutput(f"{path} cannot be made: {problem.strerror or problem}.") from problem
+        raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
     if taken:
-        raise BadOutput(f"The output folder {path} exists already: name one that does not.")
+        raise BadOutput(f"output folder {path} exists already", "name a new folder")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -119,7 +117,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _scratch(path: Path) -> Path:
-    """An empty folder beside `path`, on the same disk, with the rights that mkdir would give."""
+    """An empty folder beside `path`, on the same disk, with the permissions that mkdir gives."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     mask = os.umask(0)
     os.umask(mask)

@@ -1,13 +1,12 @@
-"""What a model's scores mean: one label per score, in the model's order."""
-
-from __future__ import annotations
+"""The names of a model's scores: one label per score, in the model's order."""
 
 from collections.abc import Sequence
 
 from firmware_export.errors import BadModel
+from vm_startup.conventions import SILENCE, UNKNOWN
 
-SILENCE, UNKNOWN = "_silence_", "_unknown_"
-LONGEST = 64  # characters; a label ends up in C strings and on terminals
+LONGEST = 64  # characters; labels stand in C strings and on terminals
+MAX_BYTES = 2**16  # of a labels.txt
 
 
 def check(labels: Sequence[str], count: int) -> list[str]:
@@ -18,24 +17,30 @@ def check(labels: Sequence[str], count: int) -> list[str]:
     found = [label.strip() for label in labels]
     if len(found) == count - 2 and SILENCE not in found:
         found = [SILENCE, UNKNOWN, *found]
+    listed = ", ".join(found)[:200]
     if len(found) != count:
         raise BadModel(
-            f"The model gives {count} scores, but there are {len(found)} labels: "
-            f"{', '.join(found)[:200]}."
+            f"the model gives {count} scores, but there are {len(found)} labels: {listed}"
         )
     for label in found:
         if not label or len(label) > LONGEST or not label.isprintable():
             raise BadModel(
-                f"The label {ascii(label)[:80]} is empty, longer than {LONGEST} or not printable."
+                f"label {ascii(label)[:80]} is empty, not printable or longer than {LONGEST} "
+                "characters"
             )
     if len(set(found)) != count:
-        raise BadModel(f"A label occurs twice: {', '.join(found)[:200]}.")
+        raise BadModel(f"a label occurs twice: {listed}")
     return found
 
 
 def default(count: int) -> list[str]:
     """Names for a model that came without any."""
     return [f"label {index}" for index in range(count)]
+
+
+def wanted(labels: Sequence[str]) -> range:
+    """The indices of words: all labels but silence and unknown."""
+    return range(2 if labels[0] == SILENCE else 0, len(labels))
 
 
 def parse(text: str) -> list[str]:

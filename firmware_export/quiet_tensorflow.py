@@ -1,19 +1,19 @@
-"""TensorFlow without its chatter, of which nothing is news to a user."""
-
-from __future__ import annotations
+"""TensorFlow, imported on first use, without its log lines."""
 
 import contextlib
 import os
 import sys
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 from firmware_export.errors import BadModel, ToolMissing
 
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Nothing reaches file descriptor 2 meanwhile, where C++ writes whatever its log level."""
+    """Drops what is written to file descriptor 2: C++ writes there at any log level."""
     sys.stderr.flush()
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -25,7 +25,7 @@ def silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def tensorflow():
+def tensorflow() -> ModuleType:
     """The tensorflow module, imported on first use (seconds). Raises ToolMissing without it."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
@@ -35,27 +35,27 @@ def tensorflow():
             import tensorflow
     except ImportError as problem:
         raise ToolMissing(
-            f"TensorFlow cannot be imported ({problem}): pip install tensorflow"
+            f"tensorflow cannot be imported: {problem}", "pip install tensorflow"
         ) from problem
     return tensorflow
 
 
 def reason(problem: Exception) -> str:
-    """What TensorFlow says is wrong: its last line, short and printable whatever it quotes."""
+    """The last line of TensorFlow's message, short and printable."""
     line = (str(problem).strip().splitlines() or ["no reason given"])[-1]
     return "".join(c if c.isprintable() else "?" for c in line)[:200].rstrip(".")
 
 
-def interpreter(model: bytes, *, optimised: bool = False):
-    """TensorFlow Lite's interpreter, tensors allocated, none of them ever overwritten by another.
+def interpreter(model: bytes, *, optimised: bool = False) -> Any:
+    """TensorFlow Lite's interpreter with all tensors allocated and kept.
 
-    With the reference kernels, or with those that it uses by default. Raises BadModel where the
-    interpreter refuses the flatbuffer.
+    optimised: with its default kernels instead of the reference kernels. Raises BadModel where the
+    interpreter refuses the model.
     """
     lite = tensorflow().lite
     kinds = lite.experimental.OpResolverType
     with warnings.catch_warnings(), silenced_stderr():
-        warnings.simplefilter("ignore")  # it announces its move to another package on every use
+        warnings.simplefilter("ignore")  # TensorFlow announces a move to another package
         try:
             loaded = lite.Interpreter(
                 model_content=bytes(model),
@@ -64,7 +64,5 @@ def interpreter(model: bytes, *, optimised: bool = False):
             )
             loaded.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
-            raise BadModel(
-                f"TensorFlow Lite cannot load the model: {reason(problem)}."
-            ) from problem
+            raise BadModel(f"TensorFlow Lite cannot load the model: {reason(problem)}") from problem
     return loaded

@@ -1,63 +1,63 @@
-"""What an export made, as plain values and as text."""
+"""The results of an export, as plain values and as text."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from firmware_export import clips, files, scores, steps
-from firmware_export.build import FLASH_SIZE, RAM_SIZE
+from firmware_export import folder as folders
+from firmware_export.boards import registry
+from firmware_export.boards.board import Board
 from firmware_export.verify import evaluate
 from vm_startup.speech_commands.evaluation.metrics import Score
 
+MEASURED = ("board", "flash", "ram", "stack", "instructions", "mismatches", "transcript")
+LISTENER = ("listener", "listener_refused")
+INDENT = " " * 16  # of a line under a heading
 
-def build(folder: Path) -> dict:
+
+def build(folder: Path) -> dict[str, Any]:
     """The report of a finished export folder, ready for JSON.
 
     labels; accuracy (float, quantised, firmware; None where no clip has a label); firmware_testing
-    (the score of the firmware's answers as metrics.json has it, or None); clips (given, made_up,
-    labelled); flash, ram, stack in bytes; instructions per inference; differing clips;
-    transcript; listener (prove.Listened, or None where the model cannot listen);
-    listener_refused (why it does not fit, or None); artefacts {path: {size, sha256}}.
+    (the score of the firmware as in metrics.json, or None); clips (given, generated, labelled);
+    own_clips (for each of the user's recordings: clip, label, score, expected); board; flash, ram,
+    stack in bytes; instructions per inference; mismatches (clips); transcript; listener
+    (proof.ListenerProof, or None where the model has none); listener_refused (why it does not fit,
+    or None); artefacts {path: {size, sha256}}.
     """
-    proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
-    known = steps.test_clips(folder)
+    proof, known = folders.read_proof(folder), steps.proof_clips(folder)
     return {
-        "labels": steps.read_labels(folder),
+        "labels": folders.read_labels(folder),
         "accuracy": _accuracy(folder, known, proof),
         "firmware_testing": firmware_testing(folder),
         "clips": {
             "given": int(known.given.sum()),
-            "made_up": int((~known.given).sum()),
+            "generated": int((~known.given).sum()),
             "labelled": int((known.labels >= 0).sum()),
         },
-        **{name: proof[name] for name in (*MEASURED, *LISTENER)},
+        **{name: proof[name] for name in (*MEASURED, "own_clips", *LISTENER)},
         "artefacts": artefacts(folder),
     }
 
 
-MEASURED = ("flash", "ram", "stack", "instructions", "differing", "transcript")
-LISTENER = ("listener", "listener_refused")
-
-
-def firmware_testing(folder: Path) -> dict | None:
-    """The score of the firmware's answers to the test clips; None where none has a label."""
-    proof = json.loads((folder / steps.PROOF).read_text("utf-8"))
-    if proof["confusion"] is None:
+def firmware_testing(folder: Path) -> dict[str, Any] | None:
+    """The score of the firmware on the test clips; None where none has a label."""
+    confusion = folders.read_proof(folder)["confusion"]
+    if confusion is None:
         return None
-    return Score(np.array(proof["confusion"])).as_json(steps.read_labels(folder))
+    return Score(np.array(confusion)).as_json(folders.read_labels(folder))
 
 
-def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
+def _accuracy(folder: Path, known: clips.Clips, proof: dict[str, Any]) -> dict[str, Any] | None:
     labelled = known.labels >= 0
     if not labelled.any():
         return None
-    path, floating = steps.graph_path(folder), None
+    path, floating = folders.graph_path(folder), None
     if path.exists():
-        answers = evaluate.run_graph(path.read_bytes(), known.features[labelled])
-        floating = evaluate.accuracy(answers, known.labels[labelled])
+        found = evaluate.run_graph(path.read_bytes(), known.features[labelled])
+        floating = evaluate.accuracy(found, known.labels[labelled])
     return {
         "float": floating,
         "quantised": proof["accuracy_quantised"],
@@ -65,64 +65,81 @@ def _accuracy(folder: Path, known: clips.Clips, proof: dict) -> dict | None:
     }
 
 
-def artefacts(folder: Path) -> dict[str, dict]:
+def artefacts(folder: Path) -> dict[str, dict[str, Any]]:
     """Every file below `folder` with its size in bytes and its SHA-256, by path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): files.describe(path) for path in paths}
 
 
-def text(report: dict) -> str:
-    """The report for a person."""
-    counts = report["clips"]
-    tested = f"{counts['given']} given and {counts['made_up']} made-up clips"
+def text(report: dict[str, Any]) -> str:
+    """The report for the screen."""
+    counts, board = report["clips"], registry.find(report["board"])
+    tested = f"{counts['given']} given and {counts['generated']} generated clips"
     return "\n".join(
         [
-            f"{', '.join(report['labels'])} → {report['folder']}/firmware/bluepill.bin",
+            f"{', '.join(report['labels'])} → "
+            f"{report['folder']}/{folders.FIRMWARE}/{board.name}.bin",
             f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
             *_firmware_lines(report["firmware_testing"], report["labels"]),
-            f"  flash         {_share(report['flash'], FLASH_SIZE)}",
-            f"  RAM           {_share(report['ram'], RAM_SIZE)}, stack included",
-            f"  instructions  {report['instructions']:,} per inference on a Cortex-M3",
+            *_own_clip_lines(report["own_clips"]),
+            f"  flash         {share(report['flash'], board.flash_size)}",
+            f"  RAM           {share(report['ram'], board.ram_size)}, stack included",
+            f"  instructions  {report['instructions']:,} per inference on a {board.cpu.title()}",
             f"  proof         {tested} through the emulated chip, "
-            f"{report['differing']} answered otherwise than TensorFlow Lite",
-            *listener_lines(report["listener"], report["listener_refused"]),
-            _last_line(report["transcript"]),
+            f"{mismatches(report['mismatches'])} with TensorFlow Lite",
+            *listener_lines(report["listener"], report["listener_refused"], board),
+            *report["transcript"].strip().splitlines()[-1:],
         ]
     )
 
 
-def _accuracy_text(accuracy: dict | None, count: int) -> str:
+def _accuracy_text(accuracy: dict[str, Any] | None, count: int) -> str:
     if accuracy is None:
-        return "unknown, as no test clip has a label (--features, or --clip WORD/SOME.wav)"
+        return "unknown: no test clip has a label (--features, or --clip WORD/SOME.wav)"
     named = [f"{name} {value:.1%}" for name, value in accuracy.items() if value is not None]
     return f"{', '.join(named)} on {count} labelled clips"
 
 
-def _firmware_lines(score: dict | None, labels: list[str]) -> list[str]:
+def _firmware_lines(score: dict[str, Any] | None, labels: list[str]) -> list[str]:
     """The firmware's accuracy as an interval, and its words."""
     if score is None:
         return []
     lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score, labels)]
-    return [f"                {line}" for line in lines]
+    return [INDENT + line for line in lines]
 
 
-def listener_lines(listener: dict | None, refused: str | None = None) -> list[str]:
-    """The firmware that hears, for a person, or why there is none; no line for other features."""
+def _own_clip_lines(found: list[dict[str, Any]]) -> list[str]:
+    """The firmware's label for each of the user's recordings, with its score."""
+    lines = []
+    for clip in found:
+        name = "".join(c if c.isprintable() else "?" for c in clip["clip"])
+        wrong = clip["expected"] not in (None, clip["label"])
+        expected = f", expected {clip['expected']}" if wrong else ""
+        lines.append(
+            f"  clip          {name}: {clip['label']}, score {clip['score']:.2f}{expected}"
+        )
+    return lines
+
+
+def listener_lines(listener: dict[str, Any] | None, refused: str | None, board: Board) -> list[str]:
+    """The listener for the screen, or why there is none; no line for models of other features."""
     if listener is None:
         return [f"  listener      none: {refused}"] if refused else []
     return [
-        f"  listener      {_share(listener['flash'], FLASH_SIZE)}, "
-        f"{_share(listener['ram'], RAM_SIZE)} of RAM with features and audio",
-        f"                {listener['instructions_per_frame']:,} instructions every "
-        f"{listener['stride_ms']:g} ms, {listener['instructions']:,} more for an answer",
-        f"                {listener['clips']} seconds of sound through the emulated chip, "
-        f"{listener['differing']} answered otherwise than by TensorFlow",
+        f"  listener      {share(listener['flash'], board.flash_size)}, "
+        f"{share(listener['ram'], board.ram_size)} of RAM with features and audio",
+        f"{INDENT}{listener['instructions_per_frame']:,} instructions every "
+        f"{listener['stride_ms']:g} ms, {listener['instructions']:,} more for the scores",
+        f"{INDENT}{listener['clips']} seconds of sound through the emulated chip, "
+        f"{mismatches(listener['mismatches'])} with TensorFlow",
     ]
 
 
-def _share(used: int, limit: int) -> str:
-    return f"{used:,} bytes of {limit // 1024} KiB ({used / limit:.0%})"
+def mismatches(count: int) -> str:
+    """The number of mismatches in words."""
+    return f"{count} mismatch{'es' if count != 1 else ''}"
 
 
-def _last_line(transcript: str) -> str:
-    return transcript.strip().splitlines()[-1] if transcript.strip() else ""
+def share(used: int, limit: int) -> str:
+    """Used bytes, of how many."""
+    return f"{used:,} bytes of {limit >> 10} KiB ({used / limit:.0%})"

@@ -1,29 +1,24 @@
-"""How good a model is, in a few words: scores and streams as metrics.json has them → text."""
-
-from __future__ import annotations
+"""Scores and streams, as in metrics.json, as text for the screen and for report.md."""
 
 from collections.abc import Iterator, Sequence
 
-MOST_WORDS = 4  # that a screen has room for
-RATES = (1, 2, 5, 10, 20, 50)  # false accepts an hour
+MOST_WORDS = 4  # on a screen
+RATES = (1, 2, 5, 10, 20, 50)  # false accepts per hour
 
 
 def words(score: dict, labels: Sequence[str]) -> dict[str, dict]:
-    """What a score says of each wanted word: labels that stand for a word, not for all others.
-
-    In the order of `labels`, which JSON with sorted keys does not keep.
-    """
+    """The score of each wanted word, without silence and unknown, in the order of `labels`."""
     return {name: score["words"][name] for name in labels if not name.startswith("_")}
 
 
 def interval(score: dict) -> str:
-    """The accuracy's interval: "87.2% to 97.5% with 95% confidence"."""
+    """The interval of the accuracy: "87.2% to 97.5% with 95% confidence"."""
     low, high = score["interval"]
     return f"{low:.1%} to {high:.1%} with 95% confidence"
 
 
 def word_lines(score: dict, labels: Sequence[str]) -> list[str]:
-    """A small table: each word's precision and recall, the weakest alone where there are many."""
+    """Precision and recall of each word; of many words, those with the lowest recall."""
     found = words(score, labels)
     names, more = list(found), len(found) - MOST_WORDS
     if more > 0:
@@ -34,32 +29,31 @@ def word_lines(score: dict, labels: Sequence[str]) -> list[str]:
         f"recall {share(found[name]['recall'])}"
         for name in names
     ]
-    return lines + ([f"recall of {more} more words is no lower"] if more > 0 else [])
+    return lines + ([f"{more} more words have the same or a higher recall"] if more > 0 else [])
 
 
 def share(value: float | None) -> str:
-    """A share of one, or a dash where there is none."""
+    """A share as a percentage; a dash for None."""
     return "–" if value is None else f"{value:.1%}"
 
 
 def stream(found: dict) -> str:
-    """One sentence on the recording, at the point that was chosen to work at."""
+    """The operating point on the long recording, in one sentence."""
     point = found["operating_point"]
-    rate = point["false_accepts_per_hour"]
-    times = f"{rate:.1f} false accepts" if rate else "no false accept"
     return (
-        f"hears {1 - point['misses']:.0%} of {found['keywords']:,} words at {times} an hour, over "
-        f"{found['hours']:.2g} h of words, others and noise"
+        f"detects {1 - point['misses']:.0%} of {found['keywords']:,} words at "
+        f"{point['false_accepts_per_hour']:.1f} false accepts per hour, in {found['hours']:.2g} h "
+        "of speech and noise"
     )
 
 
 def stream_bounds(found: dict) -> str:
-    """What the recording leaves open."""
+    """The confidence intervals of the operating point."""
     point = found["operating_point"]
     (fewest, most), (low, high) = point["misses_interval"], point["false_accepts_interval"]
     return (
         f"with 95% confidence {1 - most:.0%} to {1 - fewest:.0%} of the words and "
-        f"{low:.1f} to {high:.1f} false accepts an hour"
+        f"{low:.1f} to {high:.1f} false accepts per hour"
     )
 
 
@@ -74,23 +68,23 @@ def word_table(score: dict, labels: Sequence[str]) -> str:
 
 
 def confusion_table(score: dict, labels: Sequence[str]) -> str:
-    """Clips by what they are and what they were taken for, as a Markdown table."""
+    """The confusion matrix as a Markdown table."""
     return "\n".join(_confusion(score, labels))
 
 
 def _confusion(score: dict, labels: Sequence[str]) -> Iterator[str]:
-    yield "".join(f"| {name} " for name in ["is \\ taken for", *labels]) + "|"
+    yield "".join(f"| {name} " for name in ["label \\ predicted", *labels]) + "|"
     yield "|---" + "|---:" * len(labels) + "|"
     for name, counts in zip(labels, score["confusion"], strict=True):
         yield "".join(f"| {cell} " for cell in [name, *counts]) + "|"
 
 
 def curve_table(found: dict) -> str:
-    """The curve as a Markdown table: the fewest misses at each of a few rates of false accepts.
+    """The curve as a Markdown table: the lowest miss rate for some rates of false accepts.
 
-    Rates that the recording is too short to tell from none are left out, but for the first.
+    Rates that are below one false accept in the whole recording are left out, except the first.
     """
-    lines = ["| false accepts an hour, at most | misses | threshold |", "|---:|---:|---:|"]
+    lines = ["| false accepts per hour, at most | miss rate | threshold |", "|---:|---:|---:|"]
     for rate in [rate for rate in RATES if rate == RATES[0] or rate * found["hours"] >= 1]:
         good = [point for point in found["curve"] if point["false_accepts_per_hour"] <= rate]
         best = min(good, key=lambda point: (point["missed"], -point["threshold"]))

@@ -32,6 +32,7 @@ def run(folder: Path) -> None:
 
 def measured(network: str, folder: Path, job: Path) -> list[str]:
     """The columns of a network, made from the recordings in `folder` within the folder `job`."""
+    from firmware_export import folder as folders
     from firmware_export import quiet_tensorflow, steps
 
     quiet_tensorflow.tensorflow()
@@ -43,11 +44,11 @@ def measured(network: str, folder: Path, job: Path) -> list[str]:
     train.main([chosen, *MODEL, *TRAINING, *places, *recipe])
     graph = job / f"{network}.pb"
     freeze.main([chosen, *MODEL, f"--start_checkpoint={trained}", f"--output_file={graph}"])
-    for name in (steps.LABELS, steps.FEATURES):
+    for name in (folders.LABELS, folders.FEATURES):
         shutil.copy(trained / name, job)
     for step in (steps.convert_step, steps.firmware_step, steps.emulate_step):
         step(job)
-    listener = json.loads((job / steps.PROOF).read_text("utf-8"))["listener"]
+    listener = json.loads((job / folders.PROOF).read_text("utf-8"))["listener"]
     testing = json.loads((trained / "metrics.json").read_text("utf-8"))["testing"]
     low, high = testing["interval"]
     sizes = ("flash", "ram", "instructions", "instructions_per_frame")

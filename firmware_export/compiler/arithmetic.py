@@ -1,4 +1,4 @@
-"""Scales as the integers that TensorFlow Lite's kernels use; the same floats, in the same order."""
+"""Scales as integers, computed with the same floats in the same order as in TensorFlow Lite."""
 
 import math
 
@@ -12,7 +12,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     multiplier, shift = _normalised(real)
     if real == 0 or shift < -31:
         return 0, 0
-    if shift > 30:  # the kernels shift no further; no trained model comes near
+    if shift > 30:  # the kernels' limit; no trained model comes near it
         return (1 << 31) - 1, 30
     return multiplier, shift
 
@@ -26,9 +26,9 @@ def _normalised(real: float) -> tuple[int, int]:
 def exact_multiplier(real: float) -> tuple[int, int] | None:
     """(multiplier, shift) that round |sum| * real, once and half away from zero, as binary64 would.
 
-    TensorFlow Lite's fully connected layer scales its sum in floating point. Its answers are steps,
-    at most 256 of them before the clamp; an integer that puts each step at the same sum gives the
-    same answers. None where no 31-bit integer does: a scale far below any trained model's.
+    TensorFlow Lite's fully connected layer scales its sum in floating point. Its results are at
+    most 256 steps before the clamp. An integer that has each step at the same sum gives the same
+    results. None where no 31-bit integer has: a scale far below any trained model's.
     """
     start, shift = quantize_multiplier(real)
     bits = 31 - shift
@@ -59,7 +59,7 @@ def _first_sum(real: float, step: int) -> int:
 
 
 def activation_range(activation: int, scale: np.float32, zero_point: int) -> tuple[int, int] | None:
-    """The codes that a fused activation lets through; None where it is no clamp."""
+    """The range of codes after a fused activation; None where it is not a clamp."""
 
     def code(real: float) -> int:
         ratio = float(np.float32(real) / np.float32(scale))
@@ -79,7 +79,7 @@ def activation_range(activation: int, scale: np.float32, zero_point: int) -> tup
 
 
 def padding(size: int, taps: int, stride: int, dilation: int, same: bool) -> tuple[int, int]:
-    """(output size, zeros before the first input) of a window that slides along one axis."""
+    """(output size, zeros before the first input) of a sliding window on one axis."""
     reach = (taps - 1) * dilation + 1
     if not same:
         return (size - reach + stride) // stride, 0
@@ -90,7 +90,7 @@ def padding(size: int, taps: int, stride: int, dilation: int, same: bool) -> tup
 def softmax_scaling(scale: float, beta: float) -> tuple[int, int, int] | None:
     """(multiplier, shift, lowest difference) that bring a difference of codes to Q5.26.
 
-    None where `scale` is so small that the reference kernel itself refuses it.
+    None where `scale` is so small that the reference kernel refuses it.
     """
     real = min(float(beta) * float(scale) * (1 << 26), (1 << 31) - 1.0)
     if real <= 1:

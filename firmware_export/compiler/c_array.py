@@ -1,4 +1,4 @@
-"""The model as a C array, in the three forms that TensorFlow's micro_speech example has had.
+"""The model as a C array, in the three forms of TensorFlow's micro_speech example.
 
 | convention | array | length | layout |
 |---|---|---|---|
@@ -7,8 +7,6 @@
 | current | `g_NETWORK_micro_features_model_data` | `constexpr unsigned int …_size` | \
 `generate_cc_arrays.py`, aligned to 16 bytes |
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -19,7 +17,7 @@ MICRO = "tensorflow/lite/micro/examples/micro_speech/micro_features"
 
 
 def stem(network: str) -> str:
-    """What header and source are called, without their endings."""
+    """The file name of header and source without their endings."""
     return f"{network}_micro_features_model_data"
 
 
@@ -30,12 +28,12 @@ def render(model: bytes, convention: str = "2019", network: str = "tiny_conv") -
     """
     if convention not in CONVENTIONS:
         known = ", ".join(CONVENTIONS)
-        raise BadModel(f"C array convention {convention!r} is unknown; there are: {known}.")
+        raise BadModel(f"C array convention {convention!r} is unknown: expected one of {known}")
     return CONVENTIONS[convention](model, stem(network))
 
 
 def _xxd(model: bytes) -> str:
-    """What `xxd -i` prints between the braces: twelve bytes a line, the last without a comma."""
+    """The output of `xxd -i` between the braces: twelve bytes a line, no comma after the last."""
     rows = (model[start : start + 12] for start in range(0, len(model), 12))
     return ",\n".join("  " + ", ".join(f"0x{byte:02x}" for byte in row) for row in rows)
 

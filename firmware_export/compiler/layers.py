@@ -1,35 +1,35 @@
-"""Turns checked operations into layers: parameters worked out, weights laid out for the kernels."""
+"""Checked operations → layers: parameters as the kernels take them, weights in their order."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from math import prod
+from typing import Any
 
 import numpy as np
 
 from firmware_export.compiler import arithmetic
 from firmware_export.errors import BadModel
-from firmware_export.importers.tflite import Model, Op, Tensor
+from firmware_export.importers.tflite import Constant, Model, Op, Tensor
 
-LANES = (
-    4  # output channels whose weights lie side by side: what a Cortex-M3's registers hold at once
-)
+LANES = 4  # output channels whose weights are adjacent: their sums fit a Cortex-M3's registers
+MAX_STEP = 1 << 12  # of strides, dilations and window sizes
+
+Shape = tuple[int, ...]  # height, width, channels
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One kernel's call: `kernel` names its struct and function in kernels/."""
+    """One call of a kernel: `kernel` names its struct and function in kernels/."""
 
-    name: str  # the C identifier, unique in the model
     kernel: str
     title: str  # one line for the reader of the C
-    source: str  # the name it has in the model
-    input: int  # values taken
-    output: int  # values made
-    fields: dict[str, str]  # the struct's scalar members as C text
-    struct: str = ""  # where several functions share one, else the kernel's name
-    rows: int = (
-        0  # how many rows it makes one at a time; 0 for those that work on everything at once
-    )
+    source: str  # its name in the model
+    input: int  # values in
+    output: int  # values out
+    fields: dict[str, object]  # the struct's scalar members
+    struct: str = ""  # where several functions share one; empty: the kernel's name
+    rows: int = 0  # output rows that the kernel computes one by one; 0: all values in one call
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the struct's pointer members
+    name: str = ""  # the C identifier, unique in the model
 
     @property
     def flash(self) -> int:
@@ -37,9 +37,18 @@ class Layer:
         return sum(array.nbytes for array in self.arrays.values())
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """What a sliding window takes and gives; `window` is the kernels' struct."""
+
+    before: Shape
+    after: Shape
+    window: dict[str, int]
+
+
 def lower(model: Model) -> list[Layer]:
     """The layers that compute `model`, in order, without those that change nothing."""
-    makers = {
+    makers: dict[str, Callable[[Op], Layer | None]] = {
         "CONV_2D": _conv,
         "DEPTHWISE_CONV_2D": _depthwise,
         "FULLY_CONNECTED": _dense,
@@ -53,45 +62,49 @@ def lower(model: Model) -> list[Layer]:
     for op in model.ops:
         if op.kind not in makers:
             raise op.fail("is supported only as the last step to a float output")
-        layers.append(makers[op.kind](op))
+        if layer := makers[op.kind](op):
+            layers.append(layer)
     if model.output.unsigned:
         layers.append(_flip("unsigned", model.output))
-    named = [layer for layer in layers if layer is not None]
-    if not named:
-        raise BadModel("The model does nothing: it has reshapes only.")
-    return [replace(layer, name=f"{layer.name}_{i}") for i, layer in enumerate(named, 1)]
+    if not layers:
+        raise BadModel("the model computes nothing: it has only reshapes")
+    return [replace(layer, name=f"{layer.kernel}_{i}") for i, layer in enumerate(layers, 1)]
+
+
+def _layer(op: Op, kernel: str, title: str, fields: dict[str, object], **more: Any) -> Layer:
+    """A layer from the operation's input to its output."""
+    return Layer(kernel, title, op.output.name, op.input.size, op.output.size, fields, **more)
 
 
 def _flip(direction: str, tensor: Tensor) -> Layer:
     size = tensor.size
-    title = f"{size} codes made {direction}"
-    return Layer("flip", "flip", title, tensor.name, size, size, {"count": str(size)})
+    return Layer("flip", f"{size} codes to {direction}", tensor.name, size, size, {"count": size})
 
 
 def _reshape(op: Op) -> None:
-    if op.inputs[0].size != op.output.size:
-        raise op.fail(f"makes {op.output.size} values of {op.inputs[0].size}")
-    if not np.array_equal(op.inputs[0].scale, op.output.scale):
+    _check_size(op)
+    if not np.array_equal(op.input.scale, op.output.scale):
         raise op.fail("changes the scale")
 
 
+def _check_size(op: Op) -> None:
+    if op.input.size != op.output.size:
+        raise op.fail(f"gives {op.output.size} values for {op.input.size}")
+
+
 def _quantize(op: Op) -> Layer | None:
-    before, after = op.inputs[0], op.output
-    if before.size != after.size:
-        raise op.fail(f"makes {after.size} values of {before.size}")
+    before, after = op.input, op.output
+    _check_size(op)
     if before.scale[0] == after.scale[0] and before.zero_point == after.zero_point:
         return None
     multiplier = arithmetic.quantize_multiplier(float(before.scale[0]) / float(after.scale[0]))
-    return Layer(
-        "quantize",
+    return _layer(
+        op,
         "quantize",
         f"{after.size} codes to another scale",
-        after.name,
-        before.size,
-        after.size,
         {
-            "count": str(after.size),
-            "zero_point": str(before.zero_point),
+            "count": after.size,
+            "zero_point": before.zero_point,
             "range": _range(after, arithmetic.INT8),
         },
         arrays={"channels": np.array([[0, *multiplier]], "<i4")},
@@ -99,56 +112,35 @@ def _quantize(op: Op) -> Layer | None:
 
 
 def _softmax(op: Op) -> Layer:
-    before, after = op.inputs[0], op.output
+    before, after = op.input, op.output
     if before.shape != after.shape or op.options is None:
-        raise op.fail("changes the shape of its input or lacks its options")
+        raise op.fail("changes the shape of its input or has no options")
     if (float(after.scale[0]), after.zero_point) != (1 / 256, -128):
-        raise op.fail("has scores that are not steps of 1/256 from 0")
+        raise op.fail("has an output scale other than 1/256 from 0")
     scaling = arithmetic.softmax_scaling(before.scale[0], op.options.beta)
     if scaling is None:
         raise op.fail(f"has an input scale of {before.scale[0]:g}, which is too small")
     depth = after.shape[-1]
-    multiplier, shift, lowest = (str(value) for value in scaling)
-    return Layer(
-        "softmax",
-        "softmax",
-        f"softmax over {depth}",
-        after.name,
-        before.size,
-        after.size,
-        {
-            "rows": str(after.size // depth),
-            "depth": str(depth),
-            "multiplier": multiplier,
-            "shift": shift,
-            "lowest": lowest,
-        },
-    )
+    fields = dict(zip(("multiplier", "shift", "lowest"), scaling, strict=True))
+    sizes = {"rows": after.size // depth, "depth": depth}
+    return _layer(op, "softmax", f"softmax over {depth}", {**sizes, **fields})
 
 
 def _dense(op: Op) -> Layer:
     weights = _weights(op, 2)
     outputs, inputs = weights.shape
-    if op.inputs[0].size != inputs or op.output.size != outputs:
+    if op.input.size != inputs or op.output.size != outputs:
         raise op.fail(
-            f"takes {op.inputs[0].size} values and makes {op.output.size}; its weights are for one "
+            f"takes {op.input.size} values and gives {op.output.size}, but its weights are for one "
             f"vector of {inputs} and {outputs}"
         )
     if op.options is not None and op.options.weightsFormat != 0:
         raise op.fail("has shuffled weights, which are not supported")
-    return Layer(
-        "dense",
+    return _layer(
+        op,
         "dense",
         f"fully connected, {inputs} -> {outputs}",
-        op.output.name,
-        inputs,
-        outputs,
-        {
-            "inputs": str(inputs),
-            "outputs": str(outputs),
-            "zero_point": str(op.inputs[0].zero_point),
-            "range": _activation(op),
-        },
+        {"inputs": inputs, "outputs": outputs, **_sum_fields(op)},
         arrays={
             "weights": _side_by_side(weights.data),
             "channels": _channels(op, weights, 0, arithmetic.exact_multiplier),
@@ -159,87 +151,71 @@ def _dense(op: Op) -> Layer:
 def _conv(op: Op) -> Layer:
     weights = _weights(op, 4)
     filters, height, width, depth = weights.shape
-    shapes, window = _geometry(op, height, width)
-    if shapes[0][2] != depth:
-        raise op.fail(f"is grouped: filters of {depth} channels over {shapes[0][2]}; not supported")
-    if shapes[1][2] != filters:
-        raise op.fail(f"has {filters} filters for {shapes[1][2]} output channels")
-    return _convolution(op, shapes, window, _side_by_side(weights.data), _channels(op, weights, 0))
+    geometry = _geometry(op, height, width)
+    channels, made = geometry.before[2], geometry.after[2]
+    if channels != depth:
+        raise op.fail(f"is grouped, which is not supported: {depth} of {channels} channels")
+    if made != filters:
+        raise op.fail(f"has {filters} filters for {made} output channels")
+    arrays = {"weights": _side_by_side(weights.data), "channels": _channels(op, weights, 0)}
+    return _rows(op, "conv", "convolution", geometry, _sum_fields(op), arrays=arrays)
 
 
 def _depthwise(op: Op) -> Layer:
     weights = _weights(op, 4)
     _, height, width, filters = weights.shape
-    shapes, window = _geometry(op, height, width)
-    if weights.shape[0] != 1 or shapes[1][2] != filters or filters % shapes[0][2]:
-        raise op.fail(f"has {filters} filters for {shapes[0][2]} -> {shapes[1][2]} channels")
-    channels = _channels(op, weights, 3)
-    if shapes[0][2] == 1:  # over one channel it is an ordinary convolution, which is faster
-        arranged = _side_by_side(weights.data.transpose(3, 1, 2, 0))
-        return _convolution(op, shapes, window, arranged, channels)
-    layer = _convolution(op, shapes, window, weights.data, channels)
-    fields = {**layer.fields, "multiplier": str(filters // shapes[0][2])}
-    title = layer.title.replace("convolution", "depthwise convolution")
-    return replace(layer, name="depthwise", kernel="depthwise", title=title, fields=fields)
-
-
-def _convolution(op: Op, shapes, window, weights: np.ndarray, channels: np.ndarray) -> Layer:
-    fields = {"zero_point": str(op.inputs[0].zero_point), "range": _activation(op)}
-    layer = _rows(op, "conv", "convolution", shapes, window, fields)
-    return replace(layer, arrays={"weights": weights, "channels": channels})
+    geometry = _geometry(op, height, width)
+    channels, made = geometry.before[2], geometry.after[2]
+    if weights.shape[0] != 1 or made != filters or filters % channels:
+        raise op.fail(f"has {filters} filters for {channels} -> {made} channels")
+    arrays, fields = {"channels": _channels(op, weights, 3)}, _sum_fields(op)
+    if channels == 1:  # over one channel it is an ordinary convolution, which is faster
+        arrays["weights"] = _side_by_side(weights.data.transpose(3, 1, 2, 0))
+        return _rows(op, "conv", "convolution", geometry, fields, arrays=arrays)
+    arrays["weights"], fields["multiplier"] = weights.data, filters // channels
+    return _rows(op, "depthwise", "depthwise convolution", geometry, fields, arrays=arrays)
 
 
 def _pool(op: Op) -> Layer:
-    options = op.options
-    if options is None:
-        raise op.fail("lacks its options")
-    average = op.kind == "AVERAGE_POOL_2D"
-    before, after = op.inputs[0], op.output
+    if op.options is None:
+        raise op.fail("has no options")
+    before, after, average = op.input, op.output, op.kind == "AVERAGE_POOL_2D"
     if before.zero_point != after.zero_point or before.scale[0] != after.scale[0]:
         raise op.fail("changes the scale")
-    shapes, window = _geometry(op, options.filterHeight, options.filterWidth)
-    if shapes[0][2] != shapes[1][2]:
-        raise op.fail(f"makes {shapes[1][2]} channels of {shapes[0][2]}")
-    name = "average_pool" if average else "max_pool"
-    origin = "-128" if average and before.unsigned else "0"
-    fields = {"origin": origin, "range": _activation(op, with_zero_point=False)}
-    return replace(_rows(op, name, name.replace("_", " "), shapes, window, fields), struct="pool")
+    geometry = _geometry(op, op.options.filterHeight, op.options.filterWidth)
+    if geometry.before[2] != geometry.after[2]:
+        raise op.fail(f"gives {geometry.after[2]} channels for {geometry.before[2]}")
+    name, origin = "average_pool" if average else "max_pool", -128 * (average and before.unsigned)
+    fields = {"origin": origin, "range": _braces((0, *_activation(op)))}
+    return _rows(op, name, name.replace("_", " "), geometry, fields, struct="pool")
 
 
-def _rows(op: Op, kernel: str, what: str, shapes, window: dict[str, int], fields) -> Layer:
-    (before, after), taps = shapes, f"{window['height']}x{window['width']}"
-    title = f"{what} {taps}, {'x'.join(map(str, before))} -> {'x'.join(map(str, after))}"
-    drawn = {
-        "in": _braces(before),
-        "out": _braces(after),
-        "window": "{" + ", ".join(f".{k} = {v}" for k, v in window.items()) + "}",
-    }
-    return Layer(
-        kernel,
-        kernel,
-        title,
-        op.output.name,
-        prod(before),
-        prod(after),
-        drawn | fields,
-        rows=after[0],
-    )
+def _rows(
+    op: Op, kernel: str, what: str, shapes: Geometry, fields: dict[str, Any], **more: Any
+) -> Layer:
+    """A layer with a sliding window."""
+    before, after, window = shapes.before, shapes.after, shapes.window
+    ends = " -> ".join("x".join(map(str, shape)) for shape in (before, after))
+    members = ", ".join(f".{member} = {value}" for member, value in window.items())
+    drawn = {"in": _braces(before), "out": _braces(after), "window": f"{{{members}}}"}
+    title = f"{what} {window['height']}x{window['width']}, {ends}"
+    return _layer(op, kernel, title, {**drawn, **fields}, rows=after[0], **more)
 
 
-def _geometry(op: Op, height: int, width: int):
-    """((in, out) as (height, width, channels), the window); the shapes in the file must agree."""
-    options, before, after = op.options, op.inputs[0].shape, op.output.shape
+def _geometry(op: Op, height: int, width: int) -> Geometry:
+    """The operation's window; checks that it agrees with the shapes in the file."""
+    options, before, after = op.options, op.input.shape, op.output.shape
     if options is None or len(before) != 4 or len(after) != 4:
-        raise op.fail("lacks its options or does not work on images")
+        raise op.fail("has no options or does not work on images")
     dilation = (getattr(options, "dilationHFactor", 1), getattr(options, "dilationWFactor", 1))
     steps = (options.strideH, options.strideW, *dilation, height, width)
-    if not all(1 <= step <= 1 << 12 for step in steps):
-        raise op.fail(f"has an impossible stride, dilation or window among {steps}")
+    if not all(1 <= step <= MAX_STEP for step in steps):
+        raise op.fail(f"has a stride, dilation or window outside 1 to {MAX_STEP} among {steps}")
     same = options.padding == 0
     rows = arithmetic.padding(before[1], height, options.strideH, dilation[0], same)
     columns = arithmetic.padding(before[2], width, options.strideW, dilation[1], same)
     if (rows[0], columns[0]) != after[1:3]:
-        raise op.fail(f"says it makes {after[1]}x{after[2]}, but would {rows[0]}x{columns[0]}")
+        raise op.fail(f"gives {rows[0]}x{columns[0]}, but the file says {after[1]}x{after[2]}")
     window = {
         "height": height,
         "width": width,
@@ -250,20 +226,23 @@ def _geometry(op: Op, height: int, width: int):
         "pad_top": rows[1],
         "pad_left": columns[1],
     }
-    return (before[1:], after[1:]), window
+    return Geometry(before[1:], after[1:], window)
 
 
-def _weights(op: Op, dimensions: int) -> Tensor:
+def _weights(op: Op, dimensions: int) -> Constant:
     weights = op.constant(1)
     if weights is None or weights.dtype != "int8" or len(weights.shape) != dimensions:
-        raise op.fail("needs eight-bit weights in the file")
+        raise op.fail("needs 8-bit weights in the file")
     if weights.zero_point != 0:
-        raise op.fail("has weights whose zero point is not in the middle of their range")
+        raise op.fail("has weights with a zero point other than 0 (128 in uint8)")
     return weights
 
 
 def _channels(
-    op: Op, weights: Tensor, axis: int, as_integers=arithmetic.quantize_multiplier
+    op: Op,
+    weights: Tensor,
+    axis: int,
+    as_integers: Callable[[float], tuple[int, int] | None] = arithmetic.quantize_multiplier,
 ) -> np.ndarray:
     """int32 [channels, 3]: bias, multiplier, shift of each output channel."""
     count = weights.shape[axis]
@@ -272,7 +251,7 @@ def _channels(
     bias = op.constant(2)
     if bias is not None and (bias.dtype != "int32" or bias.size != count):
         raise op.fail(f"has a bias that is not {count} 32-bit integers")
-    before, after = float(op.inputs[0].scale[0]), float(op.output.scale[0])
+    before, after = float(op.input.scale[0]), float(op.output.scale[0])
     scales = [as_integers(before * float(scale) / after) for scale in weights.scale]
     if None in scales:
         raise op.fail("has scales too small for 32-bit arithmetic to be exact")
@@ -283,24 +262,30 @@ def _channels(
 
 
 def _side_by_side(weights: np.ndarray) -> np.ndarray:
-    """[filter, ...taps] as blocks of LANES filters, each tap's weights for the block adjacent."""
+    """[filter, ...taps] as blocks of LANES filters; a tap's weights for its block are adjacent."""
     flat = weights.reshape(len(weights), -1)
     blocks = [flat[i : i + LANES].T.reshape(-1) for i in range(0, len(flat), LANES)]
     return np.concatenate(blocks)
 
 
-def _activation(op: Op, with_zero_point: bool = True) -> str:
+def _sum_fields(op: Op) -> dict[str, object]:
+    """The fields of a layer that adds products and scales the sum."""
+    return {"zero_point": op.input.zero_point, "range": _range(op.output, _activation(op))}
+
+
+def _activation(op: Op) -> tuple[int, int]:
+    """The range of codes after the fused activation."""
     activation = op.options.fusedActivationFunction if op.options is not None else 0
-    output = op.output
-    limits = arithmetic.activation_range(activation, output.scale[0], output.zero_point)
+    scale, zero_point = op.output.scale[0], op.output.zero_point
+    limits = arithmetic.activation_range(activation, scale, zero_point)
     if limits is None:
         raise op.fail(f"has fused activation {activation}, which is not a clamp")
-    return _range(output, limits) if with_zero_point else _braces((0, *limits))
+    return limits
 
 
 def _range(output: Tensor, limits: tuple[int, int]) -> str:
     return _braces((output.zero_point, *limits))
 
 
-def _braces(values) -> str:
+def _braces(values: Iterable[int]) -> str:
     return "{" + ", ".join(str(int(v)) for v in values) + "}"

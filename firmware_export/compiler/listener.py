@@ -1,95 +1,100 @@
-"""The listener's sources: the front end, its tables, and the grid of the model's input.
+"""The listener's C: the model with its feature extractor, for a stream of audio.
 
-It is made for models that take the `micro` features of a second, and only for those.
+Only models of the `micro` features of one second have a listener.
 """
 
-from __future__ import annotations
-
-from importlib import resources
-from typing import TYPE_CHECKING
+import re
 
 import numpy as np
 
-from firmware_export import clips
+from firmware_export.build import FEATURE_EXTRACTOR
+from firmware_export.compiler.c_text import fill, template
 from firmware_export.errors import BadModel
+from firmware_export.front_end import WINDOW, front_end
 from firmware_export.importers import tflite
-from firmware_export.verify import reference
+from vm_startup.conventions import SAMPLE_RATE
+from vm_startup.micro_frontend.build import source_files
+from vm_startup.micro_frontend.tables import FrontEnd
 
-if TYPE_CHECKING:
-    from vm_startup.micro_frontend.tables import FrontEnd
-
-IMAGE = "listener"
-CHIP_FILES = ("listener.c", "listener.h", "listener_main.c")
-FRONT_END_FILES = (
-    "micro_frontend.c", "micro_frontend.h", "micro_frontend_tables.h", "one.h", "stages.h",
-)  # fmt: skip
-STEP = np.float32(10 / 256)  # of the front end's integers, as models are trained on them
-VALUES = 1 << 16  # that such an integer may have
-WINDOW = 480  # samples
+STEP = np.float32(10 / 256)  # one unit of the extractor's integers, as models are trained
+VALUES = 1 << 16  # of such an integer
 
 
-def front_end(inputs: int) -> FrontEnd | None:
-    """The front end whose frames fill so many inputs; None where no such one is known."""
-    from vm_startup.micro_frontend.tables import FrontEnd
-
+def feature_extractor(inputs: int) -> FrontEnd | None:
+    """The extractor whose frames fill so many inputs; None where the features are not `micro`."""
     try:
-        preprocess, stride = clips.front_end(inputs)
+        preprocess, stride_ms = front_end(inputs)
     except BadModel:
         return None
-    samples = int(16 * stride)
-    return FrontEnd(WINDOW, samples) if preprocess == "micro" and samples <= WINDOW else None
+    stride = int(SAMPLE_RATE * stride_ms / 1000)
+    return FrontEnd(WINDOW, stride) if preprocess == "micro" and stride <= WINDOW else None
 
 
-def samples(front_end: FrontEnd, inputs: int) -> int:
-    """How many samples of a clip the listener takes, in whole strides, to fill its frames."""
-    frames = inputs // front_end.channels
-    strides = (front_end.window + (frames - 1) * front_end.stride - 1) // front_end.stride + 1
-    return strides * front_end.stride
+def clip_strides(extractor: FrontEnd, inputs: int) -> int:
+    """How many strides of samples fill the model's frames."""
+    frames = inputs // extractor.channels
+    return (extractor.window + (frames - 1) * extractor.stride - 1) // extractor.stride + 1
 
 
 def sources(model: tflite.Model) -> dict[str, str]:
-    """{file name: C text}, without the compiled model's and the chip's own; empty for a model that
-    takes other features."""
-    found = front_end(model.input.size)
-    if found is None:
+    """{file name: C text} without the model's and the board's files; empty for a model of other
+    features."""
+    extractor = feature_extractor(model.input.size)
+    if extractor is None:
         return {}
-    from vm_startup.micro_frontend.build import source_files
+    frames = model.input.size // extractor.channels
+    multiplier, shift, steps = feature_scale(model.input)
+    return {
+        **_included(source_files(extractor)),
+        "listener.c": template("listener.c"),
+        "listener.h": fill(
+            template("listener.h.in"),
+            stride=extractor.stride,
+            stride_ms=f"{1000 * extractor.stride / extractor.sample_rate:g}",
+            sample_rate=extractor.sample_rate,
+            frames=frames,
+        ),
+        "listener_parameters.h": fill(
+            template("listener_parameters.h.in"),
+            channels=extractor.channels,
+            clip_strides=clip_strides(extractor, model.input.size),
+            multiplier=multiplier,
+            shift=shift,
+            half=1 << (shift - 1),
+            steps=steps,
+        ),
+    }
 
-    texts, chip = source_files(found), resources.files("firmware_export") / "boards" / "bluepill"
-    own = {name: (chip / name).read_text("utf-8") for name in CHIP_FILES}
-    return own | {name: texts[name] for name in FRONT_END_FILES} | {"grid.h": _grid(model.input)}
+
+def _included(texts: dict[str, str]) -> dict[str, str]:
+    """FEATURE_EXTRACTOR and those of `texts` that it includes, directly or not."""
+    found, waiting = {}, [FEATURE_EXTRACTOR]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = texts[name]
+            waiting += re.findall(r'^#include "(.+)"', texts[name], re.MULTILINE)
+    return found
 
 
-def grid(tensor: tflite.Tensor) -> tuple[int, int, int]:
-    """(multiplier, shift, most): a value v of the front end is
-    min((v * multiplier + 2^(shift - 1)) >> shift, most) steps above the zero point of `tensor`,
-    exactly as reference.on_grid has it, for each of the 65,536 that there are."""
+def feature_scale(tensor: tflite.Tensor) -> tuple[int, int, int]:
+    """(multiplier, shift, steps): the extractor's integer v is
+    min((v * multiplier + 2^(shift - 1)) >> shift, steps) codes above the zero point of `tensor`,
+    exactly as `tensor.quantise` has it, for each of the 65,536 values of v."""
     features = np.arange(VALUES, dtype=np.float32) * STEP
-    steps = reference.on_grid(features, tensor).astype(int) - reference.zero_point(tensor)
-    most = int(steps[-1])
-    firsts = [int(v) for v in np.searchsorted(steps, range(1, most + 1))]  # to reach each step
+    codes = tensor.quantise(features).astype(int) - tensor.stored_zero_point
+    steps = int(codes[-1])
+    firsts = [int(v) for v in np.searchsorted(codes, range(1, steps + 1))]  # to reach each step
     return next(
-        (multiplier, shift, most)
+        (multiplier, shift, steps)
         for shift in range(1, 47)
         if (multiplier := _multiplier(firsts, shift)) is not None
     )
 
 
 def _multiplier(firsts: list[int], shift: int) -> int | None:
-    """The least that takes each first value, and none before it, to its step; None without one."""
+    """The smallest that takes each first value to its step, and no smaller value; None if none."""
     halves = [(2 * step - 1) << (shift - 1) for step in range(1, len(firsts) + 1)]
     low = max((-(-half // v) for half, v in zip(halves, firsts, strict=True)), default=0)
     below = ((half - 1) // (v - 1) for half, v in zip(halves, firsts, strict=True) if v > 1)
     return low if low <= min(below, default=low) else None
-
-
-def _grid(tensor: tflite.Tensor) -> str:
-    multiplier, shift, most = grid(tensor)
-    return (
-        "/* From the front end's integers, 0 to 65535, to steps above the input's zero point. */\n"
-        "#ifndef GRID_H\n#define GRID_H\n\n"
-        f"#define GRID_MULTIPLIER {multiplier}u\n"
-        f"#define GRID_SHIFT {shift}\n"
-        f"#define GRID_HALF {1 << (shift - 1)}ull\n"
-        f"#define GRID_STEPS {most}u /* the most */\n\n#endif\n"
-    )

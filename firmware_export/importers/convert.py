@@ -1,13 +1,12 @@
 """Frozen graph → quantised .tflite, with TensorFlow's own converter.
 
-The input's grid is the one that training used: scale 26/255 (1/9.8077) for `micro` features, 1/2
-for `average`, zero point −128 in int8 and 0 in uint8. A graph that was trained without fake-quant
-nodes is quantised after training, from features that show which values occur.
+The input is quantised as in training: scale 26/255 (1/9.8077) for `micro` features, 1/2 for
+`average`, zero point −128 in int8 and 0 in uint8. A graph without fake-quant nodes is quantised
+after training: the features of real clips show which values occur.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +14,25 @@ from firmware_export import quiet_tensorflow
 from firmware_export.clips import shaped
 from firmware_export.errors import BadModel
 from firmware_export.importers import frozen_graph as graphs
+from firmware_export.progress import Progress, no_progress
 
 LOWEST = {"int8": -128, "uint8": 0}
 
 
-def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
-    """A frozen GraphDef as a .tflite of integers only; the same graph gives the same bytes.
+def convert(
+    graph: bytes,
+    inference: str = "int8",
+    features: np.ndarray | None = None,
+    progress: Progress = no_progress,
+) -> bytes:
+    """A frozen GraphDef as an integer-only .tflite; the same graph gives the same bytes.
 
-    inference: "int8", or "uint8" as in 2019. features: float32 [n, inputs], looked at only if the
-    graph has no fake-quant nodes. Raises BadModel.
+    inference: "int8", or "uint8" as in 2019. features: float32 [n, inputs], used only if the graph
+    has no fake-quant nodes. Raises BadModel.
     """
     if inference not in LOWEST:
-        raise BadModel(f"Inference type {inference!r} is unknown: int8 or uint8.")
+        raise BadModel(f"inference type {inference!r} is unknown: expected int8 or uint8")
+    progress("Converting", 0, 1)
     checked = graphs.load(graph)
     low, high = checked.range
     if checked.quantised:
@@ -36,13 +42,14 @@ def convert(graph: bytes, inference: str = "int8", features=None) -> bytes:
         _follow_fake_quant(converter, inference, low, high)
     else:
         converter = _converter(checked.graph_def)
-        _calibrate(converter, inference, low, high, checked.shape, features)
+        _calibrate(converter, inference, checked, features, progress)
     model = _run(converter)
     _verify(model, inference, checked, (high - low) / 255)
+    progress("Converting", 1, 1)
     return model
 
 
-def _converter(graph_def):
+def _converter(graph_def: Any) -> Any:
     tf = quiet_tensorflow.tensorflow()
     scratch = tf.Graph()
     with scratch.as_default():
@@ -51,49 +58,61 @@ def _converter(graph_def):
     return tf.compat.v1.lite.TFLiteConverter(graph_def, ends[:1], ends[1:])
 
 
-def _follow_fake_quant(converter, inference: str, low: float, high: float) -> None:
-    """Takes every range from the graph; for the input's, real value = (q − mean) / deviation."""
+def _follow_fake_quant(converter: Any, inference: str, low: float, high: float) -> None:
+    """Takes all ranges from the graph; the input's real value is (code − mean) / deviation."""
     converter.inference_type = getattr(quiet_tensorflow.tensorflow(), inference)
     mean = round(LOWEST[inference] - low * 255 / (high - low))
     converter.quantized_input_stats = {graphs.INPUT: (mean, 255 / (high - low))}
 
 
-def _calibrate(converter, inference: str, low: float, high: float, shape, features) -> None:
-    """Measures every range but the input's on features, as the graph itself carries none."""
+def _calibrate(
+    converter: Any,
+    inference: str,
+    checked: graphs.KeywordGraph,
+    features: np.ndarray | None,
+    progress: Progress,
+) -> None:
+    """Lets the converter measure the ranges of a graph that has none on the features."""
     if features is None or not len(features):
         raise BadModel(
-            "The graph has no fake-quant nodes (trained without --quantize=1), so its ranges must "
-            "be measured: give features of real clips (--features FILE.npz)."
+            "the graph has no fake-quant nodes (trained without --quantize=1), so its ranges must "
+            "be measured on real clips",
+            "give their features: --features FILE.npz",
         )
     tf = quiet_tensorflow.tensorflow()
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = getattr(tf, inference)
-    converter.representative_dataset = lambda: _spanning(features, low, high, shape)
+    converter.representative_dataset = lambda: _representative(features, checked, progress)
 
 
-def _spanning(features, low: float, high: float, shape) -> Iterable[list]:
-    """The features, clamped to the input's range; two corners span it, so its scale is exact."""
-    for clip in np.clip(shaped(features, shape), low, high):
+def _representative(
+    features: np.ndarray, checked: graphs.KeywordGraph, progress: Progress
+) -> Iterator[list[np.ndarray]]:
+    """The clips for the converter, clamped to the input's range. Each holds both ends of the range,
+    so that the converter gives the input exactly this range."""
+    low, high = checked.range
+    for done, clip in enumerate(np.clip(shaped(features, checked.shape), low, high), 1):
         clip.flat[0], clip.flat[-1] = low, high
         yield [clip]
+        progress("Calibrating", done, len(features))
 
 
-def _run(converter) -> bytes:
+def _run(converter: Any) -> bytes:
     try:
         with quiet_tensorflow.silenced_stderr():
             return converter.convert()
     except Exception as problem:  # the converter's own errors share no other base class
         reason = quiet_tensorflow.reason(problem)
-        raise BadModel(f"TensorFlow cannot convert the graph: {reason}.") from problem
+        raise BadModel(f"TensorFlow cannot convert the graph: {reason}") from problem
 
 
-def _symmetric(graph_def):
-    """The graph with symmetric weight ranges: int8 kernels take weights of zero point 0 alone.
+def _symmetric(graph_def: Any) -> Any:
+    """The graph with symmetric weight ranges: int8 kernels need weights of zero point 0.
 
-    TensorFlow 1's rewriter trained uneven ranges. Such weights are first rounded to the grid that
-    they were trained on. Its step is kept, so that nothing is lost, if 127 of them reach the
-    largest weight; else the step grows until they do.
+    TensorFlow 1's rewriter trained uneven ranges. Such weights are first rounded to their trained
+    steps. If 127 steps reach the largest weight, the step stays and nothing is lost; otherwise the
+    step grows until they do.
     """
     edited = type(graph_def)()
     edited.CopyFrom(graph_def)
@@ -111,7 +130,7 @@ def _symmetric(graph_def):
     return edited
 
 
-def _weight_quants(nodes) -> list:
+def _weight_quants(nodes: graphs.Nodes) -> list[Any]:
     found = {}
     for node in nodes.values():
         if node.op in graphs.WEIGHTED:
@@ -121,12 +140,12 @@ def _weight_quants(nodes) -> list:
     return list(found.values())
 
 
-def _is_symmetric(node, nodes) -> bool:
+def _is_symmetric(node: Any, nodes: graphs.Nodes) -> bool:
     low, high = graphs.fake_quant_range(node, nodes)
     return low == -high and node.attr["narrow_range"].b
 
 
-def _add_constant(graph_def, name: str, array) -> str:
+def _add_constant(graph_def: Any, name: str, array: np.ndarray | np.float32) -> str:
     tf = quiet_tensorflow.tensorflow()
     node = graph_def.node.add(name=name, op="Const")
     node.attr["dtype"].type = tf.float32.as_datatype_enum
@@ -134,27 +153,21 @@ def _add_constant(graph_def, name: str, array) -> str:
     return name
 
 
-def _verify(model: bytes, inference: str, checked, scale: float) -> None:
-    """Nothing may stay float, and the input must be on the grid that the features are on."""
+def _verify(model: bytes, inference: str, checked: graphs.KeywordGraph, scale: float) -> None:
+    """Checks that no layer stayed float, and that the input has the scale of the features."""
     loaded = quiet_tensorflow.interpreter(model)
     for tensor in loaded.get_tensor_details():
         if tensor["dtype"].__name__ == "float32":
             raise BadModel(
-                f"Layer {graphs.show(tensor['name'])} stayed float: the graph has fake-quant nodes "
-                "at some layers but not at this one; train with --quantize=1."
+                f"layer {graphs.show(tensor['name'])} stayed float: the graph has fake-quant nodes "
+                "at some layers, but not at this one",
+                "train with --quantize=1",
             )
-    source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
-    found = (
-        source["dtype"].__name__,
-        tuple(source["shape"]),
-        answer["dtype"].__name__,
-        tuple(answer["shape"]),
-    )
-    if found != (inference, checked.shape, inference, (1, checked.labels)):
-        raise BadModel(
-            f"The converter gave {found}; expected {inference} {checked.shape} to "
-            f"{checked.labels} labels."
-        )
+    source, target = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    found = [(end["dtype"].__name__, tuple(end["shape"])) for end in (source, target)]
+    expected = [(inference, checked.shape), (inference, (1, checked.labels))]
+    if found != expected:
+        raise BadModel(f"the converter gave {found} as input and output; expected {expected}")
     got = source["quantization"][0]
     if abs(got / scale - 1) > 1e-5:
-        raise BadModel(f"The converter gave the input the scale {got:.7f}, expected {scale:.7f}.")
+        raise BadModel(f"the converter gave the input the scale {got:.7f}; expected {scale:.7f}")

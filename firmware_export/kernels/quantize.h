@@ -1,26 +1,26 @@
-/* QUANTIZE between two eight-bit scales, and the step between unsigned and signed codes. */
-#ifndef QUANTIZE_H
-#define QUANTIZE_H
+/* QUANTIZE between two 8-bit scales, and the conversion between unsigned and signed codes. */
+#ifndef MSL_QUANTIZE_H
+#define MSL_QUANTIZE_H
 
 #include "quantised.h"
 
-struct quantize {
+struct msl_quantize {
     int count;
     int32_t zero_point;
-    struct range range;
-    const struct channel *channels; /* one, for every value */
+    struct msl_range range;
+    const struct msl_channel *channels; /* one, for every value */
 };
 
-static inline void quantize(const struct quantize *p, const int8_t *in, int8_t *out) {
-    for (int i = 0; i < p->count; i++) out[i] = requantise(in[i] - p->zero_point, p->channels, &p->range);
+static inline void msl_quantize(const struct msl_quantize *p, const int8_t *in, int8_t *out) {
+    for (int i = 0; i < p->count; i++) out[i] = msl_requantise(in[i] - p->zero_point, p->channels, &p->range);
 }
 
-struct flip {
+struct msl_flip {
     int count;
 };
 
-/* Code 0 of 0..255 is code -128 of -128..127: the top bit changes, in either direction. */
-static inline void flip(const struct flip *p, const void *in, void *out) {
+/* Code 0 of 0..255 is code -128 of -128..127: in both directions the top bit changes. */
+static inline void msl_flip(const struct msl_flip *p, const void *in, void *out) {
     for (int i = 0; i < p->count; i++) ((uint8_t *)out)[i] = ((const uint8_t *)in)[i] ^ 0x80;
 }
 

@@ -1,61 +1,58 @@
-"""What a model answers in TensorFlow: the frozen graph, and the .tflite with reference kernels."""
-
-from __future__ import annotations
+"""Scores of the frozen graph and of the .tflite in TensorFlow, and how many are right."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from firmware_export import quiet_tensorflow
 from firmware_export.clips import shaped
 from firmware_export.importers import frozen_graph as graphs
+from firmware_export.importers.tflite import quantise
 from vm_startup.speech_commands.evaluation.metrics import Score
 
 
-def run_graph(graph: bytes, features, *, exact: bool = False):
+def run_graph(graph: bytes, features: np.ndarray, *, exact: bool = False) -> np.ndarray:
     """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels].
 
-    exact: without its fake-quant nodes, as if it had been trained to stay float.
+    exact: without its fake-quant nodes, in float arithmetic.
     """
     checked = graphs.load(graph)
     rows = shaped(features, checked.shape)
     graph_def = graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def
     with graphs.session(graph_def) as session:
-        answer = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
-        scores = [answer(row) for row in rows]
+        run = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
+        scores = [run(row) for row in rows]
     return np.concatenate(scores) if scores else np.zeros((0, checked.labels), np.float32)
 
 
-def run_model(model: bytes, features):
-    """The .tflite's scores as it gives them: float32 [n, inputs] → int8 or uint8 [n, labels]."""
+def run_model(model: bytes, features: np.ndarray) -> np.ndarray:
+    """The .tflite's scores with reference kernels: float32 [n, inputs] → int8 or uint8 [n, labels],
+    or float32 where the model gives floats."""
     loaded = quiet_tensorflow.interpreter(model)
-    source, answer = loaded.get_input_details()[0], loaded.get_output_details()[0]
-    scores = np.zeros((len(features), *answer["shape"][1:]), answer["dtype"])
-    for index, row in enumerate(quantise(shaped(features, source["shape"]), source)):
+    source, target = loaded.get_input_details()[0], loaded.get_output_details()[0]
+    rows = shaped(features, source["shape"])
+    if source["dtype"] is not np.float32:
+        scale, zero_point = source["quantization"]
+        rows = quantise(rows, scale, zero_point, source["dtype"])
+    scores = np.zeros((len(rows), *target["shape"][1:]), target["dtype"])
+    for index, row in enumerate(rows):
         loaded.set_tensor(source["index"], row)
         loaded.invoke()
-        scores[index] = loaded.get_tensor(answer["index"])[0]
+        scores[index] = loaded.get_tensor(target["index"])[0]
     return scores
 
 
-def quantise(features, tensor: dict):
-    """Features on the grid of an interpreter's input tensor, rounded half up as fake-quant does."""
-    if tensor["dtype"] is np.float32:
-        return features
-    scale, zero_point = tensor["quantization"]
-    limits = np.iinfo(tensor["dtype"])
-    steps = np.floor(np.asarray(features, np.float64) / scale + 0.5) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(tensor["dtype"])
-
-
-def accuracy(scores, labels) -> float | None:
-    """The share of clips whose label scores highest; a label below 0 is none, None if all are."""
+def accuracy(scores: np.ndarray, labels: ArrayLike) -> float | None:
+    """The share of clips whose label has the highest score; a label below 0 is unknown. None where
+    all labels are unknown."""
     labelled = np.asarray(labels) >= 0
     if not labelled.any():
         return None
     return float((scores.argmax(axis=1) == labels)[labelled].mean())
 
 
-def confusion(scores, labels) -> list[list[int]]:
-    """[i][j]: clips of label i whose label j scores highest; a label below 0 is none."""
-    labelled = np.asarray(labels) >= 0
-    answers = scores[labelled].argmax(axis=1)
-    return Score.of(np.asarray(labels)[labelled], answers, scores.shape[1]).confusion.tolist()
+def confusion(scores: np.ndarray, labels: ArrayLike) -> list[list[int]]:
+    """[i][j]: clips of label i whose label j has the highest score; labels below 0 are unknown."""
+    truth = np.asarray(labels)
+    labelled = truth >= 0
+    found = scores[labelled].argmax(axis=1)
+    return Score.of(truth[labelled], found, scores.shape[1]).confusion.tolist()

@@ -1,4 +1,4 @@
-"""What a model should answer: TensorFlow Lite's interpreter, fed with the model's own integers."""
+"""The reference: TensorFlow Lite's interpreter, fed with the codes that the firmware gets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,66 +8,51 @@ import numpy as np
 from firmware_export import quiet_tensorflow
 from firmware_export.errors import BadModel
 from firmware_export.importers import tflite
-from firmware_export.verify import evaluate
+from firmware_export.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`input` and `output` are the firmware's ends of the model; see `load`."""
+    """`input` and `output` are the ends of the model in the firmware; see `load`."""
 
     interpreter: Any
     input: tflite.Tensor
     output: tflite.Tensor
 
     def codes(self, features: np.ndarray) -> np.ndarray:
-        """Features, float [clips, ...], as the model's integers [clips, input size]."""
+        """Features, float [clips, ...], as the model's codes [clips, input size]."""
         features = np.asarray(features)
         flat = features.reshape(len(features), -1)
         if flat.shape[1] != self.input.size or not np.all(np.isfinite(flat)):
             raise BadModel(
-                f"The features are {flat.shape[1]} numbers a clip; "
-                f"the model takes {self.input.size} finite ones."
+                f"the clips have {flat.shape[1]} features, or NaN among them; expected "
+                f"{self.input.size} finite numbers"
             )
-        return on_grid(flat, self.input)
+        return self.input.quantise(flat)
 
-    def answers(self, codes: np.ndarray) -> np.ndarray:
-        """The scores, as integers [clips, output size], of clips given as integers."""
+    def scores(self, codes: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
+        """The scores as codes [clips, output size]; the input is codes, too."""
         given = self.interpreter.get_input_details()[0]
-        scores = np.empty((len(codes), self.output.size), _type(self.output))
-        for clip, row in zip(codes, scores, strict=True):
+        scores = np.empty((len(codes), self.output.size), self.output.stored_type)
+        for done, clip in enumerate(codes):
             self.interpreter.set_tensor(given["index"], self._given(clip, given))
             self.interpreter.invoke()
-            row[:] = self.interpreter.get_tensor(self.output.index).reshape(-1)
+            scores[done] = self.interpreter.get_tensor(self.output.index).reshape(-1)
+            progress("Interpreting", done + 1, len(codes))
         return scores
 
-    def _given(self, clip: np.ndarray, given: dict) -> np.ndarray:
+    def _given(self, clip: np.ndarray, given: dict[str, Any]) -> np.ndarray:
         if given["dtype"] != np.float32:
             return clip.reshape(given["shape"])
-        real = (clip - np.float32(zero_point(self.input))) * self.input.scale[0]
+        real = (clip - np.float32(self.input.stored_zero_point)) * self.input.scale[0]
         return real.reshape(given["shape"])
 
 
-def on_grid(features: np.ndarray, tensor: tflite.Tensor) -> np.ndarray:
-    """Features as the integers of `tensor`, an input of a model."""
-    grid = (float(tensor.scale[0]), zero_point(tensor))
-    return evaluate.quantise(features, {"dtype": _type(tensor), "quantization": grid})
-
-
-def zero_point(tensor: tflite.Tensor) -> int:
-    """The code of 0.0 as the firmware has it: of an unsigned byte where the file holds such."""
-    return tensor.zero_point + 128 * tensor.unsigned
-
-
-def _type(tensor: tflite.Tensor):
-    return np.uint8 if tensor.unsigned else np.int8
-
-
 def load(model: bytes, *, optimised: bool = False) -> Reference:
-    """The interpreter with its reference kernels, or with those that it uses by default.
+    """The interpreter with its reference kernels, or with its default ones.
 
-    Where a model takes or gives floats, the firmware's ends are the integers just inside them.
+    Where a model takes or gives floats, the firmware's ends are the 8-bit tensors next to them.
     """
     parsed = tflite.load(model)
-    return Reference(
-        quiet_tensorflow.interpreter(model, optimised=optimised), parsed.input, parsed.output
-    )
+    interpreter = quiet_tensorflow.interpreter(model, optimised=optimised)
+    return Reference(interpreter, parsed.input, parsed.output)

@@ -15,7 +15,8 @@ def convert(context: JobContext) -> None:
     from firmware_export import steps
 
     with translated():
-        steps.convert_step(context.folder, context.job.plan.firmware.inference)
+        inference = context.job.plan.firmware.inference
+        steps.convert_step(context.folder, inference, context.screen.progress)
 
 
 def write_c_array(context: JobContext) -> None:
@@ -31,7 +32,8 @@ def build(context: JobContext) -> None:
     from firmware_export import steps
 
     with translated():
-        steps.firmware_step(context.folder, context.job.plan.firmware.compiler)
+        compiler = context.job.plan.firmware.compiler
+        steps.firmware_step(context.folder, compiler, context.screen.progress)
 
 
 def prove(context: JobContext) -> None:
@@ -51,4 +53,4 @@ def translated() -> Iterator[None]:
         yield
     except ExportError as error:
         kind = {2: ConfigError, 4: FirmwareRefused}.get(error.exit_code, JobFailed)
-        raise kind(str(error), getattr(error, "hint", "")) from error
+        raise kind(str(error), error.hint) from error

@@ -1,4 +1,4 @@
-"""An append-only file of JSON records, one a line: fsynced, and locked while a process writes it."""
+"""An append-only file of JSON records, one a line: fsynced, and locked by its writer."""
 
 import contextlib
 import errno

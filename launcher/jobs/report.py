@@ -26,7 +26,7 @@ def read(folder: Path) -> dict:
 
 def build(job: Job, folder: Path) -> dict:
     """The report as plain JSON values."""
-    from firmware_export.build import FLASH_SIZE, RAM_SIZE
+    from firmware_export.boards.registry import DEFAULT as BOARD
 
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
@@ -40,12 +40,12 @@ def build(job: Job, folder: Path) -> dict:
         "stream": metrics["stream"],
         "firmware": {
             "flash": proof["flash"],
-            "flash_limit": FLASH_SIZE,
+            "flash_limit": BOARD.flash_size,
             "ram": proof["ram"],
-            "ram_limit": RAM_SIZE,
+            "ram_limit": BOARD.ram_size,
             "instructions": proof["instructions"],
             "clips": proof["clips"],
-            "differing": proof["differing"],
+            "mismatches": proof["mismatches"],
             "transcript": proof["transcript"],
             "listener": proof["listener"],
             "listener_refused": proof["listener_refused"],
@@ -77,7 +77,8 @@ def _accuracy(metrics: dict, proof: dict) -> dict:
 
 def summary(report: dict) -> str:
     """The last screen of a job."""
-    from firmware_export.report import listener_lines
+    from firmware_export.boards.registry import DEFAULT as BOARD
+    from firmware_export.report import listener_lines, mismatches
 
     accuracy, firmware = report["accuracy"], report["firmware"]
     lines = [
@@ -93,8 +94,8 @@ def summary(report: dict) -> str:
         f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
         f"  proof         {firmware['clips']:,} clips through the emulated chip, "
-        f"{firmware['differing']} answered otherwise than TensorFlow Lite",
-        *listener_lines(firmware["listener"], firmware["listener_refused"]),
+        f"{mismatches(firmware['mismatches'])} with TensorFlow Lite",
+        *listener_lines(firmware["listener"], firmware["listener_refused"], BOARD),
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
         "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
@@ -124,7 +125,7 @@ def _by_source(sources: dict) -> list[str]:
 def passed(report: dict) -> bool:
     """Whether the firmware itself said that it passed, and no clip differed."""
     firmware = report["firmware"]
-    return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["differing"] == 0
+    return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["mismatches"] == 0
 
 
 def detached(job: Job, name: str) -> str:

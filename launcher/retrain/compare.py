@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from firmware_export import steps
-from firmware_export.verify import answers
+from firmware_export import folder as folders
+from firmware_export.progress import Progress, no_progress
+from firmware_export.verify.predict import predict_labels
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
 from launcher.jobs import report
@@ -46,7 +47,7 @@ def compare_firmware(
     challenger: Path,
     held_out: HeldOut,
     settings: Retrain,
-    progress: steps.Progress = steps.nothing,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Evaluate both and decide. `champion` and `challenger` are folders of versions or finished
     jobs; None: there is no champion.
@@ -77,16 +78,16 @@ def compare_firmware(
     )
 
 
-def _predict(folder: Path, held_out: HeldOut, progress: steps.Progress) -> np.ndarray:
+def _predict(folder: Path, held_out: HeldOut, progress: Progress) -> np.ndarray:
     """The label that the firmware in `folder` predicts for each clip, str [n]."""
     with translated():
-        known = steps.read_labels(folder)
+        known = folders.read_labels(folder)
         if missing := sorted({*map(str, held_out.labels), *held_out.wanted} - set(known)):
             raise ConfigError(
                 f"{folder}/labels.txt has no label {', '.join(missing)}, but held-out clips have",
                 "other words are another model: change the config's name",
             )
-        return answers.of(folder, held_out.features, progress)
+        return predict_labels(folder, held_out.features, progress)
 
 
 def _measure(folder: Path, predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

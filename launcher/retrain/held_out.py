@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from firmware_export import clips, files, steps
+from firmware_export import clips, files
+from firmware_export import folder as folders
 from launcher.config.settings import Config
 from launcher.errors import ConfigError, UsageError
 from launcher.jobs.local_build import translated
@@ -141,8 +142,8 @@ def _front_end(config: Config) -> str:
 def _test_clips(job: Path, config: Config) -> HeldOut:
     """A job's test clips, without those that are not made from sound or have no label."""
     with translated():
-        found = clips.load(job / steps.FEATURES)
-        names = np.array(steps.read_labels(job))
+        found = clips.load(job / folders.FEATURES)
+        names = np.array(folders.read_labels(job))
     known = found.given & (found.labels >= 0)
     return HeldOut(
         features=found.features[known],

@@ -1,4 +1,4 @@
-"""Frozen graphs as upstream's speech_commands and our freeze write them, with random weights."""
+"""Frozen graphs as from upstream's speech_commands and from our freeze, with random weights."""
 
 import math
 import os

@@ -1,7 +1,8 @@
-"""From anybody's graph or model to a new folder with proven firmware, as API and as command."""
+"""From a user's graph or model to a new folder with proven firmware: API and command."""
 
 import hashlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def inside(folder):
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory, keyword_graph, features):
-    """What a stranger brings: words.pb, the same as words.tflite, and features.npz with labels."""
+    """A user's files: words.pb, the same as words.tflite, and features.npz with labels."""
     folder, graph = tmp_path_factory.mktemp("given"), keyword_graph()
     (folder / "words.pb").write_bytes(graph)
     (folder / "words.tflite").write_bytes(convert(graph))
@@ -44,7 +45,7 @@ def exported(given):
     return out, export(given / "words.pb", out, labels=["yes", "no"], features=features)
 
 
-def test_export_makes_everything(exported):
+def test_export_creates_all_files(exported):
     """The folder holds graph, model, labels, C array, sources and images, as the report lists."""
     out, made = exported
     for name in (
@@ -62,24 +63,24 @@ def test_export_makes_everything(exported):
     }
 
 
-def test_export_reports_what_was_measured(exported):
-    """Accuracy, flash, RAM, instructions and the proof stand in the report, as data and as text."""
+def test_report_has_all_measurements(exported):
+    """The report has accuracy, flash, RAM, instructions and proof, as data and as text."""
     made = exported[1]
-    assert made["clips"] == {"given": 40, "made_up": 160, "labelled": 40}
+    assert made["clips"] == {"given": 40, "generated": 160, "labelled": 40}
     assert made["accuracy"]["float"] == 1.0 and made["accuracy"]["firmware"] >= 0.97
     assert made["accuracy"]["quantised"] == made["accuracy"]["firmware"]
-    assert made["differing"] == 0
+    assert made["mismatches"] == 0
     assert made["flash"] <= 26 * 1024 and made["ram"] <= 6 * 1024
     assert made["instructions"] <= 2_000_000
     text = report.text(made)
     assert "_silence_, _unknown_, yes, no → " in text and "float 100.0%" in text
-    assert "40 given and 160 made-up clips" in text and "bytes of 64 KiB" in text
-    assert made["listener"]["differing"] == 0 and "of RAM with features and audio" in text
+    assert "40 given and 160 generated clips" in text and "bytes of 64 KiB" in text
+    assert made["listener"]["mismatches"] == 0 and "of RAM with features and audio" in text
     assert text.endswith("~~~ALL TESTS PASSED~~~")
 
 
-def test_model_of_anybody_is_taken_as_it_is(given, exported, tmp_path):
-    """A .tflite passes through unchanged and gives the firmware that its graph gives."""
+def test_tflite_passes_through_unchanged(given, exported, tmp_path):
+    """A .tflite does not change and gives the same firmware as its graph."""
     features = given / "features.npz"
     made = export(given / "words.tflite", tmp_path / "out", labels=["yes", "no"], features=features)
     assert made["accuracy"]["float"] is None
@@ -88,25 +89,86 @@ def test_model_of_anybody_is_taken_as_it_is(given, exported, tmp_path):
     assert "words.pb" not in made["artefacts"]
 
 
-def test_command_with_clips_and_json(given, tmp_path):
-    """The command takes WAVs, prints JSON alone on standard output, and ends with 0."""
-    wav = tmp_path / "yes" / "mine.wav"
-    wav.parent.mkdir()
-    with wave.open(str(wav), "wb") as file:
+def recording(path, seed):
+    """A WAV of noise."""
+    path.parent.mkdir(exist_ok=True)
+    with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
-        noise = np.random.default_rng(1).normal(0, 3000, 16000)
+        noise = np.random.default_rng(seed).normal(0, 3000, 16000)
         file.writeframes(noise.astype("<i2").tobytes())
+    return path
+
+
+def test_screen_shows_label_and_score_of_each_own_clip(given, tmp_path):
+    """For each --clip the command prints the firmware's label and score, and the folder's label
+    where it is another one; a file name cannot send control characters to the terminal."""
+    wavs = [
+        recording(tmp_path / folder / name, seed)
+        for seed, (folder, name) in enumerate(
+            [("yes", "a.wav"), ("no", "b.wav"), ("other", "c\x1b.wav")]
+        )
+    ]
+    arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no"]
+    options = [option for wav in wavs for option in ("--clip", wav)]
+    done = subprocess.run(
+        [*COMMAND, *arguments, *options], cwd=given, capture_output=True, text=True, check=True
+    )
+    made = json.loads((tmp_path / "out" / "export.json").read_text())
+    expected = []
+    for own, wav in zip(made["own_clips"], wavs, strict=True):
+        label = own["expected"]
+        assert own["clip"] == wav.name and label == (
+            wav.parent.name if wav.parent.name != "other" else None
+        )
+        codes = [
+            int(part.split()[-1])
+            for line in made["transcript"].splitlines()
+            if line.startswith(wav.name + ": ")
+            for part in line.partition(": ")[2].split(", ")
+        ]
+        assert own["score"] == (max(codes) + 128) / 256
+        assert own["label"] == made["labels"][codes.index(max(codes))]
+        also = f", expected {label}" if label not in (None, own["label"]) else ""
+        name = wav.name.replace("\x1b", "?")
+        expected.append(f"  clip          {name}: {own['label']}, score {own['score']:.2f}{also}")
+    shown = [line for line in done.stdout.splitlines() if line.startswith("  clip ")]
+    assert shown == expected and any("expected" in line for line in shown)
+
+
+def test_export_reports_progress_of_every_long_step(given, tmp_path):
+    """Conversion, build, interpreter, emulation and listener report progress up to their total."""
+    seen = []
+    export(given / "words.pb", tmp_path / "out", progress=lambda *now: seen.append(now))
+    for what in ("Converting", "Building", "Interpreting", "Emulating", "Listening"):
+        steps = [(done, total) for name, done, total in seen if name == what]
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps), what
+        assert steps[-1][0] == steps[-1][1] > 0, what
+
+
+def test_help_fits_80_columns():
+    """The help is complete at 80 columns, and its first sentence has at most 45 characters."""
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [*COMMAND, "--help"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "..." not in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
+    assert len(done.stdout.splitlines()[2].strip().partition(". ")[0]) <= 45
+
+
+def test_command_with_clips_and_json(given, tmp_path):
+    """The command takes WAVs, prints only JSON on standard output, and exits with 0."""
+    wav = recording(tmp_path / "yes" / "mine.wav", 1)
     arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no", "--clip", wav]
     options = ["--inference", "uint8", "--convention", "current", "--json"]
     done = subprocess.run([*COMMAND, *arguments, *options], cwd=given, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     made = json.loads(done.stdout)
-    assert made["clips"] == {"given": 1, "made_up": 199, "labelled": 1}
+    assert made["clips"] == {"given": 1, "generated": 199, "labelled": 1}
     assert "mine.wav" in made["transcript"]
     assert "alignas(16)" in next((tmp_path / "out" / "model").glob("*.cc")).read_text()
 
 
-def test_existing_output_is_refused_at_once(given, tmp_path):
+def test_existing_output_is_refused_before_reading(given, tmp_path):
     """An output folder that exists is refused before the source is even read."""
     (tmp_path / "precious").write_text("data")
     with pytest.raises(BadOutput, match="exists already"):
@@ -114,8 +176,8 @@ def test_existing_output_is_refused_at_once(given, tmp_path):
     assert inside(tmp_path) == ["precious"]
 
 
-def test_nothing_is_left_of_a_failed_export(given, keyword_graph, tmp_path):
-    """A model that does not fit the chip is refused in one sentence, and its folder is gone."""
+def test_failed_export_leaves_nothing(given, keyword_graph, tmp_path):
+    """A model that does not fit the chip is refused, and its folder is gone."""
     (tmp_path / "big.pb").write_bytes(keyword_graph(labels=20))
     with pytest.raises(DoesNotFit, match=r"\d+ bytes"):
         export(tmp_path / "big.pb", tmp_path / "out")
@@ -125,9 +187,9 @@ def test_nothing_is_left_of_a_failed_export(given, keyword_graph, tmp_path):
 @pytest.mark.parametrize(
     "content, reason",
     [
-        (b"", "x is empty: a frozen graph"),
-        (b"not a graph", "x: The graph is truncated or is no frozen GraphDef"),
-        (b"\x1c\0\0\0TFL3 and no more", "no usable .tflite"),
+        (b"", "x is empty; expected a frozen graph"),
+        (b"not a graph", "x: the graph is truncated, or is not a frozen GraphDef"),
+        (b"\x1c\0\0\0TFL3 and no more", "not a usable .tflite"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path, content, reason):
@@ -153,7 +215,7 @@ def test_labels_beside_the_model_are_used(given, tmp_path):
 def test_features_of_another_model_are_refused(given, tmp_path):
     """Features that do not fit the model's input are refused with both sizes."""
     np.savez(tmp_path / "x.npz", features=np.zeros((3, 100)))
-    with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
+    with pytest.raises(BadModel, match=r"\(3, 100\); expected 1960"):
         export(given / "words.pb", tmp_path / "out", features=tmp_path / "x.npz")
     assert inside(tmp_path) == ["x.npz"]
 
@@ -161,7 +223,7 @@ def test_features_of_another_model_are_refused(given, tmp_path):
 def test_labels_of_another_model_are_refused(given, tmp_path):
     """Features labelled with numbers that the model has no label for are refused."""
     np.savez(tmp_path / "x.npz", features=np.zeros((2, 1960)), labels=[3, 4])
-    with pytest.raises(BadModel, match="labels holds 4; this model's 4 labels"):
+    with pytest.raises(BadModel, match="labels holds 4; expected less than 4"):
         export(given / "words.pb", tmp_path / "out", features=tmp_path / "x.npz")
     assert inside(tmp_path) == ["x.npz"]
 
@@ -171,18 +233,20 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
 
-def test_full_disk_is_one_sentence(given, tmp_path):
-    """Where the disk is full, the command ends with 2 and one sentence, and leaves nothing."""
+def test_full_disk_is_one_error_with_a_hint(given, tmp_path):
+    """On a full disk the command exits with 2, an error and a hint, and leaves nothing."""
     arguments = [*COMMAND, given / "words.pb", "--out", tmp_path / "out"]
     done = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=limited)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: The disk is full: ") and done.stderr.count("\n") == 1
+    error, hint = done.stderr.splitlines()[-2:]
+    assert error.startswith("error: ") and error.endswith("cannot be written: the disk is full")
+    assert hint == "hint: make room" and "Traceback" not in done.stderr
     assert inside(tmp_path) == []
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 130), (signal.SIGINT, 130)])
 def test_interrupted_command_leaves_nothing(given, tmp_path, number, code):
-    """Ctrl-C or SIGTERM in the middle ends with 130 and leaves nothing half-made."""
+    """After Ctrl-C or SIGTERM the command exits with 130 and leaves nothing."""
     arguments = [*COMMAND, given / "words.pb", "--out", tmp_path / "out"]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as command:
         deadline = time.monotonic() + 120
@@ -193,8 +257,8 @@ def test_interrupted_command_leaves_nothing(given, tmp_path, number, code):
     assert inside(tmp_path) == []
 
 
-def test_wrong_command_line_ends_with_2(tmp_path):
-    """A choice that does not exist is a usage error."""
+def test_wrong_command_line_exits_with_2(tmp_path):
+    """An unknown choice is a usage error."""
     arguments = [*COMMAND, "x.pb", "--out", tmp_path / "out", "--inference", "int4"]
     done = subprocess.run(arguments, capture_output=True, text=True)
     assert done.returncode == 2 and "int4" in done.stderr

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic files and folders."""
 
 import resource
 import signal
@@ -15,8 +15,8 @@ def inside(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_write_replaces_whole_files(tmp_path):
-    """A file is replaced by its new content and nothing is left beside it."""
+def test_write_replaces_the_file(tmp_path):
+    """A file gets its new content, and no other file is left beside it."""
     path = tmp_path / "a" / "b.txt"
     files.write(path, "first")
     files.write(path, b"second")
@@ -25,7 +25,7 @@ def test_write_replaces_whole_files(tmp_path):
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
-    """Where a disk fills up, the old content stays and no part of the new one is left."""
+    """On a full disk the old content stays, and no part of the new one is left."""
     path = tmp_path / "model"
     files.write(path, "old")
     script = (
@@ -36,7 +36,7 @@ def test_failed_write_keeps_the_old_file(tmp_path):
         [sys.executable, "-c", script, str(path)], capture_output=True, preexec_fn=small_files
     )
     last = done.stderr.decode().splitlines()[-1]
-    assert last.endswith(f"BadOutput: The disk is full: {path} cannot be written; make room.")
+    assert last.endswith(f"BadOutput: {path} cannot be written: the disk is full")
     assert path.read_bytes() == b"old" and inside(tmp_path) == ["model"]
 
 
@@ -47,7 +47,7 @@ def small_files():
 
 
 def test_new_folder_appears_when_it_is_complete(tmp_path):
-    """A folder takes its name at the end of the block, with the rights that mkdir gives."""
+    """A folder gets its name at the end of the block, with the permissions that mkdir gives."""
     (tmp_path / "usual").mkdir()
     with files.new_folder(tmp_path / "out") as scratch:
         files.write(scratch / "a", "b")
@@ -59,7 +59,7 @@ def test_new_folder_appears_when_it_is_complete(tmp_path):
 
 @pytest.mark.parametrize("failure", [BadModel("no"), KeyboardInterrupt(), SystemExit(130)])
 def test_new_folder_leaves_nothing_after_a_failure(tmp_path, failure):
-    """Whatever ends the block badly, nothing half-made is left."""
+    """After any exception in the block nothing is left."""
     with pytest.raises(type(failure)), files.new_folder(tmp_path / "out") as scratch:
         files.write(scratch / "a", "b")
         raise failure
@@ -68,7 +68,7 @@ def test_new_folder_leaves_nothing_after_a_failure(tmp_path, failure):
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
 def test_existing_output_is_refused(tmp_path, kind):
-    """An output that exists is refused by name and left as it was."""
+    """An output that exists is refused by name and does not change."""
     out = tmp_path / "out"
     if kind == "folder":
         files.write(out / "precious", "data")
@@ -81,7 +81,7 @@ def test_existing_output_is_refused(tmp_path, kind):
     assert inside(tmp_path) == ["out"]
 
 
-def test_empty_output_folder_is_taken(tmp_path):
+def test_empty_output_folder_is_used(tmp_path):
     """An empty folder may be named as output."""
     (tmp_path / "out").mkdir()
     with files.new_folder(tmp_path / "out") as scratch:
@@ -89,8 +89,8 @@ def test_empty_output_folder_is_taken(tmp_path):
     assert inside(tmp_path / "out") == ["a"]
 
 
-def test_output_made_by_another_meanwhile_is_kept(tmp_path):
-    """Of two exports into one folder the second to end is refused; the first's files stay."""
+def test_output_of_a_concurrent_export_is_kept(tmp_path):
+    """Of two exports into one folder the second is refused; the first one's files stay."""
     with pytest.raises(BadOutput), files.new_folder(tmp_path / "out") as scratch:
         files.write(scratch / "a", "second")
         files.write(tmp_path / "out" / "a", "first")
@@ -98,20 +98,20 @@ def test_output_made_by_another_meanwhile_is_kept(tmp_path):
     assert inside(tmp_path) == ["out"]
 
 
-def test_output_that_cannot_be_made_is_one_sentence(tmp_path):
+def test_output_below_a_file_is_refused(tmp_path):
     """An output below a file is refused by name."""
     files.write(tmp_path / "file", "")
-    with pytest.raises(BadOutput, match="file/out cannot be made"):
+    with pytest.raises(BadOutput, match="file/out cannot be created"):
         files.new_folder(tmp_path / "file" / "out").__enter__()
 
 
-def test_output_with_an_impossible_name_is_one_sentence(tmp_path):
-    """A name that the file system does not take is refused by name."""
-    with pytest.raises(BadOutput, match="cannot be made"):
+def test_output_with_impossible_name_is_refused(tmp_path):
+    """A name that is too long for the file system is refused."""
+    with pytest.raises(BadOutput, match="cannot be created"):
         files.refuse_existing(tmp_path / ("x" * 300))
 
 
-def test_replaced_folder_swaps_whole(tmp_path):
+def test_replaced_folder_swaps_atomically(tmp_path):
     """A folder is replaced as a whole; after a failure the old one stays."""
     path = tmp_path / "firmware"
     files.write(path / "old", "")
@@ -124,8 +124,8 @@ def test_replaced_folder_swaps_whole(tmp_path):
     assert inside(tmp_path) == ["firmware"] and inside(path) == ["new"]
 
 
-def test_replaced_folder_sweeps_what_a_killed_one_left(tmp_path):
-    """A scratch folder left by a killed process does not get into the next result."""
+def test_replaced_folder_removes_scratch_of_killed_process(tmp_path):
+    """A scratch folder of a killed process does not get into the next result."""
     files.write(tmp_path / ".firmware.unfinished" / "half", "")
     with files.replaced_folder(tmp_path / "firmware") as scratch:
         files.write(scratch / "new", "")
@@ -136,7 +136,7 @@ def test_replaced_folder_sweeps_what_a_killed_one_left(tmp_path):
 def test_reading_is_bounded(tmp_path):
     """A file larger than its bound, or none, is refused by name."""
     files.write(tmp_path / "big", b"x" * 11)
-    with pytest.raises(BadModel, match="big is larger than 10 bytes"):
+    with pytest.raises(BadModel, match="big has more than 10 bytes"):
         files.read(tmp_path / "big", 10)
     with pytest.raises(BadModel, match="none cannot be read: No such file"):
         files.read(tmp_path / "none", 10)

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import steps
+from firmware_export import folder as folders
 from firmware_export.verify import evaluate
 from launcher.jobs import package
 
@@ -16,8 +16,8 @@ def folder(tmp_path):
     """A job's folder as the emulator leaves it, as far as metrics.json is concerned."""
     scores = np.eye(4, dtype=np.int8)[[0, 2, 2, 3, 3]]
     confusion = evaluate.confusion(scores, np.array([0, 1, 2, 3, -1]))
-    (tmp_path / steps.PROOF).write_text(json.dumps({"confusion": confusion}))
-    (tmp_path / steps.LABELS).write_text("\n".join(LABELS))
+    (tmp_path / folders.PROOF).write_text(json.dumps({"confusion": confusion}))
+    (tmp_path / folders.LABELS).write_text("\n".join(LABELS))
     (tmp_path / "metrics.json").write_text(json.dumps({"labels": LABELS, "steps": 9}))
     return tmp_path
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tiny_training import STEPS, run
 
-from firmware_export import steps
+from firmware_export import folder, steps
 from vm_startup.speech_commands import freeze
 
 WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")
@@ -21,13 +21,13 @@ def test_the_chip_answers_as_tensorflow_lite(recordings, tmp_path, network):
     assert code == 0, err
     checkpoint = f"--start_checkpoint={tmp_path}/train/{network}.ckpt-{STEPS}"
     freeze.main([chosen, *WORDS, checkpoint, f"--output_file={tmp_path}/{network}.pb"])
-    for name in (steps.LABELS, steps.FEATURES):
+    for name in (folder.LABELS, folder.FEATURES):
         shutil.copy(tmp_path / "train" / name, tmp_path)
     for step in (steps.convert_step, steps.c_model_step, steps.firmware_step, steps.emulate_step):
         step(tmp_path)
-    proof = json.loads((tmp_path / steps.PROOF).read_text())
+    proof = json.loads((tmp_path / folder.PROOF).read_text())
     assert proof["clips"] > 0
-    assert proof["differing"] == 0
+    assert proof["mismatches"] == 0
     assert proof["flash"] < 24_000
     assert proof["listener"]["recorded"] > 0  # sound that the training left for the proof
-    assert proof["listener"]["differing"] == 0
+    assert proof["listener"]["mismatches"] == 0

@@ -1,24 +1,22 @@
-/* Proves the listener on the chip: clips of CLIP_STRIDES strides in, each from a fresh start; scores and what
-   the model was shown out, until the host's input ends. */
+/* Tests the listener on the chip: reads clips of MSL_LISTENER_CLIP_STRIDES strides, each after a reset, and
+   writes the scores and features of each, until the host's input ends. */
 #include "host.h"
 #include "listener.h"
-
-/* The last of these completes frame LISTENER_FRAMES. */
-#define CLIP_STRIDES ((MF_WINDOW + (LISTENER_FRAMES - 1) * MF_STRIDE + MF_STRIDE - 1) / MF_STRIDE)
+#include "listener_parameters.h"
 
 int main(void) {
-    static int16_t samples[LISTENER_STRIDE];
-    model_output scores[MODEL_OUTPUT_SIZE];
-    int32_t input = host_open(0), output = host_open(4);
-    for (int stride = 0; host_read_all(input, samples, sizeof samples); stride++) {
-        if (stride % CLIP_STRIDES == 0) listener_reset();
-        listener_hear(samples);
-        if (stride % CLIP_STRIDES < CLIP_STRIDES - 1) continue;
-        host_write(output, scores, 0); /* the frame ends here, for those who count */
-        listener_scores(scores);
-        host_write(output, scores, sizeof scores);
-        host_write(output, listener_features(), MODEL_INPUT_SIZE);
+    static int16_t samples[MSL_LISTENER_STRIDE];
+    msl_model_output scores[MSL_MODEL_OUTPUT_SIZE];
+    int32_t input = msl_host_open(0), output = msl_host_open(4);
+    for (int stride = 0; msl_host_read_all(input, samples, sizeof samples); stride++) {
+        if (stride % MSL_LISTENER_CLIP_STRIDES == 0) msl_listener_reset();
+        msl_listener_push_samples(samples);
+        if (stride % MSL_LISTENER_CLIP_STRIDES < MSL_LISTENER_CLIP_STRIDES - 1) continue;
+        msl_host_write(output, scores, 0); /* tells the emulator that the frame is complete */
+        msl_listener_scores(scores);
+        msl_host_write(output, scores, sizeof scores);
+        msl_host_write(output, msl_listener_features(), MSL_MODEL_INPUT_SIZE);
     }
-    host_exit(0);
+    msl_host_exit(0);
     return 0;
 }

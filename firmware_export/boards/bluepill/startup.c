@@ -1,11 +1,11 @@
-/* From power-on to main(): the vector table, the variables' first values, and what a fault does. */
+/* From reset to main(): the vector table, initial values of variables, and fault handlers. */
 #include <stddef.h>
 #include <stdint.h>
 
 extern uint32_t stack_top, data_start, data_end, data_image, bss_start, bss_end;
 int main(void);
 
-/* Volatile, so that no compiler turns these loops into calls of themselves. */
+/* Volatile, so that no compiler turns these loops into calls of the functions themselves. */
 void *memcpy(void *to, const void *from, size_t count) {
     volatile uint8_t *t = to;
     for (const uint8_t *f = from; count > 0; count--) *t++ = *f++;
@@ -17,7 +17,7 @@ void *memset(void *to, int value, size_t count) {
     return to;
 }
 
-/* The names that the ARM EABI has compilers use for the same. */
+/* The names by which compilers for the ARM EABI call the same functions. */
 void __aeabi_memcpy(void *to, const void *from, size_t count) { memcpy(to, from, count); }
 void __aeabi_memcpy4(void *to, const void *from, size_t count) { memcpy(to, from, count); }
 void __aeabi_memclr(void *to, size_t count) { memset(to, 0, count); }
@@ -36,7 +36,7 @@ static void hang(void) {
     }
 }
 
-/* Without a debugger, a semihosting breakpoint (0xBEAB) is a hard fault: answer -1 and go on behind it.
+/* Without a debugger, a semihosting breakpoint (0xBEAB) is a hard fault: return -1 and continue after it.
    Any other fault stops here. The stacked frame holds r0 at 0 and the program counter at 24. */
 __attribute__((naked)) static void hard_fault(void) {
     __asm volatile(

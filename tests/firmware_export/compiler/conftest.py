@@ -1,4 +1,4 @@
-"""Small models of many shapes, converted by TensorFlow Lite itself; weights are random."""
+"""Small models of many shapes, converted by TensorFlow Lite; weights are random."""
 
 import warnings
 
@@ -81,8 +81,8 @@ class Models:
         self.known = {}
 
     def __call__(self, network="tiny_conv", ends="int8", per_channel=True, batch=1):
-        """A .tflite; `ends` is the type of its input and output, `None` makes a float model, as
-        does a `batch` of None one that works out its shapes while it runs."""
+        """A .tflite. `ends` is the type of its input and output; None gives a float model. With a
+        `batch` of None the model computes its shapes while it runs."""
         key = (network, ends, per_channel, batch)
         if key not in self.known:
             self.known[key] = self._convert(*key)
@@ -150,6 +150,6 @@ def clips():
         codes = random.integers(low, high, (count, reference.input.size))
         codes[::3] = low + (codes[::3] - low) // 8  # quiet clips, as speech is
         codes[1], codes[2] = low, high - 1
-        return codes.astype(np.uint8 if low == 0 else np.int8)
+        return codes.astype(reference.input.stored_type)
 
     return make

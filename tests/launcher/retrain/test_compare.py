@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from firmware_export import clips
-from firmware_export.verify import answers
+from firmware_export import clip_sources, clips
+from firmware_export.verify.predict import predict_labels
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
 from launcher.jobs import report
@@ -27,8 +27,16 @@ def two(finished, tmp_path_factory):
     names = (folder / "labels.txt").read_text().split()
     (other / "labels.txt").write_text("\n".join([*names[1:], names[0]]) + "\n")
     known = clips.load(folder / "test_features.npz").features
-    features = np.concatenate([known, clips.made_up(GENERATED, known.shape[1], 0.0, 26.0).features])
-    return folder, other, features, answers.of(folder, features), answers.of(other, features)
+    features = np.concatenate(
+        [known, clip_sources.generate(GENERATED, known.shape[1], 0.0, 26.0).features]
+    )
+    return (
+        folder,
+        other,
+        features,
+        predict_labels(folder, features),
+        predict_labels(other, features),
+    )
 
 
 def held_out_clips(features, actual):
@@ -58,7 +66,7 @@ def test_predictions_agree_with_the_metrics_of_the_job(finished):
     """The accuracy of a firmware's predictions is the one in its job's metrics."""
     folder, _ = finished
     known = clips.load(folder / "test_features.npz")
-    predicted = answers.of(folder, known.features)
+    predicted = predict_labels(folder, known.features)
     names = np.array((folder / "labels.txt").read_text().split())
     score = report.read(folder)["scores"]["firmware_testing"]
     assert (predicted == names[known.labels]).mean() == pytest.approx(score["accuracy"])

@@ -10,11 +10,12 @@ from firmware_export import clips, files, labels
 from launcher.config.settings import Config, Data, Train, Words
 from launcher.errors import ConfigError, UsageError
 from launcher.retrain import held_out
+from vm_startup.conventions import SILENCE, UNKNOWN
 from vm_startup.speech_commands.data.split import TESTING, which_set
 
 PATH = Path("models/words/held_out.npz")
 CONFIG = Config(Words(("yes", "no")), name="words", data=Data(synthetic_clips=9))
-LABELS = [labels.SILENCE, labels.UNKNOWN, "yes", "no"]
+LABELS = [SILENCE, UNKNOWN, "yes", "no"]
 
 
 def speakers(split=(10, 10), skip=()):
@@ -49,14 +50,14 @@ def tested(here):
 def first(tested):
     """Held-out clips of two words, another word and silence."""
     one, two, three, *_ = (next(of) for of in [speakers()] * 3)
-    found = [clip("yes", one), clip("no", two), clip("cat", three, labels.UNKNOWN)]
-    silence = clip("", "", labels.SILENCE)
+    found = [clip("yes", one), clip("no", two), clip("cat", three, UNKNOWN)]
+    silence = clip("", "", SILENCE)
     return held_out.add_test_clips(PATH, tested(*found, silence), CONFIG)
 
 
 def test_first_job_stores_its_test_clips(first):
     """The file has the labels of all test clips as strings, silence and unknown words included."""
-    assert first.labels.tolist() == ["yes", "no", labels.UNKNOWN, labels.SILENCE]
+    assert first.labels.tolist() == ["yes", "no", UNKNOWN, SILENCE]
     assert first.wanted == ("no", "yes")
     with np.load(PATH, allow_pickle=False) as arrays:
         assert arrays["labels"].tolist() == first.labels.tolist()
@@ -66,10 +67,10 @@ def test_later_job_adds_clips_and_removes_none(first, tested):
     """A later job, with another order of words, adds its new clips; stored ones stay; silence is
     not added again; and adding twice changes nothing."""
     fresh = next(speakers(skip=[name.split("/")[1][:8] for name in map(str, first.names) if name]))
-    turned = [labels.SILENCE, labels.UNKNOWN, "no", "yes"]
+    turned = [SILENCE, UNKNOWN, "no", "yes"]
     again = ("folder", str(first.names[0]), turned.index("yes"))
     added = ("folder", f"yes/{fresh}_nohash_0.wav", turned.index("yes"))
-    job = tested(again, added, clip("", "", labels.SILENCE), names=turned, number=2)
+    job = tested(again, added, clip("", "", SILENCE), names=turned, number=2)
     joined = held_out.add_test_clips(PATH, job, CONFIG)
     assert joined.labels.tolist() == [*first.labels.tolist(), "yes"]
     assert (joined.features[: len(first)] == first.features).all()
@@ -169,7 +170,7 @@ def test_word_without_a_clip_is_refused(tested):
 def test_clips_without_sound_or_label_are_not_stored(tested):
     """Generated inputs and clips without a label are no held-out clips."""
     one, two = (next(of) for of in [speakers()] * 2)
-    found = [clip("yes", one), clip("no", two), clip("yes", "x", source=clips.MADE_UP)]
+    found = [clip("yes", one), clip("no", two), clip("yes", "x", source=clips.GENERATED)]
     unknown = ("own", "who knows", -1)
     assert len(held_out.add_test_clips(PATH, tested(*found, unknown), CONFIG)) == 2
 

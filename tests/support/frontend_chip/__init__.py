@@ -1,29 +1,28 @@
-"""The front end as the chip's firmware runs it: compiled for a Cortex-M3, run in the emulator."""
+"""The feature extractor on the chip: compiled for a Cortex-M3 and run in the emulator."""
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from firmware_export import build
+from firmware_export import build, elf
+from firmware_export.boards.registry import DEFAULT as BOARD
+from firmware_export.compiler.c_text import fill
+from firmware_export.compiler.sources import memory_map
 from firmware_export.verify.emulator import Chip
 from vm_startup.micro_frontend.build import source_files
 from vm_startup.micro_frontend.tables import FrontEnd
 
-BLUEPILL = resources.files("firmware_export") / "boards" / "bluepill"
-CHIP_FILES = ("bluepill.ld", "host.h", "startup.c")
-
 
 @dataclass(frozen=True)
 class Image:
-    """A firmware that turns samples into features."""
+    """A firmware that computes features of samples."""
 
     front_end: FrontEnd
     folder: Path
-    flash: int  # bytes that the front end takes of it: code and tables
+    flash: int  # bytes of the feature extractor: code and tables
 
-    def listen(self, audio: np.ndarray) -> "Heard":
+    def extract(self, audio: np.ndarray) -> "Extracted":
         """The features of int16 samples, at least a window of them."""
         image = (self.folder / "bluepill.bin").read_bytes()
         windows = (len(audio) - self.front_end.window) // self.front_end.stride
@@ -31,8 +30,8 @@ class Image:
         chip = Chip(image, used.tobytes(), used.nbytes).run()
         state_size = int.from_bytes(chip.output[:4], "little")
         features = np.frombuffer(bytes(chip.output[4:]), np.uint16)
-        variables = build.loaded((self.folder / "bluepill.elf").read_bytes())[1]
-        return Heard(
+        variables = elf.variables((self.folder / "bluepill.elf").read_bytes(), BOARD)
+        return Extracted(
             features.reshape(-1, self.front_end.channels),
             state_size,
             chip.instructions,
@@ -41,7 +40,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Extracted:
     features: np.ndarray  # uint16 [frames, channels]
     state_size: int  # bytes that a stream keeps
     instructions: int  # from the last stride's arrival to its features
@@ -49,14 +48,14 @@ class Heard:
 
 
 def make(front_end: FrontEnd, folder: Path) -> Image:
-    """Compile for the chip; `folder` gets everything."""
+    """Compiles for the chip, in `folder`."""
     sources = source_files(front_end)
-    for name in CHIP_FILES:
-        sources[name] = (BLUEPILL / name).read_text("utf-8")
+    sources |= {name: BOARD.read(name) for name in ("host.h", "startup.c")}
+    sources[build.linker_script(BOARD)] = fill(BOARD.read("linker.ld.in"), **memory_map(BOARD))
     sources["main.c"] = (Path(__file__).parent / "main.c").read_text("utf-8")
     sources["model.c"] = sources["micro_frontend.c"]
     flash = _size(folder / "full", sources)
-    # The rest of the firmware is what the same chip needs to do nothing but the same talking.
+    # The same firmware without the feature extractor: the difference is what it takes.
     silent = {**sources, "model.c": STUBS}
     return Image(front_end, folder / "full", flash - _size(folder / "silent", silent))
 
@@ -71,4 +70,4 @@ def _size(folder: Path, sources: dict[str, str]) -> int:
     folder.mkdir(parents=True)
     for name, text in sources.items():
         (folder / name).write_text(text, "utf-8")
-    return build.build(folder).flash
+    return build.build(folder, BOARD).flash

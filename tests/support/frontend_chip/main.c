@@ -1,5 +1,5 @@
-/* The front end on the chip: samples in from the host until there are no more, then the size of a stream's
-   state and the features of all windows out. */
+/* The feature extractor on the chip: reads samples until the host's input ends, then writes the size of the
+   state of a stream and the features of all windows. */
 #include "host.h"
 #include "micro_frontend.h"
 
@@ -13,14 +13,14 @@ int main(void) {
     static struct micro_frontend state;
     static int16_t samples[MF_WINDOW];
     answer.state_size = sizeof state;
-    int32_t input = host_open(0), output = host_open(4);
+    int32_t input = msl_host_open(0), output = msl_host_open(4);
     uint32_t frames = 0, wanted = MF_WINDOW;
-    while (frames < MOST_FRAMES && host_read_all(input, samples, wanted * sizeof *samples)) {
+    while (frames < MOST_FRAMES && msl_host_read_all(input, samples, wanted * sizeof *samples)) {
         micro_frontend_hear(&state, samples, wanted);
         frames += (uint32_t)micro_frontend_frame(&state, answer.features[frames]);
         wanted = MF_STRIDE;
     }
-    host_write(output, &answer, sizeof answer.state_size + frames * sizeof answer.features[0]);
-    host_exit(0);
+    msl_host_write(output, &answer, sizeof answer.state_size + frames * sizeof answer.features[0]);
+    msl_host_exit(0);
     return 0;
 }

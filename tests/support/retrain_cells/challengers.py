@@ -21,7 +21,7 @@ def make(finished: Path, folder: Path) -> Challengers:
     labels, so it is always correct; the bad one has its labels in another order, so it never is. A
     label that is never predicted still needs a clip, on which the good one is wrong."""
     from firmware_export import clips
-    from firmware_export.verify import answers
+    from firmware_export.verify.predict import predict_labels
 
     made = Challengers(folder / "good", folder / "bad")
     for job in (made.good, made.bad):
@@ -30,7 +30,7 @@ def make(finished: Path, folder: Path) -> Challengers:
     rotated = [names[-1], *names[:-1]]
     (made.bad / "labels.txt").write_text("\n".join(rotated) + "\n")
     known = clips.load(finished / "test_features.npz")
-    predicted = list(answers.of(finished, known.features))
+    predicted = list(predict_labels(finished, known.features))
     for word in set(names) - set(predicted):
         predicted[names.index(word)] = word
     for job, labels in ((made.good, names), (made.bad, rotated)):

@@ -1,4 +1,4 @@
-"""A frozen graph is a stranger's data: whatever does not belong there is refused by name."""
+"""A frozen graph may come from a stranger: everything unexpected is refused by name."""
 
 import struct
 
@@ -16,11 +16,11 @@ def refusal(data):
     with pytest.raises(BadModel) as caught:
         frozen_graph.load(data)
     message = str(caught.value)
-    assert message.endswith((".", "?")) and "\n" not in message and len(message) < 400
+    assert message[-1] != "." and "\n" not in message and len(message) < 400
     return message
 
 
-def test_audio_front_end_is_left_out(keyword_graph):
+def test_audio_front_end_is_dropped(keyword_graph):
     """Only the nodes from Reshape_1 on are kept, with Reshape_1 as a placeholder of batch 1."""
     loaded = frozen_graph.load(keyword_graph())
     ops = {n.op for n in loaded.graph_def.node}
@@ -30,7 +30,7 @@ def test_audio_front_end_is_left_out(keyword_graph):
 
 
 @pytest.mark.parametrize("name", ["Reshape_1", "labels_softmax"])
-def test_missing_end_is_named(keyword_graph, name):
+def test_missing_input_or_output_is_named(keyword_graph, name):
     """A graph without its input or output node is refused by that node's name."""
 
     def rename(graph_def):
@@ -45,7 +45,7 @@ def test_missing_end_is_named(keyword_graph, name):
 @pytest.mark.parametrize("op", ["PyFunc", "ReadFile", "WriteFile", "While", "LSTMBlockCell"])
 @pytest.mark.parametrize("name", ["Relu", "Mul"])
 def test_foreign_op_is_refused_by_name(keyword_graph, op, name):
-    """An op that no keyword model has is refused wherever it stands, with its node's name."""
+    """An op that no keyword model has is refused anywhere in the graph, with its node's name."""
 
     def replace(graph_def):
         node(graph_def, name).op = op
@@ -55,7 +55,7 @@ def test_foreign_op_is_refused_by_name(keyword_graph, op, name):
 
 
 def test_function_library_is_refused(keyword_graph):
-    """A graph that brings functions along is refused, used or not."""
+    """A graph with functions is refused, even if they are not used."""
 
     def add(graph_def):
         graph_def.library.function.add().signature.name = "evil"
@@ -64,7 +64,7 @@ def test_function_library_is_refused(keyword_graph):
 
 
 def test_function_attribute_is_refused(keyword_graph):
-    """A node that calls a function is refused even if the function is nowhere."""
+    """A node that calls a function is refused, even if the function does not exist."""
 
     def add(graph_def):
         node(graph_def, "Relu").attr["f"].func.name = "evil"
@@ -85,8 +85,8 @@ def test_other_files_are_refused(data):
     refusal(data)
 
 
-def test_oversize_graph_is_refused_before_parsing():
-    """More bytes than any keyword model has are refused by their number."""
+def test_too_large_graph_is_refused_before_parsing():
+    """A graph with more bytes than any keyword model is refused with its size."""
     assert f"{frozen_graph.MAX_BYTES + 1:,} bytes" in refusal(
         b"\x0a" * (frozen_graph.MAX_BYTES + 1)
     )
@@ -106,8 +106,8 @@ def test_constant_that_is_not_finite_is_refused(keyword_graph, value):
     assert "NaN or infinity" in refusal(keyword_graph(mutate=spoil))
 
 
-def test_constant_that_unfolds_is_refused(keyword_graph):
-    """A constant of a few bytes that claims 10^15 elements is refused before memory is taken."""
+def test_constant_with_huge_shape_is_refused(keyword_graph):
+    """A constant of a few bytes with a shape of 10^15 elements is refused before allocation."""
 
     def inflate(graph_def):
         bias = next(n for n in graph_def.node if n.op == "Const" and n.attr["dtype"].type == 1)
@@ -117,7 +117,7 @@ def test_constant_that_unfolds_is_refused(keyword_graph):
         for _ in range(3):
             bias.attr["value"].tensor.tensor_shape.dim.add().size = 10**5
 
-    assert "elements are allowed" in refusal(keyword_graph(mutate=inflate))
+    assert "elements" in refusal(keyword_graph(mutate=inflate))
 
 
 def test_constant_shorter_than_its_shape_is_refused(keyword_graph):
@@ -130,7 +130,7 @@ def test_constant_shorter_than_its_shape_is_refused(keyword_graph):
         content = weights.attr["value"].tensor.tensor_content
         weights.attr["value"].tensor.tensor_content = content[:-4]
 
-    assert "as many values as its shape" in refusal(keyword_graph(mutate=cut))
+    assert "fewer values than its shape" in refusal(keyword_graph(mutate=cut))
 
 
 @pytest.mark.parametrize("shape", [[-1, -1, 40, 1], [7, 49, 40, 1], [0, 0], [-1, 10**6], [-1]])
@@ -142,10 +142,10 @@ def test_wrong_input_shape_is_refused(keyword_graph, shape):
         constant = node(graph_def, node(graph_def, "Reshape_1").input[1])
         constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(shape, tf.int32))
 
-    assert "Node Reshape_1 has the shape" in refusal(keyword_graph(mutate=reshape))
+    assert "node Reshape_1 has the shape" in refusal(keyword_graph(mutate=reshape))
 
 
-def test_shapes_that_do_not_fit_are_refused(keyword_graph):
+def test_contradicting_shapes_are_refused(keyword_graph):
     """Layers whose shapes contradict each other are refused by TensorFlow's own inference."""
     import tensorflow as tf
 
@@ -157,7 +157,7 @@ def test_shapes_that_do_not_fit_are_refused(keyword_graph):
 
 
 def test_output_that_ignores_the_input_is_refused(keyword_graph):
-    """A graph that answers without looking at its features is refused."""
+    """A graph whose output does not depend on its features is refused."""
 
     def cut(graph_def):
         flatten = node(graph_def, "Reshape_2")
@@ -166,11 +166,11 @@ def test_output_that_ignores_the_input_is_refused(keyword_graph):
                 other.input[list(other.input).index(flatten.name)] = "Const"
 
     message = refusal(keyword_graph(mutate=cut))
-    assert "without seeing features" in message or "cannot import" in message
+    assert "ignores its features" in message or "cannot import" in message
 
 
-def test_loop_is_refused(keyword_graph):
-    """Nodes that feed each other in a circle are refused."""
+def test_cycle_is_refused(keyword_graph):
+    """Nodes that feed each other in a cycle are refused."""
 
     def tie(graph_def):
         relu = node(graph_def, "Relu")
@@ -195,7 +195,7 @@ def test_empty_fake_quant_range_is_refused(keyword_graph):
     )
 
 
-def test_names_cannot_smuggle_control_characters(keyword_graph):
+def test_node_names_show_no_control_characters(keyword_graph):
     """A node's name is shown quoted, shortened and without control characters."""
 
     def rename(graph_def):

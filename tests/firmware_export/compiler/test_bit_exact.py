@@ -1,4 +1,4 @@
-"""The compiled C answers as TensorFlow Lite's interpreter does, bit for bit, on this computer."""
+"""The compiled C gives the scores of TensorFlow Lite's interpreter, bit for bit."""
 
 import ctypes
 import itertools
@@ -26,38 +26,38 @@ VARIANTS = [
 ]
 
 
-def on_host(model, codes, answers, folder):
-    """The answers of the compiled model, in the shape and type of `answers`."""
-    for name, text in compile.compile_model(model).items():
+def on_host(model, codes, expected, folder):
+    """The scores of the compiled model on this computer, in the shape and type of `expected`."""
+    for name, text in compile.compile_model(model).files.items():
         (folder / name).write_text(text)
     build.build_host(folder, folder / "model.so")
-    invoke = ctypes.CDLL(str(folder / "model.so")).model_invoke
-    got = np.zeros_like(answers)
+    invoke = ctypes.CDLL(str(folder / "model.so")).msl_model_invoke
+    got = np.zeros_like(expected)
     for clip, scores in zip(np.ascontiguousarray(codes), got, strict=True):
         invoke(ctypes.c_void_p(clip.ctypes.data), ctypes.c_void_p(scores.ctypes.data))
     return got
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_answer_is_the_interpreters(models, clips, tmp_path, variant):
+def test_scores_equal_the_interpreters(models, clips, tmp_path, variant):
     """Every layer, padding, stride, dilation, input type and open batch gives the interpreter's
     bits."""
     model = models(*variant)
     interpreter = reference.load(model)
     codes = clips(interpreter, 200)
-    expected = interpreter.answers(codes)
+    expected = interpreter.scores(codes)
     assert len(np.unique(expected)) > 2
     np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("inference", ["int8", "uint8"])
-def test_the_classic_graph_is_exact(keyword_graph, clips, tmp_path, inference, depthwise):
+def test_fake_quant_graph_is_exact(keyword_graph, clips, tmp_path, inference, depthwise):
     """A quantisation-aware frozen graph, signed or unsigned throughout as in 2019, is exact too."""
     model = convert.convert(keyword_graph(depthwise=depthwise), inference)
     interpreter = reference.load(model)
     codes = clips(interpreter, 200)
-    expected = interpreter.answers(codes)
+    expected = interpreter.scores(codes)
     assert expected.dtype == inference
     np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
 
@@ -85,15 +85,14 @@ def test_ties_round_as_in_the_interpreter(keyword_graph, edit, clips, tmp_path, 
     model = edit(convert.convert(keyword_graph(), inference), dense_only)
     interpreter = reference.load(model)
     codes = clips(interpreter, 2000)
-    expected = interpreter.answers(codes)
+    expected = interpreter.scores(codes)
     assert len(np.unique(expected)) > 10
     np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
 
 
 @pytest.mark.parametrize("scale", [0.003, 0.0625, 0.19604957, 0.7, 4.0, 30.0])
 def test_softmax_is_exact_at_every_scale(keyword_graph, edit, clips, tmp_path, scale):
-    """Scores from all alike to hopelessly far apart, whose exponentials vanish, are the
-    interpreter's."""
+    """Softmax is exact for equal inputs and for inputs so far apart that exponentials vanish."""
 
     def softmax_only(graph):
         subgraph = graph.subgraphs[0]
@@ -105,12 +104,12 @@ def test_softmax_is_exact_at_every_scale(keyword_graph, edit, clips, tmp_path, s
     model = edit(convert.convert(keyword_graph()), softmax_only)
     interpreter = reference.load(model)
     codes = clips(interpreter, 20_000)
-    expected = interpreter.answers(codes)
+    expected = interpreter.scores(codes)
     assert len(np.unique(expected)) > 2
     np.testing.assert_array_equal(on_host(model, codes, expected, tmp_path), expected)
 
 
-def test_a_multiplier_is_exact_at_every_step():
+def test_exact_multiplier_at_every_step():
     """The integer for a real scale puts each of 256 steps at the sum that binary64 does."""
     random = np.random.default_rng(7)
     for real in [1 / 6, 0.1, 0.25, 3.0, *2.0 ** random.uniform(-13, 1, 50)]:

@@ -1,4 +1,4 @@
-"""Features of test clips: a training's, a user's own, or made up; and their labels."""
+"""Test clips from training, from a user's WAVs and from the generator; and labels."""
 
 import struct
 import wave
@@ -7,8 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from firmware_export import clips, labels
+from firmware_export import clip_sources, clips, labels
 from firmware_export.errors import BadModel
+from firmware_export.front_end import front_end
 
 YES_NO = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -24,9 +25,9 @@ def write_wav(path, rate=16000, seconds=1.0):
     return path
 
 
-def test_saved_clips_load_again(tmp_path):
-    """Clips survive a file, and equal clips give equal bytes."""
-    made = clips.made_up(30, 1960, 0.0, 26.0)
+def test_clips_survive_save_and_load(tmp_path):
+    """Saved clips load unchanged, and equal clips give equal bytes."""
+    made = clip_sources.generate(30, 1960, 0.0, 26.0)
     for name in ("a.npz", "b.npz"):
         clips.save(made, tmp_path / name)
     loaded = clips.load(tmp_path / "a.npz")
@@ -34,7 +35,7 @@ def test_saved_clips_load_again(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_features_alone_are_enough(tmp_path):
+def test_npz_needs_features_only(tmp_path):
     """Without labels, sources or names, clips have no label and count as given."""
     np.savez(tmp_path / "x.npz", features=np.ones((3, 49, 40, 1)))
     loaded = clips.load(tmp_path / "x.npz")
@@ -46,8 +47,8 @@ def test_features_alone_are_enough(tmp_path):
     "arrays, reason",
     [
         ({"labels": np.zeros(3, int)}, "no array named features"),
-        ({"features": np.zeros((0, 1960))}, "holds 0 clips"),
-        ({"features": np.float32(1)}, "holds 0 clips"),
+        ({"features": np.zeros((0, 1960))}, "has 0 clips"),
+        ({"features": np.float32(1)}, "has 0 clips"),
         ({"features": np.full((2, 8), np.nan)}, "NaN, infinite"),
         ({"features": np.full((2, 8), 1e300)}, "too large"),
         ({"features": np.zeros((2, 8), int)}, "int64 of shape .* expected floats"),
@@ -56,7 +57,7 @@ def test_features_alone_are_enough(tmp_path):
         ({"features": np.array([{}], object)}, "plain arrays"),
     ],
 )
-def test_unusable_features_are_refused(tmp_path, arrays, reason):
+def test_npz_with_unusable_arrays_is_refused(tmp_path, arrays, reason):
     """Arrays that are missing, empty, misshapen, not finite or pickled are refused by name."""
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(BadModel, match=reason):
@@ -64,22 +65,24 @@ def test_unusable_features_are_refused(tmp_path, arrays, reason):
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut"])
-def test_files_of_another_kind_are_refused(tmp_path, content):
-    """What is no .npz is refused without a traceback."""
+def test_file_that_is_not_npz_is_refused(tmp_path, content):
+    """A file that is not an .npz is refused without a traceback."""
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(BadModel, match="x.npz is no .npz"):
+    with pytest.raises(BadModel, match="x.npz is damaged, or is not an .npz"):
         clips.load(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_entries_that_are_no_arrays_are_refused(tmp_path, method):
-    """An entry that only is called an array, or whose compressed bytes are damaged, is refused."""
+def test_npz_entry_that_is_not_an_array_is_refused(tmp_path, method):
+    """An entry that is not an array, or whose compressed bytes are damaged, is refused."""
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("features.npy", b"no array" * 99)
     content = bytearray(path.read_bytes())
     for _ in range(2):  # whole at first, then damaged within the entry
-        with pytest.raises(BadModel, match="x.npz is no .npz file of plain arrays"):
+        with pytest.raises(
+            BadModel, match="x.npz is damaged, or is not an .npz file of plain arrays"
+        ):
             clips.load(path)
         content[44:54] = b"\xff" * 10
         path.write_bytes(content)
@@ -103,17 +106,17 @@ def test_zip_bomb_is_refused(tmp_path):
 def test_wavs_are_labelled_by_their_folder(tmp_path):
     """A recording in a folder named like a label has that label; others have none."""
     paths = [write_wav(tmp_path / name / "a.wav") for name in ("no", "elsewhere")]
-    own = clips.from_wavs(paths, YES_NO, 1960)
+    own = clip_sources.from_wavs(paths, YES_NO, 1960)
     assert own.features.shape == (2, 1960) and own.features.max() > 1
     assert own.labels.tolist() == [3, -1] and own.names.tolist() == ["a.wav", "a.wav"]
 
 
-def test_wav_that_cannot_be_used_is_refused(tmp_path):
+def test_damaged_wav_is_refused(tmp_path):
     """A damaged recording is refused by name."""
     path = tmp_path / "bad.wav"
     path.write_bytes(b"RIFF")
     with pytest.raises(BadModel, match="bad.wav"):
-        clips.from_wavs([path], YES_NO, 1960)
+        clip_sources.from_wavs([path], YES_NO, 1960)
 
 
 @pytest.mark.parametrize(
@@ -125,29 +128,30 @@ def test_wav_that_cannot_be_used_is_refused(tmp_path):
         (4214, ("average", 10)),
     ],
 )
-def test_front_end_follows_from_the_models_input(inputs, expected):
-    """The number of features tells how a WAV becomes them."""
-    assert clips.front_end(inputs) == expected
+def test_front_end_from_number_of_inputs(inputs, expected):
+    """The number of features decides how a WAV becomes features."""
+    assert front_end(inputs) == expected
 
 
 def test_unknown_front_end_is_refused():
-    """A model whose input no front end makes takes features, not WAVs."""
-    with pytest.raises(BadModel, match="1001 features.*--features"):
-        clips.front_end(1001)
+    """For a model of unknown features the hint asks for --features instead of WAVs."""
+    with pytest.raises(BadModel, match="1001 features") as caught:
+        front_end(1001)
+    assert "--features" in caught.value.hint
 
 
-def test_made_up_clips_reach_every_corner():
-    """Made-up clips are repeatable and hold both ends of the range and values beyond it."""
-    made = clips.made_up(200, 1960, 0.0, 26.0)
-    assert np.array_equal(made.features, clips.made_up(200, 1960, 0.0, 26.0).features)
+def test_generated_clips_cover_the_range():
+    """Generated clips are repeatable and hold both ends of the range and values outside it."""
+    made = clip_sources.generate(200, 1960, 0.0, 26.0)
+    assert np.array_equal(made.features, clip_sources.generate(200, 1960, 0.0, 26.0).features)
     assert {0.0, 26.0} <= set(made.features.max(axis=1)) and made.features.max() > 26
     assert len(np.unique(made.features, axis=0)) == 200 and not made.given.any()
 
 
-def test_clips_of_different_models_do_not_join():
-    """Clips with different numbers of features are refused together."""
-    with pytest.raises(BadModel, match="fit different models"):
-        clips.join(clips.made_up(2, 10, 0, 1), clips.made_up(2, 11, 0, 1))
+def test_join_refuses_clips_of_different_models():
+    """Clips with different numbers of features cannot be joined."""
+    with pytest.raises(BadModel, match="for different models"):
+        clips.join(clip_sources.generate(2, 10, 0, 1), clip_sources.generate(2, 11, 0, 1))
 
 
 def test_words_alone_get_silence_and_unknown():
@@ -171,6 +175,6 @@ def test_unusable_labels_are_refused(given, reason):
         labels.check(given, 4)
 
 
-def test_labels_survive_their_file():
-    """labels.txt holds one label a line, and reads back as it was."""
+def test_labels_survive_render_and_parse():
+    """labels.txt has one label a line and reads back unchanged."""
     assert labels.parse(labels.render(YES_NO)) == YES_NO

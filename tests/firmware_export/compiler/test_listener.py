@@ -1,4 +1,4 @@
-"""The listener: sound in, the model's scores out, on the chip."""
+"""The listener on the chip: sound in, scores out."""
 
 import ctypes
 import dataclasses
@@ -9,14 +9,14 @@ import subprocess
 import numpy as np
 import pytest
 
-from firmware_export import build, clips
+from firmware_export import build, clip_sources, clips
+from firmware_export.boards.registry import DEFAULT as BOARD
 from firmware_export.compiler import listener, sources
 from firmware_export.errors import BadModel, DoesNotFit, Mismatch
 from firmware_export.importers import tflite
 from firmware_export.importers.convert import convert
-from firmware_export.verify import evaluate, listener_audio, proof, reference
+from firmware_export.verify import proof, proof_audio, reference
 from firmware_export.verify.emulator import Chip
-from vm_startup.micro_frontend import build as micro_frontend
 from vm_startup.micro_frontend.tables import FrontEnd
 
 USUAL = FrontEnd()
@@ -24,8 +24,9 @@ USUAL = FrontEnd()
 
 def made(model, folder):
     """`folder` with the firmware's sources and the listener, built."""
-    assert "listener" in sources.write(folder, model, [])
-    build.build(folder, image="listener")
+    labels = ["a", "b", "c", "d"]
+    assert "listener" in sources.write(folder, model, [], labels, BOARD)
+    build.build(folder, BOARD, image="listener")
     return folder
 
 
@@ -43,44 +44,44 @@ def built(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def recorded():
     """Clips of which there is audio, and one of which there is none."""
-    audio = listener_audio.made_up(12, seed=5)
-    features = listener_audio.features(audio, USUAL)
-    known = clips.made_up(13, 1960, 0.0, 26.0)
+    audio = proof_audio.generate(12, seed=5)
+    features = proof_audio.features(audio, USUAL)
+    known = clip_sources.generate(13, 1960, 0.0, 26.0)
     known.features[1:] = features
     return dataclasses.replace(known, audio=audio, audio_of=np.arange(1, 13))
 
 
-def test_it_answers_sound_as_the_interpreter_answers_features(model, built, recorded):
-    """Features and scores on the chip are those of the training's front end, bit for bit, in less
-    than half of the chip's flash and three quarters of its RAM."""
+def test_listener_is_bit_exact_and_within_its_bounds(model, built, recorded):
+    """Features and scores on the chip equal those of training, bit for bit, in less than half of
+    the chip's flash and three quarters of its RAM."""
     seen = []
-    heard = proof.listen(model, built, recorded, lambda *now: seen.append(now))
+    found = proof.prove_listener(model, built, recorded, lambda *now: seen.append(now))
     assert seen == [("Listening", done, 24) for done in range(1, 25)]
-    assert (heard.clips, heard.recorded, heard.differing) == (24, 12, 0)
-    assert heard.flash <= 26 << 10 and heard.ram <= 14 << 10
-    assert heard.instructions_per_frame < 70_000 < heard.instructions < 2_000_000
-    assert heard.stride_ms == 20
-    assert json.dumps(dataclasses.asdict(heard))
+    assert (found.clips, found.recorded, found.mismatches) == (24, 12, 0)
+    assert found.flash <= 26 << 10 and found.ram <= 14 << 10
+    assert found.instructions_per_frame < 70_000 < found.instructions < 2_000_000
+    assert found.stride_ms == 20
+    assert json.dumps(dataclasses.asdict(found))
 
 
-def test_a_model_of_unsigned_bytes_listens_too(keyword_graph, tmp_path):
-    """With no recordings at all, and a model as in 2019, the proof is given on made-up sounds."""
+def test_uint8_model_has_a_listener(keyword_graph, tmp_path):
+    """Without recordings a uint8 model, as in 2019, is proven on generated sounds."""
     model = convert(keyword_graph(), "uint8")
-    known = clips.made_up(1, 1960, 0.0, 26.0)
-    heard = proof.listen(model, made(model, tmp_path), known)
-    assert (heard.clips, heard.recorded, heard.differing) == (24, 0, 0)
+    known = clip_sources.generate(1, 1960, 0.0, 26.0)
+    found = proof.prove_listener(model, made(model, tmp_path), known)
+    assert (found.clips, found.recorded, found.mismatches) == (24, 0, 0)
 
 
-def test_features_that_the_sound_does_not_have_are_a_mismatch(model, built, recorded):
-    """A training whose features differ from the chip's in a single number is told so."""
+def test_wrong_feature_of_training_is_a_mismatch(model, built, recorded):
+    """One feature of training that differs from the chip's is a mismatch."""
     known = dataclasses.replace(recorded, features=recorded.features.copy())
     known.features[3, 1234] += 1
-    with pytest.raises(Mismatch, match=r"Clip 2, feature 1234: expected .*the listener answers"):
-        proof.listen(model, built, known)
+    with pytest.raises(Mismatch, match=r"clip 2, feature 1234: expected .*the listener gives"):
+        proof.prove_listener(model, built, known)
 
 
-def test_one_wrong_byte_of_the_front_end_is_a_mismatch(model, built, recorded, tmp_path):
-    """The proof is of this very image: another window gives other features."""
+def test_wrong_byte_in_the_feature_extractor_is_a_mismatch(model, built, recorded, tmp_path):
+    """A changed byte of the window in the image changes features, and is a mismatch."""
     image = (built / "listener.bin").read_bytes()
     texts = (built / "micro_frontend_tables.h").read_text()
     window = texts.split("mf_window[480] = {")[1].split("}")[0].split(",")
@@ -91,56 +92,56 @@ def test_one_wrong_byte_of_the_front_end_is_a_mismatch(model, built, recorded, t
     changed = bytearray(image)
     changed[at + 481] ^= 0x08
     (tmp_path / "listener.bin").write_bytes(changed)
-    with pytest.raises(Mismatch, match=r"Clip \d+, feature \d+: expected"):
-        proof.listen(model, tmp_path, recorded)
+    with pytest.raises(Mismatch, match=r"clip \d+, feature \d+: expected"):
+        proof.prove_listener(model, tmp_path, recorded)
 
 
-def test_a_stream_is_answered_as_clips_are(model, built, tmp_path):
-    """Whenever it is asked, the last second gets the features and scores of a clip of its own,
-    whatever was heard before."""
+def test_stream_gives_the_scores_of_clips(model, built, tmp_path):
+    """At any time the last second of a stream gets the features and scores of a separate clip,
+    whatever came before."""
     main = (built / "listener_main.c").read_text()
-    endless = main.replace("stride % CLIP_STRIDES == 0", "stride == 0")
-    seldom = "stride % CLIP_STRIDES < CLIP_STRIDES - 1"
+    endless = main.replace("stride % MSL_LISTENER_CLIP_STRIDES == 0", "stride == 0")
+    seldom = "stride % MSL_LISTENER_CLIP_STRIDES < MSL_LISTENER_CLIP_STRIDES - 1"
     assert seldom in endless
     folder = shutil.copytree(built, tmp_path / "stream")
     (folder / "listener_main.c").write_text(
-        endless.replace(seldom, "stride < CLIP_STRIDES || stride % 13 > 0")
+        endless.replace(seldom, "stride < MSL_LISTENER_CLIP_STRIDES || stride % 13 > 0")
     )
-    build.build(folder, image="listener")
-    audio = np.concatenate(listener_audio.made_up(11)[8:])
+    build.build(folder, BOARD, image="listener")
+    audio = np.concatenate(proof_audio.generate(11)[8:])
     chip = Chip((folder / "listener.bin").read_bytes(), audio.tobytes(), audio.nbytes).run()
     ends = range(52, len(audio) // 320, 13)  # frames that are complete
     seconds = [audio[320 * (end - 49) :][:15840] for end in ends]
     interpreter = reference.load(model)
-    codes = interpreter.codes(listener_audio.features(np.array(seconds), USUAL))
-    expected = np.hstack([interpreter.answers(codes), codes])
+    codes = interpreter.codes(proof_audio.features(np.array(seconds), USUAL))
+    expected = np.hstack([interpreter.scores(codes), codes])
     got = np.frombuffer(bytes(chip.output), expected.dtype).reshape(-1, expected.shape[1])
     assert len(np.unique(expected, axis=0)) == len(expected)
     np.testing.assert_array_equal(got, expected)
 
 
-def test_the_headers_example_is_a_firmware(built, tmp_path):
-    """What listener.h shows to an engineer compiles, links and fits as it stands."""
+def test_example_in_listener_h_compiles(built, tmp_path):
+    """The example in listener.h compiles, links and fits."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     lines = (built / "listener.h").read_text().split("\n\n")[1].splitlines()
     example = "\n".join(line.removeprefix("       ") for line in lines)
-    assert "listener_hear(samples)" in example
+    assert "msl_listener_push_samples(samples)" in example
     main = '#include "listener.h"\nvoid wait_for_audio(int16_t *samples) { *samples = 1; }\n'
     (tmp_path / "listener_main.c").write_text(f"{main}int main(void) {{\n{example}\n}}\n")
-    assert build.build(tmp_path, image="listener").flash > 20_000
+    assert build.build(tmp_path, BOARD, image="listener").flash > 20_000
 
 
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc")
-def test_gccs_listener_hears_the_same(model, built, recorded, tmp_path):
-    """A user's own compiler gives the same bits."""
+def test_gcc_listener_is_bit_exact(model, built, recorded, tmp_path):
+    """The listener compiled by GCC gives the same scores."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    build.build(tmp_path, "arm-none-eabi-gcc", "listener")
-    assert proof.listen(model, tmp_path, recorded).differing == 0
+    build.build(tmp_path, BOARD, "arm-none-eabi-gcc", "listener")
+    assert proof.prove_listener(model, tmp_path, recorded).mismatches == 0
 
 
 @pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="no qemu-system-arm")
-def test_qemu_hears_the_same(model, built, recorded):
-    """Another emulator's Cortex-M3 gives the same bits."""
+def test_qemu_listener_is_bit_exact(model, built, recorded):
+    """QEMU's Cortex-M3 gives the same features and scores."""
     machine = ["qemu-system-arm", "-M", "netduino2", "-nographic", "-monitor", "none"]
     machine += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
     command = [*machine, "-kernel", str(built / "listener.elf")]
@@ -148,43 +149,41 @@ def test_qemu_hears_the_same(model, built, recorded):
     done = subprocess.run(command, input=sound, capture_output=True, timeout=120, check=True)
     interpreter = reference.load(model)
     codes = interpreter.codes(recorded.features[1:3])
-    expected = np.hstack([interpreter.answers(codes), codes])
+    expected = np.hstack([interpreter.scores(codes), codes])
     got = np.frombuffer(done.stdout, expected.dtype).reshape(2, -1)
     np.testing.assert_array_equal(got, expected)
 
 
-def test_every_value_lands_where_quantising_puts_it(tmp_path):
-    """All 65,536 integers of a front end, on grids of any scale and zero point, signed or not."""
+def test_feature_scale_is_exact_for_every_value(tmp_path):
+    """The integer scale equals quantisation for all 65,536 values, any scale and zero point."""
     rng = np.random.default_rng(3)
     scales = [26 / 255, 1 / 9.8077, 10 / 256, 20 / 256, 5 / 256, 1e-9, 1e9, 127.5 / 255]
     features = np.arange(65536, dtype=np.float32) * np.float32(10 / 256)
     for scale in [*scales, *10 ** rng.uniform(-3, 3, 300)]:
         zero, unsigned = int(rng.integers(-128, 128)), bool(rng.integers(2))
-        tensor = tflite.Tensor(
-            0, "", (1,), "int8", unsigned, np.array([scale], "f4"), zero, 0, None
-        )
+        tensor = tflite.Tensor(0, "", (1,), "int8", unsigned, np.array([scale], "f4"), zero, 0)
         kind = np.uint8 if unsigned else np.int8
-        grid = {"dtype": kind, "quantization": (float(np.float32(scale)), zero + 128 * unsigned)}
-        multiplier, shift, most = listener.grid(tensor)
+        multiplier, shift, most = listener.feature_scale(tensor)
         assert 0 <= multiplier < 1 << 32
         values = np.arange(65536, dtype=np.uint64)
         taken = (values * np.uint64(multiplier) + np.uint64(1 << (shift - 1))) >> np.uint64(shift)
         codes = np.minimum(taken, most).astype(int) + zero + 128 * unsigned
-        np.testing.assert_array_equal(codes, evaluate.quantise(features, grid))
+        expected = tflite.quantise(features, float(np.float32(scale)), zero + 128 * unsigned, kind)
+        np.testing.assert_array_equal(codes, expected)
 
 
-def test_the_compiled_grid_is_the_same(model, built, tmp_path):
-    """The C code itself puts all 65,536 integers where quantising puts their features."""
-    shim = '#include "listener.c"\nvoid all(model_input *codes) {\n'
-    shim += "    for (unsigned v = 0; v < 65536; v++) codes[v] = on_grid((uint16_t)v);\n}\n"
+def test_compiled_feature_scale_is_exact(model, built, tmp_path):
+    """The compiled C quantises all 65,536 values as Python does."""
+    shim = '#include "listener.c"\nvoid all(msl_model_input *codes) {\n'
+    shim += "    for (unsigned v = 0; v < 65536; v++) codes[v] = quantise((uint16_t)v);\n}\n"
     (tmp_path / "shim.c").write_text(shim)
-    command = [*build._compiler("clang"), "-shared", "-fPIC", "-ffreestanding", "-nostdlib"]
+    command = [*build.find_compiler("clang"), "-shared", "-fPIC", "-ffreestanding", "-nostdlib"]
     command += ["-fno-sanitize=all", f"-I{built}", "-o", "it.so", "shim.c"]
     command += [str(built / name) for name in ("micro_frontend.c", "model.c")]
     subprocess.run(command, cwd=tmp_path, check=True, env={"ZIG_GLOBAL_CACHE_DIR": str(tmp_path)})
     interpreter = reference.load(model)
     features = np.arange(65536, dtype=np.float32) * np.float32(10 / 256)
-    expected = reference.on_grid(features, interpreter.input)
+    expected = interpreter.input.quantise(features)
     got = np.empty_like(expected)
     ctypes.CDLL(str(tmp_path / "it.so")).all(ctypes.c_void_p(got.ctypes.data))
     np.testing.assert_array_equal(got, expected)
@@ -193,53 +192,58 @@ def test_the_compiled_grid_is_the_same(model, built, tmp_path):
 @pytest.mark.parametrize(
     "inputs, stride", [(1960, 20), (98 * 40, 10), (65 * 40, 15), (39 * 40, 25), (33 * 40, 30)]
 )
-def test_the_front_end_follows_from_the_models_input(inputs, stride):
-    """So many inputs are so many frames of a second, and those are what a clip's samples give."""
-    front_end = listener.front_end(inputs)
+def test_feature_extractor_from_number_of_inputs(inputs, stride):
+    """The number of inputs decides the stride, and the strides of a clip fill the frames."""
+    front_end = listener.feature_extractor(inputs)
     assert front_end == FrontEnd(480, 16 * stride)
-    samples = listener.samples(front_end, inputs)
-    assert samples % front_end.stride == 0 and 15_000 < samples <= 16_000
+    samples = listener.clip_strides(front_end, inputs) * front_end.stride
+    assert 15_000 < samples <= 16_000
     assert 1 + (samples - 480) // front_end.stride == inputs // 40
 
 
 @pytest.mark.parametrize("stride", [15, 25, 30])
-def test_other_strides_are_heard_as_well(model, built, tmp_path, stride):
-    """Strides of which a window is no multiple, and as long as one: the features are the op's."""
+def test_other_strides_are_bit_exact(model, built, tmp_path, stride):
+    """Strides that do not divide the window, or are as long as it, give the op's features."""
     front_end = FrontEnd(480, 16 * stride)
     inputs = 40 * (1 + (16000 - 480) // front_end.stride)
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
-    (tmp_path / micro_frontend.TABLES).write_text(micro_frontend.tables.header(front_end))
+    parsed = tflite.load(model)
+    wider = dataclasses.replace(parsed, input=dataclasses.replace(parsed.input, shape=(1, inputs)))
+    for name, text in listener.sources(wider).items():
+        (tmp_path / name).write_text(text)
     header = (built / "model.h").read_text()
     (tmp_path / "model.h").write_text(header.replace("SIZE 1960", f"SIZE {inputs}"))
+    invoke = "void msl_model_invoke(const msl_model_input *input, msl_model_output *output)"
     (tmp_path / "model.c").write_text(
-        '#include "model.h"\nvoid model_invoke(const model_input *input, model_output *output) {\n'
-        "    for (int i = 0; i < MODEL_OUTPUT_SIZE; i++) output[i] = input[i];\n}\n"
+        f'#include "model.h"\n{invoke} {{\n'
+        "    for (int i = 0; i < MSL_MODEL_OUTPUT_SIZE; i++) output[i] = input[i];\n}\n"
     )
-    build.build(tmp_path, image="listener")
-    audio = listener_audio.made_up(11)[8:]
-    heard = np.ascontiguousarray(audio[:, : listener.samples(front_end, inputs)])
+    build.build(tmp_path, BOARD, image="listener")
+    audio = proof_audio.generate(11)[8:]
+    samples = np.ascontiguousarray(
+        audio[:, : listener.clip_strides(front_end, inputs) * front_end.stride]
+    )
     image = (tmp_path / "listener.bin").read_bytes()
-    chip = Chip(image, heard.tobytes(), heard[0].nbytes, answers=3).run()
-    tensor = reference.load(model).input
-    codes = reference.on_grid(listener_audio.features(audio, front_end), tensor)
+    chip = Chip(image, samples.tobytes(), samples[0].nbytes, writes=3).run()
+    codes = parsed.input.quantise(proof_audio.features(audio, front_end))
     got = np.frombuffer(bytes(chip.output), codes.dtype).reshape(len(audio), -1)
     np.testing.assert_array_equal(got, np.hstack([codes[:, :4], codes]))
 
 
 @pytest.mark.parametrize("inputs", [2107, 25 * 40, 100, 1961])
 def test_other_features_have_no_listener(inputs):
-    """`average`, strides longer than a window, and what nobody knows: features in, as ever."""
-    assert listener.front_end(inputs) is None
+    """Models of `average` features, of long strides and of unknown features have no listener."""
+    assert listener.feature_extractor(inputs) is None
 
 
-def test_a_model_that_leaves_no_room_to_listen_is_refused(built, tmp_path):
-    """Features, audio and model must fit the chip together."""
+def test_listener_that_does_not_fit_is_refused(built, tmp_path):
+    """A listener with too many variables is refused with the missing RAM."""
     shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     source = (built / "listener.c").read_text()
-    large = source.replace("} heard;", "    uint8_t more[16000];\n} heard;")
+    large = source.replace("} listener;", "    uint8_t more[16000];\n} listener;")
     (tmp_path / "listener.c").write_text(large)
-    with pytest.raises(DoesNotFit, match="firmware with its front end needs .* more RAM"):
-        build.build(tmp_path, image="listener")
+    with pytest.raises(DoesNotFit, match="model with its feature extractor needs .* more RAM"):
+        build.build(tmp_path, BOARD, image="listener")
 
 
 @pytest.mark.parametrize(
@@ -254,27 +258,27 @@ def test_a_model_that_leaves_no_room_to_listen_is_refused(built, tmp_path):
         {"audio": np.zeros((2, 16000), np.int16), "audio_of": np.array(0)},
     ],
 )
-def test_audio_that_fits_no_clips_is_refused(tmp_path, arrays):
-    """Audio is int16, a second each, and says whose it is."""
+def test_npz_with_wrong_audio_is_refused(tmp_path, arrays):
+    """Audio that is not int16 of a second, or has no valid indices of clips, is refused."""
     np.savez(tmp_path / "x.npz", features=np.zeros((3, 8)), **arrays)
     with pytest.raises(BadModel, match=r"x.npz: the arrays audio and audio_of"):
         clips.load(tmp_path / "x.npz")
 
 
-def test_recordings_are_picked_evenly(recorded):
-    """Of many recordings, first and last and some between are heard, each with its own features."""
+def test_recordings_are_chosen_evenly(recorded):
+    """Of many recordings the first, the last and some between are used, with their features."""
     many = dataclasses.replace(
         recorded, audio=recorded.audio.repeat(4, 0), audio_of=recorded.audio_of.repeat(4)
     )
-    audio, features, count = listener_audio.choose(many, USUAL)
+    audio, features, count = proof_audio.choose(many, USUAL)
     assert (count, len(audio)) == (16, 24)
     np.testing.assert_array_equal(audio[[0, 15]], recorded.audio[[0, -1]])
-    np.testing.assert_array_equal(features, listener_audio.features(audio, USUAL))
+    np.testing.assert_array_equal(features, proof_audio.features(audio, USUAL))
 
 
-def test_audio_stays_with_its_clips(tmp_path, recorded):
-    """Through a file, and where other clips come before."""
+def test_audio_stays_with_its_clips_after_save_and_join(tmp_path, recorded):
+    """Audio belongs to the same clips after a save, a load and a join."""
     clips.save(recorded, tmp_path / "x.npz")
-    joined = clips.join(clips.made_up(5, 1960, 0.0, 26.0), clips.load(tmp_path / "x.npz"))
+    joined = clips.join(clip_sources.generate(5, 1960, 0.0, 26.0), clips.load(tmp_path / "x.npz"))
     np.testing.assert_array_equal(joined.audio, recorded.audio)
     np.testing.assert_array_equal(joined.features[joined.audio_of], recorded.features[1:])

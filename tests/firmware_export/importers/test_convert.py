@@ -46,8 +46,8 @@ def ends(model):
 
 @pytest.mark.parametrize("inference", ["int8", "uint8"])
 @pytest.mark.parametrize("choices", GRAPHS.values(), ids=GRAPHS)
-def test_agrees_with_the_fake_quant_graph(keyword_graph, features, choices, inference):
-    """At least 99 % of the clips get the label that the frozen graph itself gives them."""
+def test_model_agrees_with_fake_quant_graph(keyword_graph, features, choices, inference):
+    """At least 99 % of the clips get the same label from the .tflite as from the frozen graph."""
     if choices.get("preprocess") == "average":
         features = np.tile(features, 2)[:, :2107] * 4
     graph = keyword_graph(**choices)
@@ -63,10 +63,10 @@ def test_agrees_with_the_fake_quant_graph(keyword_graph, features, choices, infe
     "preprocess, shape, scale",
     [("micro", [1, 49, 40, 1], np.float32(26 / 255)), ("average", [1, 49, 43, 1], 0.5)],
 )
-def test_ends_are_on_the_grid_of_training(
+def test_input_and_output_scales_are_those_of_training(
     keyword_graph, preprocess, shape, scale, input_fake_quant, inference, zero_point
 ):
-    """Input and output have the recipe's shape, type, scale and zero point, to the last bit."""
+    """Input and output have the recipe's shape, type, scale and zero point, exactly."""
     graph = keyword_graph(preprocess=preprocess, input_fake_quant=input_fake_quant)
     source, answer = ends(convert(graph, inference))
     assert source["shape"].tolist() == shape
@@ -84,10 +84,8 @@ def test_ends_are_on_the_grid_of_training(
         ("mfcc", (49, 40), 277 / 255, 99),
     ],
 )
-def test_converts_what_our_own_freeze_writes(
-    our_graph, preprocess, shape, scale, zero_point, quantize
-):
-    """The graphs of this project's freeze convert, for each front end, on that front end's grid."""
+def test_graph_of_our_freeze_converts(our_graph, preprocess, shape, scale, zero_point, quantize):
+    """Graphs of this project's freeze convert, and the input has the scale of its front end."""
     clips = np.random.default_rng(1).random((20, shape[0] * shape[1]), np.float32) * 25
     model = convert(our_graph(preprocess, quantize), features=None if quantize else clips)
     source = ends(model)[0]
@@ -96,14 +94,14 @@ def test_converts_what_our_own_freeze_writes(
 
 
 def test_uint8_gives_the_integers_of_int8(keyword_graph, features):
-    """The uint8 model answers 128 more than the int8 model, on every score."""
+    """Each score of the uint8 model is 128 more than that of the int8 model."""
     graph = keyword_graph()
     signed = evaluate.run_model(convert(graph, "int8"), features).astype(int)
     assert np.array_equal(signed + 128, evaluate.run_model(convert(graph, "uint8"), features))
 
 
 def test_int8_weights_have_zero_point_0(keyword_graph):
-    """Uneven weight ranges become even ones, which are all that int8 kernels take."""
+    """Uneven weight ranges become symmetric ones, which int8 kernels need."""
     model = convert(keyword_graph(weight_range=(-1.0, 1.4), narrow=False))
     weights = [
         t
@@ -115,7 +113,7 @@ def test_int8_weights_have_zero_point_0(keyword_graph):
 
 
 def test_same_graph_gives_the_same_bytes(keyword_graph):
-    """Conversion is repeatable, within a process and whatever the order of the graph's nodes."""
+    """Conversion is repeatable, for any order of the graph's nodes."""
 
     def reverse(graph_def):
         nodes = list(graph_def.node)[::-1]
@@ -128,7 +126,7 @@ def test_same_graph_gives_the_same_bytes(keyword_graph):
 
 @pytest.mark.parametrize("inference, zero_point", [("int8", -128), ("uint8", 0)])
 def test_float_graph_is_calibrated_on_features(keyword_graph, features, inference, zero_point):
-    """A graph trained without fake-quant is quantised from features, on the same input grid."""
+    """A graph trained without fake-quant is quantised from features, with the same input scale."""
     graph = keyword_graph(fake_quant=False)
     model = convert(graph, inference, features[:100])
     source, answer = ends(model)
@@ -139,21 +137,23 @@ def test_float_graph_is_calibrated_on_features(keyword_graph, features, inferenc
 
 
 def test_float_graph_without_features_is_refused(keyword_graph):
-    """A graph without fake-quant nodes is not quantised blindly: the refusal asks for features."""
-    with pytest.raises(BadModel, match="no fake-quant nodes.*--features"):
+    """Without features a graph without fake-quant nodes is refused, and the hint asks for them."""
+    with pytest.raises(BadModel, match="no fake-quant nodes") as caught:
         convert(keyword_graph(fake_quant=False))
+    assert "--features" in caught.value.hint
 
 
 def test_partly_float_model_is_refused(keyword_graph):
-    """A graph whose last layers lack fake-quant nodes is refused rather than left half float."""
+    """A graph whose last layers have no fake-quant nodes is refused."""
 
     def bypass(graph_def):
         softmax = next(node for node in graph_def.node if node.name == "labels_softmax")
         last = next(node for node in graph_def.node if node.name == softmax.input[0])
         softmax.input[0] = last.input[0]
 
-    with pytest.raises(BadModel, match="stayed float.*--quantize=1"):
+    with pytest.raises(BadModel, match="stayed float") as caught:
         convert(keyword_graph(mutate=bypass))
+    assert "--quantize=1" in caught.value.hint
 
 
 def test_unknown_inference_type_is_refused(keyword_graph):
@@ -162,15 +162,15 @@ def test_unknown_inference_type_is_refused(keyword_graph):
         convert(keyword_graph(), "float16")
 
 
-def test_exact_run_is_that_of_the_graph_without_fake_quant(keyword_graph, features):
-    """Run exactly, a graph answers as the same weights do that never saw a fake-quant node."""
+def test_exact_run_equals_graph_without_fake_quant(keyword_graph, features):
+    """An exact run gives the scores of a graph with the same weights and no fake-quant node."""
     exact = evaluate.run_graph(keyword_graph(), features[:20], exact=True)
     assert np.array_equal(exact, evaluate.run_graph(keyword_graph(fake_quant=False), features[:20]))
     assert not np.array_equal(exact, evaluate.run_graph(keyword_graph(), features[:20]))
 
 
 def test_graph_that_cannot_run_is_refused(keyword_graph, features):
-    """What TensorFlow finds wrong only when it computes is refused with the node's name."""
+    """An error that TensorFlow finds only when it computes is refused with the node's name."""
 
     def dilate(graph_def):
         layer = next(node for node in graph_def.node if node.op == "Conv2D")
@@ -189,5 +189,5 @@ def test_accuracy_counts_labelled_clips_only():
 
 def test_features_of_another_size_are_refused(keyword_graph):
     """Features that do not fit the model's input are refused with both sizes."""
-    with pytest.raises(BadModel, match=r"\(3, 100\); this model takes 1960"):
+    with pytest.raises(BadModel, match=r"\(3, 100\); expected 1960"):
         evaluate.run_graph(keyword_graph(), np.zeros((3, 100), np.float32))

@@ -1,4 +1,4 @@
-"""The model as a C array, in the three forms that micro_speech has had."""
+"""The model as a C array, in the three forms of micro_speech."""
 
 import shutil
 import subprocess
@@ -26,8 +26,8 @@ s|^unsigned int .*_len = |const int g_{NAME}_len = |
 
 @pytest.mark.skipif(not shutil.which("xxd"), reason="xxd is not installed")
 @pytest.mark.parametrize("size", [1, 11, 12, 13, len(MODEL)])
-def test_2019_is_what_xxd_and_hand_edits_leave(tmp_path, size):
-    """The source of 2019 equals, byte for byte, the output of xxd -i after the README's edits."""
+def test_2019_equals_xxd_with_hand_edits(tmp_path, size):
+    """The source of 2019 equals the output of xxd -i after the README's edits, byte for byte."""
     (tmp_path / "tiny_conv.tflite").write_bytes(MODEL[:size])
     dumped = subprocess.run(
         ["xxd", "-i", "tiny_conv.tflite"], cwd=tmp_path, capture_output=True, check=True
@@ -38,7 +38,7 @@ def test_2019_is_what_xxd_and_hand_edits_leave(tmp_path, size):
     assert c_array.render(MODEL[:size])[1].encode() == edited.stdout
 
 
-def test_2019_header_is_guarded_as_upstream():
+def test_2019_header_has_upstreams_guard():
     """The header of 2019 has upstream's guard and declares the array and its int length."""
     guard = (
         "TENSORFLOW_LITE_EXPERIMENTAL_MICRO_EXAMPLES_MICRO_SPEECH_MICRO_FEATURES_"
@@ -53,7 +53,7 @@ def test_2019_header_is_guarded_as_upstream():
 
 @pytest.mark.parametrize("convention", ["2019", "current"])
 def test_names_follow_the_network(convention):
-    """Another network's array, guard and include bear its name, in letters of the convention."""
+    """Array, guard and include have the network's name, in the form of the convention."""
     ours = "".join(c_array.render(MODEL, convention))
     theirs = "".join(c_array.render(MODEL, convention, "time_conv"))
     renamed = ours.replace("tiny_conv", "time_conv").replace("TINY_CONV", "TIME_CONV")
@@ -61,8 +61,8 @@ def test_names_follow_the_network(convention):
 
 
 @pytest.mark.parametrize("convention", c_array.CONVENTIONS)
-def test_compiles_to_the_models_bytes(tmp_path, convention):
-    """Each convention compiles as C++ from where upstream keeps it, and the array is the model."""
+def test_array_compiles_to_the_models_bytes(tmp_path, convention):
+    """Each convention compiles as C++ at upstream's path, and the array is the model."""
     header, source = c_array.render(MODEL, convention)
     path = tmp_path / INCLUDED[convention]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,13 +84,13 @@ def test_compiles_to_the_models_bytes(tmp_path, convention):
 
 
 def test_alignment_of_later_conventions():
-    """The arrays of 2020 and now ask for 4 and 16 bytes; 2019's, as then, for none."""
+    """The arrays of 2020 and current are aligned to 4 and 16 bytes; that of 2019 is not aligned."""
     assert "__attribute__((aligned(4)))" in c_array.render(MODEL, "2020")[1]
     assert "alignas(16)" in c_array.render(MODEL, "current")[1]
     assert "align" not in c_array.render(MODEL, "2019")[1]
 
 
 def test_unknown_convention_is_refused():
-    """A convention nobody had is refused, naming those there are."""
-    with pytest.raises(BadModel, match="'2018' is unknown; there are: 2019, 2020, current"):
+    """An unknown convention is refused with the known ones."""
+    with pytest.raises(BadModel, match="'2018' is unknown: expected one of 2019, 2020, current"):
         c_array.render(MODEL, "2018")

@@ -1,4 +1,4 @@
-"""What cannot be compiled is refused in one sentence that names the operation."""
+"""A model that cannot be compiled is refused in one line that names the operation."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from firmware_export import errors
 from firmware_export.compiler import compile
 from firmware_export.importers import tflite
 
-CONV = 1  # where tiny_conv's convolution, dense layer and softmax stand
+CONV = 1  # the indices of tiny_conv's convolution, dense layer and softmax
 DENSE = 3
 SOFTMAX = 4
 
@@ -16,31 +16,31 @@ def refusal(model):
     with pytest.raises(errors.BadModel) as caught:
         compile.compile_model(model)
     text = str(caught.value)
-    assert text.endswith(".") and "\n" not in text
+    assert text[-1] != "." and "\n" not in text
     return text
 
 
 @pytest.mark.parametrize("damage", [b"", b"no model", bytes(4000)])
-def test_a_file_that_is_no_model_is_refused(damage):
+def test_file_that_is_not_a_model_is_refused(damage):
     """An empty, foreign or blank file is not a .tflite."""
-    assert "no usable .tflite" in refusal(damage)
+    assert "not a usable .tflite" in refusal(damage)
 
 
-def test_a_truncated_model_is_refused(models):
-    """A model that lacks its end is refused wherever it is cut."""
+def test_truncated_model_is_refused(models):
+    """A model that was cut anywhere is refused."""
     model = models("tiny_conv")
     for cut in (10, 400, len(model) // 2, len(model) - 2000):
-        assert "no usable .tflite" in refusal(model[:cut])
+        assert "not a usable .tflite" in refusal(model[:cut])
 
 
-def test_a_float_model_is_refused(models):
-    """A model without quantisation is told to convert."""
+def test_float_model_is_refused(models):
+    """A float model is refused, and the message says how to convert it."""
     text = refusal(models("image", None))
     assert "#0, DEPTHWISE_CONV_2D" in text and "float32" in text and "full-integer" in text
 
 
-def test_a_foreign_operation_is_refused_by_name(models, edit):
-    """The operation's name and place are given, and what would be right."""
+def test_unsupported_operation_is_refused_by_name(models, edit):
+    """The message has the operation's name and index, and the supported operations."""
 
     def change(graph):
         code = graph.operatorCodes[graph.subgraphs[0].operators[SOFTMAX].opcodeIndex]
@@ -50,7 +50,7 @@ def test_a_foreign_operation_is_refused_by_name(models, edit):
     assert "#4, LOG_SOFTMAX, is not supported" in text and "FULLY_CONNECTED" in text
 
 
-def test_a_custom_operation_is_refused_with_a_printable_name(models, edit):
+def test_custom_operation_is_refused_with_a_printable_name(models, edit):
     """A stranger's name cannot put control characters on the screen."""
 
     def change(graph):
@@ -70,16 +70,16 @@ CHANGES = {
         g.subgraphs[0], "outputs", np.array([*g.subgraphs[0].outputs, 7], np.int32)
     ),
     "only chains are supported": lambda g: g.subgraphs[0].operators.pop(2),
-    "would 25x20": lambda g: (
+    "gives 25x20, but the file says 26x20": lambda g: (
         g.subgraphs[0].tensors[g.subgraphs[0].operators[CONV].outputs[0]].shape.__setitem__(1, 26)
     ),
-    "impossible stride": lambda g: setattr(
+    "stride, dilation or window outside 1 to 4096": lambda g: setattr(
         g.subgraphs[0].operators[CONV].builtinOptions, "strideH", 0
     ),
     "not a clamp": lambda g: setattr(
         g.subgraphs[0].operators[CONV].builtinOptions, "fusedActivationFunction", 4
     ),
-    "zero point is not in the middle": lambda g: setattr(
+    "zero point other than 0": lambda g: setattr(
         g.subgraphs[0].tensors[g.subgraphs[0].operators[DENSE].inputs[1]].quantization,
         "zeroPoint",
         np.full(4, 3),
@@ -93,13 +93,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("reason", CHANGES)
-def test_a_tampered_model_is_refused(models, edit, reason):
-    """Indices, shapes, scales and options that do not hold together are found before use."""
+def test_inconsistent_model_is_refused(models, edit, reason):
+    """Indices, shapes, scales and options that contradict each other are refused."""
     assert reason in refusal(edit(models("tiny_conv"), CHANGES[reason]))
 
 
-def test_damaged_bytes_never_escape_as_another_error(models):
-    """A model with any byte changed compiles or is refused; nothing else happens."""
+def test_damaged_model_gives_no_other_error(models):
+    """A model with a flipped bit either compiles or is refused."""
     model = bytearray(models("tiny_conv"))
     random = np.random.default_rng(3)
     for at in random.integers(0, len(model), 60):
@@ -111,19 +111,19 @@ def test_damaged_bytes_never_escape_as_another_error(models):
             assert "\n" not in str(refused)
 
 
-def test_names_from_the_file_cannot_end_a_comment(models, edit):
-    """A tensor called after the end of a comment stays inside it."""
+def test_tensor_names_cannot_end_a_c_comment(models, edit):
+    """A tensor whose name ends a C comment does not add code to model.c."""
 
     def change(graph):
         for tensor in graph.subgraphs[0].tensors:
             tensor.name = "*/ int x; /*"
 
-    source = compile.compile_model(edit(models("tiny_conv"), change))["model.c"]
+    source = compile.compile_model(edit(models("tiny_conv"), change)).files["model.c"]
     assert "int x" not in source
 
 
-def test_a_float_end_is_taken_off(models):
-    """A model that takes and gives floats has the integers just inside as its ends."""
+def test_float_input_and_output_are_removed(models):
+    """A model with float input and output gets the 8-bit tensors next to them."""
     loaded = tflite.load(models("tiny_depthwise", "float32"))
     assert [op.kind for op in loaded.ops][0] != "QUANTIZE"
     assert loaded.input.dtype == loaded.output.dtype == "int8"

@@ -1,36 +1,33 @@
-"""Audio to prove a listener with, and what TensorFlow's own front end makes of it."""
+"""Audio to test a listener with, and its features by TensorFlow's own op."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from firmware_export import quiet_tensorflow
-from firmware_export.clips import SAMPLES, Clips
+from firmware_export.clips import Clips
 from firmware_export.compiler.listener import STEP
+from vm_startup.conventions import CLIP_SAMPLES as SAMPLES
+from vm_startup.micro_frontend.tables import FrontEnd
 
-if TYPE_CHECKING:
-    from vm_startup.micro_frontend.tables import FrontEnd
-
-RECORDED, MADE_UP = 16, 8  # the most and the fewest that a listener is given
+RECORDED, GENERATED = 16, 8  # recordings at most, and generated sounds at least
 
 
 def choose(known: Clips, front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray, int]:
-    """(audio int16 [n, SAMPLES], its features float32 [n, inputs], how many are recordings): those
-    clips of which there is audio, with the features that came with them; then made-up ones.
+    """(audio int16 [n, SAMPLES], its features float32 [n, inputs], how many are recordings): first
+    clips with audio, with their features as they came; then generated sounds.
 
-    Of more recordings than it takes, some are picked evenly."""
+    Of many recordings it takes some at even distances."""
     have = len(known.audio)
     picked = np.linspace(0, have - 1, min(have, RECORDED)).astype(int)
     audio, recorded = known.audio[picked], known.features[known.audio_of[picked]]
-    others = made_up(RECORDED + MADE_UP - len(audio))
+    others = generate(RECORDED + GENERATED - len(audio))
     made = features(others, front_end)
     return np.concatenate([audio, others]), np.concatenate([recorded, made]), len(audio)
 
 
-def made_up(count: int, seed: int = 1) -> np.ndarray:
-    """int16 [count, SAMPLES]: silence, the hardest sounds, tones and noises of any loudness."""
+def generate(count: int, seed: int = 1) -> np.ndarray:
+    """int16 [count, SAMPLES]: silence, extremes, tones and noises of any loudness."""
     rng, time = np.random.default_rng(seed), np.arange(SAMPLES) / SAMPLES
     sine = np.sin(2 * np.pi * 440 * time)
     sounds = [
@@ -56,7 +53,7 @@ def features(audio: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     tf = quiet_tensorflow.tensorflow()
     from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
-    def one(clip):
+    def one(clip: Any) -> Any:
         return audio_microfrontend_op.audio_microfrontend(
             clip,
             sample_rate=front_end.sample_rate,
