@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Extractor:
 def extractor(front_end: FrontEnd) -> Extractor | None:
     """The extractor for these settings, built where it must be; None where there is no compiler."""
     library = build.load(front_end)
-    return library and Extractor(library, front_end)
+    return Extractor(library, front_end) if library else None
 
 
 def cores() -> int:
@@ -89,7 +90,7 @@ def _check(audio: np.ndarray) -> None:
         raise TypeError(f"clips are int16 [n, samples], not {audio.dtype} {audio.shape}")
 
 
-def _function(entry: Callable) -> Callable:
+def _function(entry: Any) -> Callable:
     entry.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
     entry.restype = None
     return entry

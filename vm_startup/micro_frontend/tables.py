@@ -186,7 +186,7 @@ def _mel(hertz: np.float32) -> float:
 def _weights(share: np.float32) -> tuple[int, int]:
     """A share and what is left of 1, both to nearest: of a tie they add up to 4097."""
     one = 1 << WEIGHT_BITS
-    return tuple(math.floor(part * one + 0.5) for part in (float(share), 1.0 - float(share)))
+    return math.floor(float(share) * one + 0.5), math.floor((1.0 - float(share)) * one + 0.5)
 
 
 def _gain(estimate: int, bits: int) -> int:

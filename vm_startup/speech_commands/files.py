@@ -1,0 +1,45 @@
+"""Files that are written whole or not at all, and a full disk as one clear error."""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vm_startup.speech_commands.errors import DataError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the user or the process
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write a JSON file atomically."""
+    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes on the disk of a folder that need not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+@contextmanager
+def disk_errors(folder: Path, what: str, needed: Callable[[], int]) -> Iterator[None]:
+    """Raise DataError in place of an OSError while `what` is written; `needed` counts its bytes."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{folder} cannot store {what}: {error.strerror or error}"
+        if error.errno in DISK_FULL:
+            message += (
+                f"; {needed():,} bytes are needed and {free_bytes(folder):,} are free: free some "
+                "space or name another --cache_dir, and the next run continues from here"
+            )
+        raise DataError(message) from error
