@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 IMAGE = "listener"
 CHIP_FILES = ("listener.c", "listener.h", "listener_main.c")
 FRONT_END_FILES = (
-    "micro_frontend.c", "micro_frontend.h", "micro_frontend_tables.h", "one.h", "stages.h",
+    "micro_frontend.c", "micro_frontend.h", "micro_frontend_scalar.h", "micro_frontend_stages.h",
+    "micro_frontend_tables.h",
 )  # fmt: skip
 STEP = np.float32(10 / 256)  # of the front end's integers, as models are trained on them
 VALUES = 1 << 16  # that such an integer may have

@@ -83,7 +83,7 @@ def test_one_wrong_byte_of_the_front_end_is_a_mismatch(model, built, recorded, t
     """The proof is of this very image: another window gives other features."""
     image = (built / "listener.bin").read_bytes()
     texts = (built / "micro_frontend_tables.h").read_text()
-    window = texts.split("mf_window[480] = {")[1].split("}")[0].split(",")
+    window = texts.split("micro_frontend_window[480] = {")[1].split("}")[0].split(",")
     at = image.find(np.array([int(v) for v in window], "<i2").tobytes())
     assert at > 0
     for name in ("listener.elf", "listener.bin"):

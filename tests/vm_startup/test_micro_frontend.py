@@ -149,7 +149,7 @@ def test_the_pinned_clang_gives_the_same_bits(usual, speech, tmp_path, monkeypat
 def test_a_stream_in_odd_pieces_is_the_whole_clip(usual, cache, speech):
     """However many samples come at once, the frames are the same."""
     library, rng = build.load(USUAL, cache), np.random.default_rng(7)
-    library.micro_frontend_hear.restype = ctypes.c_size_t
+    library.micro_frontend_add_samples.restype = ctypes.c_size_t
     # More than the state can be: 4 KiB. Another stream's remains are in it until the reset.
     state, features = ctypes.create_string_buffer(b"\xa5" * 4096), np.empty(40, np.uint16)
     for clip, expected in zip(speech, usual.integers(speech), strict=True):
@@ -158,7 +158,7 @@ def test_a_stream_in_odd_pieces_is_the_whole_clip(usual, cache, speech):
         while at < len(clip):
             piece = np.ascontiguousarray(clip[at : at + rng.integers(1, 700)])
             size = ctypes.c_size_t(len(piece))
-            at += library.micro_frontend_hear(state, ctypes.c_void_p(piece.ctypes.data), size)
+            at += library.micro_frontend_add_samples(state, ctypes.c_void_p(piece.ctypes.data), size)
             if library.micro_frontend_frame(state, ctypes.c_void_p(features.ctypes.data)):
                 frames.append(features.copy())
         assert np.array_equal(frames, expected)

@@ -1,4 +1,4 @@
-"""Clips to features by the front end in C: many clips at once, on every core."""
+"""Features of many clips at once by the front end in C, on every core."""
 
 import ctypes
 import functools
@@ -12,18 +12,18 @@ import numpy as np
 from vm_startup.micro_frontend import build
 from vm_startup.micro_frontend.tables import FrontEnd
 
-CHUNK = 512  # clips between two reports of progress
-SHARE = 128  # clips for which another thread is worth its start; a multiple of the 8 done at once
-SCALE = np.float32(10 / 256)  # of one step of the integers, as models are trained on them
+CHUNK = 512  # clips between two calls of progress
+SHARE = 128  # clips for one thread; a multiple of the 8 that are computed at once
+SCALE = np.float32(10 / 256)  # from the integers to the features that models are trained on
 
 
 class Extractor:
-    """A front end that was built for this computer; any number of threads may use it."""
+    """A front end built for this computer; any number of threads may use it."""
 
     def __init__(self, library: ctypes.CDLL, front_end: FrontEnd) -> None:
         self.front_end = front_end
-        self._together = _function(library.micro_frontend_together)
-        self._one_by_one = _function(library.micro_frontend_one_by_one)
+        self._batch = _function(library.micro_frontend_extract_batch)
+        self._one_by_one = _function(library.micro_frontend_extract)
 
     def features(
         self,
@@ -33,8 +33,8 @@ class Extractor:
     ) -> np.ndarray:
         """Features of many clips: int16 [n, samples] → float32 [n, frames * channels].
 
-        `progress` is called as progress(done, total); `threads` are as many as there are cores
-        unless said otherwise. Raises TypeError for anything but int16 [n, samples].
+        `progress` is called as progress(done, total); `threads` defaults to the number of cores.
+        Raises TypeError for anything but int16 [n, samples].
         """
         _check(audio)
         features = np.empty(
@@ -50,18 +50,18 @@ class Extractor:
     def integers(self, audio: np.ndarray, *, one_by_one: bool = False) -> np.ndarray:
         """The integers behind the features: int16 [n, samples] → uint16 [n, frames, channels].
 
-        `one_by_one` takes the path that a microcontroller takes; the bits are the same.
+        With `one_by_one` it computes as a microcontroller does; the bits are the same.
         """
         _check(audio)
         audio = np.ascontiguousarray(audio)
         clips, samples = audio.shape
         found = np.empty((clips, self.frames(samples), self.front_end.channels), np.uint16)
-        run = self._one_by_one if one_by_one else self._together
+        run = self._one_by_one if one_by_one else self._batch
         run(audio.ctypes.data, clips, samples, found.ctypes.data)
         return found
 
     def frames(self, samples: int) -> int:
-        """Windows that fit so many samples."""
+        """Windows that fit `samples`."""
         return max(0, 1 + (samples - self.front_end.window) // self.front_end.stride)
 
     def _chunk(self, pool: ThreadPoolExecutor, audio: np.ndarray, features: np.ndarray) -> None:
@@ -75,7 +75,7 @@ class Extractor:
 
 @functools.lru_cache
 def extractor(front_end: FrontEnd) -> Extractor | None:
-    """The extractor for these settings, built where it must be; None where there is no compiler."""
+    """The extractor for these settings, built if needed; None without a compiler."""
     library = build.load(front_end)
     return Extractor(library, front_end) if library else None
 
@@ -87,7 +87,7 @@ def cores() -> int:
 
 def _check(audio: np.ndarray) -> None:
     if audio.dtype != np.int16 or audio.ndim != 2:
-        raise TypeError(f"clips are int16 [n, samples], not {audio.dtype} {audio.shape}")
+        raise TypeError(f"clips must be int16 [n, samples], not {audio.dtype} {audio.shape}")
 
 
 def _function(entry: Any) -> Callable:

@@ -22,10 +22,10 @@
 #include "micro_frontend_tables.h"
 #include "model.h"
 
-#define LISTENER_STRIDE MF_STRIDE /* samples heard at a time: 320 are 20 ms at 16,000 a second */
-#define LISTENER_FRAMES (MODEL_INPUT_SIZE / MF_CHANNELS) /* the model sees so many: 49 are a second */
+#define LISTENER_STRIDE MICRO_FRONTEND_STRIDE /* samples heard at a time: 320 are 20 ms at 16,000 a second */
+#define LISTENER_FRAMES (MODEL_INPUT_SIZE / MICRO_FRONTEND_CHANNELS) /* the model sees so many: 49 are a second */
 
-_Static_assert(MODEL_INPUT_SIZE % MF_CHANNELS == 0, "the model takes whole frames");
+_Static_assert(MODEL_INPUT_SIZE % MICRO_FRONTEND_CHANNELS == 0, "the model takes whole frames");
 
 /* Forget all that was heard, as if only silence had been. To be called before anything else. */
 void listener_reset(void);

@@ -4,7 +4,7 @@
 #include "listener.h"
 
 /* The last of these completes frame LISTENER_FRAMES. */
-#define CLIP_STRIDES ((MF_WINDOW + (LISTENER_FRAMES - 1) * MF_STRIDE + MF_STRIDE - 1) / MF_STRIDE)
+#define CLIP_STRIDES (LISTENER_FRAMES - 1 + (MICRO_FRONTEND_WINDOW + LISTENER_STRIDE - 1) / LISTENER_STRIDE)
 
 int main(void) {
     static int16_t samples[LISTENER_STRIDE];
