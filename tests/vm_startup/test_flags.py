@@ -9,8 +9,8 @@ CLASSIC = (
 )
 
 
-def test_the_classic_recipe_parses():
-    """The flags that people have copied since 2019 mean what they meant."""
+def test_classic_recipe_parses():
+    """The flags that people have copied since 2019 keep their meaning."""
     flags = command_line.trainer().parse_args(CLASSIC.split())
     settings = command_line.audio_settings(flags)
     assert (settings.frames, settings.width, settings.preprocess) == (49, 40, "micro")
@@ -19,7 +19,7 @@ def test_the_classic_recipe_parses():
 
 
 def test_defaults_are_upstreams():
-    """What is not said means what it means to TensorFlow's trainer."""
+    """A missing flag has the value of TensorFlow's trainer."""
     flags = command_line.trainer().parse_args([])
     assert flags.how_many_training_steps == [15000, 3000]
     assert flags.learning_rate == [0.001, 0.0001]
@@ -32,7 +32,7 @@ def test_defaults_are_upstreams():
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("True", True), ("0", False), ("false", False)]
 )
-def test_booleans_say_what_they_say(text, value):
+def test_boolean_flag_can_be_false(text, value):
     """--quantize=0 switches quantisation off."""
     assert command_line.trainer().parse_args([f"--quantize={text}"]).quantize is value
 
@@ -54,30 +54,30 @@ def test_booleans_say_what_they_say(text, value):
         "--no_such_flag=1",
     ],
 )
-def test_wrong_flags_end_with_code_2(wrong, capsys):
-    """A flag that cannot be is named, and the exit code is 2."""
+def test_wrong_flag_ends_with_code_2(wrong, capsys):
+    """The error names the flag."""
     with pytest.raises(SystemExit) as stop:
         command_line.trainer().parse_args([wrong])
     assert stop.value.code == 2
     assert wrong.split("=")[0].split("_")[0] in capsys.readouterr().err
 
 
-def test_lists_of_steps_and_rates_are_equally_long():
+def test_lists_of_steps_and_rates_have_one_length():
     """Each stage of training has its rate."""
     flags = command_line.trainer().parse_args(["--how_many_training_steps=1,2,3"])
-    with pytest.raises(DataError, match="3 and 2 numbers"):
+    with pytest.raises(DataError, match="has 3 numbers and --learning_rate has 2"):
         command_line.check_training(flags)
 
 
-def test_some_clips_are_left_to_train():
+def test_percentages_leave_clips_for_training():
     """Validation and testing cannot take every clip."""
     flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
-    with pytest.raises(DataError, match="no clip to train"):
+    with pytest.raises(DataError, match="no clip for training"):
         command_line.check_training(flags)
 
 
 def test_each_network_has_its_recipe():
-    """What is not said is what experiments found best for the network."""
+    """A missing flag has the value that experiments found best for the network."""
     time = command_line.training(["--model_arch=time_conv"])
     assert (time.optimizer, time.schedule, time.learning_rate) == ("adam", "cosine", [0.002])
     assert (time.dropout, time.time_mask, time.frequency_mask) == (0.2, 6, 5)
@@ -87,8 +87,8 @@ def test_each_network_has_its_recipe():
     assert (tiny.augmentation, tiny.mixup) == ("room", 0)
 
 
-def test_synthetic_speech_alone_is_made_harder():
-    """Without any recordings clips vary more; with some, by folder or archive, they do not."""
+def test_synthetic_speech_alone_is_augmented_more():
+    """Clips vary more without recordings, from a folder or an archive, than with them."""
     alone = command_line.training(["--synthetic_clips=9"])
     assert (alone.augmentation, alone.mixup, alone.time_mask) == ("hard", 0.5, 6)
     for recordings in ("--data_dir=here", "--data_url=https://there"):
@@ -98,8 +98,8 @@ def test_synthetic_speech_alone_is_made_harder():
     assert command_line.training(said).mixup == 0
 
 
-def test_what_is_said_goes_before_a_recipe():
-    """Flags given explicitly mean what they mean for every network."""
+def test_given_flags_override_the_recipe():
+    """A given flag has the same meaning for every network."""
     said = ["--optimizer=gradient_descent", "--schedule=stages", "--dropout=0.5", "--warm_up=0"]
     flags = command_line.training(["--model_architecture=time_conv", *said])
     assert (flags.optimizer, flags.schedule) == ("gradient_descent", "stages")
