@@ -48,7 +48,7 @@ def stream(found: dict) -> str:
     rate = point["false_accepts_per_hour"]
     times = f"{rate:.1f} false accepts" if rate else "no false accept"
     return (
-        f"hears {1 - point['misses']:.0%} of {found['keywords']:,} words at {times} an hour, over "
+        f"hears {1 - point['miss_rate']:.0%} of {found['keywords']:,} words at {times} an hour, over "
         f"{found['hours']:.2g} h of words, others and noise"
     )
 
@@ -56,7 +56,8 @@ def stream(found: dict) -> str:
 def stream_bounds(found: dict) -> str:
     """What the recording leaves open."""
     point = found["operating_point"]
-    (fewest, most), (low, high) = point["misses_interval"], point["false_accepts_interval"]
+    fewest, most = point["miss_rate_interval"]
+    low, high = point["false_accepts_per_hour_interval"]
     return (
         f"with 95% confidence {1 - most:.0%} to {1 - fewest:.0%} of the words and "
         f"{low:.1f} to {high:.1f} false accepts an hour"
@@ -94,5 +95,5 @@ def curve_table(found: dict) -> str:
     for rate in [rate for rate in RATES if rate == RATES[0] or rate * found["hours"] >= 1]:
         good = [point for point in found["curve"] if point["false_accepts_per_hour"] <= rate]
         best = min(good, key=lambda point: (point["missed"], -point["threshold"]))
-        lines.append(f"| {rate:g} | {best['misses']:.1%} | {best['threshold']:.2f} |")
+        lines.append(f"| {rate:g} | {best['miss_rate']:.1%} | {best['threshold']:.2f} |")
     return "\n".join(lines)

@@ -124,7 +124,7 @@ def _check_split(pinned: HeldOut, config: Config, model: str) -> None:
 
 def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
     """Recordings and synthetic voices alike: what a file is called decides."""
-    from vm_startup.speech_commands.data.split import TESTING, which_set
+    from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
 
     return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
 

@@ -3,6 +3,7 @@ import http.server
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -94,7 +95,7 @@ def test_fetch_refuses_a_wrong_digest(server, tmp_path, path):
     code, _, err = shell(tmp_path, f"fetch {'0' * 64} {server[0]}/{path} target")
     assert code == 1
     assert err.splitlines()[-1] == (
-        f"error: {server[0]}/{path} cannot be had with SHA-256 {'0' * 64}"
+        f"error: {server[0]}/{path}: no download has SHA-256 {'0' * 64}"
     )
     assert not (tmp_path / "target").exists()
 
@@ -124,7 +125,8 @@ def scripts(tmp_path):
     scripts, wheels = tmp_path / "scripts", tmp_path / "wheels"
     scripts.mkdir()
     wheels.mkdir()
-    (scripts / "packages.sh").write_bytes((VM_STARTUP / "packages.sh").read_bytes())
+    for name in ("packages.sh", "check_python.py"):
+        shutil.copy(VM_STARTUP / name, scripts)
     (scripts / "requirements.in").write_text("tinyword==1.0  # the only one\n")
     sum_ = digest(wheel(wheels, "tinyword", "1.0").read_bytes())
     (scripts / "requirements.txt").write_text(f"tinyword==1.0 --hash=sha256:{sum_}\n")
@@ -143,7 +145,7 @@ def test_packages_are_installed_once_by_their_digests(scripts, tmp_path):
     assert code == 0, err
     assert "Successfully installed tinyword-1.0" in out
     code, out, _ = install(scripts)
-    assert out == f"Python has everything: {tmp_path}/venv/bin/python\n"
+    assert out == f"Python has every package: {tmp_path}/venv/bin/python\n"
     code, out, err = install(scripts, 'prepare_run; echo "$python"; "$python" -c "import tinyword"')
     assert (code, out) == (0, f"{tmp_path}/venv/bin/python\n"), err
     with (scripts / "requirements.txt").open("a") as lock:
@@ -160,7 +162,8 @@ def test_package_with_wrong_digest_is_refused(scripts, tmp_path):
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in err
     lock = scripts / "requirements.txt"
     assert (
-        err.splitlines()[-1] == f"error: the packages of {lock} could not be installed; see above"
+        err.splitlines()[-1]
+        == f"error: the packages of {lock} could not be installed; see the lines above"
     )
     assert not (tmp_path / "venv" / "requirements.txt").exists()
 
@@ -191,7 +194,7 @@ def test_too_old_python_is_replaced_by_a_pinned_one(tmp_path, without_python):
     code, out, err = shell(tmp_path, script, **environment)
     assert code == 0, err
     assert out.splitlines() == [
-        "No Python here can train; fetching one",
+        "No Python here can train: downloading one",
         f"{tmp_path}/python/bin/python3",
     ]
 
@@ -201,8 +204,7 @@ def test_named_python_that_is_too_old_is_an_error(tmp_path, without_python):
     code, _, err = shell(tmp_path, "choose_python", PATH=without_python, PYTHON="python3.12")
     assert code == 1
     assert err == (
-        "error: python3.12 is not Python 3.11, 3.12 or 3.13 with its venv module: name another "
-        "in PYTHON\n"
+        "error: python3.12 is not Python 3.11, 3.12 or 3.13 with venv: name another in PYTHON\n"
     )
 
 

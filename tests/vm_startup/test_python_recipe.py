@@ -21,7 +21,7 @@ def fake(tmp_path):
     path = tmp_path / "fake python"
     path.write_text(
         "#!/bin/bash\n"
-        "[[ $1 == - ]] && exit 0\n"
+        "[[ $1 == *check_python.py ]] && exit 0\n"
         'printf "%s|" "$PYTHONPATH" "$PYTHONUNBUFFERED" "$@"\n'
         "exec sleep 60\n"
     )

@@ -71,7 +71,7 @@ def test_tree_is_built_trained_frozen_and_evaluated(job):
     out = "".join(lines)
     assert process.wait() == 0, out
     assert saved == [f"{job}/train/tiny_conv.ckpt-{step}" for step in (3, 6, 9)]
-    assert "TensorFlow's train knows no --seed=4: left out\n" in out
+    assert "TensorFlow's train does not know --seed=4: left out\n" in out
     assert (job / "train" / "labels.txt").read_text().split() == [
         "_silence_",
         "_unknown_",
@@ -106,7 +106,7 @@ def test_tensorflow_2_tree_trains_float(job):
     header.write_text(header.read_text().replace("MAJOR_VERSION 1", "MAJOR_VERSION 2"))
     (job / "tree" / ".bazelversion").write_text("6.5.0\n# a comment\n")
     assert ask(job, show) == (
-        f"TensorFlow's train knows no --quantize=1: left out\n--train_dir={job}/train\n6.5.0\n"
+        f"TensorFlow's train does not know --quantize=1: left out\n--train_dir={job}/train\n6.5.0\n"
     )
 
 
@@ -142,7 +142,7 @@ def test_upstream_recipe_takes_one_source(job, flags):
     """Synthetic speech, or two sources at once, are refused in one sentence."""
     code, out = run(job, "train", *flags)
     assert code == 2
-    assert out.startswith("error: TensorFlow's own trainer learns from one folder")
+    assert out.startswith("error: TensorFlow's own trainer takes one folder")
 
 
 def test_bazel_without_known_digest_is_refused(job):
@@ -150,8 +150,15 @@ def test_bazel_without_known_digest_is_refused(job):
     (job / "tree" / ".bazelversion").write_text("9.9.9\n")
     code, out = run(job, "setup")
     assert code == 1
-    assert out.splitlines()[-1].startswith("error: Bazel 9.9.9 is none of those")
+    assert out.splitlines()[-1].startswith(
+        "error: the SHA-256 of Bazel 9.9.9 is not known: set BAZ"
+    )
     assert not (job / "bazel").exists()
+    program = job / "program"
+    program.write_text("#!/bin/sh\n")
+    digest = hashlib.sha256(program.read_bytes()).hexdigest()
+    _, out = run(job, "setup", BAZEL_SHA256=digest, BAZEL_PROGRAM=str(program))
+    assert f"Bazel 9.9.9: {job}/bazel/bazel-9.9.9\n" in out
 
 
 def test_missing_upstream_python_is_an_error(job):

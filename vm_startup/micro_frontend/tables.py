@@ -209,7 +209,8 @@ def _array(kind: str, name: str, values: Iterable, shape: str = "") -> str:
     per_line = 4 if texts[0].startswith("{") else 12
     lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
     body = ",\n    ".join(lines)
-    return f"static const {kind} micro_frontend_{name}{shape or f'[{len(texts)}]'} = {{\n    {body}}};\n"
+    shape = shape or f"[{len(texts)}]"
+    return f"static const {kind} micro_frontend_{name}{shape} = {{\n    {body}}};\n"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from firmware_export import clips, files, labels
 from launcher.config.settings import Config, Data, Train, Words
 from launcher.errors import ConfigError, UsageError
 from launcher.retrain import held_out
-from vm_startup.speech_commands.data.split import TESTING, which_set
+from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
 
 PATH = Path("models/words/held_out.npz")
 CONFIG = Config(Words(("yes", "no")), name="words", data=Data(synthetic_clips=9))

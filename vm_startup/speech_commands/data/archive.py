@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import shutil
 import ssl
+import sys
 import tarfile
 import time
 import urllib.error
@@ -214,3 +215,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as file:
         shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), file, _CHUNK)
+
+
+if __name__ == "__main__":  # archive.py URL SHA256 CACHE_DIR prints the folder
+    print(fetch(*sys.argv[1:]))
