@@ -48,8 +48,8 @@ def stream(found: dict) -> str:
     rate = point["false_accepts_per_hour"]
     times = f"{rate:.1f} false accepts" if rate else "no false accept"
     return (
-        f"hears {1 - point['miss_rate']:.0%} of {found['keywords']:,} words at {times} an hour, over "
-        f"{found['hours']:.2g} h of words, others and noise"
+        f"hears {1 - point['miss_rate']:.0%} of {found['keywords']:,} words at {times} an hour, "
+        f"over {found['hours']:.2g} h of words, others and noise"
     )
 
 

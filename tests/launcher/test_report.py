@@ -10,9 +10,15 @@ FIRMWARE = {
     "count": 1000,
     "interval": [0.9347, 0.9619],
     "words": {
-        "_silence_": {"clips": 100, "predicted": 100, "correct": 100, "precision": 1.0, "recall": 1.0},
-        "_unknown_": {"clips": 100, "predicted": 80, "correct": 80, "precision": 1.0, "recall": 0.8},
-        "yes": {"clips": 400, "predicted": 420, "correct": 390, "precision": 0.929, "recall": 0.975},
+        "_silence_": {"clips": 100, "predicted": 100, "correct": 100, "precision": 1, "recall": 1},
+        "_unknown_": {"clips": 100, "predicted": 80, "correct": 80, "precision": 1, "recall": 0.8},
+        "yes": {
+            "clips": 400,
+            "predicted": 420,
+            "correct": 390,
+            "precision": 0.929,
+            "recall": 0.975,
+        },
         "no": {"clips": 400, "predicted": 400, "correct": 380, "precision": 0.95, "recall": 0.95},
     },
     "confusion": [[100, 0, 0, 0], [0, 80, 20, 0], [0, 0, 390, 10], [0, 0, 20, 380]],

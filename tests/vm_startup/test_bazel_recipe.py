@@ -100,7 +100,7 @@ def test_bazel_compiles_the_front_end(job):
     )
     folder = front_end_of(job).parent
     environment = {"PYTHONPATH": str(folder.parent), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-P", "-c", script]  # not the modules of the current folder
     usual, other = subprocess.check_output(command, text=True, env=environment).splitlines()
     assert usual == f"{folder}/micro_frontend/libmicro_frontend.so"
     assert other != usual
