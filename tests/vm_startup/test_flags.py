@@ -1,7 +1,9 @@
 import pytest
+from tiny_training import VM_STARTUP
 
 from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.model import networks
 
 CLASSIC = (
     "--model_architecture=tiny_conv --window_stride=20 --preprocess=micro --wanted_words=yes,no "
@@ -104,3 +106,15 @@ def test_given_flags_override_the_recipe():
     flags = command_line.training(["--model_architecture=time_conv", *said])
     assert (flags.optimizer, flags.schedule) == ("gradient_descent", "stages")
     assert (flags.dropout, flags.warm_up) == (0.5, 0)
+
+
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_every_network_is_a_flag_with_a_recipe_and_a_document(architecture):
+    """The flags offer each network, its recipe is complete, and the settings' page names it."""
+    flags = command_line.training([f"--model_architecture={architecture}"])
+    assert flags.model_architecture == architecture
+    assert command_line.RECIPES.keys() == networks.ARCHITECTURES.keys()
+    known = vars(flags)
+    assert set(command_line.RECIPES[architecture]) | set(command_line.SYNTHETIC_ONLY) <= set(known)
+    assert architecture in (VM_STARTUP.parent / "docs" / "settings.md").read_text()
+    assert architecture in networks.__doc__

@@ -94,6 +94,26 @@ def test_frozen_graph_computes_the_trainers_features(tmp_path, preprocess):
     assert np.allclose(answer, tf.nn.softmax(logits), atol=1e-6)
 
 
+@pytest.mark.parametrize("quantize", [True, False])
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_every_network_freezes(tmp_path, architecture, quantize):
+    """Each network's graph computes the logits of training, and has constants only."""
+    settings = settings_of("micro")
+    values = networks.initial(settings, 4, 3, architecture)
+    values |= {name: np.float32(5) for name in networks.range_names(architecture)}
+    values["logits_min"] = np.float32(-5)
+    graph = freeze.inference_graph(values, settings, quantize, architecture)
+    audio = np.random.default_rng(5).integers(-9000, 9000, 16000).astype(np.int16)
+    wav.write(tmp_path / "a.wav", audio)
+    feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
+    found = run(graph, "labels_softmax:0", feed)
+    numbers = networks.Quantized(settings, values) if quantize else networks.Exact()
+    clip = features.extract(audio[np.newaxis], settings)
+    logits = networks.logits(clip, values, settings, numbers, architecture=architecture)
+    assert np.allclose(found, tf.nn.softmax(logits), atol=1e-6)
+    assert not any("Variable" in node.op for node in graph.node)
+
+
 def test_upstream_float_checkpoint_freezes(tmp_path):
     """Weights under upstream's names are enough without quantisation."""
     weights = {name: trained()[name] for name in networks.weight_names()}

@@ -292,3 +292,32 @@ def test_front_end_compiles_without_warnings(tmp_path):
     flags = [flag for flag in build.FLAGS if flag != "-w"]
     command = ["cc", *flags, *strict, "-o", "it.so", *build.SOURCES]
     subprocess.run(command, cwd=tmp_path, check=True)
+
+
+def test_front_end_header_serves_cpp(tmp_path):
+    """A C++ program includes the header without warnings and links with the C names."""
+    for name, text in build.source_files(USUAL).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "use.cpp").write_text(
+        '#include "micro_frontend.h"\n'
+        "int frame(micro_frontend &s, uint16_t *f) { return micro_frontend_frame(&s, f); }\n"
+    )
+    command = [*build.ZIG[:-1], "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c"]
+    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": "zig", "ZIG_GLOBAL_CACHE_DIR": "zig"}
+    subprocess.run([*command, "use.cpp", "-o", "use.o"], cwd=tmp_path, env=environment, check=True)
+    assert b"\0micro_frontend_frame\0" in (tmp_path / "use.o").read_bytes()
+
+
+def test_front_end_names_have_one_prefix():
+    """No macro and no name of the public headers can collide with a user's program."""
+    texts = build.source_files(USUAL)
+    for name, text in texts.items():
+        assert name.startswith("micro_frontend")
+        macros = re.findall(r"^#\s*define (\w+)", text, re.M)
+        assert all(macro.startswith("MICRO_FRONTEND_") for macro in macros)
+    public = texts["micro_frontend.h"] + texts[build.TABLES]
+    names = re.findall(
+        r"^(?:static const [a-z_ ]+?|struct|int|void|size_t) (\w+)[\[( ]", public, re.M
+    )
+    assert len(names) > 10
+    assert all(name.startswith("micro_frontend") for name in names)

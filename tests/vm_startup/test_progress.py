@@ -37,6 +37,18 @@ def test_progress_rate_ignores_earlier_work(lines):
     ]
 
 
+def test_progress_logs_at_most_two_lines_a_second(lines, monkeypatch):
+    """The first, the last and one line each half second are logged, without repetitions."""
+    clock = iter(range(0, 1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock) / 10)
+    count = progress.LogProgress()
+    for done in (0, *range(1, 11), 12, 12, 12):
+        count("Unpacking MB", done, 12)
+    count("Unpacking MB", 0, 0)
+    shown = [line.split(": ")[1].split(",")[0] for line in lines()]
+    assert shown == ["0/12", "5/12", "10/12", "12/12"]
+
+
 def test_launcher_reads_progress_lines(lines):
     """The log's lines match the pattern of the launcher's progress bar."""
     count = progress.LogProgress()

@@ -38,8 +38,9 @@ def test_c_array_has_the_quantised_features(recording, tmp_path, preprocess, wid
     text = convert(recording, tmp_path / "a.c", f"--preprocess={preprocess}", "--quantize=1")
     assert f"const int g_yes_1_width = {width};\nconst int g_yes_1_height = 49;\n" in text
     numbers = re.search(r"const unsigned char g_yes_1_data\[\] = \{(.*)\};", text, re.S)[1]
+    settings = AudioSettings(preprocess=preprocess, window_stride_ms=20)
     codes = [int(number) for number in numbers.replace(",", " ").split()]
-    features = wav_to_features.features_of_wav(recording, preprocess, 20)
+    features = wav_to_features.features_of_wav(recording, settings)
     most = {"micro": 26.0, "average": 127.5}[preprocess]
     assert codes == [min(255, round(255 * float(value) / most)) for value in features]
     assert max(codes) > 0
@@ -100,7 +101,7 @@ def test_codes_of_every_op_output():
 def test_missing_recording_is_named(tmp_path, capsys):
     """One sentence and exit code 2."""
     with pytest.raises(DataError, match="nothing.wav"):
-        wav_to_features.features_of_wav(tmp_path / "nothing.wav", "micro", 20)
+        wav_to_features.features_of_wav(tmp_path / "nothing.wav", MICRO)
     code = exit_code(lambda: convert(tmp_path / "nothing.wav", tmp_path / "a.c"))
     assert code == 2
     assert capsys.readouterr().err.startswith("error: ")

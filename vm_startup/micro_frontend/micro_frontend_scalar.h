@@ -82,7 +82,6 @@ MICRO_FRONTEND_INLINE word word_pair_at(const uint16_t *table, word index) {
 MICRO_FRONTEND_INLINE wide wide_of(uint32_t a) { return a; }
 MICRO_FRONTEND_INLINE wide wide_mul(word a, word b) { return (wide)a * b; }
 MICRO_FRONTEND_INLINE wide wide_mul_add(wide sum, word a, uint32_t b) { return sum + (wide)a * b; }
-MICRO_FRONTEND_INLINE wide wide_add(wide a, wide b) { return a + b; }
 MICRO_FRONTEND_INLINE word wide_down(wide a, int bits) { return (word)(a >> bits); }
 
 #endif

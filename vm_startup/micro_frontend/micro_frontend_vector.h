@@ -49,7 +49,6 @@ MICRO_FRONTEND_INLINE pair parts(pair real, pair imaginary) {
     return (pair)(((word)real & 0xffff) | ((word)imaginary & 0xffff0000));
 }
 MICRO_FRONTEND_INLINE pair swapped(pair a) { return (pair)((word)a << 16 | (word)a >> 16); }
-MICRO_FRONTEND_INLINE pair real_negated(pair a) { return parts(-a, a); }
 
 MICRO_FRONTEND_INLINE pair pair_add(pair a, pair b) { return a + b; }
 MICRO_FRONTEND_INLINE pair pair_sub(pair a, pair b) { return a - b; }

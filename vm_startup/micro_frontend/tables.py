@@ -115,7 +115,7 @@ def header(front_end: FrontEnd) -> str:
 
 
 def _numbers(front_end: FrontEnd) -> dict[str, int]:
-    first, widths, _ = front_end.bank
+    first, _, _ = front_end.bank
     one = 1 << NOISE_BITS
     return {
         "WINDOW": front_end.window,
@@ -124,7 +124,6 @@ def _numbers(front_end: FrontEnd) -> dict[str, int]:
         "POINTS": front_end.points,
         "FIRST_RADIX": front_end.first_radix,
         "FIRST_BIN": first,
-        "END_BIN": first + sum(widths),
         "CORRECTION": front_end.correction,
         "SNR_SHIFT": GAIN_BITS - front_end.correction - SNR_BITS,
         **{f"SMOOTHING_{name}": int(share * one) for name, share in SMOOTHING.items()},

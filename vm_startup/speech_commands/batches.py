@@ -50,13 +50,13 @@ class Recipe:
 
     seed: int
     batch_size: int
-    echo: int  # uses of each augmented clip; 1 augments anew for every use, as upstream
+    echo: int  # uses of each augmented clip; 1 augments for every use, as upstream
     silence_percentage: float  # of the wanted clips, as the next one
     unknown_percentage: float
     time_shift: int  # samples either way
     background_volume: float  # at most, 1 = full scale
     background_frequency: float  # share of the clips with background
-    time_mask: float = 0.0  # frames masked at most, drawn anew for each use
+    time_mask: float = 0.0  # frames masked at most, drawn for each use
     frequency_mask: float = 0.0  # channels masked at most, likewise
     augmentation: str = "shift"  # or "room", "hard": with speed, pitch, room, microphone and level
     synthetic_share: float = 0.3  # of the clips of a kind, if there are recordings too
@@ -128,7 +128,7 @@ class Batches:
         return [workers.submit(self._new_batch, number) for number in numbers]
 
     def _finished(self, pool: Batch, steps: range) -> list[Batch]:
-        """The batches of some steps of one round, masked and mixed anew for each use of a clip."""
+        """The batches of some steps of one round, masked and mixed for each use of a clip."""
         clips, labels = pool
         rng = random_stream(self._recipe.seed, ORDER, steps[0] // ROUND)
         order, size = rng.permutation(len(labels)), self._recipe.batch_size

@@ -27,19 +27,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = _parser().parse_args(argv)
     settings = command_line.audio_settings(flags)
     runtime.log_to_stdout()
-    features = _features(flags.input_wav, settings)
+    features = features_of_wav(flags.input_wav, settings)
     output = Path(flags.output_c_file)
     write_bytes(output, c_source(features, settings, flags).encode())
     log.info('Wrote to "%s"', output)
 
 
-def features_of_wav(path: Path | str, preprocess: str, window_stride_ms: float) -> np.ndarray:
-    """The features of a WAV file's first second, before quantisation.
+def features_of_wav(path: Path | str, settings: AudioSettings) -> np.ndarray:
+    """The features of a WAV file's first second, before quantisation: float32 [size].
 
-    Returns float32 [1960] for `micro` and a stride of 20 ms; raises DataError if the file cannot
-    be used.
+    Raises DataError if the file cannot be used.
     """
-    return _features(path, AudioSettings(preprocess=preprocess, window_stride_ms=window_stride_ms))
+    audio = wav.read(path, settings.samples)
+    return extract(audio[np.newaxis], settings)[0]
 
 
 def quantize(features: np.ndarray, settings: AudioSettings) -> np.ndarray:
@@ -99,11 +99,6 @@ def _heading(flags: argparse.Namespace) -> list[str]:
         *(f" * {flag} \\" for flag in safe),
         " */",
     ]
-
-
-def _features(path: Path | str, settings: AudioSettings) -> np.ndarray:
-    audio = wav.read(path, settings.samples)
-    return extract(audio[np.newaxis], settings)[0]
 
 
 def _parser() -> argparse.ArgumentParser:

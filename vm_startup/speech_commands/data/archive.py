@@ -50,7 +50,7 @@ _MEGABYTE = 1_000_000
 
 
 def check_url(url: str, sha256: str = "") -> str:
-    """The SHA-256 that the archive must have; raises DataError if the flags do not tell it."""
+    """The SHA-256 that the archive must have; raises DataError if it is not known."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DataError(f"--data_url {url} is not a web address: begin it with https:// or http://")
     digest = (sha256 or KNOWN.get(PurePosixPath(url).name, "")).lower()
@@ -91,7 +91,7 @@ def _ignore(what: str, done: int, total: int) -> None:
 
 
 def _download_verified(url: str, digest: str, packed: Path, report: Progress) -> None:
-    """The first part may be of another archive, so after a resumed download a retry starts anew."""
+    """A resumed file may begin with another archive: if its digest is wrong, it is retried once."""
     resumed = packed.exists()
     _download(url, packed, report)
     found = _digest(packed, report)

@@ -47,7 +47,7 @@ def score_recording(
 ) -> AveragedScores:
     """Score every window of int16 [samples] with `scores`: float32 [n, size] → [n, labels].
 
-    Each window is its own clip, as on the chip: the front end's noise estimate starts anew.
+    Each window is its own clip, as on the chip: the front end's noise estimate starts again.
     `progress` is called as progress(done, total).
     """
     hop = round(HOP * settings.sample_rate)

@@ -21,7 +21,7 @@ import tensorflow as tf
 from vm_startup.speech_commands.audio_settings import AudioSettings
 
 RANGE_DECAY = 0.99  # share of an activation range that remains after a step
-TRUNCATED = 0.88  # standard deviation of a normal distribution cut off at two of its own
+TRUNCATED = 0.88  # standard deviation of a normal distribution truncated at two of its deviations
 
 Values = Mapping[str, tf.Tensor | tf.Variable | np.ndarray]
 

@@ -69,8 +69,9 @@ class Espeak:
         pointer = ctypes.c_char_p(text.encode())
         found = []
         while pointer.value is not None:  # one call a clause
-            said = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, ord("|") << 8)
-            found += [p for word in said.decode().split() for p in word.split("|") if p]
+            rest = ctypes.byref(pointer)
+            clause = self._library.espeak_TextToPhonemes(rest, _UTF8, ord("|") << 8)
+            found += [p for word in clause.decode().split() for p in word.split("|") if p]
         return found
 
     def _set_voice(self, voice: str) -> None:

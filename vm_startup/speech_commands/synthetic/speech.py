@@ -118,7 +118,7 @@ class SyntheticSpeech:
         ]
 
     def blocks(self) -> list[range]:
-        """The clips of each unit: espeak is loaded anew for each."""
+        """The clips of each unit: espeak is loaded again for each."""
         ends = np.cumsum([0] + [len(self._of(*unit)) for unit in self._units]).tolist()
         return [range(*pair) for pair in pairwise(ends)]
 

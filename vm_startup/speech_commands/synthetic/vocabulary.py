@@ -39,11 +39,11 @@ def near_misses(wanted: Sequence[str], count: int, random: np.random.Generator) 
     Their words begin with an underscore, so that they never meet a wanted one.
     """
     with Espeak() as espeak:
-        said = [espeak.phonemes(spoken(word)) for word in wanted]
+        phonemes = [espeak.phonemes(spoken(word)) for word in wanted]
     texts = {}
     for attempt in range(2 * count):
         at = attempt % len(wanted)
-        texts[f"[[{'|'.join(_changed(said[at], random))}]]"] = f"_near_{wanted[at]}"
+        texts[f"[[{'|'.join(_changed(phonemes[at], random))}]]"] = f"_near_{wanted[at]}"
     return [Utterance(texts[text], text) for text in _unlike(wanted, texts)][:count]
 
 
@@ -62,8 +62,8 @@ def _unlike(wanted: Sequence[str], texts: Iterable[str]) -> list[str]:
     with Espeak() as espeak:
 
         def sounds(text: str) -> set[str]:
-            said = (espeak.phonemes(text, accent) for accent in _ACCENTS)
-            return {"".join(map(_bare, phonemes)) for phonemes in said}
+            by_accent = (espeak.phonemes(text, accent) for accent in _ACCENTS)
+            return {"".join(map(_bare, phonemes)) for phonemes in by_accent}
 
         taken = {sound for word in wanted for sound in sounds(spoken(word))}
         return [text for text in texts if not sounds(text) & taken]

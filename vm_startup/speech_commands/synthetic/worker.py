@@ -60,7 +60,7 @@ def _send(process: subprocess.Popen, request: dict | int) -> None:
 
 
 def main() -> None:
-    """Speak what standard input asks for."""
+    """Speak the blocks whose indices standard input names."""
     requests: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_receive, args=[requests], daemon=True).start()
     with contextlib.suppress(BrokenPipeError):  # the parent process has ended
