@@ -19,8 +19,9 @@ import numpy as np
 import psutil
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
-from vm_startup.speech_commands.data import dataset, folder, wav
-from vm_startup.speech_commands.sources import open_sources
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands.data import folder, wav
+from vm_startup.speech_commands.sources import load_data
 
 CLIPS = 105_829
 MOST_SECONDS, MOST_BYTES = 180, 1.5e9
@@ -112,11 +113,8 @@ def _cpu_seconds() -> float:
 
 def prepare(cache: str, words: str, data_dir: str, synthetic: str) -> None:
     """The measured work: from the trainer's flags to readable splits."""
-    wanted = words.split(",")
-    sources = open_sources(
-        wanted, data_dir=data_dir, synthetic_clips=int(synthetic), cache_dir=cache
-    )
-    dataset.load(sources, wanted, cache_dir=cache)
+    data = f"--data_dir={data_dir}", f"--synthetic_clips={synthetic}"
+    load_data(command_line.training([f"--wanted_words={words}", f"--cache_dir={cache}", *data]))
 
 
 if __name__ == "__main__":

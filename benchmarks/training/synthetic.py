@@ -31,7 +31,7 @@ def run(folder: Path) -> None:
 def spoken(clips: int, cache: str):
     """Synthetic clips of each wanted word, and of others, as a training loads them."""
     from vm_startup.speech_commands import flags as command_line
-    from vm_startup.speech_commands import train
+    from vm_startup.speech_commands.sources import load_data
 
     flags = f"--synthetic_clips={clips}", f"--train_dir={cache}"
-    return train.load_data(command_line.training([*_trials.FLAGS, *flags]))
+    return load_data(command_line.training([*_trials.FLAGS, *flags]))

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.data import archive, wav
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.sources import open_sources
@@ -269,10 +270,10 @@ def test_url_without_digest_or_web_address_is_refused(url, sha256, reason):
 
 def test_archive_is_opened_as_a_source(tmp_path, server, words):
     """The trainer's flags lead from a URL to clips whose source is the archive."""
-    flags = {"data_url": server.url, "data_sha256": server.sha256, "cache_dir": tmp_path / "c"}
-    (source,) = open_sources(["yes"], **flags)
+    flags = [f"--data_url={server.url}", f"--data_sha256={server.sha256}"]
+    (source,) = open_sources(command_line.training([*flags, "--wanted_words=yes"]), tmp_path / "c")
     clips = source.clips()
     assert [clip.name for clip in clips] == sorted(words)
     assert {clip.source for clip in clips} == {"archive"}
     with pytest.raises(DataError, match="no folder for the word 'maybe'"):
-        open_sources(["maybe"], **flags)
+        open_sources(command_line.training([*flags, "--wanted_words=maybe"]), tmp_path / "c")

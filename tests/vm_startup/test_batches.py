@@ -15,7 +15,7 @@ RECIPE = batches.Recipe(
     echo=3,
     silence_percentage=25,
     unknown_percentage=50,
-    time_shift=100,
+    time_shift_ms=6.25,
     background_volume=0.1,
     background_frequency=0.8,
 )

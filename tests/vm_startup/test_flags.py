@@ -47,6 +47,8 @@ def test_boolean_flag_can_be_false(text, value):
         "--model_architecture=conv",
         "--batch_size=0",
         "--seed=-1",
+        "--validation_percentage=-1",
+        "--synthetic_clips=-1",
         "--learning_rate=0.1,nan",
         "--learning_rate=0",
         "--how_many_training_steps=10,-1",
@@ -71,10 +73,13 @@ def test_lists_of_steps_and_rates_have_one_length():
         command_line.check_training(flags)
 
 
-def test_percentages_leave_clips_for_training():
-    """Validation and testing cannot take every clip."""
-    flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
-    with pytest.raises(DataError, match="no clip for training"):
+@pytest.mark.parametrize("percentages", [(0, 10), (10, 0), (60, 40)])
+def test_percentages_that_leave_a_split_empty_are_refused(percentages):
+    """Each split needs a share."""
+    names = "--validation_percentage", "--testing_percentage"
+    given = [f"{name}={value}" for name, value in zip(names, percentages, strict=True)]
+    flags = command_line.trainer().parse_args(given)
+    with pytest.raises(DataError, match="leave a split empty"):
         command_line.check_training(flags)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_training import STEPS, run, start
 
-from vm_startup.speech_commands import features, flags, train
+from vm_startup.speech_commands import features, flags, sources
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.freeze import inference_graph
 from vm_startup.speech_commands.model import checkpoint
@@ -151,4 +151,4 @@ def test_divergence_ends_the_training(recordings, tmp_path):
 )
 def test_upstream_archive_is_the_default_source(given, url):
     """Nothing is downloaded if a folder or synthetic speech is named."""
-    assert train.archive_url(flags.trainer().parse_args(given)) == url
+    assert sources.archive_url(flags.trainer().parse_args(given)) == url

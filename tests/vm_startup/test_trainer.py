@@ -10,6 +10,7 @@ from vm_startup.speech_commands import flags, freeze, train
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.evaluation import metrics
 from vm_startup.speech_commands.model import checkpoint
+from vm_startup.speech_commands.sources import load_data
 
 EVERY_STEP = ("--eval_step_interval=1", "--save_step_interval=1")
 
@@ -27,7 +28,7 @@ def trainer(recordings, cache, tmp_path):
         given = [*tiny_training.FLAGS, f"--data_dir={recordings}", f"--train_dir={tmp_path}"]
         given += [f"--summaries_dir={tmp_path}/logs", f"--cache_dir={cache}", *EVERY_STEP, *more]
         chosen = flags.training(given)
-        return train.Trainer(chosen, flags.audio_settings(chosen), train.load_data(chosen))
+        return train.Trainer(chosen, flags.audio_settings(chosen), load_data(chosen))
 
     return make
 

@@ -16,12 +16,7 @@ from pathlib import Path
 from vm_startup.micro_frontend import tables
 
 SOURCES = ("micro_frontend.c", "micro_frontend_batch.c")
-HEADERS = (
-    "micro_frontend.h",
-    "micro_frontend_scalar.h",
-    "micro_frontend_stages.h",
-    "micro_frontend_vector.h",
-)
+HEADERS = tuple(f"micro_frontend{part}.h" for part in ("", "_scalar", "_stages", "_vector"))
 TABLES = "micro_frontend_tables.h"
 # Without a C library: it is not needed, and ziglang would first build one from its sources.
 FLAGS = ("-std=c11", "-O3", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")

@@ -3,7 +3,6 @@
 import ctypes
 import functools
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from vm_startup.micro_frontend import build
 from vm_startup.micro_frontend.tables import FrontEnd
 
-CHUNK = 512  # clips between two calls of progress
 SHARE = 128  # clips for one thread; a multiple of the 8 that are computed at once
 SCALE = np.float32(10 / 256)  # from the integers to the features that models are trained on
 
@@ -25,26 +23,22 @@ class Extractor:
         self._batch = _function(library.micro_frontend_extract_batch)
         self._one_by_one = _function(library.micro_frontend_extract)
 
-    def features(
-        self,
-        audio: np.ndarray,
-        progress: Callable[[int, int], None] | None = None,
-        threads: int | None = None,
-    ) -> np.ndarray:
+    def features(self, audio: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Features of many clips: int16 [n, samples] → float32 [n, frames * channels].
 
-        `progress` is called as progress(done, total); `threads` defaults to the number of cores.
-        Raises TypeError for anything but int16 [n, samples].
+        `threads` defaults to the number of cores. Raises TypeError for other arrays.
         """
         _check(audio)
-        features = np.empty(
-            (len(audio), self.frames(audio.shape[1]) * self.front_end.channels), "f4"
-        )
+        size = self.frames(audio.shape[1]) * self.front_end.channels
+        features = np.empty((len(audio), size), np.float32)
+
+        def share(start: int) -> None:
+            part = slice(start, start + SHARE)
+            found = self.integers(audio[part])
+            np.multiply(found.reshape(len(found), -1), SCALE, out=features[part])
+
         with ThreadPoolExecutor(threads or cores()) as pool:
-            for start in range(0, len(audio), CHUNK):
-                self._chunk(pool, audio[start : start + CHUNK], features[start : start + CHUNK])
-                if progress:
-                    progress(min(start + CHUNK, len(audio)), len(audio))
+            list(pool.map(share, range(0, len(audio), SHARE)))
         return features
 
     def integers(self, audio: np.ndarray, *, one_by_one: bool = False) -> np.ndarray:
@@ -64,14 +58,6 @@ class Extractor:
         """Windows that fit `samples`."""
         return max(0, 1 + (samples - self.front_end.window) // self.front_end.stride)
 
-    def _chunk(self, pool: ThreadPoolExecutor, audio: np.ndarray, features: np.ndarray) -> None:
-        def share(start: int) -> None:
-            part = slice(start, start + SHARE)
-            found = self.integers(audio[part])
-            np.multiply(found.reshape(len(found), -1), SCALE, out=features[part])
-
-        list(pool.map(share, range(0, len(audio), SHARE)))
-
 
 @functools.lru_cache
 def extractor(front_end: FrontEnd) -> Extractor | None:
@@ -90,7 +76,7 @@ def _check(audio: np.ndarray) -> None:
         raise TypeError(f"clips must be int16 [n, samples], not {audio.dtype} {audio.shape}")
 
 
-def _function(entry: Any) -> Callable:
+def _function(entry: Any) -> Any:
     entry.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
     entry.restype = None
     return entry

@@ -32,9 +32,6 @@ class AudioSettings:
             )
         if not 1 <= self.feature_bin_count <= 128:
             raise DataError(f"--feature_bin_count={self.feature_bin_count} is not within 1 to 128")
-        self._check_windows()
-
-    def _check_windows(self) -> None:
         sizes = (self.window_size_ms, self.window_stride_ms)
         if not all(1 <= size <= self.clip_duration_ms for size in sizes):
             raise DataError(

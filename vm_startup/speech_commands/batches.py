@@ -1,14 +1,16 @@
 """The endless stream of training batches; (seed, step) alone decide each step's batch."""
 
+import argparse
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from vm_startup.micro_frontend.extract import cores
 from vm_startup.speech_commands import features
+from vm_startup.speech_commands import random_streams as streams
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.augmentation import rooms
 from vm_startup.speech_commands.augmentation.augment import (
@@ -19,20 +21,8 @@ from vm_startup.speech_commands.augmentation.augment import (
     mixup,
     to_int16,
 )
-from vm_startup.speech_commands.data.dataset import (
-    FIRST_WORD_INDEX,
-    SILENCE_INDEX,
-    UNKNOWN_INDEX,
-    Dataset,
-)
-from vm_startup.speech_commands.random_streams import (
-    CLIPS,
-    MASKS,
-    MIXUP,
-    ORDER,
-    ROOMS,
-    random_stream,
-)
+from vm_startup.speech_commands.data import dataset
+from vm_startup.speech_commands.progress import Count
 
 PIECE = 5  # steps whose batches are made at once, while the batches before are trained on
 ROUND = 60  # steps whose clips are prepared together; 60 batches of 100 are 47 MB of features
@@ -41,7 +31,6 @@ SYNTHETIC = "synthetic"  # the source of synthetic clips
 WORKERS = min(4, cores())
 
 Batch = tuple[np.ndarray, np.ndarray]  # features float32 [n, size] and labels
-Count = Callable[[int, int], None]  # done, total
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ class Recipe:
     echo: int  # uses of each augmented clip; 1 augments for every use, as upstream
     silence_percentage: float  # of the wanted clips, as the next one
     unknown_percentage: float
-    time_shift: int  # samples either way
+    time_shift_ms: float  # either way
     background_volume: float  # at most, 1 = full scale
     background_frequency: float  # share of the clips with background
     time_mask: float = 0.0  # frames masked at most, drawn for each use
@@ -62,21 +51,28 @@ class Recipe:
     synthetic_share: float = 0.3  # of the clips of a kind, if there are recordings too
     mixup: float = 0.0  # share of the clips that are mixed with another
 
+    @classmethod
+    def of(cls, flags: argparse.Namespace) -> "Recipe":
+        """The recipe in the trainer's flags, which have the same names."""
+        return cls(**{field.name: getattr(flags, field.name) for field in fields(cls)})
+
 
 class Batches:
     """Augmented batches of the training split."""
 
-    def __init__(self, data: Dataset, settings: AudioSettings, recipe: Recipe) -> None:
+    def __init__(self, data: dataset.Dataset, settings: AudioSettings, recipe: Recipe) -> None:
         split = data.splits["training"]
         self._audio, self._label, self._label_count = split.audio, split.label, len(data.labels)
         self._synthetic = split.source == SYNTHETIC
         share = recipe.synthetic_share
-        self._wanted = _Choice(split.source, split.label >= FIRST_WORD_INDEX, share)
-        self._unknown = _Choice(split.source, split.label == UNKNOWN_INDEX, share)
+        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD_INDEX, share)
+        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN_INDEX, share)
         self._background = Background(data.background, settings.samples)
         self._settings, self._recipe = settings, recipe
+        self._shift = int(recipe.time_shift_ms * settings.sample_rate / 1000)  # samples
         if recipe.augmentation != "shift":
-            self._rooms = rooms.Rooms(settings.samples, random_stream(recipe.seed, ROOMS))
+            rng = streams.random_stream(recipe.seed, streams.ROOMS)
+            self._rooms = rooms.Rooms(settings.samples, rng)
 
     def from_step(self, step: int, progress: Count | None = None) -> Generator[Batch, None, None]:
         """Features float32 [batch, size] and labels of `step` (from 1) and all later.
@@ -130,7 +126,7 @@ class Batches:
     def _finished(self, pool: Batch, steps: range) -> list[Batch]:
         """The batches of some steps of one round, masked and mixed for each use of a clip."""
         clips, labels = pool
-        rng = random_stream(self._recipe.seed, ORDER, steps[0] // ROUND)
+        rng = streams.random_stream(self._recipe.seed, streams.ORDER, steps[0] // ROUND)
         order, size = rng.permutation(len(labels)), self._recipe.batch_size
         chosen = [order[step % ROUND * size :][:size] for step in steps]
         return [
@@ -143,31 +139,31 @@ class Batches:
         if recipe.time_mask or recipe.frequency_mask:
             mask(
                 clips.reshape(-1, self._settings.frames, self._settings.width),
-                random_stream(recipe.seed, MASKS, step),
+                streams.random_stream(recipe.seed, streams.MASKS, step),
                 frames=recipe.time_mask,
                 channels=recipe.frequency_mask,
             )
         if recipe.mixup:
-            rng = random_stream(recipe.seed, MIXUP, step)
+            rng = streams.random_stream(recipe.seed, streams.MIXUP, step)
             return mixup(clips, labels, self._label_count, recipe.mixup, rng)
         return clips, labels
 
     def _new_batch(self, index: int) -> Batch:
         """Clips drawn and augmented with the random stream of that index."""
         recipe = self._recipe
-        rng = random_stream(recipe.seed, CLIPS, index)
+        rng = streams.random_stream(recipe.seed, streams.CLIPS, index)
         shares = np.array([recipe.silence_percentage, recipe.unknown_percentage, 100.0])
         if not self._unknown:
-            shares[UNKNOWN_INDEX] = 0
+            shares[dataset.UNKNOWN_INDEX] = 0
         kind = rng.choice(3, size=recipe.batch_size, p=shares / shares.sum())
         clip = self._wanted.draw(recipe.batch_size, rng)
         if self._unknown:
             unknown = self._unknown.draw(recipe.batch_size, rng)
-            clip = np.where(kind == UNKNOWN_INDEX, unknown, clip)
-        silent = kind == SILENCE_INDEX
+            clip = np.where(kind == dataset.UNKNOWN_INDEX, unknown, clip)
+        silent = kind == dataset.SILENCE_INDEX
         change = self._shifted if recipe.augmentation == "shift" else self._in_rooms
         audio = change(clip, silent, rng)
-        labels = np.where(silent, SILENCE_INDEX, self._label[clip])
+        labels = np.where(silent, dataset.SILENCE_INDEX, self._label[clip])
         return features.extract(audio, self._settings), labels.astype(np.int32)
 
     def _shifted(
@@ -179,7 +175,7 @@ class Batches:
             silent,
             self._background,
             rng,
-            time_shift=self._recipe.time_shift,
+            time_shift=self._shift,
             volume=self._recipe.background_volume,
             frequency=self._recipe.background_frequency,
         )
@@ -199,7 +195,7 @@ class Batches:
             chosen = np.flatnonzero(group & ~silent)
             if len(chosen):
                 audio = self._audio[clip[chosen]]
-                wave[chosen] = self._rooms.apply(audio, strength, recipe.time_shift, rng)
+                wave[chosen] = self._rooms.apply(audio, strength, self._shift, rng)
         volume, frequency = recipe.background_volume, recipe.background_frequency
         add_background(wave, silent, self._background, rng, volume=volume, frequency=frequency)
         wave[silent] = self._rooms.silences(wave[silent], rng)

@@ -2,8 +2,4 @@
 
 
 class DataError(ValueError):
-    """Data or flags are wrong.
-
-    The message is one sentence in lower case without a full stop: what is wrong, where, and what
-    would be right.
-    """
+    """Data or flags are wrong; one sentence: what is wrong, where, and what would be right."""

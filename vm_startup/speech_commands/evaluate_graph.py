@@ -15,10 +15,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands import runtime, train
+from vm_startup.speech_commands import runtime
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.evaluation import results
+from vm_startup.speech_commands.sources import load_data
 
 BATCH = 500  # clips
 
@@ -27,12 +28,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.trainer()
     parser.add_argument("--graph", required=True, help="the frozen graph")
     flags = parser.parse_args(argv)
+    command_line.check_training(flags)
     settings = command_line.audio_settings(flags)
     runtime.log_to_stdout(flags.verbosity)
     runtime.make_repeatable()
     rounded = read(Path(flags.graph))
     unrounded = without_rounding(rounded)
-    data = train.load_data(flags)
+    data = load_data(flags)
     held_out = results.hold_out(flags, settings, data)
 
     def scores(features: np.ndarray, exact: bool) -> np.ndarray:

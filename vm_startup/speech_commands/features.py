@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfro
 from vm_startup.micro_frontend.extract import extractor
 from vm_startup.micro_frontend.tables import FrontEnd
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.files import disk_errors
+from vm_startup.speech_commands.files import atomic, disk_errors
+from vm_startup.speech_commands.progress import Count
 
 CHUNK = 500  # clips per call: 16 MB of audio, enough to use every core
 
-Count = Callable[[int, int], None]  # done, total
 Extract = Callable[[np.ndarray], np.ndarray]  # int16 [n, samples] → float32 [n, size]
 
 
@@ -61,15 +60,10 @@ def extract_cached(
     except (OSError, ValueError, EOFError):  # missing, or cut short by a full disk
         pass
     features = extract(audio, settings, progress)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with disk_errors(folder, "the features", lambda: features.nbytes):
-            folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                np.save(file, features)
-            unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with disk_errors(folder, "the features", lambda: features.nbytes):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as file:
+            np.save(file, features)
     return features
 
 

@@ -119,12 +119,7 @@ def freezer() -> argparse.ArgumentParser:
     add_audio(parser)
     add_model(parser)
     flag = parser.add_argument
-    flag(
-        "--clip_stride_ms",
-        type=int,
-        default=30,
-        help="accepted for upstream's sake; without effect",
-    )
+    flag("--clip_stride_ms", type=int, default=30, help="without effect, as no network uses it")
     flag("--output_file", required=True, help="where to write the frozen graph")
     flag("--save_format", default="graph_def", choices=["graph_def"])
     return parser
@@ -150,10 +145,11 @@ def check_training(flags: argparse.Namespace) -> None:
             f"--how_many_training_steps has {len(steps)} numbers and --learning_rate has "
             f"{len(rates)}: give as many rates as numbers of steps"
         )
-    if flags.validation_percentage + flags.testing_percentage >= 100:
+    both = flags.validation_percentage, flags.testing_percentage
+    if min(both) <= 0 or sum(both) >= 100:
         raise DataError(
-            "--validation_percentage and --testing_percentage leave no clip for training: "
-            "their sum must be below 100"
+            f"--validation_percentage={both[0]:g} and --testing_percentage={both[1]:g} leave a "
+            "split empty: each must be above 0 and their sum below 100"
         )
 
 
@@ -195,25 +191,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     schedules = optimizers.SCHEDULES
     flag("--schedule", default="stages", choices=schedules, help="cosine: each rate falls to zero")
     flag("--warm_up", type=number(float, 0, 1), default=0.0, help="share of steps to the full rate")
-    flag(
-        "--label_smoothing",
-        type=number(float, 0, 0.9),
-        default=0.0,
-        help="share of a label spread over all",
-    )
-    flag(
-        "--dropout",
-        type=number(float, 0, 0.9),
-        default=0.5,
-        help="share of the last layer's inputs",
-    )
+    flag("--label_smoothing", type=number(float, 0, 0.9), default=0.0, help="share of a label")
+    flag("--dropout", type=number(float, 0, 0.9), default=0.5, help="share of the last inputs")
     flag("--time_mask", type=number(float, 0, 1000), default=0.0, help="frames masked, at most")
-    flag(
-        "--frequency_mask",
-        type=number(float, 0, 1000),
-        default=0.0,
-        help="channels masked, at most",
-    )
+    flag("--frequency_mask", type=number(float, 0, 1000), default=0.0, help="channels masked")
     flag(
         "--augmentation",
         default="shift",
@@ -242,11 +223,6 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     flag("--save_step_interval", type=number(int, 1), default=100)
     flag("--train_dir", default="/tmp/speech_commands_train", help="checkpoints and results")
     flag("--summaries_dir", default="/tmp/retrain_logs", help="for TensorBoard")
-    flag(
-        "--check_nans",
-        type=boolean,
-        default=False,
-        help="accepted for upstream's sake; always checked",
-    )
+    flag("--check_nans", type=boolean, default=False, help="without effect: always checked")
     levels = ["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
     flag("--verbosity", type=str.upper, default="INFO", choices=levels)

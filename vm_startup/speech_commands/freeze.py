@@ -47,13 +47,8 @@ def check(
     values: Mapping[str, np.ndarray], flags: argparse.Namespace, settings: AudioSettings
 ) -> None:
     """Raise DataError unless the checkpoint was trained with these flags."""
-    trained = checkpoint.identity(values)
-    for name in ("wanted_words", "model_architecture", "preprocess", "window_stride_ms"):
-        if name in trained and trained[name] != getattr(flags, name):
-            raise DataError(
-                f"the checkpoint {flags.start_checkpoint} was trained with "
-                f"--{name}={trained[name]}, not {getattr(flags, name)}: give the training's flags"
-            )
+    model_flags = {name: getattr(flags, name) for name in checkpoint.MODEL_FLAGS}
+    checkpoint.check_identity(flags.start_checkpoint, values, model_flags)
     words = flags.wanted_words.split(",")
     expected = networks.initial(settings, 2 + len(words), 0, flags.model_architecture)
     names = constants(flags.model_architecture, flags.quantize)

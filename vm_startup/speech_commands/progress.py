@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 log = logging.getLogger("speech_commands")
 
 LINE_SECONDS = 0.5  # at most two lines a second, so that a log stays readable
 
 Progress = Callable[[str, int, int], None]  # what, done, total
+Count = Callable[[int, int], None]  # done, total
 
 
 class Interval:
@@ -27,34 +27,25 @@ class Interval:
         return True
 
 
-@dataclass
-class _Run:
-    """One thing in progress, from its first line on."""
-
-    begun: float  # seconds
-    begun_at: int  # what was done already
-    done: int  # in the last line
-    logged: float = float("-inf")
-
-
 class LogProgress:
     """Logs the first and the last call for each `what`, and at most two lines a second between."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, tuple[float, int, float, int]] = {}  # time, done: first, last line
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if not total:
             return
-        now, run = time.monotonic(), self._runs.get(what)
-        if run is None or done < run.done:  # the first run of its kind, or another one
-            run = self._runs[what] = _Run(now, done, done)
-        elif done == run.done or (done != total and now - run.logged < LINE_SECONDS):
+        now = time.monotonic()
+        began, before, logged, last = self._runs.get(what, (now, done, 0.0, -1))
+        if done < last:  # it begins another time
+            began, before = now, done
+        elif done == last or (last >= 0 and done != total and now - logged < LINE_SECONDS):
             return
-        run.done, run.logged = done, now
-        made = done - run.begun_at
-        rate = f", {made / max(now - run.begun, 1e-6):,.0f}/s" if made else ""
+        self._runs[what] = began, before, now, done
+        made = done - before
+        rate = f", {made / max(now - began, 1e-6):,.0f}/s" if made else ""
         log.info("%s: %d/%d%s", what, done, total, rate)
 
 
-progress = LogProgress()
+log_progress = LogProgress()

@@ -31,8 +31,8 @@ from vm_startup.speech_commands.files import write_bytes
 from vm_startup.speech_commands.model import checkpoint, networks
 from vm_startup.speech_commands.model.best_weights import BestWeights
 from vm_startup.speech_commands.model.trainable_network import TrainableNetwork
-from vm_startup.speech_commands.progress import LINE_SECONDS, Interval, log, progress
-from vm_startup.speech_commands.sources import open_sources
+from vm_startup.speech_commands.progress import LINE_SECONDS, Interval, log, log_progress
+from vm_startup.speech_commands.sources import load_data
 
 EVALUATION_BATCH = 500
 SAVE_SECONDS = 60  # the most that a preempted machine loses, however long steps take
@@ -44,9 +44,6 @@ FREE_FLAGS = {
     *("how_many_training_steps", "learning_rate", "schedule", "warm_up", "start_checkpoint"),
     *("eval_step_interval", "early_stop", "save_step_interval", "check_nans", "verbosity"),
 }
-
-# A training that only starts from another's checkpoint must share these flags with it.
-MODEL_FLAGS = ("wanted_words", "model_architecture", "preprocess", "window_stride_ms")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,40 +61,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_labels(train_dir, flags.model_architecture, data.labels)
     trainer.train(train_dir)
     trainer.finish(train_dir)
-
-
-def load_data(flags: argparse.Namespace) -> dataset.Dataset:
-    """Every clip that the flags name, decoded once into the cache."""
-    words = flags.wanted_words.split(",")
-    cache = Path(flags.cache_dir or Path(flags.train_dir) / "cache")
-    sources = open_sources(
-        words,
-        data_dir=flags.data_dir,
-        data_url=archive_url(flags),
-        data_sha256=flags.data_sha256,
-        synthetic_clips=flags.synthetic_clips,
-        seed=flags.seed,
-        validation_percentage=flags.validation_percentage,
-        testing_percentage=flags.testing_percentage,
-        cache_dir=cache,
-        progress=progress,
-    )
-    return dataset.load(
-        sources,
-        words,
-        silence_percentage=flags.silence_percentage,
-        unknown_percentage=flags.unknown_percentage,
-        seed=flags.seed,
-        cache_dir=cache,
-        progress=progress,
-    )
-
-
-def archive_url(flags: argparse.Namespace) -> str:
-    """The archive to download; upstream's if no source is named, "" for none."""
-    if flags.data_url is not None:
-        return flags.data_url
-    return "" if flags.data_dir or flags.synthetic_clips else command_line.ARCHIVE
 
 
 class Trainer:
@@ -134,11 +97,11 @@ class Trainer:
             self.best = BestWeights.of(found[1])
         elif self.flags.start_checkpoint:
             found = checkpoint.find(self.flags.start_checkpoint, name)
-            same = {name: same[name] for name in MODEL_FLAGS}
+            same = {name: same[name] for name in checkpoint.MODEL_FLAGS}
         else:
             return
         prefix, values = found
-        check_identity(prefix, checkpoint.identity(values), same)
+        checkpoint.check_identity(prefix, values, same)
         self._load(prefix, values)
         log.info("Training from step: %d", self.step + 1)
 
@@ -169,8 +132,9 @@ class Trainer:
         summaries = Path(self.flags.summaries_dir)
         training, validation = Curves(summaries / "train"), Curves(summaries / "validation")
         is_time_to_log, is_time_to_save = Interval(LINE_SECONDS), Interval(SAVE_SECONDS)
-        prepared = functools.partial(progress, "Preparing batches")
-        with contextlib.closing(self._batches().from_step(self.step + 1, prepared)) as stream:
+        prepared = functools.partial(log_progress, "Preparing batches")
+        batches = Batches(self.data, self.settings, Recipe.of(self.flags))
+        with contextlib.closing(batches.from_step(self.step + 1, prepared)) as stream:
             while not self.ended:
                 self.step += 1
                 loss, accuracy = self.network.train_step(self.step, *next(stream))
@@ -202,25 +166,6 @@ class Trainer:
             "Step #%d/%d: rate %f, accuracy %.1f%%, cross entropy %f",
             *(self.step, self.steps, rate, accuracy * 100, loss),
         )
-
-    def _batches(self) -> Batches:
-        flags = self.flags
-        recipe = Recipe(
-            seed=flags.seed,
-            batch_size=flags.batch_size,
-            echo=flags.echo,
-            silence_percentage=flags.silence_percentage,
-            unknown_percentage=flags.unknown_percentage,
-            time_shift=int(flags.time_shift_ms * flags.sample_rate / 1000),
-            background_volume=flags.background_volume,
-            background_frequency=flags.background_frequency,
-            time_mask=flags.time_mask,
-            frequency_mask=flags.frequency_mask,
-            augmentation=flags.augmentation,
-            synthetic_share=flags.synthetic_share,
-            mixup=flags.mixup,
-        )
-        return Batches(self.data, self.settings, recipe)
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -271,16 +216,6 @@ class Trainer:
         if self.flags.quantize and not exact:
             numbers = networks.Quantized(self.settings, state)
         return networks.logits(features, state, self.settings, numbers, architecture=architecture)
-
-
-def check_identity(prefix: Path, theirs: dict, ours: dict) -> None:
-    """Raise DataError if a checkpoint's flags differ from ours."""
-    for name, value in ours.items():
-        if name in theirs and theirs[name] != value:
-            raise DataError(
-                f"the checkpoint {prefix} was trained with --{name}={theirs[name]}, not "
-                f"{value}: train in another --train_dir, or with the same flags"
-            )
 
 
 def write_labels(train_dir: Path, architecture: str, labels: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.progress import Progress
+from vm_startup.speech_commands.progress import Progress, log_progress
 
 KNOWN = {  # SHA-256 by file name, for every address it is downloaded from
     "speech_commands_v0.02.tar.gz": (
@@ -61,18 +61,17 @@ def check_url(url: str, sha256: str = "") -> str:
     return digest
 
 
-def fetch(url: str, sha256: str, cache_dir: Path | str, progress: Progress | None = None) -> Path:
+def fetch(url: str, sha256: str, cache_dir: Path | str, report: Progress = log_progress) -> Path:
     """The folder with the archive's word folders, in cache_dir; downloaded if it is missing.
 
-    An interrupted download continues where it stopped, also in a later call. `progress` is called
-    for every piece. Raises DataError if the archive cannot be downloaded, differs from the digest,
+    An interrupted download continues where it stopped, also in a later call. `report` is called for
+    every piece. Raises DataError if the archive cannot be downloaded, differs from the digest,
     or holds anything dangerous.
     """
     digest = check_url(url, sha256)
     cache = Path(cache_dir)
     folder = cache / f"speech_commands-{digest[:16]}"
     packed = cache / f"{folder.name}.tar.gz.part"
-    report = progress or _ignore
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / "lock").open("w") as lock:
@@ -84,10 +83,6 @@ def fetch(url: str, sha256: str, cache_dir: Path | str, progress: Progress | Non
     except OSError as error:  # of the disk: network errors are caught where they happen
         raise DataError(f"{cache} cannot store the archive: {error.strerror or error}") from error
     return folder
-
-
-def _ignore(what: str, done: int, total: int) -> None:
-    pass
 
 
 def _download_verified(url: str, digest: str, packed: Path, report: Progress) -> None:
@@ -148,8 +143,7 @@ def _download_once(url: str, packed: Path, have: int, report: Progress) -> bool:
                 done += len(chunk)
                 if done > MAX_DOWNLOAD:
                     raise DataError(f"{url} is larger than {MAX_DOWNLOAD >> 30} GiB")
-                if total:
-                    report("Downloading MB", done // _MEGABYTE, total // _MEGABYTE)
+                report("Downloading MB", done // _MEGABYTE, total // _MEGABYTE)
     return done >= total
 
 
@@ -218,4 +212,4 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
 
 
 if __name__ == "__main__":  # archive.py URL SHA256 CACHE_DIR prints the folder
-    print(fetch(*sys.argv[1:]))
+    print(fetch(sys.argv[1], sys.argv[2], sys.argv[3]))

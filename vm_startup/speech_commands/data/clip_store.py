@@ -24,7 +24,7 @@ from vm_startup.conventions import CLIP_SAMPLES
 from vm_startup.micro_frontend.extract import cores
 from vm_startup.speech_commands.data.clip import Reader, Source
 from vm_startup.speech_commands.files import disk_errors, free_bytes
-from vm_startup.speech_commands.progress import Progress
+from vm_startup.speech_commands.progress import Progress, log_progress
 
 FORMAT = 1  # of both files; a store of another format is made again
 CLIP_BYTES = 2 * CLIP_SAMPLES
@@ -48,7 +48,7 @@ class Block:
     silent: tuple[int, ...]
 
 
-def store(source: Source, folder: Path, progress: Progress | None = None) -> Stored:
+def store(source: Source, folder: Path, progress: Progress = log_progress) -> Stored:
     """The source's clips, read from `folder` or, where missing, written there first.
 
     `progress` is called as progress(source.reading, done, total) for every piece. Raises DataError
@@ -150,7 +150,7 @@ class _Index:
         _, modified, _ = self._read_list()
         return bool(modified) and modified == self._modified()
 
-    def open(self, progress: Progress | None = None) -> None:
+    def open(self, progress: Progress) -> None:
         """Keep the blocks that are complete; log what happens to the others."""
         blocks, modified, problem = self._read_list()
         if modified and modified == self._modified():
@@ -169,14 +169,13 @@ class _Index:
             print(f"{self._path}: {kept}", flush=True)
         self._write_list(map(_as_line, self.blocks.values()))
 
-    def _verified(self, blocks: dict[range, Block], progress: Progress | None) -> dict:
+    def _verified(self, blocks: dict[range, Block], progress: Progress) -> dict:
         """The blocks whose samples are in the file."""
         found = {}
         for number, (clips, block) in enumerate(blocks.items(), 1):
             if self._has(block):
                 found[clips] = block
-            if progress:
-                progress("Checking stored blocks", number, len(blocks))
+            progress("Checking stored blocks", number, len(blocks))
         return found
 
     def _append(self, block: Block) -> None:
@@ -228,7 +227,7 @@ class _Index:
 class _Counter:
     """Counts the stored clips of all threads, and reports the number."""
 
-    def __init__(self, progress: Progress | None, what: str, total: int) -> None:
+    def __init__(self, progress: Progress, what: str, total: int) -> None:
         self._progress, self._what, self._total = progress, what, total
         self._lock = threading.Lock()
         self._done = 0
@@ -243,8 +242,7 @@ class _Counter:
         """Count more clips."""
         with self._lock:
             self._done += clips
-            if self._progress:
-                self._progress(self._what, self._done, self._total)
+            self._progress(self._what, self._done, self._total)
 
 
 def _line(*fields: object) -> str:

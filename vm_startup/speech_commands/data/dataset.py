@@ -22,7 +22,7 @@ from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING
 from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
 from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.progress import Progress
+from vm_startup.speech_commands.progress import Progress, log_progress
 
 SILENCE_INDEX, UNKNOWN_INDEX, FIRST_WORD_INDEX = 0, 1, 2  # in Dataset.labels
 MIN_CLIPS = 10  # of a word; fewer are not enough to train and evaluate it
@@ -66,7 +66,7 @@ def load(
     unknown_percentage: float = 10.0,
     seed: int = 0,
     cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = log_progress,
 ) -> Dataset:
     """Every source's clips, decoded once into files in `cache_dir`, 32 kB each (None: not kept).
 

@@ -17,7 +17,7 @@ from vm_startup.speech_commands.data.clip import Clip, Reader
 from vm_startup.speech_commands.data.speaker_splits import speaker_of, which_set
 from vm_startup.speech_commands.data.words import check_words, fold
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.progress import Progress
+from vm_startup.speech_commands.progress import Progress, log_progress
 
 BLOCK = 64  # recordings read in one go: 2 MB
 
@@ -39,7 +39,6 @@ class FolderSource:
     def __init__(
         self,
         folder: Path | str,
-        *,
         validation_percentage: float = 10.0,
         testing_percentage: float = 10.0,
         source: str = "folder",
@@ -103,7 +102,7 @@ def check_folder(
     wanted_words: Sequence[str],
     *,
     decoded: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = log_progress,
 ) -> Summary:
     """Check every file's header before anything is created or trained.
 
@@ -196,15 +195,14 @@ def _check_links(root: Path, paths: list[Path]) -> None:
             )
 
 
-def _check_recordings(paths: list[Path], progress: Progress | None) -> list[wav.Header]:
+def _check_recordings(paths: list[Path], progress: Progress) -> list[wav.Header]:
     headers, errors = [], []
     for number, path in enumerate(paths, 1):
         try:
             headers.append(wav.check(path))
         except DataError as error:
             errors.append(error)
-        if progress:
-            progress("Checking recordings", number, len(paths))
+        progress("Checking recordings", number, len(paths))
     if len(errors) > 1:
         raise DataError(f"{errors[0]} ({len(errors) - 1:,} more recordings cannot be used either)")
     if errors:

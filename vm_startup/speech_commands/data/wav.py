@@ -111,8 +111,9 @@ def _read_header(path: Path, file: BinaryIO) -> Header:
         name, length = struct.unpack("<4sI", chunk)
         start = file.tell()
         if start + length > size:
+            kind = name.decode("ascii", "replace").strip()
             raise DataError(
-                f"{path} is truncated: its header promises {length:,} bytes of {_text(name)!r}, "
+                f"{path} is truncated: its header promises {length:,} bytes of {kind!r}, "
                 f"the file holds {size - start:,}; record or copy it again"
             )
         if name == b"fmt ":
@@ -182,7 +183,3 @@ def _resample(audio: np.ndarray, rate: int) -> np.ndarray:
     import soxr  # only here: most data sets have 16 kHz, and a check reads no samples
 
     return soxr.resample(audio.astype(np.float64), rate, SAMPLE_RATE, quality="HQ")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("ascii", "replace").strip()

@@ -18,6 +18,7 @@ from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.data.dataset import FIRST_WORD_INDEX
 from vm_startup.speech_commands.evaluation import intervals
 from vm_startup.speech_commands.evaluation.stream import Stream
+from vm_startup.speech_commands.progress import Count
 
 HOP = 0.1  # seconds from one scored window to the next
 AVERAGE = 1.0  # seconds of scores that are averaged
@@ -43,7 +44,7 @@ def score_recording(
     audio: np.ndarray,
     settings: AudioSettings,
     scores: Callable[[np.ndarray], np.ndarray],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Count,
 ) -> AveragedScores:
     """Score every window of int16 [samples] with `scores`: float32 [n, size] → [n, labels].
 

@@ -14,8 +14,8 @@ from vm_startup.speech_commands.data.dataset import SILENCE_INDEX, Dataset, Spli
 from vm_startup.speech_commands.evaluation import detection, stream
 from vm_startup.speech_commands.evaluation.metrics import Score, by_source
 from vm_startup.speech_commands.features import extract_cached
-from vm_startup.speech_commands.files import write_json
-from vm_startup.speech_commands.progress import log, progress
+from vm_startup.speech_commands.files import atomic, write_json
+from vm_startup.speech_commands.progress import log, log_progress
 from vm_startup.speech_commands.random_streams import SILENCE, random_stream
 
 MAX_TEST_CLIPS = 1000  # kept for the firmware's proof: 8 MB
@@ -88,7 +88,7 @@ def _evaluate_stream(
         recording.audio,
         settings,
         functools.partial(scores, exact=False),
-        functools.partial(progress, "Evaluating the stream"),
+        functools.partial(log_progress, "Evaluating the stream"),
     )
     found = detection.curve(scored, recording)
     point = found["operating_point"]
@@ -117,7 +117,7 @@ def _features(
         frequency=0,
     )
     cache = Path(flags.cache_dir) if flags.cache_dir else None
-    count = functools.partial(progress, f"Features of {name} clips")
+    count = functools.partial(log_progress, f"Features of {name} clips")
     return extract_cached(audio, settings, cache, count)
 
 
@@ -129,8 +129,7 @@ def write_test_features(path: Path, features: np.ndarray, split: Split) -> None:
     """
     picked = _evenly(np.arange(len(split)), MAX_TEST_CLIPS)
     with_audio = _evenly(np.flatnonzero(split.label[picked] != SILENCE_INDEX), MAX_TEST_AUDIO)
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
+    with atomic(path) as file:
         np.savez(
             file,
             features=features[picked],
@@ -140,7 +139,6 @@ def write_test_features(path: Path, features: np.ndarray, split: Split) -> None:
             audio=split.audio[picked[with_audio]],
             audio_of=with_audio.astype(np.int32),
         )
-    unfinished.replace(path)
 
 
 def _evenly(rows: np.ndarray, most: int) -> np.ndarray:

@@ -16,6 +16,8 @@ from vm_startup.speech_commands.errors import DataError
 
 KEEP = 2  # the newest, and one in case it cannot be read
 STEP, IDENTITY = "global_step", "identity"
+# A training that starts from a checkpoint, and a frozen graph, must share these flags with it.
+MODEL_FLAGS = ("wanted_words", "model_architecture", "preprocess", "window_stride_ms")
 BEST = "best/"  # prefix of the names of BestWeights' values
 
 
@@ -82,6 +84,17 @@ def load(prefix: str | Path) -> dict[str, np.ndarray]:
 def identity(values: Mapping[str, np.ndarray]) -> dict:
     """The flags of the checkpoint's training; {} if another trainer wrote it."""
     return json.loads(bytes(values[IDENTITY])) if IDENTITY in values else {}
+
+
+def check_identity(prefix: str | Path, values: Mapping[str, np.ndarray], flags: Mapping) -> None:
+    """Raise DataError if the checkpoint's training had other values of these flags."""
+    trained = identity(values)
+    for name, value in flags.items():
+        if name in trained and trained[name] != value:
+            raise DataError(
+                f"the checkpoint {prefix} was trained with --{name}={trained[name]}, not "
+                f"{value}: use the same flags, or train in another --train_dir"
+            )
 
 
 def best(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,11 +10,7 @@ MOMENTUM = 0.9
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
 # The slots that each optimizer keeps for a weight.
-SLOTS: dict[str, tuple[str, ...]] = {
-    "gradient_descent": (),
-    "momentum": ("momentum",),
-    "adam": ("mean", "square"),
-}
+SLOTS = {"gradient_descent": (), "momentum": ("momentum",), "adam": ("mean", "square")}
 
 SCHEDULES = ("stages", "cosine")
 LAST_SHARE = 0.003  # of the rate, where a cosine ends, so that the last steps still move

@@ -72,7 +72,6 @@ class SyntheticSpeech:
         self,
         wanted_words: Sequence[str],
         clips_per_word: int,
-        *,
         seed: int = 0,
         validation_percentage: float = 10.0,
         testing_percentage: float = 10.0,
