@@ -1,10 +1,10 @@
-"""The front end in C against TensorFlow's op: are the features the same, and how fast do they come?
+"""Compare the front end in C with TensorFlow's op: equality and speed.
 
     python benchmarks/features.py FOLDER       a data set's folder: WORD/*.wav, _background_noise_
 
-Compares every clip of the folder, and the hardest sounds, at several windows and strides; times
-both on one core and on all, in turns; and runs the chip's build in the emulator. Ends with exit
-code 1 where a bound is missed.
+Compares every clip of the folder, and the hardest sounds, at several windows and strides. Times
+both on one core and on all, in turns. Runs the chip's build in the emulator. The exit code is 1 if
+a figure misses its bound.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from tensorflow.lite.experimental.microfrontend.python.ops import (  # noqa: E40
     audio_microfrontend_op,
 )
 
+from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE  # noqa: E402
 from vm_startup.micro_frontend.extract import SCALE, Extractor, cores, extractor  # noqa: E402
 from vm_startup.micro_frontend.tables import FrontEnd  # noqa: E402
 from vm_startup.speech_commands.data import wav  # noqa: E402
@@ -45,12 +46,12 @@ missed: list[str] = []
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="data set: a folder a word, in it WAVs")
+    parser.add_argument("folder", type=Path, help="data set with one sub-folder of WAVs per word")
     clips = read(parser.parse_args().folder)
     compare(clips)
     timing(clips[np.arange(TIMED) % len(clips)])
     chip(clips)
-    print("\n".join(f"MISSED: {what}" for what in missed) or "all bounds kept")
+    print("\n".join(f"MISSED: {what}" for what in missed) or "all figures are within their bounds")
     return int(bool(missed))
 
 
@@ -58,8 +59,8 @@ def read(folder: Path) -> np.ndarray:
     """The first second of every clip: int16 [n, 16000]."""
     paths = sorted(path for path in folder.glob("[!_]*/*.wav"))
     if not paths:
-        sys.exit(f"There is no WAV in the folders of {folder}.")
-    return np.stack([wav.read(path, 16000) for path in paths])
+        sys.exit(f"error: the folders in {folder} have no WAV file")
+    return np.stack([wav.read(path, CLIP_SAMPLES) for path in paths])
 
 
 def compare(clips: np.ndarray) -> None:
@@ -72,7 +73,7 @@ def compare(clips: np.ndarray) -> None:
 
 
 def equal(front_end: FrontEnd, groups: list[np.ndarray]) -> str:
-    """How many clips of groups of equal length have the op's features, on each path."""
+    """The number of clips, in groups of equal length, with the op's features on each path."""
     ours, same = built(front_end), {False: 0, True: 0}
     for clips, one_by_one in itertools.product(groups, same):
         expected = op_in_tf_data(clips, front_end, cores())
@@ -85,17 +86,17 @@ def equal(front_end: FrontEnd, groups: list[np.ndarray]) -> str:
 
 
 def built(front_end: FrontEnd) -> Extractor:
-    return extractor(front_end) or sys.exit("There is no compiler for the front end.")
+    return extractor(front_end) or sys.exit("error: no C compiler can build the front end")
 
 
 def hardest(samples: int) -> np.ndarray:
     """Silence, full scale, clipped, square, noises and tones of any loudness."""
     rng, at = np.random.default_rng(samples), np.arange(samples)
-    sine = np.sin(2 * np.pi * 440 * at / 16000)
+    sine = np.sin(2 * np.pi * 440 * at / SAMPLE_RATE)
     clips = [np.full(samples, value) for value in (0, 1, -1, 32767, -32768)]
     clips += [np.where(sine > 0, 32767, -32768), sine * 80000, rng.integers(-32768, 32768, samples)]
     for _ in range(20):
-        tone = np.sin(2 * np.pi * rng.uniform(20, 8000) * at / 16000)
+        tone = np.sin(2 * np.pi * rng.uniform(20, 8000) * at / SAMPLE_RATE)
         clips += [tone * 10 ** rng.uniform(0, 5), rng.normal(0, 10 ** rng.uniform(0, 5), samples)]
     return np.clip(clips, -32768, 32767).astype(np.int16)
 
@@ -141,7 +142,7 @@ def timing(clips: np.ndarray) -> None:
 
 
 def in_turns(runs: dict[str, Callable], clips: int) -> list[list[float]]:
-    """Clips a second of each round of each, so that what else the machine does strikes both."""
+    """Clips a second of each round of each run, in turns, so that other load affects both."""
     rates: list[list[float]] = [[] for _ in runs]
     for run in runs.values():
         run()
@@ -158,23 +159,23 @@ def chip(clips: np.ndarray) -> None:
     picked = clips[rng.choice(len(clips), min(CHIP_CLIPS, len(clips)), replace=False)]
     with tempfile.TemporaryDirectory() as folder:
         image = frontend_chip.make(USUAL, Path(folder) / "chip")
-        # Cut anywhere, so that the frame that is counted is not always a clip's silent end.
+        # Cut anywhere, so that the counted frame is not always a clip's silent end.
         cut = [clip[: rng.integers(4000, 16001)] for clip in picked]
-        heard = [image.listen(clip) for clip in cut]
-    ours, frames = built(USUAL), [listened.instructions for listened in heard]
+        results = [image.listen(clip) for clip in cut]
+    ours, frames = built(USUAL), [result.instructions for result in results]
     same = [
-        np.array_equal(listened.features, ours.integers(clip[np.newaxis])[0])
-        for listened, clip in zip(heard, cut, strict=True)
+        np.array_equal(result.features, ours.integers(clip[np.newaxis])[0])
+        for result, clip in zip(results, cut, strict=True)
     ]
     print("\nOn the chip, a Cortex-M3 in the emulator")
     print(f"  the same features      {sum(same):>8} of {len(same)} clips")
     print(f"  flash, code and tables {image.flash:>8,} bytes")
-    print(f"  state of a stream      {heard[0].state_size:>8,} bytes")
-    print(f"  stack                  {max(listened.stack for listened in heard):>8,} bytes")
+    print(f"  state of a stream      {results[0].state_size:>8,} bytes")
+    print(f"  stack                  {max(result.stack for result in results):>8,} bytes")
     print(f"  instructions a frame   {statistics.mean(frames):>8,.0f}, at most {max(frames):,}")
     if not all(same):
         missed.append("features on the chip")
-    check("bytes of state", heard[0].state_size)
+    check("bytes of state", results[0].state_size)
 
 
 def check(what: str, value: float) -> None:

@@ -41,7 +41,7 @@ def stream(found: dict) -> str:
     """The operating point on the long recording, in one sentence."""
     point = found["operating_point"]
     return (
-        f"detects {1 - point['misses']:.0%} of {found['keywords']:,} words at "
+        f"detects {1 - point['miss_rate']:.0%} of {found['keywords']:,} words at "
         f"{point['false_accepts_per_hour']:.1f} false accepts per hour, in {found['hours']:.2g} h "
         "of speech and noise"
     )
@@ -50,7 +50,8 @@ def stream(found: dict) -> str:
 def stream_bounds(found: dict) -> str:
     """The confidence intervals of the operating point."""
     point = found["operating_point"]
-    (fewest, most), (low, high) = point["misses_interval"], point["false_accepts_interval"]
+    fewest, most = point["miss_rate_interval"]
+    low, high = point["false_accepts_per_hour_interval"]
     return (
         f"with 95% confidence {1 - most:.0%} to {1 - fewest:.0%} of the words and "
         f"{low:.1f} to {high:.1f} false accepts per hour"
@@ -88,5 +89,5 @@ def curve_table(found: dict) -> str:
     for rate in [rate for rate in RATES if rate == RATES[0] or rate * found["hours"] >= 1]:
         good = [point for point in found["curve"] if point["false_accepts_per_hour"] <= rate]
         best = min(good, key=lambda point: (point["missed"], -point["threshold"]))
-        lines.append(f"| {rate:g} | {best['misses']:.1%} | {best['threshold']:.2f} |")
+        lines.append(f"| {rate:g} | {best['miss_rate']:.1%} | {best['threshold']:.2f} |")
     return "\n".join(lines)

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Train through Bazel: `bazel run //speech_commands:train -- FLAGS`. The three verbs are those of
-# every recipe, and what they make is byte for byte what python.sh makes.
+# Train through Bazel: `bazel run //speech_commands:train -- FLAGS`. Every recipe has these three
+# verbs. The results equal those of python.sh, byte for byte.
 #
-#   bash vm_startup/bazel.sh setup          install Bazel and what requirements.txt pins
+#   bash vm_startup/bazel.sh setup          install Bazel and the packages of requirements.txt
 #   bash vm_startup/bazel.sh train FLAGS    bazel run //speech_commands:train
 #   bash vm_startup/bazel.sh freeze FLAGS   bazel run //speech_commands:freeze
 #
-# Runs in the job's work folder, where everything is installed; needs no root and, with the archives
-# there already, no network. With a C compiler ($CC, or cc) the features come quicker, and are the
-# same. What else it reads from the environment stands in packages.sh and with_bazel.sh.
+# Runs in the job's work folder, where everything is installed; needs no root and, if everything is
+# downloaded already, no network. With a C compiler ($CC, or cc) features are computed faster, with
+# the same values. packages.sh and with_bazel.sh list the environment variables that it reads.
+# shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/packages.sh"
 source "$here/with_bazel.sh"
 
 setup() {
-  # The newest that brings all that an empty workspace needs: later ones download rules_cc.
+  # The newest version that needs no downloads for an empty workspace: later ones fetch rules_cc.
   install_bazel 0.26.1
   install_packages
 }
@@ -30,11 +30,11 @@ compiles() {
 
 run() {
   prepare_run
-  # The virtual machine's quick compiler halves the time until training starts.
+  # Java's fast compiler alone halves the time until training starts.
   startup_options=(--host_jvm_args=-XX:TieredStopAtLevel=1)
   build_options=(--noshow_progress)
-  # The front end is all there is to compile, and TensorFlow's op can stand in for it: without a
-  # compiler Bazel is given one that does nothing, and nothing to compile.
+  # Only the front end is compiled, and TensorFlow's op can replace it. Without a compiler, Bazel gets
+  # one that does nothing, and nothing to compile.
   export CC=${CC:-cc}
   if compiles; then
     build_options+=(--define=compiler=yes --action_env=JOB_PYTHON)

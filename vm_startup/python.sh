@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Train without Bazel. The three verbs are those of every recipe.
+# Train without Bazel. Every recipe has these three verbs.
 #
-#   bash vm_startup/python.sh setup          install what requirements.txt pins, unless it is there
+#   bash vm_startup/python.sh setup          install the packages of requirements.txt if they are missing
 #   bash vm_startup/python.sh train FLAGS    speech_commands/train.py
 #   bash vm_startup/python.sh freeze FLAGS   speech_commands/freeze.py
 #
-# Runs in the job's work folder; needs no root, no compiler and no data. What it reads from the
-# environment stands in packages.sh.
+# Runs in the job's work folder; needs no root and no compiler. packages.sh lists the environment
+# variables that it reads.
+# shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

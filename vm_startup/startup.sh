@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# What a rented machine runs as root at every boot: it arms the dead-man timer.
+# What a machine runs as root at every boot: it starts the dead-man timer.
 #
-# The machine powers itself off once, for $IDLE_MINUTES without a break, no job ran in $WORK and no
-# launcher touched $WORK/heartbeat: whose launcher died is not paid for until its duration is over.
+# The machine powers itself off after $IDLE_MINUTES in which no job ran in $WORK and no launcher
+# touched $WORK/heartbeat. So a machine whose launcher died costs nothing more after that.
 #
 #   IDLE_MINUTES  may have a fraction
 #   WORK          the launcher's work folder; need not exist yet
 #
-# Both are assigned in lines that whoever makes the machine puts below the first one.
+# The launcher assigns both in lines that it inserts below the first line.
 set -euo pipefail
 : "${IDLE_MINUTES:?}" "${WORK:?}"
 
-# Quiet time is counted in naps and read from no clock: one that is set, or a machine that was frozen
-# and thawed, cannot make time pass that nobody could have used.
+# Idle time is counted in naps and not read from a clock. So a changed clock, or a machine that was
+# frozen and thawed, does not add idle time.
 NAPS=20
 NAP_SECONDS=$(awk -v minutes="$IDLE_MINUTES" -v naps=$NAPS 'BEGIN { print minutes * 60 / naps }')
 
-# A run folder names its process until it holds an exit code. That process works in $WORK: after
-# another boot its number may be a stranger's.
+# A run folder names its process until it holds an exit code. That process works in $WORK: after a
+# reboot its number may belong to another process.
 is_at_work() {
   local pid
   for pid in "$WORK"/run-*/pid; do
@@ -29,14 +29,14 @@ is_at_work() {
 
 watch_over() {
   exec 9>"$1"
-  flock --nonblock 9 || exit 0 # one watch is enough
+  flock --nonblock 9 || exit 0 # another watch runs already
   local quiet=0 heartbeat='' latest
   while sleep "$NAP_SECONDS" 9>&-; do
     latest=$(stat -c %y "$WORK/heartbeat" 2>/dev/null) || latest=''
     if [[ $latest != "$heartbeat" ]] || is_at_work; then
       quiet=0 heartbeat=$latest
     elif ((++quiet >= NAPS)); then
-      poweroff 9>&- # again at each nap, should it fail
+      poweroff 9>&- # repeated at each nap if it fails
     fi
   done
 }
@@ -52,7 +52,7 @@ fi
   echo "watch_over $folder/lock"
 } >"$folder/dead_man.sh"
 
-# As a service where systemd runs, so that it is started again should it be killed.
+# With systemd as a service, which is restarted if it is killed.
 if [[ $(</proc/1/comm) != systemd ]]; then
   setsid --fork bash "$folder/dead_man.sh" >/dev/null 2>&1 </dev/null
 elif ! systemctl --quiet is-active micro-speech-dead-man; then

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
 # Train the classic way: TensorFlow's own examples, built from source by the Bazel that their tree
-# asks for. The three verbs are those of every recipe.
+# needs. Every recipe has these three verbs.
 #
-#   bash vm_startup/upstream.sh setup          the tree, its Bazel, its Python and our own
+#   bash vm_startup/upstream.sh setup          install the tree, its Bazel, its Python and ours
 #   bash vm_startup/upstream.sh train FLAGS    bazel run tensorflow/examples/speech_commands:train
 #   bash vm_startup/upstream.sh freeze FLAGS   bazel run tensorflow/examples/speech_commands:freeze
 #
 # Flags that the tree's programs do not know are left out, and the log names them. Our own Python
-# fetches the recordings before, and judges the frozen graph after. Runs in the job's work folder;
-# needs a C++ compiler that the tree can do with. What it reads from the environment stands in
-# packages.sh and with_bazel.sh, and:
+# first downloads the recordings, and finally evaluates the frozen graph. Runs in the job's work
+# folder; needs a C++ compiler that can build the tree. packages.sh and with_bazel.sh list the
+# environment variables that it reads, and:
 #
-#   TENSORFLOW_TREE                      a tree that is there already; its configure writes to it
+#   TENSORFLOW_TREE                      an existing tree; its configure writes to it
 #   TENSORFLOW_ARCHIVE TENSORFLOW_SHA256 another tree's archive, a file or a URL; default: 1.15.5,
-#                                        of the last line whose --quantize works
-#   UPSTREAM_PYTHON                      an interpreter with what the tree imports; default: one
-#                                        made from python3.7 and upstream_requirements.txt
+#                                        of the last series whose --quantize works
+#   UPSTREAM_PYTHON                      an interpreter with the tree's packages; default: one made
+#                                        of python3.7 and upstream_requirements.txt
+# shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/packages.sh"
 source "$here/with_bazel.sh"
 
 archive_url=https://github.com/tensorflow/tensorflow/archive/v1.15.5.tar.gz
@@ -56,7 +56,7 @@ install_tree() {
   mv "$tree.new" "$tree"
 }
 
-# The Bazel that the tree is tested with; older trees name the newest that they take.
+# The Bazel that the tree is tested with; older trees name the newest that they support.
 asked_version() {
   if [[ -e $tree/.bazelversion ]]; then
     head -n 1 "$tree/.bazelversion"
@@ -65,7 +65,7 @@ asked_version() {
   fi
 }
 
-# Answers the questions of the tree's configure: a build for this processor and nothing else.
+# Answers the questions of the tree's configure: a build for this processor only.
 configure() {
   find_upstream_python
   name_python
@@ -88,26 +88,26 @@ train() {
   local data newest flags
   data=$(recordings "$@")
   mkdir -p train
-  # For the judge, which hears of them only after the freeze.
+  # For the evaluation after the freeze.
   printf '%s\0' "$@" --data_url= --synthetic_clips=0 "--data_dir=$data" >train/flags
   newest=$(newest_checkpoint train)
   [[ -z $newest ]] || set -- "$@" "--start_checkpoint=$newest"
   choose_flags train "$@" --data_url= "--data_dir=$data"
-  (run_upstream train "${flags[@]}") 2>&1 | tell_of_finished_checkpoints
+  (run_upstream train "${flags[@]}") 2>&1 | delay_checkpoint_lines
   cp train/*_labels.txt train/labels.txt
 }
 
 freeze() {
-  local flags judged start
+  local flags trained start
   start=$(value_of --start_checkpoint "$@")
   if [[ -d $start ]]; then
     start=$(newest_checkpoint "$start")
-    [[ -n $start ]] || fail "there is no checkpoint in $(value_of --start_checkpoint "$@")"
+    [[ -n $start ]] || fail "$(value_of --start_checkpoint "$@") has no checkpoint: train first"
   fi
   choose_flags freeze "$@" "--start_checkpoint=$start"
   (run_upstream freeze "${flags[@]}")
-  mapfile -d '' judged <train/flags
-  run_ours -m vm_startup.speech_commands.evaluate "${judged[@]}" "--graph=$(value_of --output_file "$@")"
+  mapfile -d '' trained <train/flags
+  run_ours -m vm_startup.speech_commands.evaluate_graph "${trained[@]}" "--graph=$(value_of --output_file "$@")"
 }
 
 run_upstream() {
@@ -122,7 +122,7 @@ run_ours() (
   PYTHONPATH=${here%/*} exec "$python" "$@"
 )
 
-# Prints the folder with the recordings that the flags name, fetched and verified.
+# Prints the folder with the recordings that the flags name; downloads and verifies an archive.
 recordings() {
   local folder url
   folder=$(value_of --data_dir "$@")
@@ -130,22 +130,17 @@ recordings() {
   if [[ -n $folder && -z $url ]]; then
     absolute "$folder"
   elif [[ -n $url && -z $folder ]]; then
-    run_ours - "$url" "$(value_of --data_sha256 "$@")" "$PWD/cache" <<'PY'
-import sys
-
-from vm_startup.speech_commands.data import archive
-
-print(archive.fetch(*sys.argv[1:]))
-PY
+    run_ours -m vm_startup.speech_commands.data.archive "$url" "$(value_of --data_sha256 "$@")" \
+      "$PWD/cache"
   else
-    echo "error: TensorFlow's own trainer learns from one folder of recordings or one archive," \
-      "and from no synthetic speech: name data.folder or data.archive" >&2
+    echo "error: TensorFlow's own trainer takes one folder of recordings or one archive, and no" \
+      "synthetic speech: name data.folder or data.archive" >&2
     exit 2
   fi
 }
 
-# choose_flags PROGRAM FLAGS: sets $flags to those that the tree's program knows, with paths from
-# the root, since Bazel starts programs elsewhere.
+# choose_flags PROGRAM FLAGS: sets $flags to those that the tree's program knows, with absolute paths,
+# because Bazel starts programs in another folder.
 choose_flags() {
   local source=$tree/$examples/$1.py flag name value
   flags=()
@@ -159,21 +154,21 @@ choose_flags() {
     if is_known "$name" "$value" "$source"; then
       flags+=("$name=$value")
     else
-      echo "TensorFlow's $1 knows no $flag: left out"
+      echo "TensorFlow's $1 does not know $flag: left out"
     fi
   done
 }
 
 is_known() {
   case $1=$2 in
-    # Any text is a yes to it, and it needs tf.contrib, which 2.0 dropped.
+    # Upstream takes any text as true, and needs tf.contrib, which 2.0 removed.
     --quantize=1) grep -q '^#define TF_MAJOR_VERSION 1$' "$tree/tensorflow/core/public/version.h" ;;
     --quantize=* | --optimizer=adam) false ;;
     *) grep -q -- "['\"]$1['\"]" "$3" ;;
   esac
 }
 
-# Prints the prefix of a folder's newest checkpoint, or nothing where it has none.
+# Prints the prefix of a folder's newest checkpoint, or nothing if it has none.
 newest_checkpoint() {
   local newest
   newest=$(printf '%s\n' "$1"/*.ckpt-*.index | sort --version-sort | tail -n 1)
@@ -196,9 +191,9 @@ absolute() {
   esac
 }
 
-# TensorFlow's trainer tells of a checkpoint before it writes it: its line waits for the next one,
-# and is not told where none came.
-tell_of_finished_checkpoints() {
+# TensorFlow's trainer logs a checkpoint before it writes it. So this holds its line back until the
+# next line, and drops it if none follows.
+delay_checkpoint_lines() {
   local line held=
   while IFS= read -r line || [[ -n $line ]]; do
     [[ -z $held ]] || printf '%s\n' "$held"
@@ -211,7 +206,7 @@ tell_of_finished_checkpoints() {
   done
 }
 
-[[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # whoever reads this in wants the functions
+[[ ${BASH_SOURCE[0]} == "$0" ]] || return 0 # sourced for its functions
 
 case ${1:-} in
   setup) setup ;;

@@ -1,10 +1,10 @@
-"""Training, measured: how fast, how right, how small.
+"""Measure training: speed, accuracy, size.
 
     python benchmarks/training FOLDER              every part
     python benchmarks/training FOLDER steps        one or more of them
 
 FOLDER holds recordings as Speech Commands lays them out. Every figure is printed beside its goal;
-every ratio comes from one run on one machine. The parts are the other files of this folder.
+every ratio is of one run on one machine. The parts are the other files of this folder.
 """
 
 import argparse
@@ -20,9 +20,11 @@ def main() -> None:
     parser.add_argument("part", nargs="*", help=f"one or more of {', '.join(PARTS)}; default: all")
     chosen = parser.parse_args()
     if unknown := set(chosen.part) - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
+        parser.error(
+            f"no part is called {', '.join(sorted(unknown))}: choose of {', '.join(PARTS)}"
+        )
     if not chosen.folder.is_dir():
-        parser.error(f"there is no folder {chosen.folder}")
+        parser.error(f"the folder {chosen.folder} does not exist")
     for part in chosen.part or PARTS:
         print(f"== {part} ==", flush=True)
         importlib.import_module(part).run(chosen.folder.resolve())

@@ -1,4 +1,4 @@
-"""What the accuracy benchmarks share: recordings in memory, a model trained on them, its score."""
+"""Shared by the accuracy benchmarks: recordings in memory, a trained model, its score."""
 
 import functools
 import math
@@ -21,16 +21,16 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class Score:
-    """Of one model, in per cent. Silence is digital zero, as upstream's."""
+    """Of one model, in percent. Silence is digital zero, as upstream's."""
 
     all: float  # wanted words, a quarter as many unknown words, a quarter as many silences
-    wanted: float  # words that were recognised
-    false: float  # other words that were taken for wanted ones
+    wanted: float  # wanted words that are recognised
+    false: float  # other words that are classified as wanted ones
 
 
 @functools.cache
 def recordings(folder: Path):
-    """Every clip of a folder as a dataset.Split, the speaker of each, and the noises there."""
+    """Every clip of a folder as a dataset.Split, its speakers, and the folder's noises."""
     from vm_startup.speech_commands.data import dataset
     from vm_startup.speech_commands.data import folder as folders
 
@@ -64,7 +64,7 @@ def parsed(*given: str):
 
 
 def trained(data, *more: str):
-    """The trainer once it has trained on the data's training split, to its last step."""
+    """A trainer after all steps on the data's training split."""
     import tensorflow as tf
 
     from vm_startup.speech_commands import flags as command_line
@@ -74,29 +74,29 @@ def trained(data, *more: str):
         folders = f"--train_dir={place}", f"--summaries_dir={place}/logs", f"--cache_dir={place}"
         flags = parsed(*folders, *more)
         command_line.check_training(flags)
-        runtime.speak(flags.verbosity)
-        runtime.be_repeatable()
-        tf.get_logger().setLevel("ERROR")  # each model is a graph of its own, as it should be
+        runtime.log_to_stdout(flags.verbosity)
+        runtime.make_repeatable()
+        tf.get_logger().setLevel("ERROR")  # each model needs its own graph
         trainer = train.Trainer(flags, command_line.audio_settings(flags), data)
         trainer.train(Path(place))
     return trainer
 
 
 def score(trainer, split) -> Score:
-    """How a model does on recordings; the unknown words among them are weighted, not left out."""
+    """The score of a model on recordings; unknown words are weighted."""
     from vm_startup.speech_commands import features
     from vm_startup.speech_commands.data import dataset
 
-    def answers(audio: np.ndarray) -> np.ndarray:
-        pictures = features.extract(np.asarray(audio), trainer.settings)
-        return trainer.scores(pictures, False).argmax(1)
+    def predict(audio: np.ndarray) -> np.ndarray:
+        found = features.extract(np.asarray(audio), trainer.settings)
+        return trainer.scores(found, False).argmax(1)
 
-    given, wanted = answers(split.audio), split.label >= dataset.FIRST_WORD
-    right = given == split.label
-    silence = float(answers(np.zeros((1, split.audio.shape[1]), np.int16))[0] == dataset.SILENCE)
-    parts = right[wanted].mean() + 0.25 * right[~wanted].mean() + 0.25 * silence
-    false = (given[~wanted] >= dataset.FIRST_WORD).mean()
-    return Score(100 * parts / 1.5, 100 * right[wanted].mean(), 100 * false)
+    predicted, wanted = predict(split.audio), split.label >= dataset.FIRST_WORD_INDEX
+    correct = predicted == split.label
+    (silence,) = predict(np.zeros((1, split.audio.shape[1]), np.int16)) == dataset.SILENCE_INDEX
+    parts = correct[wanted].mean() + 0.25 * correct[~wanted].mean() + 0.25 * silence
+    false = (predicted[~wanted] >= dataset.FIRST_WORD_INDEX).mean()
+    return Score(100 * parts / 1.5, 100 * correct[wanted].mean(), 100 * false)
 
 
 def mean(scores: list[Score]) -> str:
@@ -115,11 +115,12 @@ def mean(scores: list[Score]) -> str:
 
 
 def seeds(default: int) -> range:
-    """As many seeds as SEEDS says; fewer than the default take less time and prove less."""
+    """As many seeds as SEEDS says; fewer than the default take less time and are less certain."""
     return range(int(os.environ.get("SEEDS", default)))
 
 
 def _label(word: str) -> int:
     from vm_startup.speech_commands.data import dataset
 
-    return dataset.FIRST_WORD + WANTED.index(word) if word in WANTED else dataset.UNKNOWN
+    is_wanted = word in WANTED
+    return dataset.FIRST_WORD_INDEX + WANTED.index(word) if is_wanted else dataset.UNKNOWN_INDEX

@@ -1,8 +1,8 @@
-"""One training in a process of its own, by the product's trainer, with a clock beside it.
+"""Time one training by the product's trainer, in its own process.
 
     python _watched.py FLAGS OF THE TRAINING
 
-The clock starts once TensorFlow is imported. The last line printed is what was seen, as JSON.
+The clock starts once TensorFlow is imported. The last output line is the result as JSON.
 """
 
 import json
@@ -24,14 +24,14 @@ UPSTREAM = (
     *("--schedule=stages", "--warm_up=0", "--label_smoothing=0", "--dropout=.5"),
     *("--augmentation=shift", "--echo=1"),
 )
-WARM_UP = 200  # steps until everything is traced and the first batches are used up
+WARM_UP = 200  # steps until everything is traced and the first batches are used
 
 
 def watch(folder: Path, *flags: str) -> dict:
-    """Train on a folder's recordings with nothing kept from before, not even the front end's build.
+    """Train on a folder's recordings without any cache, not even the front end's build.
 
-    Gives "seconds" to the last file written, "steps" done; at steady state "step_ms" from one step
-    to the next and the "share" of it in the step; "validated": [seconds, step, accuracy] of each.
+    Returns "seconds" to the last written file and "steps"; at steady state "step_ms" from one step
+    to the next and its "share" in the step; "validated": [seconds, step, accuracy] of each.
     """
     with tempfile.TemporaryDirectory(prefix="training-") as place:
         folders = (
@@ -48,21 +48,21 @@ def main(flags: list[str]) -> None:
     from vm_startup.speech_commands import train
 
     began = time.perf_counter()
-    learned: list[tuple[float, float]] = []  # when each step began and ended
+    steps: list[tuple[float, float]] = []  # begin and end of each step
     validated: list[tuple[float, int, float]] = []  # seconds, step, accuracy
 
     class Watched(train.Trainer):
         def __init__(self, *given) -> None:
             super().__init__(*given)
-            learn = self.learner.learn
+            train_step = self.network.train_step
 
             def timed(*batch):
                 start = time.perf_counter()
-                found = learn(*batch)
-                learned.append((start, time.perf_counter()))
+                found = train_step(*batch)
+                steps.append((start, time.perf_counter()))
                 return found
 
-            self.learner.learn = timed
+            self.network.train_step = timed
 
         def score(self, name: str):
             found = super().score(name)
@@ -71,16 +71,16 @@ def main(flags: list[str]) -> None:
 
     train.Trainer = Watched
     train.main(flags)
-    steady = learned[WARM_UP:]
+    steady = steps[WARM_UP:]
     wall = steady[-1][1] - steady[0][0]
-    seen = {
+    result = {
         "seconds": time.perf_counter() - began,
-        "steps": len(learned),
+        "steps": len(steps),
         "step_ms": 1000 * wall / len(steady),
         "share": sum(end - start for start, end in steady) / wall,
         "validated": validated,
     }
-    print(json.dumps(seen))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What each network gives and takes: accuracy against flash, memory and instructions on the chip.
+"""Each network's accuracy against its flash, memory and instructions on the chip.
 
-Each is trained on FOLDER by its own recipe, cut to so many steps, then frozen, converted, compiled
-and run in the emulator, where it is given sound: flash and RAM are the listener's, with front end,
-a second of features, audio buffer and stack. The accuracy is that of the clips which FOLDER's split
-keeps for the test, few of them; `accuracy` has the one to compare networks by.
+Each is trained on FOLDER with its recipe, for STEPS steps, then frozen, converted, compiled and run
+in the emulator on audio. Flash and RAM are the listener's, with front end, a second of features,
+audio buffer and stack. The accuracy is of the few test clips in FOLDER's split; compare networks by
+`accuracy`.
 """
 
 import json
@@ -14,7 +14,6 @@ from pathlib import Path
 import _trials
 
 STEPS = 1500
-NETWORKS = ("tiny_conv", "tiny_embedding_conv", "time_conv")
 MODEL = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")
 TRAINING = ("--silence_percentage=25", "--unknown_percentage=25", "--verbosity=ERROR")
 ROW = "{:20} {:>20} {:>8} {:>8} {:>14} {:>10}"
@@ -24,14 +23,16 @@ def run(folder: Path) -> None:
     """Print a table of the networks."""
     heads = ("accuracy, 95 %", "flash", "RAM", "an inference", "a frame")
     print(ROW.format(f"{STEPS:,} steps", *heads), flush=True)
-    for network in NETWORKS:
+    from vm_startup.speech_commands.model.networks import ARCHITECTURES
+
+    for network in ARCHITECTURES:
         with tempfile.TemporaryDirectory(prefix="pareto-") as place:
             print(ROW.format(network, *measured(network, folder, Path(place))), flush=True)
     print("bytes of the chip's 65,536 and 20,480; instructions of a Cortex-M3, a frame every 20 ms")
 
 
 def measured(network: str, folder: Path, job: Path) -> list[str]:
-    """The columns of a network, made from the recordings in `folder` within the folder `job`."""
+    """The columns of a network trained on `folder`, with all its files in `job`."""
     from firmware_export import folder as folders
     from firmware_export import quiet_tensorflow, steps
 

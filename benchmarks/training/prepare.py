@@ -1,9 +1,9 @@
-"""How long 105,829 clips, as many as Speech Commands v2 has, take to be ready for training.
+"""The time to prepare 105,829 clips, the size of Speech Commands v2, for training.
 
-Once as a folder of WAVs, made of FOLDER's recordings outside the timing, and once as synthetic
-speech. Each is prepared by a process of its own, timed from its start to its end, twice: the second
-finds everything in the cache. Memory is the most that this process and its children held together,
-looked at ten times a second.
+The clips are first a folder of WAV files, made of FOLDER's recordings before the timing, and then
+synthetic speech. A new process prepares each, timed from start to end, twice: the second run finds
+everything in the cache. Memory is the maximum of the process and its children, sampled ten times a
+second.
 """
 
 import resource
@@ -18,16 +18,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from vm_startup.speech_commands.data import dataset, folder, wav
+from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
+from vm_startup.speech_commands import flags as command_line
+from vm_startup.speech_commands.data import folder, wav
+from vm_startup.speech_commands.sources import load_data
 
 CLIPS = 105_829
 MOST_SECONDS, MOST_BYTES = 180, 1.5e9
-NEEDED_BYTES = 2.3 * CLIPS * 32_000  # the folder, and its clips once more in the cache
+NEEDED_BYTES = 2.3 * CLIPS * 32_000  # the folder, and its clips again in the cache
 WORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
 
 
 def run(recordings: Path) -> None:
-    """Print what it takes to prepare a folder and synthetic speech."""
+    """Print the time and memory to prepare a folder and synthetic speech."""
     with tempfile.TemporaryDirectory(prefix="prepare-") as made:
         free = shutil.disk_usage(made).free
         if free < NEEDED_BYTES:
@@ -38,7 +41,9 @@ def run(recordings: Path) -> None:
         wanted = [word for word in WORDS if word in words] or words[:2]
         began = time.monotonic()
         multiply(recordings, many)
-        print(f"{CLIPS:,} WAVs written in {time.monotonic() - began:.0f} s, which does not count")
+        print(
+            f"{CLIPS:,} WAVs written in {time.monotonic() - began:.0f} s, not part of the figures"
+        )
         _measure("a folder of WAVs", f"{made}/cache", wanted, str(many), 0)
         shutil.rmtree(many)
         shutil.rmtree(f"{made}/cache")
@@ -47,17 +52,17 @@ def run(recordings: Path) -> None:
 
 
 def multiply(recordings: Path, made: Path) -> None:
-    """Write CLIPS recordings: those of a folder, again and again, a little softer each time."""
-    paths = [path for word in folder.word_folders(recordings) for path in folder.wavs(word)]
+    """Write CLIPS recordings: those of a folder, repeated, a little softer each time."""
+    paths = [path for word in folder.word_folders(recordings) for path in folder.wav_files(word)]
     for word in {path.parent.name for path in paths}:
         (made / word).mkdir(parents=True)
     for path, number in _again(paths):
-        audio = wav.read(path, 16_000) * (1 - 0.01 * number)
+        audio = wav.read(path, CLIP_SAMPLES) * (1 - 0.01 * number)
         name = path.name.replace("_nohash_", f"x{number}_nohash_")
         wav.write(made / path.parent.name / name, audio.astype(np.int16))
-    background = made / "_background_noise_"
+    background = made / BACKGROUND_NOISE
     background.mkdir()
-    for path in folder.wavs(recordings / background.name):
+    for path in folder.wav_files(recordings / background.name):
         shutil.copy(path, background)
 
 
@@ -80,14 +85,14 @@ def _measure(what: str, cache: str, words: list[str], data_dir: str, synthetic: 
 
 
 def _watched(command: list[str]) -> tuple[float, float, int]:
-    """Run a command: seconds it took, CPU seconds and bytes of memory with its children's."""
+    """Run a command: its seconds, and CPU seconds and bytes of memory with its children's."""
     before, began, most = _cpu_seconds(), time.monotonic(), 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             most = max(most, _memory(psutil.Process(process.pid)))
             time.sleep(0.1)
     if process.returncode:
-        raise SystemExit(f"{command} has failed with code {process.returncode}")
+        raise SystemExit(f"error: {command} failed with exit code {process.returncode}")
     return time.monotonic() - began, _cpu_seconds() - before, most
 
 
@@ -107,12 +112,13 @@ def _cpu_seconds() -> float:
 
 
 def prepare(cache: str, words: str, data_dir: str, synthetic: str) -> None:
-    """What is measured: from the trainer's flags to splits that can be read."""
-    wanted = words.split(",")
-    sources = dataset.open_sources(
-        wanted, data_dir=data_dir, synthetic_clips=int(synthetic), cache_dir=cache
+    """The measured work: from the trainer's flags to readable splits."""
+    data = f"--data_dir={data_dir}", f"--synthetic_clips={synthetic}"
+    load_data(
+        command_line.trainer().parse_args(
+            [f"--wanted_words={words}", f"--cache_dir={cache}", *data]
+        )
     )
-    dataset.load(sources, wanted, cache_dir=cache)
 
 
 if __name__ == "__main__":

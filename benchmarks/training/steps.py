@@ -1,8 +1,8 @@
-"""How long a training takes, and how much of that is training.
+"""The duration of a training, and the share of the training steps in it.
 
-Upstream's own recipe in full, 18,000 steps of 100 clips, each augmented afresh; and a part of the
-networks' own recipes. At steady state a step should be at least 80 % of wall time: the rest is
-waiting for clips, validating, saving and saying so.
+One run is upstream's recipe in full, 18,000 steps of 100 clips, each augmented anew; the others are
+a part of the networks' own recipes. At steady state the steps should be at least 80 % of wall time:
+the rest is waiting for clips, validation, saving and logging.
 """
 
 from pathlib import Path
@@ -11,15 +11,15 @@ import _trials
 import _watched
 
 GOAL_MINUTES, GOAL_SHARE = 6, 80
-STEPS = 3000  # of a recipe of our own, so that each augmented clip is used as often as it will be
+STEPS = 3000  # of our own recipes, enough for each augmented clip to be used `echo` times
 
 
 def run(folder: Path) -> None:
-    seen = _watched.watch(folder, *_watched.UPSTREAM)
-    _say("tiny_conv, upstream's recipe", seen)
-    extrapolated = seen["step_ms"] * seen["steps"] / 60_000
+    result = _watched.watch(folder, *_watched.UPSTREAM)
+    _report("tiny_conv, upstream's recipe", result)
+    extrapolated = result["step_ms"] * result["steps"] / 60_000
     print(
-        f"{seen['steps']:,} steps of 100 at upstream's own recipe: {seen['seconds'] / 60:.1f} min "
+        f"{result['steps']:,} steps of 100 of upstream's recipe: {result['seconds'] / 60:.1f} min "
         f"from the trainer's start to metrics.json, TensorFlow's import not counted; "
         f"{extrapolated:.1f} min for the steps alone; goal: at most {GOAL_MINUTES} min"
     )
@@ -29,12 +29,12 @@ def run(folder: Path) -> None:
             f"--model_architecture={network}",
             f"--how_many_training_steps={STEPS}",
         )
-        _say(f"{network}, its own recipe", _watched.watch(folder, *flags))
+        _report(f"{network}, its own recipe", _watched.watch(folder, *flags))
 
 
-def _say(what: str, seen: dict) -> None:
+def _report(what: str, result: dict) -> None:
     print(
-        f"{what}: {seen['step_ms']:.1f} ms from step to step, {100 * seen['share']:.0f} % of it "
-        f"in the step; goal: at least {GOAL_SHARE} %",
+        f"{what}: {result['step_ms']:.1f} ms from step to step, {100 * result['share']:.0f} % of "
+        f"it in the step; goal: at least {GOAL_SHARE} %",
         flush=True,
     )

@@ -1,8 +1,8 @@
-"""How well networks that have heard nothing but synthetic speech understand people.
+"""The accuracy of networks trained on synthetic speech alone, on real recordings.
 
-Trained by the product's own trainer and recipe on "yes", "no" and other words by espeak-ng, and
-tested on every recording of the folder, none of which was in training. The seeds train on the same
-clips. SEEDS=1 in the environment takes a third of the time.
+The product's trainer and recipe train on "yes", "no" and other words by espeak-ng. The test is
+every recording of the folder. All seeds train on the same clips. SEEDS=1 in the environment takes a
+third of the time.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import _trials
 
-GOALS = {"time_conv": 85.0, "tiny_conv": None}  # per cent
+GOALS = {"time_conv": 85.0, "tiny_conv": None}  # percent
 CLIPS, SEEDS = 6000, 3
 
 
@@ -29,8 +29,8 @@ def run(folder: Path) -> None:
 
 
 def spoken(clips: int, cache: str):
-    """So many synthetic clips of each wanted word, as a training has them, and of others."""
-    from vm_startup.speech_commands import train
+    """Synthetic clips of each wanted word, and of others, as a training loads them."""
+    from vm_startup.speech_commands.sources import load_data
 
     flags = f"--synthetic_clips={clips}", f"--train_dir={cache}"
-    return train.load_data(_trials.parsed(*flags))
+    return load_data(_trials.parsed(*flags))

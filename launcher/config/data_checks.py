@@ -43,13 +43,13 @@ def _as_config_errors() -> Iterator[None]:
 
 def _check_data(wanted: tuple[str, ...], data: Data) -> None:
     from vm_startup.speech_commands.data import archive, dataset, folder, words
-    from vm_startup.speech_commands.synthetic import source
+    from vm_startup.speech_commands.synthetic import speech
 
     words.check_words(wanted)
     if data.archive:
         archive.check_url(data.archive_url, data.archive_sha256)
     if data.synthetic_clips:
-        source.check_speakable(wanted)
+        speech.check_speakable(wanted)
     if data.folder:
         folder.check_folder(data.folder, wanted)
     if data.folder and not data.archive and not data.synthetic_clips:

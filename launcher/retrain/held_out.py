@@ -16,7 +16,7 @@ from launcher.jobs.local_build import translated
 from launcher.retrain.events import FORMAT
 from launcher.retrain.history import check_format
 from vm_startup.conventions import SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.split import TESTING, which_set
+from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
 
 FILE = "held_out.npz"
 ARRAYS = ("features", "labels", "sources", "names")  # with an entry for each clip

@@ -10,10 +10,16 @@ FIRMWARE = {
     "count": 1000,
     "interval": [0.9347, 0.9619],
     "words": {
-        "_silence_": {"clips": 100, "answers": 100, "right": 100, "precision": 1.0, "recall": 1.0},
-        "_unknown_": {"clips": 100, "answers": 80, "right": 80, "precision": 1.0, "recall": 0.8},
-        "yes": {"clips": 400, "answers": 420, "right": 390, "precision": 0.929, "recall": 0.975},
-        "no": {"clips": 400, "answers": 400, "right": 380, "precision": 0.95, "recall": 0.95},
+        "_silence_": {"clips": 100, "predicted": 100, "correct": 100, "precision": 1, "recall": 1},
+        "_unknown_": {"clips": 100, "predicted": 80, "correct": 80, "precision": 1, "recall": 0.8},
+        "yes": {
+            "clips": 400,
+            "predicted": 420,
+            "correct": 390,
+            "precision": 0.929,
+            "recall": 0.975,
+        },
+        "no": {"clips": 400, "predicted": 400, "correct": 380, "precision": 0.95, "recall": 0.95},
     },
     "confusion": [[100, 0, 0, 0], [0, 80, 20, 0], [0, 0, 390, 10], [0, 0, 20, 380]],
 }
@@ -22,7 +28,7 @@ CURVE = [
     {
         "threshold": threshold,
         "missed": missed,
-        "misses": missed / 100,
+        "miss_rate": missed / 100,
         "false_accepts": accepted,
         "false_accepts_per_hour": float(accepted),
     }
@@ -35,7 +41,7 @@ STREAM = {
     "seconds": {"average": 1.0, "suppression": 1.5, "tolerance": 0.75},
     "curve": CURVE,
     "operating_point": CURVE[2]
-    | {"misses_interval": [0.041, 0.15], "false_accepts_interval": [0.03, 5.57]},
+    | {"miss_rate_interval": [0.041, 0.15], "false_accepts_per_hour_interval": [0.03, 5.57]},
 }
 REPORT = {
     "job": "words-1",
@@ -105,7 +111,7 @@ def test_summary_of_a_failed_firmware_does_not_say_passed(key, value):
 def test_summary_names_the_words_of_lowest_recall():
     """The screen names at most four words, those of the lowest recall, and says that it does."""
     many = copy.deepcopy(REPORT)
-    word = {"clips": 10, "answers": 10, "right": 9, "precision": 0.9}
+    word = {"clips": 10, "predicted": 10, "correct": 9, "precision": 0.9}
     many["labels"] = ["_silence_", "_unknown_", *"abcdef"]
     many["scores"]["firmware_testing"]["words"] = {
         name: word | {"recall": recall}

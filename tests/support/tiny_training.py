@@ -1,4 +1,4 @@
-"""The smallest training that is one: what it is given, and how it is started."""
+"""The smallest training: its flags, its recordings, and how to start it."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE
 from vm_startup.speech_commands.data import wav
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
@@ -21,17 +22,17 @@ FLAGS = (
 
 
 def record(folder: Path) -> None:
-    """Two words and two others, sung by 40 speakers at pitches of their own."""
+    """Write recordings of two wanted and two other words, as tones of 40 speakers' pitches."""
     rng = np.random.default_rng(0)
-    time = np.arange(16000) / 16000
+    time = np.arange(CLIP_SAMPLES) / SAMPLE_RATE
     for word, rise in {"yes": 900, "no": -300, "go": 0, "up": 300}.items():
         (folder / word).mkdir()
         for speaker in range(40):
             pitch = 500 + 10 * speaker + rise * time
             audio = np.sin(2 * np.pi * pitch * time) * (np.abs(time - 0.5) < 0.3) * 8000
-            audio += rng.normal(0, 100, 16000)
+            audio += rng.normal(0, 100, CLIP_SAMPLES)
             wav.write(folder / word / f"{speaker:02}_nohash_0.wav", audio.astype(np.int16))
-    noise = folder / "_background_noise_"
+    noise = folder / BACKGROUND_NOISE
     noise.mkdir()
     wav.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
 
@@ -39,8 +40,10 @@ def record(folder: Path) -> None:
 TRAINER = ("-m", "vm_startup.speech_commands.train")
 
 
-def start(recordings: Path, folder: Path, *more: str, program=TRAINER) -> subprocess.Popen:
-    """A trainer as a machine runs it."""
+def start(
+    recordings: Path, folder: Path, *more: str, program: tuple[str, ...] = TRAINER
+) -> subprocess.Popen:
+    """Start a trainer as a machine runs it."""
     command = [sys.executable, *program, *FLAGS]
     command += [f"--data_dir={recordings}", f"--train_dir={folder}"]
     command += [f"--summaries_dir={folder}/logs", *more]

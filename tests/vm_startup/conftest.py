@@ -12,7 +12,7 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(recordings, tmp_path_factory):
-    """A training that nobody disturbed, and what it said."""
+    """The folder and the log of an uninterrupted training."""
     folder = tmp_path_factory.mktemp("trained")
     code, out, err = tiny_training.run(recordings, folder)
     assert code == 0, err

@@ -1,4 +1,4 @@
-"""Downloading the archive from a real server, and unpacking it safely."""
+"""The archive is downloaded from a real server and unpacked safely."""
 
 import hashlib
 import http.server
@@ -9,9 +9,10 @@ import threading
 import numpy as np
 import pytest
 
+from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.data import archive, wav
-from vm_startup.speech_commands.data.dataset import open_sources
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sources import open_sources
 
 
 def packed(members):
@@ -33,12 +34,12 @@ def recording(tmp_path, seed):
 
 
 class Server:
-    """Serves one file over HTTP; what it does wrong is set per test."""
+    """Serves one file over HTTP, with faults that a test sets."""
 
     def __init__(self):
         self.data = b""
         self.ranges = True  # whether Range is honoured
-        self.cut_after = []  # bytes after which the next connections are dropped
+        self.cut_after = []  # bytes after which the next connections are closed
         self.status = 200
         self.requests = []  # the Range header of each
         server = self
@@ -100,8 +101,9 @@ def unpacked(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_an_archive_is_downloaded_verified_and_unpacked_once(tmp_path, server, words):
-    """Only the recordings come out, nothing else stays in the cache, and a second call is free."""
+def test_archive_is_downloaded_verified_and_unpacked_once(tmp_path, server, words):
+    """Only the recordings are unpacked, nothing else stays in the cache, and a second call
+    downloads nothing."""
     calls = []
     cache = tmp_path / "cache"
     folder = archive.fetch(server.url, server.sha256, cache, lambda *c: calls.append(c))
@@ -111,43 +113,43 @@ def test_an_archive_is_downloaded_verified_and_unpacked_once(tmp_path, server, w
     assert server.requests == [None]
 
 
-def test_progress_is_in_megabytes_and_ends_at_the_total(tmp_path, server):
+def test_archive_progress_is_in_megabytes_and_ends_at_the_total(tmp_path, server):
     """Downloading, verifying and unpacking each report their last megabyte."""
     noise = np.random.default_rng(1).bytes(3_000_000)
     server.data = packed([("yes/1.wav", noise)])
     calls = []
     archive.fetch(server.url, server.sha256, tmp_path / "c", lambda *c: calls.append(c))
     for what in ("Downloading MB", "Verifying MB", "Unpacking MB"):
-        assert calls.count((what, 3, 3)) == 1
+        assert [call for call in calls if call[0] == what][-1] == (what, 3, 3)
 
 
-def test_a_cut_download_goes_on_where_it_stopped(tmp_path, server, words):
-    """Each new connection asks for the rest only."""
+def test_interrupted_download_resumes(tmp_path, server, words):
+    """Each new connection requests only the rest."""
     server.cut_after = [1000, 500]
     folder = archive.fetch(server.url, server.sha256, tmp_path / "c")
     assert unpacked(folder) == words
     assert server.requests == [None, "bytes=1000-", "bytes=1500-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(tmp_path, server, words):
-    """What was downloaded survives a failure, and the message says how to go on."""
+def test_failed_download_resumes_in_a_later_call(tmp_path, server, words):
+    """The downloaded part is kept after a failure, and the message says how to continue."""
     server.cut_after = [1000] + [0] * archive.ATTEMPTS
-    with pytest.raises(DataError, match="run again to go on after 1,000 bytes"):
+    with pytest.raises(DataError, match="run again to continue after 1,000 bytes"):
         archive.fetch(server.url, server.sha256, tmp_path / "c")
     server.requests.clear()
     assert unpacked(archive.fetch(server.url, server.sha256, tmp_path / "c")) == words
     assert server.requests == ["bytes=1000-"]
 
 
-def test_a_server_that_ignores_ranges_is_read_from_the_start(tmp_path, server, words):
-    """The whole file comes again and replaces what was there."""
+def test_download_restarts_if_the_server_ignores_ranges(tmp_path, server, words):
+    """The whole file is downloaded again and replaces the first part."""
     server.ranges = False
     server.cut_after = [1000]
     assert unpacked(archive.fetch(server.url, server.sha256, tmp_path / "c")) == words
 
 
-def test_a_finished_part_needs_no_more_bytes(tmp_path, server, words):
-    """A process that died between downloading and unpacking costs no second download."""
+def test_complete_download_is_not_repeated(tmp_path, server, words):
+    """A process killed between downloading and unpacking costs no second download."""
     cache = tmp_path / "c"
     cache.mkdir()
     part = cache / f"speech_commands-{server.sha256[:16]}.tar.gz.part"
@@ -156,34 +158,34 @@ def test_a_finished_part_needs_no_more_bytes(tmp_path, server, words):
     assert server.requests == [f"bytes={len(server.data)}-"]
 
 
-def test_a_part_of_something_else_is_dropped(tmp_path, server, words):
-    """Junk left in the cache is downloaded over rather than trusted."""
+def test_part_of_another_file_is_replaced(tmp_path, server, words):
+    """Junk in the cache is downloaded again and not trusted."""
     cache = tmp_path / "c"
     cache.mkdir()
     (cache / f"speech_commands-{server.sha256[:16]}.tar.gz.part").write_bytes(b"junk" * 100)
     assert unpacked(archive.fetch(server.url, server.sha256, cache)) == words
 
 
-def test_an_archive_with_another_digest_is_refused(tmp_path, server, words):
-    """Nothing of it is unpacked or kept."""
-    with pytest.raises(DataError, match=f"SHA-256 is {server.sha256} instead of {'0' * 64}"):
+def test_archive_with_wrong_digest_is_refused(tmp_path, server, words):
+    """Nothing of the archive is unpacked or kept."""
+    with pytest.raises(DataError, match=f"SHA-256 is {server.sha256}, not {'0' * 64}"):
         archive.fetch(server.url, "0" * 64, tmp_path / "c")
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize(("status", "tries"), [(404, 1), (503, archive.ATTEMPTS)])
-def test_a_server_that_refuses_is_quoted(tmp_path, server, status, tries):
-    """What is missing is not asked for again; what is broken for now is, a few times."""
+def test_http_error_is_reported(tmp_path, server, status, tries):
+    """A missing file is requested once; a server error is retried a few times."""
     server.status = status
-    with pytest.raises(DataError, match=f"cannot be had.*{status}"):
+    with pytest.raises(DataError, match=f"cannot be downloaded.*{status}"):
         archive.fetch(server.url, "0" * 64, tmp_path / "c")
     assert len(server.requests) == tries
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path, monkeypatch):
+def test_unreachable_server_is_reported(tmp_path, monkeypatch):
     """A refused connection is one sentence too."""
     monkeypatch.setattr(archive, "PAUSE", 0)
-    with pytest.raises(DataError, match="cannot be had.*refused"):
+    with pytest.raises(DataError, match="cannot be downloaded.*refused"):
         archive.fetch("http://127.0.0.1:9/words.tar.gz", "0" * 64, tmp_path / "c")
 
 
@@ -193,7 +195,7 @@ def special(kind, name="yes/link.wav", target="/etc/passwd"):
     return info
 
 
-HOSTILE = {
+UNSAFE = {
     "parent": ([("../outside.wav", b"x")], "leads out of its folder"),
     "hidden parent": ([("yes/../../outside.wav", b"x")], "leads out of its folder"),
     "parent as word": ([("a/../x.wav", b"x")], "leads out of its folder"),
@@ -203,14 +205,14 @@ HOSTILE = {
     "device": ([(special(tarfile.CHRTYPE), b"")], "neither a plain file nor a folder"),
     "control characters": ([("yes/\x1b[2J.wav", b"x")], "neither a plain file"),
     "twice": ([("a/yes/1.wav", b"x"), ("b/yes/1.wav", b"y")], "holds 'yes/1.wav' twice"),
-    "nothing": ([("README.md", b"x")], "holds no WAV"),
+    "nothing": ([("README.md", b"x")], "has no WAV"),
 }
 
 
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_archive_is_refused_as_a_whole(tmp_path, server, case):
-    """Its digest may be right: nothing lands outside, and no folder is left to be trusted."""
-    members, reason = HOSTILE[case]
+@pytest.mark.parametrize("case", UNSAFE)
+def test_unsafe_archive_is_refused_as_a_whole(tmp_path, server, case):
+    """Even with a correct digest, nothing is written outside and no folder remains."""
+    members, reason = UNSAFE[case]
     server.data = packed([("yes/ok.wav", b"x"), *members] if case != "nothing" else members)
     with pytest.raises(DataError, match=reason) as caught:
         archive.fetch(server.url, server.sha256, tmp_path / "in" / "c")
@@ -219,14 +221,14 @@ def test_a_hostile_archive_is_refused_as_a_whole(tmp_path, server, case):
     assert not (tmp_path / "in" / "c" / f"speech_commands-{server.sha256[:16]}").exists()
 
 
-def test_an_archive_that_is_too_large_is_refused(tmp_path, server, monkeypatch):
+def test_too_large_archive_is_refused(tmp_path, server, monkeypatch):
     """Members are counted and measured before they are written."""
     server.data = packed([("yes/1.wav", bytes(2000)), ("yes/2.wav", bytes(2000))])
-    monkeypatch.setattr(archive, "LARGEST_UNPACKED", 3000)
+    monkeypatch.setattr(archive, "MAX_UNPACKED", 3000)
     with pytest.raises(DataError, match="too large"):
         archive.fetch(server.url, server.sha256, tmp_path / "c")
-    monkeypatch.setattr(archive, "LARGEST_UNPACKED", 5000)
-    monkeypatch.setattr(archive, "MOST_MEMBERS", 1)
+    monkeypatch.setattr(archive, "MAX_UNPACKED", 5000)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 1)
     with pytest.raises(DataError, match="too large"):
         archive.fetch(server.url, server.sha256, tmp_path / "c")
 
@@ -236,15 +238,15 @@ def test_an_archive_that_is_too_large_is_refused(tmp_path, server, monkeypatch):
     [b"not a gzip file", packed([("yes/1.wav", bytes(9))])[:-20], b""],
     ids=["text", "cut off", "empty"],  # a gzip file holds the time: no name for a test
 )
-def test_a_broken_archive_is_refused(tmp_path, server, data):
-    """A file with the right digest that is no tar.gz is one sentence as well."""
+def test_broken_archive_is_refused(tmp_path, server, data):
+    """A file with the right digest that is not a tar.gz is one sentence too."""
     server.data = data
     with pytest.raises(DataError, match="broken|no WAV"):
         archive.fetch(server.url, server.sha256, tmp_path / "c")
 
 
-def test_upstreams_archives_are_known():
-    """Their digests are pinned under whatever host they are had from; others need one."""
+def test_upstream_archives_have_known_digests():
+    """Their digests are pinned for every host; other archives need one."""
     name = "speech_commands_v0.02.tar.gz"
     for host in ("https://storage.googleapis.com/download.tensorflow.org/data", "http://mirror/x"):
         assert archive.check_url(f"{host}/{name}").startswith("af14739ee7dc3114")
@@ -256,22 +258,26 @@ def test_upstreams_archives_are_known():
     [
         ("https://a.b/c.tar.gz", "", "give its --data_sha256"),
         ("https://a.b/c.tar.gz", "12ab", "64 hexadecimal digits"),
-        ("file:///etc/passwd", "0" * 64, "no web address"),
-        ("speech_commands_v0.02.tar.gz", "", "no web address"),
+        ("file:///etc/passwd", "0" * 64, "not a web address"),
+        ("speech_commands_v0.02.tar.gz", "", "not a web address"),
     ],
 )
-def test_a_url_that_cannot_be_trusted_is_refused(url, sha256, reason):
-    """Nothing is downloaded without a digest, and from the web only."""
+def test_url_without_digest_or_web_address_is_refused(url, sha256, reason):
+    """Nothing is downloaded without a digest, and only from the web."""
     with pytest.raises(DataError, match=reason):
         archive.check_url(url, sha256)
 
 
-def test_an_archive_is_a_source_like_a_folder(tmp_path, server, words):
+def test_archive_is_opened_as_a_source(tmp_path, server, words):
     """The trainer's flags lead from a URL to clips whose source is the archive."""
-    flags = {"data_url": server.url, "data_sha256": server.sha256, "cache_dir": tmp_path / "c"}
-    (source,) = open_sources(["yes"], **flags)
+    flags = [f"--data_url={server.url}", f"--data_sha256={server.sha256}"]
+    (source,) = open_sources(
+        command_line.trainer().parse_args([*flags, "--wanted_words=yes"]), tmp_path / "c"
+    )
     clips = source.clips()
     assert [clip.name for clip in clips] == sorted(words)
     assert {clip.source for clip in clips} == {"archive"}
     with pytest.raises(DataError, match="no folder for the word 'maybe'"):
-        open_sources(["maybe"], **flags)
+        open_sources(
+            command_line.trainer().parse_args([*flags, "--wanted_words=maybe"]), tmp_path / "c"
+        )

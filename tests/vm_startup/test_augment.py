@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.augmentation.augment import Background, augment, mask, mix, shift
+from vm_startup.speech_commands.augmentation.augment import Background, augment, mask, mixup, shift
 
 SAMPLES = 200
 NOTHING = Background([], SAMPLES)
@@ -25,7 +25,7 @@ def run(clips, background, seed=2, silent=None, **changes):
 
 
 def test_shift_moves_a_clip_and_fills_with_zeros(clips):
-    """Each result is its clip moved by some amount within the limit, zeros where nothing was."""
+    """Each result is its clip moved by an amount within the limit; zeros fill the gap."""
     moved = shift(clips, np.random.default_rng(3), 20)
     amounts = set()
     for clip, result in zip(clips, moved, strict=True):
@@ -37,20 +37,20 @@ def test_shift_moves_a_clip_and_fills_with_zeros(clips):
     assert max(amounts) > 10
 
 
-def test_without_noise_and_shift_nothing_changes(clips):
-    """Augmentation switched off returns the very samples."""
+def test_augment_without_noise_and_shift_changes_nothing(clips):
+    """Augmentation that is switched off returns the same samples."""
     assert np.array_equal(run(clips, NOTHING), clips)
 
 
-def test_noise_comes_as_often_and_as_loud_as_asked(clips, hiss):
-    """About the asked share of clips differs, and by no more than the volume allows."""
+def test_background_has_the_given_frequency_and_volume(clips, hiss):
+    """About the given share of clips differs, and by no more than the volume allows."""
     difference = np.abs(run(clips, hiss).astype(int) - clips).max(1)
     assert 0.6 < (difference > 0).mean() < 0.95
     assert difference.max() <= 0.1 * 32768 + 1
     assert np.array_equal(run(clips, hiss, frequency=0), clips)
 
 
-def test_silence_is_background_alone(clips, hiss):
+def test_silent_clip_becomes_background_alone(clips, hiss):
     """A clip marked silent loses its speech and gets noise of any volume."""
     silent = np.arange(50) < 25
     quiet = run(clips, hiss, silent=silent, frequency=0)
@@ -60,8 +60,8 @@ def test_silence_is_background_alone(clips, hiss):
     assert not run(clips, NOTHING, silent=silent)[:25].any()
 
 
-def test_sums_are_clamped():
-    """Noise on a full-scale clip stays at full scale instead of wrapping to the other end."""
+def test_augmented_samples_are_clamped():
+    """Noise on a full-scale clip stays at full scale and does not wrap."""
     loud = np.full((4, SAMPLES), 32767, np.int16)
     noise = Background([np.full(1000, 1.0, np.float32)], SAMPLES)
     assert (run(loud, noise, frequency=1) == 32767).all()
@@ -73,7 +73,7 @@ def test_short_noise_is_repeated():
     assert (noise.cut(5, np.random.default_rng(0)) == 0.5).all()
 
 
-def test_every_noise_is_heard():
+def test_background_cuts_come_from_every_noise():
     """Cuts come from all noises, from their beginnings to their ends, and never across two."""
     noises = [np.full(SAMPLES + extra, extra, np.float32) for extra in (1, 50, 3)]
     cuts = Background(noises, SAMPLES).cut(200, np.random.default_rng(0))
@@ -81,14 +81,14 @@ def test_every_noise_is_heard():
     assert set(cuts[:, 0]) == {1, 50, 3}
 
 
-def test_the_same_stream_gives_the_same_clips(clips, hiss):
+def test_same_random_stream_gives_same_clips(clips, hiss):
     """Augmentation depends on its random stream alone."""
     assert np.array_equal(run(clips, hiss, time_shift=20), run(clips, hiss, time_shift=20))
     assert not np.array_equal(run(clips, hiss, seed=3), run(clips, hiss, seed=4))
 
 
-def test_a_mask_hides_one_stripe_of_each_way():
-    """Rows and columns of zeros, next to one another, no more than asked; the rest is untouched."""
+def test_mask_sets_one_stripe_of_frames_and_one_of_channels_to_zero():
+    """The stripes are contiguous and no wider than the limits; other values do not change."""
     seen = np.ones((200, 20, 10), np.float32)
     mask(seen, np.random.default_rng(0), frames=6, channels=3)
     rows, columns = ~seen.any(2), ~seen.any(1)
@@ -101,10 +101,11 @@ def test_a_mask_hides_one_stripe_of_each_way():
     assert columns[:, 1:].any(0).all()
 
 
-def test_a_mixture_is_labelled_as_what_it_is_of():
-    """About the asked share of pictures hold another, in the parts that their labels say."""
-    pictures, labels = np.eye(40, dtype=np.float32), np.arange(40, dtype=np.int32) % 4
-    mixed, parts = mix(pictures, labels, 4, 0.5, np.random.default_rng(0))
+def test_mixup_labels_have_the_proportions_of_the_features():
+    """About the given share of clips is mixed with another, and the labels have the same
+    proportions."""
+    features, labels = np.eye(40, dtype=np.float32), np.arange(40, dtype=np.int32) % 4
+    mixed, parts = mixup(features, labels, 4, 0.5, np.random.default_rng(0))
     assert mixed.dtype == parts.dtype == np.float32
     own = mixed.diagonal()
     assert 10 < (own < 1).sum() < 30

@@ -4,8 +4,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from vm_startup.speech_commands import batches
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import batches
 from vm_startup.speech_commands.data.dataset import Dataset, Split
 
 SETTINGS = AudioSettings(preprocess="average", window_stride_ms=20)
@@ -15,7 +15,7 @@ RECIPE = batches.Recipe(
     echo=3,
     silence_percentage=25,
     unknown_percentage=50,
-    time_shift=100,
+    time_shift_ms=6.25,
     background_volume=0.1,
     background_frequency=0.8,
 )
@@ -44,8 +44,8 @@ def take(data, first, count, **changes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"augmentation": "room", "time_mask": 9, "mixup": 0.5}])
-def test_a_step_finds_its_batch_wherever_it_begins(data, changes):
-    """Starting at a later step gives the batches that a run from the first would have come to."""
+def test_batches_from_a_later_step_are_the_same(data, changes):
+    """A stream that starts at a later step gives the batches of a stream from the first step."""
     whole = take(data, 1, 17, **changes)
     for first in (2, 5, 6, 16):
         for (features, labels), (again, labels_again) in zip(
@@ -55,20 +55,20 @@ def test_a_step_finds_its_batch_wherever_it_begins(data, changes):
             assert np.array_equal(labels, labels_again)
 
 
-def test_batches_keep_the_asked_proportions(data):
-    """Of wanted : unknown : silence, 100 : 50 : 25 are drawn."""
+def test_batches_have_the_given_proportions(data):
+    """Wanted, unknown and silent clips are drawn as 100 : 50 : 25."""
     labels = np.concatenate([labels for _, labels in take(data, 1, 120)])
     shares = np.bincount(labels, minlength=4) / len(labels)
     assert shares == pytest.approx([25 / 175, 50 / 175, 50 / 175, 50 / 175], abs=0.06)
 
 
-def test_another_seed_draws_other_batches(data):
-    """The seed decides."""
+def test_seed_decides_batches(data):
+    """Another seed draws other batches."""
     assert not np.array_equal(take(data, 1, 1)[0][0], take(data, 1, 1, seed=8)[0][0])
 
 
-def test_echo_uses_each_clip_again(data):
-    """With an echo of 3 a round has a third as many new pictures; with 1, all differ."""
+def test_echo_reuses_clips(data):
+    """With an echo of 3 a round has a third as many new clips; with 1, all differ."""
 
     def speech(echo):
         found = np.concatenate([features for features, _ in take(data, 1, 25, echo=echo)])
@@ -79,19 +79,19 @@ def test_echo_uses_each_clip_again(data):
     assert 0.7 * 80 < len(np.unique(speech(3), axis=0)) <= 80
 
 
-def test_the_uses_of_a_clip_lie_a_round_apart(data):
-    """Once it is past its first rounds, a round holds no picture twice."""
+def test_echo_uses_of_a_clip_are_a_round_apart(data):
+    """After the first rounds, no round has a clip twice."""
     rounds = np.split(np.concatenate([f for f, _ in take(data, 16, 15, echo=3)]), 3)
-    for pictures in rounds:
-        speech = pictures[pictures.any(1)]
+    for clips in rounds:
+        speech = clips[clips.any(1)]
         assert len(np.unique(speech, axis=0)) == len(speech)
-    first, second = (set(map(bytes, pictures)) for pictures in rounds[:2])
+    first, second = (set(map(bytes, clips)) for clips in rounds[:2])
     assert len(first & second) > 10
 
 
 @pytest.mark.parametrize("share", [0.3, 0.0, 1.0])
 def test_synthetic_clips_are_drawn_with_their_share(data, share):
-    """However many there are of either kind; and where there are no others, nothing else is."""
+    """The share does not depend on the numbers of clips of either kind."""
     split = data.splits["training"]
     mixed = Split(split.audio, split.label, np.repeat(["folder", "synthetic"], [4, 8]), split.name)
     mixed.label = np.array([2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 1, 1], np.int32)
@@ -101,8 +101,8 @@ def test_synthetic_clips_are_drawn_with_their_share(data, share):
     assert (labels == 1).any()
 
 
-def test_no_unknown_words_are_needed(data):
-    """A data set of wanted words alone trains without any unknown."""
+def test_batches_without_unknown_words(data):
+    """A data set of wanted words alone trains without unknown words."""
     split = data.splits["training"]
     wanted = Split(*(column[4:] for column in vars(split).values()))
     only = Dataset(data.labels, [], {"training": wanted})
@@ -110,8 +110,8 @@ def test_no_unknown_words_are_needed(data):
     assert set(labels) == {0, 2, 3}
 
 
-def test_masks_hide_part_of_a_picture(data):
-    """The same clips are drawn, and nothing but zeros is put in their place."""
+def test_batches_are_masked(data):
+    """The same clips are drawn, and masked values are zero."""
     whole, masked = take(data, 1, 4), take(data, 1, 4, time_mask=9, frequency_mask=9)
     for (features, labels), (seen, labels_seen) in zip(whole, masked, strict=True):
         assert np.array_equal(labels, labels_seen)
@@ -120,16 +120,16 @@ def test_masks_hide_part_of_a_picture(data):
 
 
 @pytest.mark.parametrize("augmentation", ["room", "hard"])
-def test_other_rooms_keep_the_labels(data, augmentation):
-    """The same clips are drawn, and every one sounds otherwise."""
+def test_room_augmentation_keeps_labels(data, augmentation):
+    """The same clips are drawn, and every one has other features."""
     plain, elsewhere = take(data, 1, 4), take(data, 1, 4, augmentation=augmentation)
     for (features, labels), (changed, labels_changed) in zip(plain, elsewhere, strict=True):
         assert np.array_equal(labels, labels_changed)
         assert (features != changed).any(1).all()
 
 
-def test_mixup_labels_are_shares(data):
-    """Half of the pictures are of two labels, and each picture's shares sum to one."""
+def test_batches_with_mixup_have_label_shares(data):
+    """Half of the clips have two labels, and each clip's shares sum to one."""
     labels = np.concatenate([labels for _, labels in take(data, 1, 30, mixup=0.5)])
     assert labels.shape == (240, 4)
     assert np.allclose(labels.sum(1), 1)

@@ -17,7 +17,7 @@ MODEL = [flag for flag in FLAGS if flag[2:5] in ("wan", "mod", "pre", "win", "qu
 
 
 def begin(job, *arguments, **more):
-    """The recipe in a job's folder, in an environment that is as good as empty."""
+    """Start the recipe in a job's folder, in an almost empty environment."""
     environment = {"PATH": os.environ["PATH"], "BAZEL_PROGRAM": ARCHIVE, "PYTHON": sys.executable}
     environment |= more
     command = ["bash", "vm_startup/bazel.sh", *arguments]
@@ -26,7 +26,7 @@ def begin(job, *arguments, **more):
 
 
 def run(job, *arguments):
-    """Run the recipe to its end; what it printed."""
+    """Run the recipe to its end; its output."""
     process = begin(job, *arguments)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
@@ -34,7 +34,7 @@ def run(job, *arguments):
 
 
 def processes_in(job):
-    """The processes that were started in or from a job's folder."""
+    """The processes started in or from a job's folder."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -46,7 +46,7 @@ def processes_in(job):
 
 
 def front_end_of(job):
-    """The folder of the front end that Bazel laid out for the trainer."""
+    """The front end's folder in Bazel's runfiles of the trainer."""
     return next(
         (job / "bazel" / "output").glob(
             "*/execroot/*/bazel-out/*/bin/*/train.runfiles/vm_startup/micro_frontend"
@@ -64,16 +64,15 @@ def job(tmp_path_factory, recordings):
     return job
 
 
-def test_setup_happens_once(job):
-    """Bazel is unpacked once, however often setup runs."""
+def test_bazel_is_installed_once(job):
+    """A second setup keeps the installed Bazel."""
     before = (job / "bazel" / "bazel-0.26.1").stat()
     assert "Bazel 0.26.1: " in run(job, "setup")
     assert (job / "bazel" / "bazel-0.26.1").stat() == before
 
 
-def test_bazel_makes_what_python_makes(job, trained):
-    """The same flags give the same bytes as without Bazel; nothing is left running or lying
-    about."""
+def test_bazel_recipe_equals_python_recipe(job, trained):
+    """The same flags give the same bytes as without Bazel; no process and no link is left."""
     paths = ["--data_dir=data", "--train_dir=train", "--summaries_dir=train/logs"]
     out = run(job, "train", *FLAGS, *paths)
     assert 'Saving to "train/tiny_conv.ckpt-3"\n' in out
@@ -93,8 +92,7 @@ def test_bazel_makes_what_python_makes(job, trained):
 
 
 def test_bazel_compiles_the_front_end(job):
-    """The library that it lays beside the trainer is the one that the trainer takes, unless other
-    settings are asked for."""
+    """The trainer loads the library beside it, except for other settings."""
     script = (
         "from vm_startup.micro_frontend import build, tables\n"
         "for stride in (320, 160):\n"
@@ -102,32 +100,32 @@ def test_bazel_compiles_the_front_end(job):
     )
     folder = front_end_of(job).parent
     environment = {"PYTHONPATH": str(folder.parent), "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-P", "-c", script]  # not the modules of the current folder
     usual, other = subprocess.check_output(command, text=True, env=environment).splitlines()
     assert usual == f"{folder}/micro_frontend/libmicro_frontend.so"
     assert other != usual
 
 
-def test_a_machine_without_a_compiler_trains_as_well(job):
-    """A compiler that makes nothing is none: Bazel starts the trainer, and compiles nothing."""
+def test_bazel_recipe_without_compiler(job):
+    """With a compiler that makes nothing, Bazel starts the trainer and compiles nothing."""
     process = begin(job, "train", "--help", CC="true")
     assert "--wanted_words" in process.communicate(timeout=120)[0]
     assert not (front_end_of(job) / "libmicro_frontend.so").exists()
 
 
-def test_an_exit_code_comes_through(job, tmp_path):
-    """What the trainer's Python says in the end, the recipe says."""
+def test_bazel_recipe_returns_the_trainers_exit_code(job, tmp_path):
+    """The recipe ends with the exit code of the trainer's Python."""
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\n[ $1 = - ] && exit 0; exit 7\n")
+    python.write_text("#!/bin/sh\ncase $1 in *check_python.py) exit 0 ;; esac; exit 7\n")
     python.chmod(0o755)
-    # Without a compiler, for Bazel would have this Python make the tables of what it compiles.
+    # Without a compiler, because Bazel would run this Python to make the tables.
     process = begin(job, "train", PYTHON=str(python), CC="true")
     process.communicate(timeout=60)
     assert process.returncode == 7
 
 
-def test_nothing_outlives_a_kill(job):
-    """A recipe that is killed while Bazel works leaves no server behind."""
+def test_killed_bazel_recipe_leaves_no_process(job):
+    """A recipe killed while Bazel works leaves no server."""
     process = begin(job, "train", "--help")
     process.stdout.readline()
     assert processes_in(job)
@@ -136,9 +134,8 @@ def test_nothing_outlives_a_kill(job):
     assert processes_in(job) == []
 
 
-def test_every_source_is_among_the_targets(job):
-    """The modules, texts and C sources that Bazel lays out for the trainer are all that there
-    are."""
+def test_bazel_targets_contain_every_source(job):
+    """Bazel lays out every module, text and C source for the trainer."""
     for package in ("speech_commands", "micro_frontend"):
         root = front_end_of(job).parent / package
         laid_out = {path.relative_to(root) for path in root.rglob("*")}

@@ -12,8 +12,8 @@ def save(folder, step):
     return checkpoint.save(folder, "tiny_conv", step, VALUES, {"seed": 5})
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    """Values, step and identity come back, by upstream's names in TensorFlow's format."""
+def test_checkpoint_is_loaded_as_saved(tmp_path):
+    """Values, step and identity are stored under upstream's names in TensorFlow's format."""
     values = checkpoint.load(save(tmp_path, 30))
     assert np.array_equal(values["first_weights"], VALUES["first_weights"])
     assert values[checkpoint.STEP] == 30
@@ -21,8 +21,8 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert ("global_step", []) in tf.train.list_variables(str(tmp_path / "tiny_conv.ckpt-30"))
 
 
-def test_the_newest_is_found_and_old_ones_go(tmp_path):
-    """Steps count as numbers, and two checkpoints are kept."""
+def test_latest_checkpoint_is_found_and_old_ones_are_deleted(tmp_path):
+    """Steps are compared as numbers, and two checkpoints are kept."""
     assert checkpoint.latest(tmp_path, "tiny_conv") is None
     for step in (9, 100, 1000):
         save(tmp_path, step)
@@ -34,8 +34,8 @@ def test_the_newest_is_found_and_old_ones_go(tmp_path):
     assert not list(tmp_path.glob("*ckpt-9.*"))
 
 
-def test_an_unfinished_checkpoint_is_not_seen(tmp_path):
-    """What a killed trainer had begun to write is neither loaded nor left."""
+def test_unfinished_checkpoint_is_ignored(tmp_path):
+    """A killed trainer's partial files are not loaded, and are deleted."""
     save(tmp_path, 10)
     (tmp_path / "tiny_conv.ckpt-20.data-00000-of-00001").write_bytes(b"")
     (tmp_path / "tiny_conv.ckpt-20.index.tempstate99").write_bytes(b"")
@@ -43,15 +43,15 @@ def test_an_unfinished_checkpoint_is_not_seen(tmp_path):
     assert not list(tmp_path.glob("*tempstate*"))
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
-    """A checkpoint whose data a full disk cut short is passed over."""
+def test_damaged_checkpoint_is_skipped(tmp_path):
+    """If a full disk truncated a checkpoint, the one before is loaded."""
     save(tmp_path, 10)
     data = save(tmp_path, 20).with_name("tiny_conv.ckpt-20.data-00000-of-00001")
     data.write_bytes(data.read_bytes()[:10])
     assert checkpoint.latest(tmp_path, "tiny_conv")[0].name == "tiny_conv.ckpt-10"
 
 
-def test_a_missing_checkpoint_is_named(tmp_path):
-    """Loading what is not there says which file was meant."""
+def test_missing_checkpoint_is_named(tmp_path):
+    """Loading a missing checkpoint names its file."""
     with pytest.raises(DataError, match="nowhere.ckpt-1"):
         checkpoint.load(tmp_path / "nowhere.ckpt-1")

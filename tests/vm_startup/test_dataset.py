@@ -1,19 +1,21 @@
-"""Mixing sources into labelled splits as TensorFlow's trainer does."""
+"""Sources are mixed into labelled splits as TensorFlow's trainer does it."""
 
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.data.clip import Clip
-from vm_startup.speech_commands.data.dataset import load, open_sources
-from vm_startup.speech_commands.data.rows import SILENT_ROW, Rows
-from vm_startup.speech_commands.data.split import which_set
+from vm_startup.speech_commands.data.dataset import load
+from vm_startup.speech_commands.data.speaker_splits import which_set
+from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sources import open_sources
 
 
-class Made:
+class FakeSource:
     """A source of constant clips: `counts` clips of each word in every split."""
 
     reading = "Reading clips"
@@ -46,9 +48,11 @@ class Made:
         yield lambda block: (self.clips()[i].read()[np.newaxis] for i in block)
 
 
-def test_splits_hold_upstreams_shares():
+def test_splits_have_upstreams_shares():
     """Unknown and silence are percentages of the wanted clips; training keeps all unknown ones."""
-    data = load([Made({"cat": 50, "yes": 20, "no": 20})], ["yes", "no"], silence_percentage=25)
+    data = load(
+        [FakeSource({"cat": 50, "yes": 20, "no": 20})], ["yes", "no"], silence_percentage=25
+    )
     assert data.labels == ["_silence_", "_unknown_", "yes", "no"]
     assert np.bincount(data.splits["training"].label).tolist() == [0, 50, 20, 20]
     for split in ("validation", "testing"):
@@ -56,9 +60,9 @@ def test_splits_hold_upstreams_shares():
         assert len(data.splits[split]) == 54
 
 
-def test_every_field_speaks_of_the_same_clip():
-    """Audio, label and name stand at the same index; silence is all zero and has no name."""
-    data = load([Made({"cat": 9, "yes": 9}, base=1)], ["yes"], unknown_percentage=50)
+def test_split_fields_are_of_the_same_clip():
+    """Audio, label and name of a clip have the same index; silence is all zero without a name."""
+    data = load([FakeSource({"cat": 9, "yes": 9}, base=1)], ["yes"], unknown_percentage=50)
     for split, part in data.splits.items():
         assert part.audio.dtype == np.int16
         assert part.label.dtype == np.int32
@@ -72,9 +76,9 @@ def test_every_field_speaks_of_the_same_clip():
                 assert set(audio) == {1 + int(rest.removeprefix(split))}
 
 
-def test_shares_are_counted_source_by_source():
-    """Each source brings its own unknown words and silence, so its accuracy stands alone."""
-    sources = [Made({"yes": 10, "cat": 30}), Made({"yes": 20, "dog": 30}, "synthetic")]
+def test_shares_are_counted_per_source():
+    """Each source has its own unknown words and silence, so each has its own accuracy."""
+    sources = [FakeSource({"yes": 10, "cat": 30}), FakeSource({"yes": 20, "dog": 30}, "synthetic")]
     data = load(sources, ["yes"], silence_percentage=10, unknown_percentage=20)
     test = data.splits["testing"]
     for source, counts in (("folder", [1, 2, 10]), ("synthetic", [2, 4, 20])):
@@ -82,17 +86,17 @@ def test_shares_are_counted_source_by_source():
     assert len(data.background) == 2
 
 
-def test_the_seed_decides_which_unknown_words_are_heard():
+def test_seed_decides_unknown_clips():
     """The same seed picks the same clips, another seed others."""
-    sources = [Made({"yes": 30, "cat": 300})]
+    sources = [FakeSource({"yes": 30, "cat": 300})]
     picks = [load(sources, ["yes"], seed=s).splits["testing"].name.tolist() for s in (1, 1, 2)]
     assert picks[0] == picks[1]
     assert picks[0] != picks[2]
 
 
-def test_a_word_that_a_split_lacks_is_refused():
-    """The message says how many speakers there are and what would help."""
-    one = Made({})
+def test_word_missing_in_a_split_is_refused():
+    """The message has the number of speakers and advice."""
+    one = FakeSource({})
     one.clips = lambda: [
         Clip("yes", who, "folder", "training", f"yes/{who}", one.sound(1)) for who in speakers
     ]
@@ -102,33 +106,33 @@ def test_a_word_that_a_split_lacks_is_refused():
     speakers = list("abcdefghijkl")
     with pytest.raises(DataError, match="'yes' has no clip for validation: its 12 speakers .*30"):
         load([one], ["yes"])
-    load([one, Made({"yes": 1}, "synthetic")], ["yes"])
+    load([one, FakeSource({"yes": 1}, "synthetic")], ["yes"])
 
 
-def test_a_word_of_three_clips_is_refused():
-    """Even if each split gets one of them, nothing can be learned nor judged."""
-    with pytest.raises(DataError, match="'yes' has 3 clips, and at least 10 are needed"):
-        load([Made({"yes": 1})], ["yes"])
+def test_word_with_too_few_clips_is_refused():
+    """One clip per split is not enough to train and evaluate a word."""
+    with pytest.raises(DataError, match="'yes' has 3 clips: .* need at least 10"):
+        load([FakeSource({"yes": 1})], ["yes"])
 
 
-def test_progress_ends_at_the_total():
-    """The last report of each kind is complete."""
+def test_load_progress_ends_at_the_total():
+    """The last report of each source is complete."""
     calls = []
-    sources = [Made({"yes": 3}), Made({"yes": 4}, "synthetic")]
+    sources = [FakeSource({"yes": 3}), FakeSource({"yes": 4}, "synthetic")]
     sources[1].reading = "Speaking words"
     load(sources, ["yes"], progress=lambda *call: calls.append(call))
     assert ("Reading clips", 9, 9) in calls
     assert ("Speaking words", 12, 12) in calls
 
 
-def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
+def test_folder_is_opened_and_loaded(tmp_path, capsys):
     """The trainer's flags lead from a folder of recordings to arrays."""
     for word in ("yes", "cat"):
         (tmp_path / word).mkdir()
         for i in range(60):
             wav.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i + 1))
-    flags = {"validation_percentage": 20, "testing_percentage": 20}
-    sources = open_sources(["yes"], data_dir=str(tmp_path), cache_dir=tmp_path, **flags)
+    flags = "--validation_percentage=20", "--testing_percentage=20", f"--data_dir={tmp_path}"
+    sources = opened_sources(tmp_path, *flags)
     assert "120 clips of 2 words" in capsys.readouterr().out
     data = load(sources, ["yes"], unknown_percentage=100)
     test = data.splits["testing"]
@@ -137,6 +141,11 @@ def test_a_folder_is_opened_and_loaded(tmp_path, capsys):
     assert [1 + int(name[4:].split("_")[0]) for name in test.name[test.label == 2]] == [
         audio[0] for audio in test.audio[test.label == 2]
     ]
+
+
+def opened_sources(cache, *flags):
+    """The sources of a training with these flags."""
+    return open_sources(command_line.trainer().parse_args(["--wanted_words=yes", *flags]), cache)
 
 
 def spoken(folder, silent=()):
@@ -150,21 +159,21 @@ def spoken(folder, silent=()):
 
 
 def opened(folder, cache):
-    """The folder as a training has it."""
-    sources = open_sources(["yes"], data_dir=str(folder), cache_dir=cache)
+    """The folder, opened and loaded as a training does it."""
+    sources = opened_sources(cache, f"--data_dir={folder}")
     return load(sources, ["yes"], cache_dir=cache)
 
 
-def test_a_word_that_is_all_silent_is_refused(tmp_path, capsys):
-    """It is named, and so is a recording, on each run."""
+def test_word_with_only_silent_clips_is_refused(tmp_path, capsys):
+    """The error names the word and a recording, on each run."""
     folder = spoken(tmp_path / "data", [f"yes/{i}" for i in range(40)])
     for _ in range(2):
-        with pytest.raises(DataError, match="all 40 clips of the word 'yes' are silent, yes/0_noh"):
+        with pytest.raises(DataError, match="all 40 clips of .*'yes' are silent.* yes/0_noh"):
             opened(folder, tmp_path / "cache")
 
 
-def test_silent_clips_are_left_out_with_one_line(tmp_path, capsys):
-    """They teach nothing, and a second run says so too, though it reads nothing again."""
+def test_silent_clips_are_not_used(tmp_path, capsys):
+    """They are named in one line, also in a second run, which reads nothing again."""
     folder = spoken(tmp_path / "data", ["yes/3", "cat/7", "cat/8", "cat/9"])
     for _ in range(2):
         data = opened(folder, tmp_path / "cache")
@@ -173,13 +182,13 @@ def test_silent_clips_are_left_out_with_one_line(tmp_path, capsys):
         assert "yes/3_nohash_0.wav" not in names
         (line,) = [line for line in capsys.readouterr().out.splitlines() if "ilent clips" in line]
         assert line == (
-            "Silent clips (all zero) are left out, 4: cat/7_nohash_0.wav, cat/8_nohash_0.wav, "
-            "cat/9_nohash_0.wav and others."
+            "4 silent clips (all samples zero) are not used: cat/7_nohash_0.wav, "
+            "cat/8_nohash_0.wav, cat/9_nohash_0.wav, …"
         )
 
 
-def test_a_recording_that_changes_is_read_again(tmp_path):
-    """The cache knows a folder by its files' names, sizes and times of change."""
+def test_changed_recording_is_read_again(tmp_path):
+    """The cache identifies a folder by its files' names, sizes and modification times."""
     folder, cache = spoken(tmp_path / "data"), tmp_path / "cache"
     before = opened(folder, cache).splits["training"]
     (row,) = np.flatnonzero(before.name == "yes/0_nohash_0.wav")
@@ -188,30 +197,30 @@ def test_a_recording_that_changes_is_read_again(tmp_path):
     assert opened(folder, cache).splits["training"].audio[row][0] == 7
 
 
-def test_a_recording_of_8_khz_is_named(tmp_path):
-    """A telephone's recording among others is found before anything is decoded."""
+def test_8_khz_recording_is_refused(tmp_path):
+    """It is found and named before anything is decoded."""
     folder = spoken(tmp_path / "data")
     path = folder / "cat" / "5_nohash_0.wav"
     content = bytearray(path.read_bytes())
     content[24:28] = (8000).to_bytes(4, "little")
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"cat/5_nohash_0.wav was recorded at 8,000 Hz: 16,000 Hz"):
+    with pytest.raises(DataError, match=r"cat/5_nohash_0.wav was recorded at 8,000 Hz: "):
         opened(folder, tmp_path / "cache")
 
 
-def test_training_without_background_is_said_once(tmp_path, capsys):
-    """No folder of noises is a choice, and its consequence is told."""
+def test_missing_background_is_printed_once(tmp_path, capsys):
+    """A missing folder of noises is allowed, and its effect is printed."""
     opened(spoken(tmp_path / "data"), tmp_path / "cache")
-    assert capsys.readouterr().out.count("There is no background noise: all silence is") == 1
+    assert capsys.readouterr().out.count("No background noise: all silence is") == 1
 
 
-def test_rows_are_indexed_as_an_array_is():
-    """Numbers, slices, masks and lists of numbers give what an array of the same rows gives."""
+def test_stored_audio_is_indexed_like_an_array():
+    """Numbers, slices, masks and lists give the same rows as an array."""
     stores = [np.full((3, 16_000), 1, np.int16), np.full((2, 16_000), 2, np.int16)]
     stores[0] += np.arange(3, dtype=np.int16)[:, np.newaxis] * 10
     order = np.array([4, 0, SILENT_ROW, 2, 3, 1])
     rows, array = (
-        Rows(stores, order),
+        StoredAudio(stores, order),
         np.concatenate([*stores, np.zeros_like(stores[0][:1])])[order],
     )
     assert (len(rows), rows.shape, rows.dtype, rows.ndim) == (6, array.shape, array.dtype, 2)
@@ -222,20 +231,12 @@ def test_rows_are_indexed_as_an_array_is():
     assert (np.asarray(rows) == array).all()
     assert (rows.copy() == array).all()
     assert len(list(rows)) == 6
-    whole = Rows(stores[:1], np.arange(3))[:]
+    whole = StoredAudio(stores[:1], np.arange(3))[:]
     whole[:] = 0
     assert stores[0].all()
 
 
-def test_no_source_at_all_is_refused(tmp_path):
-    """Without data the flags that name some are listed."""
+def test_no_source_is_refused(tmp_path):
+    """The error names the flags that give data."""
     with pytest.raises(DataError, match="--data_dir, --data_url and --synthetic_clips"):
-        open_sources(["yes"], cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize("percentages", [(0, 10), (10, 0), (60, 40), (-1, 10)])
-def test_percentages_that_leave_a_split_empty_are_refused(tmp_path, percentages):
-    """Each split needs its share."""
-    flags = dict(zip(("validation_percentage", "testing_percentage"), percentages, strict=True))
-    with pytest.raises(DataError, match="leave a split empty"):
-        open_sources(["yes"], data_dir=str(tmp_path), cache_dir=tmp_path, **flags)
+        opened_sources(tmp_path, "--data_url=")

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.synthetic.espeak import RATE, Espeak
+from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
 
 
-def test_a_word_is_spoken():
-    """Half a second or so of sound at 22,050 Hz."""
+def test_word_is_spoken():
+    """It is about half a second of sound at 22,050 Hz."""
     with Espeak() as espeak:
         speech = espeak.speak("yes", "en-us+f1")
     assert speech.dtype == np.int16
-    assert 0.2 * RATE < len(speech) < 0.8 * RATE
+    assert 0.2 * SPEECH_RATE < len(speech) < 0.8 * SPEECH_RATE
     assert np.abs(speech.astype(int)).max() > 3000
 
 
-def test_rate_pitch_and_phonemes_are_obeyed():
-    """Faster is shorter, and phonemes in brackets say the word that they spell."""
+def test_rate_and_phonemes_change_the_speech():
+    """A higher rate is shorter, and phonemes in brackets speak the word that they spell."""
     with Espeak() as espeak:
         slow, fast = (espeak.speak("seven", "en", rate=rate) for rate in (100, 300))
         assert len(fast) < 0.6 * len(slow)
@@ -30,8 +30,8 @@ def test_rate_pitch_and_phonemes_are_obeyed():
         assert espeak.phonemes("lights on") == [*"l", "'aI", "t", "s", "'O2", "n"]
 
 
-def test_what_was_spoken_before_leaves_no_trace():
-    """The library's global state is fresh each time, so the same calls give the same samples."""
+def test_earlier_speech_does_not_change_samples():
+    """The library's global state is new each time, so the same calls give the same samples."""
 
     def spoken(*voices):
         with Espeak() as espeak:
@@ -42,11 +42,11 @@ def test_what_was_spoken_before_leaves_no_trace():
     assert spoken("en-us+croak", "en-us+f3", "en+sandro") == first
 
 
-def test_another_process_speaks_the_same_samples():
-    """Nothing depends on addresses or on what the process did before."""
+def test_processes_speak_the_same_samples():
+    """Samples do not depend on addresses or on the process."""
     script = (
         "import hashlib\n"
-        "from vm_startup.speech_commands.espeak import Espeak\n"
+        "from vm_startup.speech_commands.synthetic.espeak import Espeak\n"
         "with Espeak() as e: s = [e.speak('no', f'en-us+{v}') for v in ('m1', 'f3', 'croak')]\n"
         "print(hashlib.sha256(b''.join(x.tobytes() for x in s)).hexdigest())\n"
     )
@@ -54,7 +54,7 @@ def test_another_process_speaks_the_same_samples():
     assert len(runs) == 1
 
 
-def test_an_unknown_voice_is_refused():
-    """A voice that the package does not have is named."""
+def test_unknown_voice_is_refused():
+    """The error names a voice that the package does not have."""
     with Espeak() as espeak, pytest.raises(DataError, match="no voice 'xx-nowhere'"):
         espeak.speak("no", "xx-nowhere")

@@ -13,7 +13,7 @@ MFCC = AudioSettings(preprocess="mfcc", window_stride_ms=20)
 
 @pytest.fixture(scope="module")
 def clips() -> np.ndarray:
-    """The hardest clips: silent, constant, full-scale, clipped, loudest-negative, noisy, quiet."""
+    """The hardest clips: silent, constant, full-scale, clipped, most negative, noisy, quiet."""
     rng = np.random.default_rng(1)
     time = np.arange(16000) / 16000
     sine = np.sin(2 * np.pi * 440 * time)
@@ -78,24 +78,24 @@ def one_mfcc(clip):
     [(MICRO, one_micro), (AVERAGE, one_average), (MFCC, one_mfcc)],
     ids=["micro", "average", "mfcc"],
 )
-def test_batches_equal_upstream_clip_by_clip(clips, settings, one):
+def test_batch_features_equal_upstream(clips, settings, one):
     """Features of a batch are those of TensorFlow's op on each clip, bit for bit."""
     expected = np.stack([np.ravel(one(clip)) for clip in clips])
     assert np.array_equal(features.extract(clips, settings), expected)
 
 
-def test_without_a_compiler_the_op_gives_the_same(clips, monkeypatch):
-    """Where the front end cannot be built, TensorFlow's op makes its features."""
+def test_features_without_compiler_are_the_same(clips, monkeypatch):
+    """If the front end cannot be built, TensorFlow's op computes the features."""
     settings = AudioSettings(preprocess="micro", window_stride_ms=25)
     quick = features.extract(clips, settings)
-    features._batch.cache_clear()
-    monkeypatch.setattr(features.front_end, "extractor", lambda settings: None)
+    features._fastest.cache_clear()
+    monkeypatch.setattr(features, "extractor", lambda settings: None)
     assert np.array_equal(features.extract(clips, settings), quick)
-    features._batch.cache_clear()
+    features._fastest.cache_clear()
 
 
-def test_more_clips_than_fit_a_chunk(clips, monkeypatch):
-    """Cutting the clips into chunks changes no feature, and progress ends at the total."""
+def test_features_do_not_depend_on_chunks(clips, monkeypatch):
+    """Chunks change no feature, and progress ends at the total."""
     whole = features.extract(clips, MICRO)
     monkeypatch.setattr(features, "CHUNK", 4)
     seen = []
@@ -104,18 +104,18 @@ def test_more_clips_than_fit_a_chunk(clips, monkeypatch):
 
 
 def test_no_clips_have_no_features():
-    """An empty batch gives an empty picture list of the right width."""
+    """An empty batch gives an empty array of the right width."""
     assert features.extract(np.zeros((0, 16000), np.int16), MICRO).shape == (0, 1960)
 
 
-def test_only_whole_int16_clips_are_taken():
-    """Float audio is refused: scaling it is where 32767 and 32768 get confused."""
+def test_float_clips_are_refused():
+    """Features need int16: scaling floats is where 32767 and 32768 get confused."""
     with pytest.raises(TypeError, match="int16"):
         features.extract(np.zeros((1, 16000), np.float32), MICRO)
 
 
 def test_decoded_audio_returns_to_the_same_integers():
-    """Each int16 survives decode_wav's float form, and louder than full scale is clamped."""
+    """Each int16 survives decode_wav's float form, and values above full scale are clamped."""
     integers = np.arange(-32768, 32768).astype(np.int16)
     assert np.array_equal(features.to_int16(integers / np.float32(32768)), integers)
     assert features.to_int16(np.float32([1.0, 1.5, -1.5])).numpy().tolist() == [
@@ -124,13 +124,13 @@ def test_decoded_audio_returns_to_the_same_integers():
 
 
 def test_cached_features_are_computed_once(clips, tmp_path, monkeypatch):
-    """The second call reads what the first has written."""
+    """The second call reads the features that the first has written."""
     first = features.extract_cached(clips, MICRO, tmp_path)
     monkeypatch.setattr(features, "extract", None)
     assert np.array_equal(features.extract_cached(clips, MICRO, tmp_path), first)
 
 
-def test_cache_tells_clips_and_settings_apart(clips, tmp_path):
+def test_feature_cache_distinguishes_clips_and_settings(clips, tmp_path):
     """Another clip or another setting never gets these features."""
     features.extract_cached(clips, MICRO, tmp_path)
     assert features.extract_cached(clips, AVERAGE, tmp_path).shape == (9, 49 * 43)
@@ -138,8 +138,8 @@ def test_cache_tells_clips_and_settings_apart(clips, tmp_path):
     assert np.array_equal(other, features.extract(clips[::-1], MICRO))
 
 
-def test_a_damaged_cache_is_made_again(clips, tmp_path):
-    """A file cut short by a full disk is not trusted."""
+def test_damaged_feature_cache_is_computed_again(clips, tmp_path):
+    """A file truncated by a full disk is not trusted."""
     whole = features.extract_cached(clips, MICRO, tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:1000])

@@ -9,8 +9,8 @@ CLASSIC = (
 )
 
 
-def test_the_classic_recipe_parses():
-    """The flags that people have copied since 2019 mean what they meant."""
+def test_classic_recipe_parses():
+    """The flags that people have copied since 2019 keep their meaning."""
     flags = command_line.trainer().parse_args(CLASSIC.split())
     settings = command_line.audio_settings(flags)
     assert (settings.frames, settings.width, settings.preprocess) == (49, 40, "micro")
@@ -19,7 +19,7 @@ def test_the_classic_recipe_parses():
 
 
 def test_defaults_are_upstreams():
-    """What is not said means what it means to TensorFlow's trainer."""
+    """A missing flag has the value of TensorFlow's trainer."""
     flags = command_line.trainer().parse_args([])
     assert flags.how_many_training_steps == [15000, 3000]
     assert flags.learning_rate == [0.001, 0.0001]
@@ -55,6 +55,8 @@ def test_boolean_flags_accept_words_and_digits(text, value):
         "--model_architecture=conv",
         "--batch_size=0",
         "--seed=-1",
+        "--validation_percentage=-1",
+        "--synthetic_clips=-1",
         "--learning_rate=0.1,nan",
         "--learning_rate=0",
         "--how_many_training_steps=10,-1",
@@ -64,23 +66,26 @@ def test_boolean_flags_accept_words_and_digits(text, value):
         "--no_such_flag=1",
     ],
 )
-def test_wrong_flags_end_with_code_2(wrong, capsys):
-    """A flag that cannot be is named, and the exit code is 2."""
+def test_wrong_flag_ends_with_code_2(wrong, capsys):
+    """The error names the flag."""
     with pytest.raises(SystemExit) as stop:
         command_line.trainer().parse_args([wrong])
     assert stop.value.code == 2
     assert wrong.split("=")[0].split("_")[0] in capsys.readouterr().err
 
 
-def test_lists_of_steps_and_rates_are_equally_long():
+def test_lists_of_steps_and_rates_have_one_length():
     """Each stage of training has its rate."""
     flags = command_line.trainer().parse_args(["--how_many_training_steps=1,2,3"])
-    with pytest.raises(DataError, match="3 and 2 numbers"):
+    with pytest.raises(DataError, match="has 3 numbers and --learning_rate has 2"):
         command_line.check_training(flags)
 
 
-def test_some_clips_are_left_to_train():
-    """Validation and testing cannot take every clip."""
-    flags = command_line.trainer().parse_args(["--testing_perc=60", "--validation_perc=40"])
-    with pytest.raises(DataError, match="no clip to train"):
+@pytest.mark.parametrize("percentages", [(0, 10), (10, 0), (60, 40)])
+def test_percentages_that_leave_a_split_empty_are_refused(percentages):
+    """Each split needs a share."""
+    names = "--validation_percentage", "--testing_percentage"
+    given = [f"{name}={value}" for name, value in zip(names, percentages, strict=True)]
+    flags = command_line.trainer().parse_args(given)
+    with pytest.raises(DataError, match="leave a split empty"):
         command_line.check_training(flags)

@@ -1,4 +1,4 @@
-"""Folders of recordings: what is read from a good one, and how a bad one is refused."""
+"""Good folders of recordings are read, bad ones are refused."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 
 from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.data.folder import FolderSource, check_folder
-from vm_startup.speech_commands.data.split import which_set
+from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
 
 
@@ -24,8 +24,8 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_clips_are_sorted_and_named_by_word_and_file(data):
-    """The order is that of the names, whatever order the file system lists them in."""
+def test_folder_clips_are_sorted_by_name(data):
+    """The order is that of the names, in whatever order the file system lists them."""
     (data / "yes" / ".hidden.wav").write_bytes(b"junk that macOS leaves behind")
     (data / "yes" / "notes.txt").write_text("not a clip")
     clips = FolderSource(data).clips()
@@ -35,9 +35,8 @@ def test_clips_are_sorted_and_named_by_word_and_file(data):
     assert all(clip.source == "folder" for clip in clips)
 
 
-def test_a_recording_may_have_a_name_that_is_not_utf8(data):
-    """A Latin-1 file name, as an old disk has it, is a clip like any other, and counts in the
-    key; a UTF-8 one counts as it always did."""
+def test_recording_name_need_not_be_utf8(data):
+    """A Latin-1 file name is a clip like any other, and changes the key like a UTF-8 one."""
     key = FolderSource(data).key()
     for name in (b"caf\xe9_nohash_0.wav", "café_nohash_0.wav".encode()):
         wav.write(data / "yes" / os.fsdecode(name), np.full(8000, 7))
@@ -47,7 +46,7 @@ def test_a_recording_may_have_a_name_that_is_not_utf8(data):
     assert [clip.read()[4000] for clip in FolderSource(data).clips()[-2:]] == [7, 7]
 
 
-def test_clips_carry_the_split_of_their_file_name(data):
+def test_folder_clips_have_the_split_of_their_name(data):
     """The percentages and the name decide the split."""
     clips = FolderSource(data, validation_percentage=40, testing_percentage=30).clips()
     assert [clip.split for clip in clips] == [
@@ -55,8 +54,8 @@ def test_clips_carry_the_split_of_their_file_name(data):
     ]
 
 
-def test_a_clip_is_one_second_and_a_noise_is_whole(data):
-    """Words are padded to 16,000 samples, background keeps its length and becomes float."""
+def test_folder_clips_are_one_second_and_noises_whole(data):
+    """Words are padded to 16,000 samples; background keeps its length and becomes float."""
     source = FolderSource(data)
     audio = source.clips()[0].read()
     assert audio.dtype == np.int16
@@ -69,24 +68,24 @@ def test_a_clip_is_one_second_and_a_noise_is_whole(data):
     assert set(noise) == {-0.5}
 
 
-def test_a_good_folder_is_counted(data):
-    """The summary says how many clips each word has."""
+def test_check_folder_counts_clips(data):
+    """The summary has the number of clips of each word."""
     found = check_folder(data, ["yes", "no"])
     assert found.words == {"no": 3, "yes": 3}
     assert (found.converted, found.noises) == (0, 1)
 
 
-def test_a_missing_folder_is_refused(tmp_path):
-    """A path that is no folder is named."""
-    with pytest.raises(DataError, match="no folder .*nowhere"):
+def test_missing_folder_is_refused(tmp_path):
+    """The error names a path that is not a folder."""
+    with pytest.raises(DataError, match="the folder .*nowhere does not exist"):
         check_folder(tmp_path / "nowhere", ["yes"])
 
 
 @pytest.mark.parametrize(
     ("word", "nearest"), [("yess", "'yes'"), ("Yes", "'yes'"), ("nope", "'no'")]
 )
-def test_a_misspelt_word_is_answered_with_the_nearest(data, word, nearest):
-    """A word without a folder is refused, and the name that was meant is offered."""
+def test_misspelled_word_error_names_the_nearest(data, word, nearest):
+    """A word without a folder is refused, and the nearest folder name is suggested."""
     with pytest.raises(DataError, match=f"no folder for the word '{word}'.*nearest.*{nearest}"):
         check_folder(data, [word])
 
@@ -98,25 +97,25 @@ def test_folders_that_differ_by_case_are_refused(data):
         check_folder(data, ["yes"])
 
 
-def test_a_word_without_clips_is_refused(data):
-    """A wanted word's folder has to hold a WAV."""
+def test_word_folder_without_clips_is_refused(data):
+    """A wanted word's folder must hold a WAV file."""
     (data / "maybe").mkdir()
     check_folder(data, ["yes"])
-    with pytest.raises(DataError, match="maybe holds no WAV"):
+    with pytest.raises(DataError, match="maybe has no WAV"):
         check_folder(data, ["maybe"])
 
 
-def test_an_empty_background_folder_is_refused(data):
-    """A folder without noises is a copy that went wrong; no folder at all is a choice."""
+def test_empty_background_folder_is_refused(data):
+    """A folder without noises is refused; a missing folder is allowed."""
     (data / "_background_noise_" / "hum.wav").unlink()
-    with pytest.raises(DataError, match="_background_noise_ holds no WAV.*remove the folder to"):
+    with pytest.raises(DataError, match="_background_noise_ has no WAV.*remove the folder to"):
         check_folder(data, ["yes"])
     (data / "_background_noise_").rmdir()
     assert check_folder(data, ["yes"]).noises == 0
 
 
-def test_the_first_bad_recording_is_named_and_the_others_counted(data):
-    """One sentence however many recordings are bad, those of unknown words included."""
+def test_first_bad_recording_is_named_and_others_counted(data):
+    """The error is one sentence for any number of bad recordings, also of unknown words."""
     (data / "no" / "a1_nohash_0.wav").write_bytes(b"")
     with pytest.raises(DataError, match=r"no/a1_nohash_0.wav is empty: [^()]*$"):
         check_folder(data, ["yes"])
@@ -126,8 +125,8 @@ def test_the_first_bad_recording_is_named_and_the_others_counted(data):
         check_folder(data, ["yes"])
 
 
-def test_a_link_out_of_the_folder_is_refused(data, tmp_path_factory):
-    """Links within the folder are followed; one that leaves it would lead nowhere elsewhere."""
+def test_link_out_of_the_folder_is_refused(data, tmp_path_factory):
+    """Links within the folder are followed; one that leaves it would break on another machine."""
     (data / "yes" / "d4_nohash_0.wav").symlink_to("a1_nohash_0.wav")
     assert check_folder(data, ["yes"]).words["yes"] == 4
     outside = tmp_path_factory.mktemp("outside") / "clip.wav"
@@ -137,7 +136,7 @@ def test_a_link_out_of_the_folder_is_refused(data, tmp_path_factory):
         check_folder(data, ["yes"])
 
 
-def test_a_linked_data_folder_is_fine(data, tmp_path_factory):
+def test_data_folder_may_be_a_link(data, tmp_path_factory):
     """The folder itself may be reached through a link."""
     link = tmp_path_factory.mktemp("links") / "data"
     link.symlink_to(data)
@@ -145,8 +144,8 @@ def test_a_linked_data_folder_is_fine(data, tmp_path_factory):
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_an_unreadable_recording_is_refused(data):
-    """A file without read permission is named."""
+def test_unreadable_recording_is_refused(data):
+    """The error names a file without read permission."""
     (data / "yes" / "a1_nohash_0.wav").chmod(0)
     with pytest.raises(DataError, match="a1_nohash_0.wav cannot be read: Permission denied"):
         check_folder(data, ["yes"])

@@ -45,8 +45,8 @@ def frozen(folder, prefix, *more):
     return output.read_bytes()
 
 
-def test_nodes_bear_upstreams_names(tmp_path):
-    """Whoever cuts at Reshape_1 or reads labels_softmax finds what upstream's freeze.py gives."""
+def test_frozen_graph_has_upstreams_node_names(tmp_path):
+    """Reshape_1, labels_softmax and others are where upstream's freeze.py puts them."""
     graph = tf.compat.v1.GraphDef.FromString(frozen(tmp_path, save(tmp_path)))
     ops = {node.name: node.op for node in graph.node}
     assert ops["wav_data"] == "Placeholder"
@@ -62,40 +62,60 @@ def test_nodes_bear_upstreams_names(tmp_path):
     assert not graph.library.function
 
 
-def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
-    """Freezing is repeatable."""
+def test_freeze_is_repeatable(tmp_path):
+    """The same checkpoint gives the same bytes."""
     prefix = save(tmp_path)
     assert frozen(tmp_path, prefix) == frozen(tmp_path, prefix)
 
 
-def test_a_folder_stands_for_its_newest_checkpoint(tmp_path):
-    """A folder of checkpoints freezes as its newest does; one without any is refused."""
+def test_freeze_takes_the_newest_checkpoint_of_a_folder(tmp_path):
+    """A folder freezes as its newest checkpoint does; a folder without one is refused."""
     checkpoint.save(tmp_path, "tiny_conv", 9, networks.initial(settings_of("micro"), 4, 5), {})
     prefix = save(tmp_path)
     assert frozen(tmp_path, tmp_path) == frozen(tmp_path, prefix)
-    with pytest.raises(DataError, match="holds no checkpoint tiny_conv.ckpt-N"):
+    with pytest.raises(DataError, match="has no readable checkpoint tiny_conv.ckpt-N"):
         frozen(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize("preprocess", ["micro", "average", "mfcc"])
-def test_a_wav_is_answered_as_its_features_are(tmp_path, preprocess):
-    """From WAV bytes, the graph's picture equals features.extract's, loudest samples included."""
+def test_frozen_graph_computes_the_trainers_features(tmp_path, preprocess):
+    """From WAV bytes, the graph's features equal features.extract's, loudest samples included."""
     settings = settings_of(preprocess)
     audio = np.random.default_rng(5).integers(-40000, 40000, 16000).clip(-32768, 32767)
     audio = audio.astype(np.int16)
     wav.write(tmp_path / "a.wav", audio)
     graph = freeze.inference_graph(trained(preprocess), settings, quantize=True)
     feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
-    picture, answer = run(graph, ["Reshape:0", "labels_softmax:0"], feed)
+    found, answer = run(graph, ["Reshape:0", "labels_softmax:0"], feed)
     expected = features.extract(audio[np.newaxis], settings)
-    assert np.array_equal(picture, expected)
+    assert np.array_equal(found, expected)
     values = trained(preprocess)
     logits = networks.logits(expected, values, settings, networks.Quantized(settings, values))
     assert np.allclose(answer, tf.nn.softmax(logits), atol=1e-6)
 
 
-def test_a_float_checkpoint_of_upstream_freezes(tmp_path):
-    """Weights under upstream's names are enough where nothing is quantised."""
+@pytest.mark.parametrize("quantize", [True, False])
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_every_network_freezes(tmp_path, architecture, quantize):
+    """Each network's graph computes the logits of training, and has constants only."""
+    settings = settings_of("micro")
+    values = networks.initial(settings, 4, 3, architecture)
+    values |= {name: np.float32(5) for name in networks.range_names(architecture)}
+    values["logits_min"] = np.float32(-5)
+    graph = freeze.inference_graph(values, settings, quantize, architecture)
+    audio = np.random.default_rng(5).integers(-9000, 9000, 16000).astype(np.int16)
+    wav.write(tmp_path / "a.wav", audio)
+    feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
+    found = run(graph, "labels_softmax:0", feed)
+    numbers = networks.Quantized(settings, values) if quantize else networks.Exact()
+    clip = features.extract(audio[np.newaxis], settings)
+    logits = networks.logits(clip, values, settings, numbers, architecture=architecture)
+    assert np.allclose(found, tf.nn.softmax(logits), atol=1e-6)
+    assert not any("Variable" in node.op for node in graph.node)
+
+
+def test_upstream_float_checkpoint_freezes(tmp_path):
+    """Weights under upstream's names are enough without quantisation."""
     weights = {name: trained()[name] for name in networks.weight_names()}
     graph = tf.compat.v1.GraphDef.FromString(
         frozen(tmp_path, save(tmp_path, weights), "--quantize=0")
@@ -111,22 +131,22 @@ def test_a_float_checkpoint_of_upstream_freezes(tmp_path):
         (["--start_checkpoint=nowhere.ckpt-3"], "nowhere.ckpt-3"),
     ],
 )
-def test_flags_of_another_training_are_refused(tmp_path, changes, message):
-    """A checkpoint is frozen only under the flags it was trained with."""
+def test_freeze_refuses_flags_of_another_training(tmp_path, changes, message):
+    """A checkpoint is frozen only with the flags of its training."""
     with pytest.raises(DataError, match=message):
         frozen(tmp_path, save(tmp_path), *changes)
     assert not (tmp_path / "out").exists()
 
 
-def test_words_in_another_order_are_refused(tmp_path):
-    """Shapes alone cannot tell yes,no from no,yes: the checkpoint remembers."""
+def test_freeze_refuses_words_in_another_order(tmp_path):
+    """The checkpoint stores its words, because shapes cannot distinguish yes,no from no,yes."""
     prefix = save(tmp_path, identity={"wanted_words": "no,yes"})
     with pytest.raises(DataError, match="--wanted_words=no,yes, not yes,no"):
         frozen(tmp_path, prefix)
 
 
-def test_ranges_are_needed_to_quantise(tmp_path):
-    """A float training cannot be frozen as if it had been quantised."""
+def test_freeze_needs_ranges_to_quantise(tmp_path):
+    """A float training cannot be frozen as a quantised one."""
     weights = {name: trained()[name] for name in networks.weight_names()}
-    with pytest.raises(DataError, match="holds no relu_max"):
+    with pytest.raises(DataError, match="has no relu_max"):
         frozen(tmp_path, save(tmp_path, weights))

@@ -1,4 +1,4 @@
-"""The front end in C: TensorFlow's op is what it must equal, bit for bit, on every path."""
+"""The front end in C equals TensorFlow's op, bit for bit, on every path."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from firmware_export.boards.registry import DEFAULT as BOARD
 from firmware_export.build import compile_flags
 from vm_startup.micro_frontend import build, extract, tables
 from vm_startup.micro_frontend.tables import FrontEnd
-from vm_startup.speech_commands.synthetic.espeak import RATE, Espeak
+from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
 
 USUAL = FrontEnd()
 # window, stride, channels, Hz, samples of a clip: both first radices, strides up to the window,
@@ -81,7 +81,7 @@ def speech() -> np.ndarray:
     with Espeak() as espeak:
         spoken = [(word, voice) for word in ("yes", "no", "seven") for voice in "1234"]
         for clip, (word, voice) in zip(clips, spoken, strict=True):
-            sound = soxr.resample(espeak.speak(word, f"en-us+f{voice}"), RATE, 16000)[:16000]
+            sound = soxr.resample(espeak.speak(word, f"en-us+f{voice}"), SPEECH_RATE, 16000)[:16000]
             clip[: len(sound)] = sound
     return clips
 
@@ -105,7 +105,7 @@ def image(tmp_path_factory) -> frontend_chip.Image:
     return frontend_chip.make(USUAL, tmp_path_factory.mktemp("chip"))
 
 
-def test_both_paths_equal_the_op(usual, speech):
+def test_front_end_equals_the_op(usual, speech):
     """One clip at a time or eight, speech or the hardest sounds: the features are the op's."""
     clips = np.concatenate([speech, *(hard_clips(16000, seed) for seed in range(3))])
     expected = op(clips, USUAL)
@@ -114,8 +114,8 @@ def test_both_paths_equal_the_op(usual, speech):
 
 
 @pytest.mark.parametrize(("window", "stride", "channels", "rate", "samples"), OTHERS)
-def test_other_settings_equal_the_op(window, stride, channels, rate, samples, cache):
-    """Windows, strides, channels, rates and lengths of clips may be others."""
+def test_front_end_with_other_settings_equals_op(window, stride, channels, rate, samples, cache):
+    """Windows, strides, channels, rates and lengths of clips may differ."""
     front_end = FrontEnd(window, stride, channels, rate)
     ours, clips = made(front_end, cache), hard_clips(samples, window + channels)[::3]
     expected = op(clips, front_end)
@@ -123,8 +123,8 @@ def test_other_settings_equal_the_op(window, stride, channels, rate, samples, ca
     assert np.array_equal(ours.integers(clips, one_by_one=True), expected)
 
 
-def test_the_chip_gives_the_same_bits(usual, image, speech):
-    """A Cortex-M3 with 20 KiB of RAM computes what this computer computes."""
+def test_front_end_on_the_chip_gives_the_same_bits(usual, image, speech):
+    """A Cortex-M3 with 20 KiB of RAM computes the same features as this computer."""
     for clip in [*speech[::4], *hard_clips(8000, 4)]:
         found = image.extract(clip)
         assert np.array_equal(found.features, usual.integers(clip[np.newaxis])[0])
@@ -132,26 +132,26 @@ def test_the_chip_gives_the_same_bits(usual, image, speech):
         assert found.instructions < 80_000
 
 
-def test_a_processor_without_avx2_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
-    """The portable vectors are as exact as the processor's own instructions."""
+def test_front_end_without_avx2_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
+    """The portable vectors are as exact as AVX2's instructions."""
     monkeypatch.setattr(build, "processor_flags", lambda: ())
     portable, clips = made(USUAL, tmp_path), np.concatenate([speech, hard_clips(16000, 5)])
     assert np.array_equal(portable.integers(clips), usual.integers(clips))
 
 
-def test_the_pinned_clang_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
-    """The compiler that comes along with our packages builds the same front end."""
+def test_front_end_by_the_pinned_clang_gives_the_same_bits(usual, speech, tmp_path, monkeypatch):
+    """The compiler among our dependencies builds the same front end."""
     monkeypatch.setattr(build, "compilers", lambda: [build.ZIG])
     clang, clips = made(USUAL, tmp_path), np.concatenate([speech, hard_clips(16000, 6)])
     assert np.array_equal(clang.integers(clips), usual.integers(clips))
     assert np.array_equal(clang.integers(clips, one_by_one=True), usual.integers(clips))
 
 
-def test_a_stream_in_odd_pieces_is_the_whole_clip(usual, cache, speech):
-    """However many samples come at once, the frames are the same."""
+def test_stream_in_odd_pieces_equals_the_whole_clip(usual, cache, speech):
+    """The frames do not depend on the number of samples added at once."""
     library, rng = build.load(USUAL, cache), np.random.default_rng(7)
-    library.micro_frontend_hear.restype = ctypes.c_size_t
-    # More than the state can be: 4 KiB. Another stream's remains are in it until the reset.
+    library.micro_frontend_add_samples.restype = ctypes.c_size_t
+    # 4 KiB are more than the state's size. It holds another stream's data until the reset.
     state, features = ctypes.create_string_buffer(b"\xa5" * 4096), np.empty(40, np.uint16)
     for clip, expected in zip(speech, usual.integers(speech), strict=True):
         library.micro_frontend_reset(state)
@@ -159,25 +159,24 @@ def test_a_stream_in_odd_pieces_is_the_whole_clip(usual, cache, speech):
         while at < len(clip):
             piece = np.ascontiguousarray(clip[at : at + rng.integers(1, 700)])
             size = ctypes.c_size_t(len(piece))
-            at += library.micro_frontend_hear(state, ctypes.c_void_p(piece.ctypes.data), size)
+            data = ctypes.c_void_p(piece.ctypes.data)
+            at += library.micro_frontend_add_samples(state, data, size)
             if library.micro_frontend_frame(state, ctypes.c_void_p(features.ctypes.data)):
                 frames.append(features.copy())
         assert np.array_equal(frames, expected)
 
 
-def test_features_are_the_integers_scaled(usual, speech):
-    """float32, flat, each integer × 10/256, whatever the number of threads and of clips."""
+def test_features_are_scaled_integers(usual, speech):
+    """float32, flat, each integer × 10/256, for any number of threads and clips."""
     clips = np.tile(speech, (100, 1))[:1111]
     expected = usual.integers(clips).reshape(1111, 1960).astype(np.float32) * np.float32(10 / 256)
-    seen = []
-    features = usual.features(clips, lambda *at: seen.append(at), threads=3)
+    features = usual.features(clips, threads=3)
     assert features.dtype == np.float32
     assert np.array_equal(features, expected)
-    assert seen == [(512, 1111), (1024, 1111), (1111, 1111)]
 
 
-def test_few_clips_or_none(usual, speech):
-    """What is no multiple of eight leaves no trace in its neighbours, and nothing gives nothing."""
+def test_any_number_of_clips(usual, speech):
+    """A number that is not a multiple of eight changes no other clip, and none gives none."""
     whole = usual.integers(speech)
     for count in (0, 1, 7, 9):
         assert np.array_equal(usual.integers(speech[:count]), whole[:count])
@@ -185,8 +184,8 @@ def test_few_clips_or_none(usual, speech):
     assert np.array_equal(usual.integers(speech[::2]), whole[::2])
 
 
-def test_only_int16_clips_are_taken(usual):
-    """Float audio is refused: scaling it is where 32767 and 32768 get confused."""
+def test_front_end_refuses_float_audio(usual):
+    """Features need int16: scaling floats is where 32767 and 32768 get confused."""
     with pytest.raises(TypeError, match="int16"):
         usual.features(np.zeros((1, 16000), np.float32))
     with pytest.raises(TypeError, match="int16"):
@@ -198,14 +197,14 @@ def test_only_int16_clips_are_taken(usual):
     [(470, 320, 40, 16000), (480, 640, 40, 16000), (480, 0, 40, 16000), (480, 320, 0, 16000)]
     + [(480, 320, 40, 8000), (32768, 320, 40, 16000)],
 )
-def test_settings_that_cannot_be_had(window, stride, channels, rate):
-    """A stride longer than the window, which makes the op crash, and more that has no answer."""
-    with pytest.raises(ValueError, match=r"samples is no|samples is not|channels|rate"):
+def test_unsupported_front_end_settings_are_refused(window, stride, channels, rate):
+    """A stride longer than the window, which makes the op crash, and other unsupported values."""
+    with pytest.raises(ValueError, match=r"samples is not|channels|rate"):
         FrontEnd(window, stride, channels, rate)
 
 
 def test_tables_are_the_same_in_every_process():
-    """The header is a function of the settings alone."""
+    """The header depends on the settings alone."""
     script = (
         "import hashlib\n"
         "from vm_startup.micro_frontend.tables import FrontEnd, header\n"
@@ -218,8 +217,8 @@ def test_tables_are_the_same_in_every_process():
 
 
 @pytest.mark.skipif(not shutil.which("nm"), reason="no nm")
-def test_nothing_is_needed_from_a_library(tmp_path):
-    """No malloc, no libm, nothing that computes with floats: the chip's object stands alone."""
+def test_front_end_needs_no_library(tmp_path):
+    """The chip's object file uses no malloc, no libm and no floating point."""
     for name, text in build.source_files(USUAL).items():
         (tmp_path / name).write_text(text)
     target = [*compile_flags(BOARD, "clang"), "-fno-sanitize=all", "-fno-unwind-tables", "-g0"]
@@ -232,29 +231,29 @@ def test_nothing_is_needed_from_a_library(tmp_path):
     assert not re.search(r"\b(float|double|malloc|free|math\.h)\b", sources)
 
 
-def test_a_compiler_that_makes_nothing_is_passed_over(tmp_path, monkeypatch):
-    """CC may name what compiles nothing, as it does below Bazel, or what is not there."""
+def test_compiler_that_makes_nothing_is_skipped(tmp_path, monkeypatch):
+    """CC may name a program that compiles nothing, as under Bazel, or a missing one."""
     real = build.compilers()[-1:]
     monkeypatch.setattr(build, "compilers", lambda: [("true",), ("/nowhere/cc",), *real])
     assert build.load(USUAL, tmp_path)
 
 
-def test_the_environment_names_the_first_compiler(monkeypatch):
-    """$CC, with its flags, comes before what is found."""
+def test_cc_names_the_first_compiler(monkeypatch):
+    """$CC, with its flags, is tried before the compilers that are found."""
     monkeypatch.setenv("CC", "my-cc -m64")
     assert build.compilers()[0] == ("my-cc", "-m64")
 
 
-def test_without_a_compiler_there_is_no_extractor(tmp_path, monkeypatch):
-    """Nothing is raised: the caller has the op."""
+def test_no_extractor_without_compiler(tmp_path, monkeypatch):
+    """Nothing is raised: the caller uses the op."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "compilers", list)
     assert extract.extractor(FrontEnd(window=320)) is None
     extract.extractor.cache_clear()
 
 
-def test_a_library_is_built_once(tmp_path, monkeypatch):
-    """The second process finds it; nothing unfinished lies beside it; a damaged one is replaced."""
+def test_library_is_built_once(tmp_path, monkeypatch):
+    """The second process finds it; no temporary file remains; a damaged one is replaced."""
     assert build.load(USUAL, tmp_path)
     (library,) = tmp_path.iterdir()
     monkeypatch.setattr(build, "compilers", list)
@@ -267,14 +266,14 @@ def test_a_library_is_built_once(tmp_path, monkeypatch):
     assert copy.stat().st_size > 1000
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
-    """A file where the folder should be, as a full or read-only disk, costs only the time."""
+def test_library_is_built_without_a_writable_cache(tmp_path):
+    """A file in place of the folder costs only time."""
     (tmp_path / "cache").write_text("")
     assert build.load(USUAL, tmp_path / "cache")
 
 
-def test_importing_needs_no_tensorflow():
-    """The front end serves programs that have none."""
+def test_front_end_import_needs_no_tensorflow():
+    """Programs without TensorFlow can use the front end."""
     script = (
         "import sys\n"
         "from vm_startup.micro_frontend import extract\n"
@@ -284,11 +283,40 @@ def test_importing_needs_no_tensorflow():
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no system compiler")
-def test_the_sources_compile_without_a_warning(tmp_path):
-    """Whoever takes the sources along has nothing to silence."""
+def test_front_end_compiles_without_warnings(tmp_path):
+    """Users of the sources have no warnings to silence."""
     for name, text in build.source_files(USUAL).items():
         (tmp_path / name).write_text(text)
     strict = ("-Wall", "-Wextra", "-Wno-psabi", "-Werror", *build.processor_flags())
     flags = [flag for flag in build.FLAGS if flag != "-w"]
     command = ["cc", *flags, *strict, "-o", "it.so", *build.SOURCES]
     subprocess.run(command, cwd=tmp_path, check=True)
+
+
+def test_front_end_header_serves_cpp(tmp_path):
+    """A C++ program includes the header without warnings and links with the C names."""
+    for name, text in build.source_files(USUAL).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "use.cpp").write_text(
+        '#include "micro_frontend.h"\n'
+        "int frame(micro_frontend &s, uint16_t *f) { return micro_frontend_frame(&s, f); }\n"
+    )
+    command = [*build.ZIG[:-1], "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c"]
+    environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": "zig", "ZIG_GLOBAL_CACHE_DIR": "zig"}
+    subprocess.run([*command, "use.cpp", "-o", "use.o"], cwd=tmp_path, env=environment, check=True)
+    assert b"\0micro_frontend_frame\0" in (tmp_path / "use.o").read_bytes()
+
+
+def test_front_end_names_have_one_prefix():
+    """No macro and no name of the public headers can collide with a user's program."""
+    texts = build.source_files(USUAL)
+    for name, text in texts.items():
+        assert name.startswith("micro_frontend")
+        macros = re.findall(r"^#\s*define (\w+)", text, re.M)
+        assert all(macro.startswith("MICRO_FRONTEND_") for macro in macros)
+    public = texts["micro_frontend.h"] + texts[build.TABLES]
+    names = re.findall(
+        r"^(?:static const [a-z_ ]+?|struct|int|void|size_t) (\w+)[\[( ]", public, re.M
+    )
+    assert len(names) > 10
+    assert all(name.startswith("micro_frontend") for name in names)

@@ -3,6 +3,7 @@ import http.server
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ ROOT = VM_STARTUP.parent
 
 
 def shell(folder, script, scripts=VM_STARTUP, **environment):
-    """Run Bash in a work folder with packages.sh read and all pauses between tries cut short."""
+    """Run Bash in a work folder with packages.sh sourced and without pauses between tries."""
     prelude = f"set -euo pipefail; source {shlex.quote(str(scripts))}/packages.sh; pauses=(0 0 0); "
     done = subprocess.run(
         ["bash", "-c", prelude + script],
@@ -36,7 +37,7 @@ def digest(content):
 
 
 class CutOff(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT from any offset, but lets go of the first connection half-way."""
+    """Serves CONTENT from any offset, but closes the first connection half-way."""
 
     offsets: list[int]
 
@@ -56,12 +57,12 @@ class CutOff(http.server.BaseHTTPRequestHandler):
         self.wfile.write(rest if offset else rest[: len(rest) // 2])
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server():
-    """A server on this computer, as (address, offsets that were asked for)."""
+    """A server on this computer, as (address, requested offsets)."""
     handler = type("Handler", (CutOff,), {"offsets": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -69,8 +70,8 @@ def server():
         server.shutdown()
 
 
-def test_a_download_that_is_cut_off_goes_on(server, tmp_path):
-    """The second try asks for what the first did not bring, and nothing is asked for twice."""
+def test_fetch_resumes_an_interrupted_download(server, tmp_path):
+    """The second try requests the rest, and nothing is requested twice."""
     address, offsets = server
     for _ in range(2):
         code, _, err = shell(tmp_path, f"fetch {digest(CONTENT)} {address}/file downloads/file")
@@ -80,8 +81,8 @@ def test_a_download_that_is_cut_off_goes_on(server, tmp_path):
     assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["file"]
 
 
-def test_a_file_may_be_there_already(tmp_path):
-    """A path does in place of a URL."""
+def test_fetch_takes_a_local_file(tmp_path):
+    """A path may replace a URL."""
     (tmp_path / "a file").write_bytes(CONTENT)
     code, _, err = shell(tmp_path, f"fetch {digest(CONTENT)} 'a file' b")
     assert code == 0, err
@@ -89,12 +90,12 @@ def test_a_file_may_be_there_already(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["file", "nothing"])
-def test_what_has_another_digest_is_not_taken(server, tmp_path, path):
-    """Neither other bytes nor a page that says no become the file."""
+def test_fetch_refuses_a_wrong_digest(server, tmp_path, path):
+    """Neither other bytes nor an error page become the file."""
     code, _, err = shell(tmp_path, f"fetch {'0' * 64} {server[0]}/{path} target")
     assert code == 1
     assert err.splitlines()[-1] == (
-        f"error: {server[0]}/{path} cannot be had with SHA-256 {'0' * 64}"
+        f"error: {server[0]}/{path}: no download has SHA-256 {'0' * 64}"
     )
     assert not (tmp_path / "target").exists()
 
@@ -120,11 +121,12 @@ def wheel(folder, name, version):
 
 @pytest.fixture
 def scripts(tmp_path):
-    """A copy of the recipes that want one package nobody has, and the folder that it is in."""
+    """A copy of packages.sh that requires one local package."""
     scripts, wheels = tmp_path / "scripts", tmp_path / "wheels"
     scripts.mkdir()
     wheels.mkdir()
-    (scripts / "packages.sh").write_bytes((VM_STARTUP / "packages.sh").read_bytes())
+    for name in ("packages.sh", "check_python.py"):
+        shutil.copy(VM_STARTUP / name, scripts)
     (scripts / "requirements.in").write_text("tinyword==1.0  # the only one\n")
     sum_ = digest(wheel(wheels, "tinyword", "1.0").read_bytes())
     (scripts / "requirements.txt").write_text(f"tinyword==1.0 --hash=sha256:{sum_}\n")
@@ -137,13 +139,13 @@ def install(scripts, command="install_packages", **environment):
 
 
 def test_packages_are_installed_once_by_their_digests(scripts, tmp_path):
-    """A Python that lacks a package stays as it is: a venv gets what is pinned, and is kept
-    for as long as the lock is the same."""
+    """A Python that lacks a package does not change: a venv gets the pinned packages, and is kept
+    while the lock is the same."""
     code, out, err = install(scripts)
     assert code == 0, err
     assert "Successfully installed tinyword-1.0" in out
     code, out, _ = install(scripts)
-    assert out == f"Python has everything: {tmp_path}/venv/bin/python\n"
+    assert out == f"Python has every package: {tmp_path}/venv/bin/python\n"
     code, out, err = install(scripts, 'prepare_run; echo "$python"; "$python" -c "import tinyword"')
     assert (code, out) == (0, f"{tmp_path}/venv/bin/python\n"), err
     with (scripts / "requirements.txt").open("a") as lock:
@@ -152,15 +154,16 @@ def test_packages_are_installed_once_by_their_digests(scripts, tmp_path):
     assert (code, err) == (1, "error: Python packages are missing: run setup first\n")
 
 
-def test_a_package_with_another_digest_is_refused(scripts, tmp_path):
-    """What an index gives out under a pinned name and version must be what was pinned."""
+def test_package_with_wrong_digest_is_refused(scripts, tmp_path):
+    """A package from an index must be the pinned one."""
     wheel(tmp_path / "wheels", "tinyword", "1.0").open("ab").write(b"!")
     code, _, err = install(scripts)
     assert code == 1
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in err
     lock = scripts / "requirements.txt"
     assert (
-        err.splitlines()[-1] == f"error: the packages of {lock} could not be installed; see above"
+        err.splitlines()[-1]
+        == f"error: the packages of {lock} could not be installed; see the lines above"
     )
     assert not (tmp_path / "venv" / "requirements.txt").exists()
 
@@ -176,8 +179,8 @@ def without_python(tmp_path):
     return f"{tools}:{os.environ['PATH']}"
 
 
-def test_a_machine_whose_python_is_too_old_fetches_one(tmp_path, without_python):
-    """Where no Python can train, a pinned one is unpacked into the work folder, once."""
+def test_too_old_python_is_replaced_by_a_pinned_one(tmp_path, without_python):
+    """If no Python can train, a pinned one is unpacked into the work folder, once."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     program.chmod(0o755)
@@ -191,23 +194,22 @@ def test_a_machine_whose_python_is_too_old_fetches_one(tmp_path, without_python)
     code, out, err = shell(tmp_path, script, **environment)
     assert code == 0, err
     assert out.splitlines() == [
-        "No Python here can train; fetching one",
+        "No Python here can train: downloading one",
         f"{tmp_path}/python/bin/python3",
     ]
 
 
-def test_a_python_that_is_named_is_not_passed_over(tmp_path, without_python):
-    """An interpreter that was asked for and is too old is an error, not a reason for another."""
+def test_named_python_that_is_too_old_is_an_error(tmp_path, without_python):
+    """A named interpreter is never replaced by another."""
     code, _, err = shell(tmp_path, "choose_python", PATH=without_python, PYTHON="python3.12")
     assert code == 1
     assert err == (
-        "error: python3.12 is not Python 3.11, 3.12 or 3.13 with its venv module: name another "
-        "in PYTHON\n"
+        "error: python3.12 is not Python 3.11, 3.12 or 3.13 with venv: name another in PYTHON\n"
     )
 
 
-def test_requirements_are_pyprojects():
-    """What a machine installs is what this computer has, to the version."""
+def test_requirements_equal_pyproject():
+    """A machine installs the same versions as this computer."""
     lines = (VM_STARTUP / "requirements.in").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -215,7 +217,7 @@ def test_requirements_are_pyprojects():
     assert set(pins) <= set(dependencies)
 
 
-def test_the_lock_pins_every_package_by_digest():
+def test_lock_pins_every_package_by_digest():
     """Each pin of requirements.in is in the lock; each package has digests; no index is named."""
     lock = (VM_STARTUP / "requirements.txt").read_text()
     entries = re.split(r"(?m)^(?=[a-z])", lock)[1:]

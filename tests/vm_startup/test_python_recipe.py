@@ -17,11 +17,11 @@ def run(folder, *arguments, python=sys.executable):
 
 @pytest.fixture
 def fake(tmp_path):
-    """A Python that has everything and only says how it was called."""
+    """A Python with every package that only prints how it was called."""
     path = tmp_path / "fake python"
     path.write_text(
         "#!/bin/bash\n"
-        "[[ $1 == - ]] && exit 0\n"
+        "[[ $1 == *check_python.py ]] && exit 0\n"
         'printf "%s|" "$PYTHONPATH" "$PYTHONUNBUFFERED" "$@"\n'
         "exec sleep 60\n"
     )
@@ -29,8 +29,8 @@ def fake(tmp_path):
     return path
 
 
-def test_setup_leaves_a_ready_python_alone(tmp_path):
-    """Where everything is installed already, setup makes no venv, however often it runs."""
+def test_setup_keeps_a_complete_python(tmp_path):
+    """If everything is installed already, setup makes no venv."""
     for _ in range(2):
         done = run(tmp_path, "setup")
         assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ def test_setup_leaves_a_ready_python_alone(tmp_path):
 
 @pytest.mark.parametrize("verb", ["train", "freeze"])
 def test_flags_reach_the_module(tmp_path, fake, verb):
-    """Each flag arrives as it was given, and the module is found beside the recipe."""
+    """Each flag arrives unchanged, and the module is found beside the recipe."""
     process = subprocess.Popen(
         ["bash", str(RECIPE), verb, "--wanted_words=yes,no", "--data_dir=a b"],
         cwd=tmp_path,
@@ -58,8 +58,8 @@ def test_flags_reach_the_module(tmp_path, fake, verb):
     process.stdout.close()
 
 
-def test_other_verbs_are_refused(tmp_path):
-    """A recipe knows three verbs."""
+def test_unknown_verb_is_refused(tmp_path):
+    """A recipe has three verbs."""
     done = run(tmp_path, "build")
     assert done.returncode == 2
     assert "setup|train|freeze" in done.stderr

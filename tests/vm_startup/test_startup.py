@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="bwrap makes n
 
 
 class Guest:
-    """A machine of a few processes, with a /run of its own; to power it off makes a file."""
+    """A machine of a few processes with its own /run; poweroff creates a file."""
 
     def __init__(self, folder):
         self.work, self.off, self.tools = folder / "work", folder / "off", folder / "tools"
@@ -33,13 +33,13 @@ class Guest:
         self.tool("poweroff", f"echo off >>{self.off}")
 
     def tool(self, name, script):
-        """A command of the machine's."""
+        """Add a command to the machine."""
         (self.tools / name).write_text(f"#!/bin/bash\n{script}\n")
         (self.tools / name).chmod(0o755)
 
     @contextlib.contextmanager
     def boot(self, then="true"):
-        """Boot, run the start-up script and another command, and be up until the block is left."""
+        """Boot, run the start-up script and another command, and stay up until the block ends."""
         first, rest = SCRIPT.split("\n", 1)
         assignments = f"IDLE_MINUTES={IDLE_SECONDS / 60:.4f}\nWORK={self.work}\n"
         (self.folder / "startup").write_text(f"{first}\n{assignments}{rest}")
@@ -70,7 +70,7 @@ def wait_for(path, seconds=20):
 
 @pytest.fixture
 def guest(tmp_path):
-    """A machine that is off."""
+    """A machine that is powered off."""
     return Guest(tmp_path)
 
 
@@ -83,16 +83,16 @@ def run_folder(guest, pid, **files):
         (folder / name).write_text(text)
 
 
-def test_a_machine_that_nobody_asks_goes_off(guest):
-    """Without a launcher and without a job, also where the work folder was never made."""
+def test_idle_machine_powers_off(guest):
+    """It powers off without a launcher and a job, even without a work folder."""
     with guest.boot():
         began = time.monotonic()
         wait_for(guest.off)
         assert time.monotonic() - began > IDLE_SECONDS * 0.5
 
 
-def test_a_launcher_that_asks_keeps_it_on(guest):
-    """Each touch of the heartbeat begins the time anew, whatever its clock says."""
+def test_heartbeat_keeps_the_machine_on(guest):
+    """Each touch of the heartbeat restarts the idle time, whatever its timestamp."""
     guest.work.mkdir()
     with guest.boot():
         for hour in range(12):
@@ -104,8 +104,8 @@ def test_a_launcher_that_asks_keeps_it_on(guest):
         wait_for(guest.off)
 
 
-def test_a_job_at_work_keeps_it_on(guest):
-    """A job that runs needs no launcher; once it is over, the time begins."""
+def test_running_job_keeps_the_machine_on(guest):
+    """A running job needs no launcher; the idle time starts when it ends."""
     job = f"cd {guest.work} && mkdir run-1 && echo $BASHPID >run-1/pid && sleep 2.5"
     guest.work.mkdir()
     with guest.boot(f"{{ ({job}) & }}"):
@@ -114,18 +114,16 @@ def test_a_job_at_work_keeps_it_on(guest):
         wait_for(guest.off)
 
 
-@pytest.mark.parametrize(
-    "files", [{"exit": "0"}, {}], ids=["a job that ended", "a number that is another's now"]
-)
-def test_what_is_over_does_not_count_as_work(guest, files):
-    """Neither an exit code beside it nor a stranger's process makes a run one that lasts."""
+@pytest.mark.parametrize("files", [{"exit": "0"}, {}], ids=["ended", "other process"])
+def test_ended_job_does_not_keep_the_machine_on(guest, files):
+    """A run with an exit code, or whose number is now another process's, does not count."""
     run_folder(guest, 1, **files)
     with guest.boot():
         wait_for(guest.off)
 
 
-def test_time_that_a_machine_was_frozen_does_not_count(guest):
-    """A machine that is thawed after long leaves its launcher time to come back."""
+def test_frozen_time_does_not_count_as_idle(guest):
+    """A thawed machine leaves its launcher time to reconnect."""
     with guest.boot() as process:
         frozen = [process, *psutil.Process(process.pid).children(recursive=True)]
         for part in frozen:
@@ -138,16 +136,16 @@ def test_time_that_a_machine_was_frozen_does_not_count(guest):
         wait_for(guest.off)
 
 
-def test_one_watch_is_enough(guest):
-    """However often the script runs on a machine, one watch is kept."""
+def test_startup_script_starts_one_watch(guest):
+    """A second run of the script starts no second watch."""
     again = f"bash {guest.folder}/startup && sleep 0.3"
     with guest.boot(f"{again} && {again}") as process:
         commands = [p.cmdline() for p in psutil.Process(process.pid).children(recursive=True)]
         assert len([c for c in commands if c[-1].endswith("dead_man.sh")]) == 1
 
 
-def test_systemd_keeps_the_watch_alive(guest):
-    """Where systemd runs, the watch is a service that is started again, and is made once."""
+def test_systemd_restarts_the_watch(guest):
+    """With systemd the watch is a service that is restarted, and is created once."""
     guest.init = shutil.copy("/bin/bash", guest.folder / "systemd")
     made = guest.folder / "made"
     guest.tool("systemctl", f"[ -e {made} ]")

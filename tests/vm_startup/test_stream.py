@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.data import dataset
-from vm_startup.speech_commands.data.clip import SAMPLES as SECOND
+from vm_startup.conventions import SAMPLE_RATE as SECOND
+from vm_startup.speech_commands.data.dataset import Split
 from vm_startup.speech_commands.evaluation import stream
 
 
 def clips(labels):
-    """Clips that are told apart by their constant sample: 100 × their number, from 1."""
+    """Clips whose constant sample is 100 × their number, from 1."""
     count = len(labels)
     audio = (
         np.full((count, SECOND), 100, np.int16) * np.arange(1, count + 1, dtype=np.int16)[:, None]
     )
     names = np.array([str(index) for index in range(count)])
-    return dataset.Split(audio, np.array(labels, np.int32), names, names)
+    return Split(audio, np.array(labels, np.int32), names, names)
 
 
 def compose(labels, background=(), seed=0):
@@ -21,8 +21,8 @@ def compose(labels, background=(), seed=0):
     return stream.compose(clips(labels), background, np.random.default_rng(seed))
 
 
-def test_every_wanted_word_comes_once_where_it_is_said_to():
-    """The onsets are those of the words' clips, a second at least from any other sound."""
+def test_stream_has_every_wanted_word_once_at_its_onset():
+    """The onsets are those of the words' clips, at least a second from other sounds."""
     labels = [0, 1, 1, 2, 3, 2, 3, 3]
     made = compose(labels)
     assert sorted(made.label) == [2, 2, 3, 3, 3]
@@ -37,23 +37,23 @@ def test_every_wanted_word_comes_once_where_it_is_said_to():
     assert len(set(numbers)) == 5
 
 
-def test_other_words_and_noise_take_half_the_time_at_least():
-    """Unknown words come again where they are few; the length follows from the wanted words."""
+def test_stream_is_at_least_half_other_words_and_noise():
+    """A few unknown words are repeated; the length follows from the wanted words."""
     made = compose([1, 1] + [2] * 30)
     assert len(made.audio) / SECOND == pytest.approx(stream.PER_WORD * 30, rel=0.15)
     unknown = np.isin(made.audio, [100, 200]).sum() / SECOND
     assert made.others == unknown > 20
 
 
-def test_a_recording_has_its_bound():
-    """However many clips there are, it is about an hour, half of it without wanted words."""
+def test_stream_length_is_limited():
+    """With any number of clips it is about an hour, half of it without wanted words."""
     made = stream._order(np.repeat([1, 2, 3], 2000), np.random.default_rng(0))
-    assert (made == -1).sum() * 8 + (made >= 0).sum() * 3 == pytest.approx(stream.LONGEST, rel=0.01)
+    assert (made == -1).sum() * 8 + (made >= 0).sum() * 3 == pytest.approx(3600, rel=0.01)
     assert (made >= 2000).sum() == 600
 
 
-def test_noise_is_everywhere_and_louder_alone():
-    """Words have a tenth of full scale behind them at most; noise alone may be anything."""
+def test_stream_noise_is_louder_without_words():
+    """Noise behind words is at most a tenth of full scale; noise alone has any volume."""
     hiss = np.random.default_rng(1).uniform(-1, 1, 3 * SECOND).astype(np.float32)
     made = compose([1] + [2] * 40, [hiss, np.zeros(0, np.float32)])
     behind = [made.audio[onset - SECOND : onset] for onset in made.onset]
@@ -63,7 +63,7 @@ def test_noise_is_everywhere_and_louder_alone():
     assert not compose([2] * 3, []).audio[:SECOND].any()
 
 
-def test_the_seed_decides():
+def test_seed_decides_the_stream():
     """The same seed makes the same recording, another one another."""
     hiss = [np.random.default_rng(1).uniform(-1, 1, SECOND).astype(np.float32)]
     labels = [1, 2, 3, 2]

@@ -1,17 +1,17 @@
-"""Synthetic speech: sane, diverse, repeatable, and honest about who says what."""
+"""Synthetic speech is audible, diverse and repeatable, with a speaker in one split only."""
 
 import numpy as np
 import pytest
 
 from vm_startup.speech_commands.augmentation import acoustics
 from vm_startup.speech_commands.data.dataset import load
-from vm_startup.speech_commands.data.split import which_set
+from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.synthetic import espeak
-from vm_startup.speech_commands.synthetic.espeak import Espeak
-from vm_startup.speech_commands.synthetic.source import SPEAKERS, SyntheticSource
+from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
+from vm_startup.speech_commands.synthetic.source import SyntheticSource
+from vm_startup.speech_commands.synthetic.speech import SPEAKERS
 from vm_startup.speech_commands.synthetic.vocabulary import (
-    COMMON,
+    COMMON_WORDS,
     common_words,
     near_misses,
     parts_of,
@@ -33,8 +33,8 @@ def audio(clips):
     return np.stack([clip.read() for clip in clips])
 
 
-def test_every_wanted_word_gets_its_clips_and_others_besides(clips):
-    """So many of each word, and unknown words, each with a name of its own."""
+def test_synthetic_source_has_wanted_and_unknown_clips(clips):
+    """Each wanted word has its number of clips, and all clips have different names."""
     words = [clip.word for clip in clips]
     assert words.count("yes") == words.count("lights on") == 140
     assert len(words) == 420
@@ -42,15 +42,15 @@ def test_every_wanted_word_gets_its_clips_and_others_besides(clips):
     assert len({clip.name for clip in clips}) == len(clips)
 
 
-def test_a_speaker_is_in_one_split_by_the_which_set_rule(clips):
-    """Whatever it says, a synthetic speaker stays in the split of its name."""
+def test_synthetic_speaker_is_in_one_split(clips):
+    """All clips of a speaker are in the split of its name."""
     assert len({clip.speaker for clip in clips}) == len(SPEAKERS)
     for clip in clips:
         assert clip.split == which_set(clip.speaker, 10, 10)
 
 
-def test_few_clips_reach_every_split():
-    """A dozen clips a word are enough for a training to start."""
+def test_few_synthetic_clips_reach_every_split():
+    """A dozen clips a word are enough to start a training."""
     for percentages in ((10, 10), (20, 15)):
         names = dict(zip(("validation_percentage", "testing_percentage"), percentages, strict=True))
         clips = SyntheticSource(["yes"], 12, **names).clips()
@@ -59,8 +59,8 @@ def test_few_clips_reach_every_split():
             assert splits == {"training", "validation", "testing"}
 
 
-def test_clips_are_one_second_of_audible_speech(audio):
-    """Every clip rises at least 10 dB above its own background, and none is silent or wrapped."""
+def test_synthetic_clips_are_one_second_of_audible_speech(audio):
+    """Every clip is at least 10 dB above its background, and none is silent or wrapped."""
     assert audio.dtype == np.int16
     assert audio.shape[1] == 16_000
     frames = audio[:, :15_840].reshape(len(audio), -1, 160).astype(float)
@@ -71,12 +71,12 @@ def test_clips_are_one_second_of_audible_speech(audio):
     assert (loudest - np.percentile(level, 5, axis=1)).min() > 10
 
 
-def test_clips_differ_from_one_another(audio):
-    """No two clips are the same sound."""
+def test_synthetic_clips_differ(audio):
+    """No two clips have the same samples."""
     assert len({clip.tobytes() for clip in audio}) == len(audio)
 
 
-def test_the_seed_decides_everything(clips, audio):
+def test_seed_decides_synthetic_clips(clips, audio):
     """The same seed gives the same samples in any order, another seed others."""
     again = SyntheticSource(["yes", "lights on"], 140, seed=1).clips()
     assert [clip.name for clip in again] == [clip.name for clip in clips]
@@ -87,8 +87,8 @@ def test_the_seed_decides_everything(clips, audio):
     assert (other[0].read() != audio[0]).any()
 
 
-def test_asking_for_more_clips_keeps_the_first_ones(clips, audio):
-    """Clip number i of a word is the same however many are asked for."""
+def test_more_synthetic_clips_keep_the_first_ones(clips, audio):
+    """Clip number i of a word is the same for any number of clips."""
     by_name = {clip.name: sound for clip, sound in zip(clips, audio, strict=True)}
     more = SyntheticSource(["yes", "lights on"], 210, seed=1).clips()
     shared = [clip for clip in more if clip.name in by_name and clip.word == "yes"]
@@ -97,21 +97,21 @@ def test_asking_for_more_clips_keeps_the_first_ones(clips, audio):
         assert (clip.read() == by_name[clip.name]).all()
 
 
-def test_every_voice_is_audible_and_its_own():
-    """Each variant in the list exists, speaks a word of plausible length, and is no copy."""
+def test_every_voice_is_audible_and_different():
+    """Each variant in the list exists and speaks a word of plausible length, unlike all others."""
     spoken = {}
     for variants in SPEAKERS:
         for variant in variants:
             with Espeak() as engine:
-                speech = acoustics.trim(engine.speak("seven", f"en-us+{variant}"), espeak.RATE)
-            assert 0.2 < len(speech) / espeak.RATE < 1.0, variant
+                speech = acoustics.trim(engine.speak("seven", f"en-us+{variant}"), SPEECH_RATE)
+            assert 0.2 < len(speech) / SPEECH_RATE < 1.0, variant
             assert np.abs(speech.astype(int)).max() > 2000, variant
             spoken[variant] = speech.tobytes()
     assert len(set(spoken.values())) == len(spoken) > 80
 
 
-def test_trim_keeps_the_speech_and_nothing_else():
-    """Silence before and after goes, to within the hundredth of a second that is looked at."""
+def test_trim_removes_silence_around_speech():
+    """Silence before and after is removed to within 10 ms."""
     speech = np.zeros(22_050)
     speech[4410:8820] = 5000 * np.sin(np.arange(4410))
     assert 4410 <= len(acoustics.trim(speech, 22_050)) <= 4410 + 2 * 220
@@ -119,20 +119,20 @@ def test_trim_keeps_the_speech_and_nothing_else():
 
 
 def test_unknown_words_never_sound_like_a_wanted_one():
-    """Homophones are left out in American and British English."""
+    """Homophones in American and British English are removed."""
     common = {u.word for u in common_words(["right", "two", "core"])}
     assert not common & {"right", "write", "two", "too", "to", "core"}
     assert {"light", "read", "yes"} <= common
 
 
 def test_parts_of_phrases_are_unknown_words():
-    """The word "lights" alone is not "lights on", unless it is wanted as well."""
+    """The word "lights" alone is not "lights on", unless it is wanted too."""
     assert [u.word for u in parts_of(["lights on", "no"])] == ["lights", "on"]
     assert [u.word for u in parts_of(["lights on", "on"])] == ["lights"]
 
 
-def test_near_misses_are_near_but_never_the_word_itself():
-    """One sound of a wanted word changes, and what comes out is named apart from every word."""
+def test_near_misses_are_never_the_word_itself():
+    """One sound of a wanted word changes, and the result has a name unlike every word."""
     near = near_misses(["no", "lights on"], 40, np.random.default_rng(1))
     texts = [u.text for u in near]
     assert len(set(texts)) == len(texts) > 30
@@ -141,11 +141,11 @@ def test_near_misses_are_near_but_never_the_word_itself():
 
 
 def test_there_are_hundreds_of_common_words():
-    """Enough different words that a model cannot learn the unknown class by heart."""
-    assert len(set(COMMON)) == len(COMMON) >= 600
+    """There are too many words for a model to memorise the unknown class."""
+    assert len(set(COMMON_WORDS)) == len(COMMON_WORDS) >= 600
 
 
-def test_noises_without_speech_are_varied_and_repeatable(source):
+def test_synthetic_noises_are_varied_and_repeatable(source):
     """White, pink, brown, hum and babble: ten seconds of float32 within full scale each."""
     first, second = source.background(), source.background()
     assert len(first) == 5
@@ -158,20 +158,20 @@ def test_noises_without_speech_are_varied_and_repeatable(source):
 
 
 @pytest.mark.parametrize("word", ["да", "好的"])
-def test_words_that_english_voices_cannot_say_are_refused(word):
-    """A word in another script would be spelt out letter by letter."""
-    with pytest.raises(DataError, match=f"cannot say '{word}'"):
+def test_word_in_another_script_is_refused(word):
+    """The voices would spell it letter by letter."""
+    with pytest.raises(DataError, match=f"cannot speak '{word}'"):
         SyntheticSource([word], 10)
 
 
-def test_a_phrase_longer_than_a_clip_is_refused():
-    """What does not fit into a second even spoken fast cannot be trained."""
-    with pytest.raises(DataError, match="even spoken fast.*shorter"):
+def test_phrase_longer_than_a_clip_is_refused():
+    """Words that do not fit into a second even at a high rate cannot be trained."""
+    with pytest.raises(DataError, match="when spoken fast.*shorter"):
         SyntheticSource(["antidisestablishmentarianism for all"], 10)
 
 
-def test_a_long_word_is_sped_up_until_it_fits():
-    """Slow voices speak faster rather than lose the end of the word."""
+def test_long_word_is_spoken_faster_until_it_fits():
+    """Slow voices speak faster and do not lose the end of the word."""
     clips = SyntheticSource(["international hotel"], 20, seed=3).clips()
     for clip in clips[:20:4]:
         assert clip.read().any()

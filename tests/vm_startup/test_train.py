@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_training import STEPS, run, start
 
-from vm_startup.speech_commands import features, flags, train
+from vm_startup.speech_commands import features, flags, sources
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.freeze import inference_graph
 from vm_startup.speech_commands.model import checkpoint
@@ -21,8 +21,8 @@ def frozen(folder):
     return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
 
 
-def test_training_says_how_it_goes(trained):
-    """Steps, confusion and accuracies are said in upstream's words, with the total to come."""
+def test_training_logs_its_progress(trained):
+    """Steps, confusion and accuracies have upstream's words, with the total."""
     _, out = trained
     assert f"Step #{STEPS}/{STEPS}: rate 0.001000, accuracy " in out
     assert "Step 4: Validation accuracy = " in out
@@ -31,8 +31,8 @@ def test_training_says_how_it_goes(trained):
     assert out.splitlines()[-1].startswith("Final test accuracy = ")
 
 
-def test_results_are_complete(trained):
-    """Labels, metrics, test features and curves stand in their files, and agree."""
+def test_training_results_are_complete(trained):
+    """Labels, metrics, test features and curves are in their files, and agree."""
     folder, out = trained
     labels = ["_silence_", "_unknown_", "yes", "no"]
     assert (folder / "labels.txt").read_text().split() == labels
@@ -52,22 +52,22 @@ def test_results_are_complete(trained):
     stream = metrics["stream"]
     assert stream["keywords"] == wanted
     assert stream["hours"] == pytest.approx(wanted * 15 / 3600, rel=0.3)
-    assert f"of {wanted} words at " in out
+    assert f"% of {wanted} words at " in out
     with np.load(folder / "test_features.npz", allow_pickle=False) as test:
         assert test["features"].shape == (testing["count"], 1960)
         assert test["features"].dtype == np.float32
         assert test["labels"].dtype == np.int32
         assert len(test["audio"]) == len(test["audio_of"]) > 0
         settings = AudioSettings(preprocess="micro", window_stride_ms=20)
-        heard = features.extract(test["audio"], settings)
-        assert np.array_equal(heard, test["features"][test["audio_of"]])
+        computed = features.extract(test["audio"], settings)
+        assert np.array_equal(computed, test["features"][test["audio_of"]])
         assert set(test["sources"]) == {"folder"}
         assert all(name.endswith(".wav") for name in test["names"][test["labels"] > 0])
     assert list(folder.glob("logs/train/events.*"))
     assert list(folder.glob("logs/validation/events.*"))
 
 
-def test_equal_trainings_end_in_equal_bytes(recordings, trained, tmp_path):
+def test_training_is_repeatable(recordings, trained, tmp_path):
     """The same flags and data give the same graph, to the last bit."""
     assert run(recordings, tmp_path)[0] == 0
     assert frozen(tmp_path) == frozen(trained[0])
@@ -75,9 +75,9 @@ def test_equal_trainings_end_in_equal_bytes(recordings, trained, tmp_path):
     assert again == (trained[0] / "metrics.json").read_bytes()
 
 
-def test_a_killed_training_goes_on_elsewhere_to_the_same_bytes(recordings, trained, tmp_path):
-    """SIGKILL at the first line about a checkpoint: its two files are complete, and on another
-    machine they lead where an undisturbed run does."""
+def test_resume_after_sigkill_gives_the_same_bytes(recordings, trained, tmp_path):
+    """At the first line about a checkpoint its two files are complete, and on another machine they
+    lead to the results of an uninterrupted run."""
     here, there = tmp_path / "here", tmp_path / "there"
     process = start(recordings, here)
     for line in process.stdout:
@@ -98,9 +98,9 @@ def test_a_killed_training_goes_on_elsewhere_to_the_same_bytes(recordings, train
         assert (there / name).read_bytes() == (trained[0] / name).read_bytes()
 
 
-def test_a_checkpoint_is_written_in_time_however_long_steps_take(recordings, tmp_path):
-    """When its minute is over a checkpoint is due, whatever the interval in steps; and SIGTERM
-    ends a training at once: a machine that is being given back need not wait."""
+def test_checkpoint_is_saved_once_a_minute(recordings, tmp_path):
+    """A checkpoint is saved after its interval of time, whatever the interval in steps; SIGTERM
+    ends a training at once."""
     impatient = "from vm_startup.speech_commands import train; train.SAVE_SECONDS = 0; train.main()"
     flags = ["--how_many_training_steps=9000,9000", "--save_step_interval=18000"]
     process = start(recordings, tmp_path, *flags, program=("-c", impatient))
@@ -120,8 +120,8 @@ def test_a_checkpoint_is_written_in_time_however_long_steps_take(recordings, tmp
         ("--wanted_words=yes,maybe", "maybe"),
     ],
 )
-def test_what_cannot_be_trained_is_said_in_one_sentence(recordings, trained, change, message):
-    """Exit code 2 and a sentence without a traceback; the checkpoints stay as they were."""
+def test_wrong_training_flags_are_one_sentence(recordings, trained, change, message):
+    """The exit code is 2 without a traceback; the checkpoints do not change."""
     before = sorted(trained[0].iterdir())
     code, _, err = run(recordings, trained[0], change)
     assert code == 2
@@ -131,11 +131,12 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(recordings, trained, cha
     assert sorted(trained[0].iterdir()) == before
 
 
-def test_divergence_is_noticed(recordings, tmp_path):
-    """A loss that is no number ends training with the step and a way out."""
+def test_divergence_ends_the_training(recordings, tmp_path):
+    """A loss that is not a number ends training with a hint."""
     code, _, err = run(recordings, tmp_path, "--learning_rate=1e38,1e38")
     assert code == 2
-    assert "training has diverged; a --learning_rate below 1e+38" in err
+    assert "the training diverged: loss is " in err
+    assert "use a --learning_rate below 1e+38" in err
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,6 @@ def test_divergence_is_noticed(recordings, tmp_path):
         (["--data_dir=here", "--data_url=http://x/y.tar.gz"], "http://x/y.tar.gz"),
     ],
 )
-def test_upstreams_archive_stands_in_for_no_data(given, url):
-    """Nothing is downloaded where a folder or synthetic speech is named."""
-    assert train.archive_url(flags.trainer().parse_args(given)) == url
+def test_upstream_archive_is_the_default_source(given, url):
+    """Nothing is downloaded if a folder or synthetic speech is named."""
+    assert sources.archive_url(flags.trainer().parse_args(given)) == url

@@ -27,14 +27,14 @@ TRAINING += ["--save_step_interval=3", "--train_dir=train", "--summaries_dir=tra
 
 @pytest.fixture
 def job(tmp_path, recordings):
-    """A job's folder with a small tree that has TensorFlow's labels."""
+    """A job's folder with a small tree that has TensorFlow's Bazel labels."""
     shutil.copytree(Path(__file__).parent / "tensorflow_tree", tmp_path / "tree")
     (tmp_path / "data").symlink_to(recordings)
     return tmp_path
 
 
 def begin(job, *arguments, **environment):
-    """The recipe in a job's folder."""
+    """Start the recipe in a job's folder."""
     named = {"PYTHON": sys.executable, "UPSTREAM_PYTHON": sys.executable, "BAZEL_PROGRAM": ARCHIVE}
     named |= {"TENSORFLOW_TREE": str(job / "tree"), "TRAINER": str(VM_STARTUP.parent)}
     return subprocess.Popen(
@@ -48,30 +48,30 @@ def begin(job, *arguments, **environment):
 
 
 def run(job, *arguments, **environment):
-    """Run the recipe to its end: exit code and what it printed."""
+    """Run the recipe to its end: exit code and output."""
     process = begin(job, *arguments, **environment)
     out, _ = process.communicate(timeout=120)
     return process.returncode, out
 
 
 @pytest.mark.skipif(not ARCHIVE, reason="BAZEL_PROGRAM does not name Bazel")
-def test_a_tree_is_built_trained_frozen_and_judged(job):
-    """The tree's own Bazel runs its own programs with the flags they know; every result is there,
-    and a checkpoint that is told of is complete."""
+def test_tree_is_built_trained_frozen_and_evaluated(job):
+    """The tree's own Bazel runs its own programs with the flags they know; every result exists, and
+    each logged checkpoint is complete."""
     code, out = run(job, "setup")
     assert code == 0, out
     process = begin(job, "train", *MODEL, *TRAINING)
-    told = []
+    saved = []
     lines = []
     for line in process.stdout:
         lines.append(line)
         if match := re.fullmatch(r'INFO:tensorflow:Saving to "(.*)"\n', line):
-            told.append(match[1])
+            saved.append(match[1])
             assert Path(f"{match[1]}.index").exists()
     out = "".join(lines)
     assert process.wait() == 0, out
-    assert told == [f"{job}/train/tiny_conv.ckpt-{step}" for step in (3, 6, 9)]
-    assert "TensorFlow's train knows no --seed=4: left out\n" in out
+    assert saved == [f"{job}/train/tiny_conv.ckpt-{step}" for step in (3, 6, 9)]
+    assert "TensorFlow's train does not know --seed=4: left out\n" in out
     assert (job / "train" / "labels.txt").read_text().split() == [
         "_silence_",
         "_unknown_",
@@ -83,35 +83,35 @@ def test_a_tree_is_built_trained_frozen_and_judged(job):
     code, out = run(job, "freeze", *MODEL, start, "--output_file=results/tiny_conv.pb")
     assert code == 0, out
     testing = json.loads((job / "train" / "metrics.json").read_text())["testing"]
-    said = f"Final test accuracy = {testing['accuracy']:.1%} (N={testing['count']})\n"
-    assert said in "".join(lines)
+    line = f"Final test accuracy = {testing['accuracy']:.1%} (N={testing['count']})\n"
+    assert line in "".join(lines)
     assert (job / "results" / "tiny_conv.pb").stat().st_size > 10_000
     with np.load(job / "train" / "test_features.npz") as test:
         assert test["features"].shape == (testing["count"], 1960)
 
 
 def ask(job, script):
-    """What a few lines of Bash print that have the recipe's functions."""
+    """The output of Bash lines that can call the recipe's functions."""
     command = f"cd '{job}'; TENSORFLOW_TREE='{job}/tree'; source '{RECIPE}'; {script}"
     environment = os.environ | {"PYTHON": sys.executable}
     bash = ["bash", "-c", command]
     return subprocess.run(bash, env=environment, capture_output=True, text=True).stdout
 
 
-def test_newer_trees_train_float(job):
-    """From 2.0 on nothing is quantised in training; a tree says itself which Bazel it wants."""
+def test_tensorflow_2_tree_trains_float(job):
+    """From 2.0 on training does not quantise; a tree tells which Bazel it needs."""
     show = 'choose_flags train --quantize=1 --train_dir=train; echo "${flags[@]}"; asked_version'
     assert ask(job, show) == f"--quantize=1 --train_dir={job}/train\n0.26.1\n"
     header = job / "tree" / "tensorflow" / "core" / "public" / "version.h"
     header.write_text(header.read_text().replace("MAJOR_VERSION 1", "MAJOR_VERSION 2"))
     (job / "tree" / ".bazelversion").write_text("6.5.0\n# a comment\n")
     assert ask(job, show) == (
-        f"TensorFlow's train knows no --quantize=1: left out\n--train_dir={job}/train\n6.5.0\n"
+        f"TensorFlow's train does not know --quantize=1: left out\n--train_dir={job}/train\n6.5.0\n"
     )
 
 
-def test_a_training_goes_on_from_what_was_pulled(job):
-    """Where checkpoints lie in train/, the newest is the one to start from."""
+def test_training_starts_from_the_newest_checkpoint(job):
+    """If checkpoints are in train/, training starts from the newest."""
     (job / "train").mkdir()
     for step in (300, 1200, 900):
         (job / "train" / f"tiny_conv.ckpt-{step}.index").touch()
@@ -119,7 +119,7 @@ def test_a_training_goes_on_from_what_was_pulled(job):
     assert f"--start_checkpoint={job}/train/tiny_conv.ckpt-1200 " in ask(job, script)
 
 
-def test_an_archive_is_verified_before_the_tree_sees_it(job, recordings):
+def test_archive_is_verified_before_the_tree_uses_it(job, recordings):
     """Our own Python fetches and unpacks it by its digest; the tree gets a folder."""
     packed = job / "words.tar.gz"
     with tarfile.open(packed, "w:gz") as tar:
@@ -138,24 +138,31 @@ def test_an_archive_is_verified_before_the_tree_sees_it(job, recordings):
 
 
 @pytest.mark.parametrize("flags", [["--synthetic_clips=5"], ["--data_dir=data", "--data_url=x"]])
-def test_upstream_learns_from_one_source(job, flags):
+def test_upstream_recipe_takes_one_source(job, flags):
     """Synthetic speech, or two sources at once, are refused in one sentence."""
     code, out = run(job, "train", *flags)
     assert code == 2
-    assert out.startswith("error: TensorFlow's own trainer learns from one folder")
+    assert out.startswith("error: TensorFlow's own trainer takes one folder")
 
 
-def test_a_bazel_without_a_known_digest_is_refused(job):
-    """A tree that asks for another Bazel is told which ones there are."""
+def test_bazel_without_known_digest_is_refused(job):
+    """The error says how to give the digest of another Bazel."""
     (job / "tree" / ".bazelversion").write_text("9.9.9\n")
     code, out = run(job, "setup")
     assert code == 1
-    assert out.splitlines()[-1].startswith("error: Bazel 9.9.9 is none of those")
+    assert out.splitlines()[-1].startswith(
+        "error: the SHA-256 of Bazel 9.9.9 is not known: set BAZ"
+    )
     assert not (job / "bazel").exists()
+    program = job / "program"
+    program.write_text("#!/bin/sh\n")
+    digest = hashlib.sha256(program.read_bytes()).hexdigest()
+    _, out = run(job, "setup", BAZEL_SHA256=digest, BAZEL_PROGRAM=str(program))
+    assert f"Bazel 9.9.9: {job}/bazel/bazel-9.9.9\n" in out
 
 
-def test_a_machine_without_the_trees_python_is_told(job):
-    """The Python that the tree needs is asked for before anything is fetched."""
+def test_missing_upstream_python_is_an_error(job):
+    """The Python that the tree needs is checked before anything is fetched."""
     code, out = run(job, "setup", UPSTREAM_PYTHON="", PATH="/usr/bin:/bin")
     assert code == 1
     assert out.startswith("error: TensorFlow 1.15 needs Python 3.7: install it, or name a Python")

@@ -1,4 +1,4 @@
-"""Reading WAV files of every kind that people have, and refusing those that cannot be used."""
+"""WAV files of many kinds are read, unusable ones are refused."""
 
 import contextlib
 import re
@@ -14,7 +14,7 @@ TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 
 
 
 def riff(data, *, codec=1, channels=1, rate=16_000, bits=16, extensible=False, before=b""):
-    """A WAV file's bytes, built here apart from the code under test."""
+    """A WAV file's bytes, built without the code under test."""
     block = channels * bits // 8
     tag = 0xFFFE if extensible else codec
     fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * block, block, bits)
@@ -40,7 +40,7 @@ def packed(samples, bits):
     return b"".join(int(s).to_bytes(bits // 8, "little", signed=True) for s in whole)
 
 
-def test_sixteen_bit_samples_come_back_unchanged(tmp_path):
+def test_16_bit_samples_are_read_unchanged(tmp_path):
     """16-bit 16 kHz audio is copied, its extremes included."""
     samples = np.array([0, 1, -1, 32767, -32768, 1234], np.int16)
     path = saved(tmp_path, riff(samples.tobytes()))
@@ -49,22 +49,22 @@ def test_sixteen_bit_samples_come_back_unchanged(tmp_path):
 
 
 @pytest.mark.parametrize(("bits", "error"), [(8, 128), (16, 1), (24, 1), (32, 1)])
-def test_pcm_of_every_width_is_the_same_sound(tmp_path, bits, error):
+def test_pcm_of_every_width_has_the_same_samples(tmp_path, bits, error):
     """PCM of 8, 16, 24 and 32 bits reads as the same samples to within its own precision."""
     path = saved(tmp_path, riff(packed(TONE * 0.5, bits), bits=bits))
     assert np.abs(wav.read(path) - TONE * 16384).max() <= error
 
 
 @pytest.mark.parametrize("extensible", [False, True])
-def test_float_is_read_and_clamped_where_it_is_too_loud(tmp_path, extensible):
-    """Float samples beyond full scale are clamped to it rather than wrapped around."""
+def test_float_samples_are_clamped(tmp_path, extensible):
+    """Float samples beyond full scale are clamped and do not wrap."""
     samples = np.array([0.5, -0.5, 1.0, -1.0, 2.5, -2.5], "<f4")
     data = riff(samples.tobytes(), codec=3, bits=32, extensible=extensible)
     expected = [16384, -16384, 32767, -32768, 32767, -32768]
     assert wav.read(saved(tmp_path, data)).tolist() == expected
 
 
-def test_a_loud_24_bit_clip_does_not_wrap(tmp_path):
+def test_loud_24_bit_clip_does_not_wrap(tmp_path):
     """The largest 24-bit sample rounds up to full scale and stays positive."""
     data = riff(bytes.fromhex("ffff7f000080"), bits=24, extensible=True)
     assert wav.read(saved(tmp_path, data)).tolist() == [32767, -32768]
@@ -72,7 +72,7 @@ def test_a_loud_24_bit_clip_does_not_wrap(tmp_path):
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000, 96_000])
 def test_any_rate_becomes_16_khz(tmp_path, rate):
-    """A tone of 440 Hz is a tone of 440 Hz whatever rate it was recorded at."""
+    """A tone of 440 Hz stays a tone of 440 Hz for any rate of the recording."""
     tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate) * 10_000
     path = saved(tmp_path, riff(tone.astype("<i2").tobytes(), rate=rate))
     audio = wav.read(path)
@@ -82,8 +82,8 @@ def test_any_rate_becomes_16_khz(tmp_path, rate):
     assert (wav.read(path) == audio).all()
 
 
-def test_the_resampler_clamps_its_overshoot(tmp_path):
-    """A full-scale square wave overshoots when resampled and must not turn over."""
+def test_resampler_clamps_its_overshoot(tmp_path):
+    """A full-scale square wave overshoots when resampled and must not wrap."""
     square = np.where(np.arange(48_000) // 60 % 2, 32767, -32768).astype("<i2")
     audio = wav.read(saved(tmp_path, riff(square.tobytes(), rate=48_000)))
     expected = np.where(np.arange(16_000) // 20 % 2, 32767, -32768)
@@ -92,29 +92,29 @@ def test_the_resampler_clamps_its_overshoot(tmp_path):
 
 
 def test_length_is_padded_or_cut(tmp_path):
-    """A clip shorter than asked for ends in zeros, a longer one is cut, None leaves it whole."""
+    """A shorter clip ends in zeros, a longer one is cut, None keeps the length."""
     path = saved(tmp_path, riff(np.arange(100, dtype="<i2").tobytes()))
     assert wav.read(path, 3).tolist() == [0, 1, 2]
     assert wav.read(path, 102).tolist() == [*range(100), 0, 0]
     assert len(wav.read(path)) == 100
 
 
-def test_a_cut_of_a_resampled_clip_equals_the_whole_one(tmp_path):
+def test_resampled_part_equals_the_whole(tmp_path):
     """Reading one second of a long 44.1 kHz recording gives the same samples as reading it all."""
     noise = np.random.default_rng(1).integers(-9000, 9000, 5 * 44_100)
     path = saved(tmp_path, riff(noise.astype("<i2").tobytes(), rate=44_100))
     assert np.abs(wav.read(path, 16_000) - wav.read(path)[:16_000].astype(int)).max() <= 1
 
 
-def test_chunks_that_are_not_sound_are_skipped(tmp_path):
-    """Metadata between the headers, of odd length too, is passed over."""
+def test_other_wav_chunks_are_skipped(tmp_path):
+    """Metadata between the headers, also of odd length, is skipped."""
     extra = b"LIST" + struct.pack("<I", 5) + b"hello\0"
     samples = np.array([7, 8, 9], "<i2")
     assert wav.read(saved(tmp_path, riff(samples.tobytes(), before=extra))).tolist() == [7, 8, 9]
 
 
-def test_written_files_read_back(tmp_path):
-    """What write() writes, read() and the standard library read."""
+def test_written_wav_files_are_readable(tmp_path):
+    """read() and the standard library read the files of write()."""
     import wave
 
     samples = np.array([1, -2, 32767, -32768], np.int16)
@@ -129,13 +129,13 @@ GOOD = riff(np.arange(100, dtype="<i2").tobytes())
 BAD = {
     "empty file": (b"", "is empty"),
     "no samples": (riff(b""), "no sample follows"),
-    "truncated samples": (GOOD[:-50], "promises 200 bytes of 'data' and 150 are there"),
+    "truncated samples": (GOOD[:-50], "promises 200 bytes of 'data', the file holds 150"),
     "truncated header": (GOOD[:30], "truncated"),
-    "header alone": (GOOD[:36], "holds no data chunk"),
+    "header alone": (GOOD[:36], "has no data chunk"),
     "text": (b"this is not audio at all", "is not a WAV file"),
     "stereo": (riff(bytes(8), channels=2), "two (stereo) channels"),
     "six channels": (riff(bytes(24), channels=6), "6 channels"),
-    "low rate": (riff(bytes(8), rate=8_000), "8,000 Hz: 16,000 Hz or more"),
+    "low rate": (riff(bytes(8), rate=8_000), "8,000 Hz: record at 16,000 Hz or more"),
     "zero rate": (riff(bytes(8), rate=0), "0 Hz"),
     "mu-law": (riff(bytes(8), codec=7, bits=8), "8-bit mu-law"),
     "12 bits": (riff(bytes(8), bits=12), "12-bit PCM"),
@@ -144,8 +144,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_refused_in_one_sentence(tmp_path, case):
-    """What cannot be used is refused by name, by check() and by read() alike."""
+def test_bad_wav_file_is_refused_in_one_sentence(tmp_path, case):
+    """check() and read() both refuse an unusable file and name it."""
     data, reason = BAD[case]
     path = saved(tmp_path, data)
     for function in (wav.check, wav.read):
@@ -155,20 +155,20 @@ def test_a_bad_file_is_refused_in_one_sentence(tmp_path, case):
         assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    """A file that is not there is a DataError as well."""
+def test_missing_wav_file_is_refused(tmp_path):
+    """A missing file is a DataError too."""
     with pytest.raises(DataError, match="No such file"):
         wav.check(tmp_path / "none.wav")
 
 
-def test_float_that_is_no_number_is_refused(tmp_path):
-    """NaN is no sound."""
+def test_nan_samples_are_refused(tmp_path):
+    """NaN is not a sample."""
     data = riff(np.array([0.5, np.nan], "<f4").tobytes(), codec=3, bits=32)
-    with pytest.raises(DataError, match="no numbers"):
+    with pytest.raises(DataError, match="not numbers"):
         wav.read(saved(tmp_path, data))
 
 
-def test_any_mangled_header_is_read_or_refused(tmp_path):
+def test_damaged_wav_header_is_read_or_refused(tmp_path):
     """Random damage never raises anything but DataError."""
     random = np.random.default_rng(2)
     for _ in range(300):

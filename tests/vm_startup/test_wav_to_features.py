@@ -33,19 +33,20 @@ def convert(recording, output, *more):
 
 
 @pytest.mark.parametrize(("preprocess", "width"), [("micro", 40), ("average", 43)])
-def test_the_array_holds_the_quantised_features(recording, tmp_path, preprocess, width):
-    """The C array is the recording's features on upstream's grid of 255 steps."""
+def test_c_array_has_the_quantised_features(recording, tmp_path, preprocess, width):
+    """The C array has the recording's features on upstream's grid of 255 steps."""
     text = convert(recording, tmp_path / "a.c", f"--preprocess={preprocess}", "--quantize=1")
     assert f"const int g_yes_1_width = {width};\nconst int g_yes_1_height = 49;\n" in text
     numbers = re.search(r"const unsigned char g_yes_1_data\[\] = \{(.*)\};", text, re.S)[1]
+    settings = AudioSettings(preprocess=preprocess, window_stride_ms=20)
     codes = [int(number) for number in numbers.replace(",", " ").split()]
-    features = wav_to_features.features_of_wav(recording, preprocess, 20)
+    features = wav_to_features.features_of_wav(recording, settings)
     most = {"micro": 26.0, "average": 127.5}[preprocess]
     assert codes == [min(255, round(255 * float(value) / most)) for value in features]
     assert max(codes) > 0
 
 
-def test_the_text_is_upstreams(recording, tmp_path):
+def test_c_array_text_equals_upstream(recording, tmp_path):
     """Ten codes a line, each with its comma, under a comment that repeats the flags."""
     text = convert(recording, tmp_path / "a.c", "--preprocess=micro", "--quantize=1")
     assert text.startswith(
@@ -65,16 +66,16 @@ def test_the_text_is_upstreams(recording, tmp_path):
     assert text.endswith("};\n")
 
 
-def test_float_features_are_c_too(recording, tmp_path):
-    """Without --quantize the array holds floats that a C compiler reads."""
+def test_c_array_of_floats(recording, tmp_path):
+    """Without --quantize the array has floats that a C compiler reads."""
     text = convert(recording, tmp_path / "a.c", "--preprocess=micro")
     assert "const float g_yes_1_data[] = {\n  " in text
     assert text.count("f, ") == 1960
 
 
 @pytest.mark.parametrize("quantize", ["--quantize=1", "--quantize=0"])
-def test_a_compiler_takes_it(recording, tmp_path, quantize):
-    """clang compiles the file, whatever the recording's name, and finds the same numbers."""
+def test_c_array_compiles(recording, tmp_path, quantize):
+    """clang compiles the file for any recording's name, and finds the same numbers."""
     odd = recording.rename(recording.with_name("1 *strange*? é.wav"))
     convert(odd, tmp_path / "a.c", "--preprocess=micro", quantize)
     clang = [sys.executable, "-m", "ziglang", "cc", "-Werror", "-shared"]
@@ -97,10 +98,10 @@ def test_codes_of_every_op_output():
     assert np.array_equal(codes, np.minimum(255, (op * 2550 + 3328) // 6656))
 
 
-def test_a_missing_recording_is_named(tmp_path, capsys):
+def test_missing_recording_is_named(tmp_path, capsys):
     """One sentence and exit code 2."""
     with pytest.raises(DataError, match="nothing.wav"):
-        wav_to_features.features_of_wav(tmp_path / "nothing.wav", "micro", 20)
+        wav_to_features.features_of_wav(tmp_path / "nothing.wav", MICRO)
     code = exit_code(lambda: convert(tmp_path / "nothing.wav", tmp_path / "a.c"))
     assert code == 2
     assert capsys.readouterr().err.startswith("error: ")

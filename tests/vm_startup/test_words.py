@@ -1,4 +1,4 @@
-"""Which words may be trained."""
+"""Words that can be trained, and words that are refused."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from vm_startup.speech_commands.errors import DataError
     "wanted",
     [["yes", "no"], ["lights on"], ["turn_on", "turn_off"], ["r2-d2"], ["да", "हाँ"], ["Größe"]],
 )
-def test_words_of_any_script_and_short_phrases_can_be_trained(wanted):
+def test_words_of_any_script_and_short_phrases_are_accepted(wanted):
     """Letters, digits and single separators between them are accepted."""
     check_words(wanted)
 
@@ -39,8 +39,8 @@ METACHARACTERS = "!\"#$%&'()*+,./:;<=>?@[\\]^`{|}~\n\t\0\x1b*"
         (["../yes"], "cannot be used"),
     ],
 )
-def test_words_that_could_mean_something_else_are_refused(wanted, reason):
-    """What a shell, a path, a flag or a C string could take for more than a word is refused."""
+def test_unsafe_words_are_refused(wanted, reason):
+    """A word that a shell, a path, a flag or a C string could misread is refused."""
     with pytest.raises(DataError, match=reason) as caught:
         check_words(wanted)
     assert "\n" not in str(caught.value)

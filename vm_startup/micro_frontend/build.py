@@ -1,4 +1,4 @@
-"""Builds the front end for this computer, once for each setting, with a compiler that is there."""
+"""Builds the front end for this computer, once for each setting, with any C compiler found."""
 
 import contextlib
 import ctypes
@@ -15,31 +15,31 @@ from pathlib import Path
 
 from vm_startup.micro_frontend import tables
 
-SOURCES = ("micro_frontend.c", "eight.c")
-HEADERS = ("micro_frontend.h", "one.h", "eight.h", "stages.h")
+SOURCES = ("micro_frontend.c", "micro_frontend_batch.c")
+HEADERS = tuple(f"micro_frontend{part}.h" for part in ("", "_scalar", "_stages", "_vector"))
 TABLES = "micro_frontend_tables.h"
-# Without a C library: nothing of it is used, and ziglang would first build one from its sources.
+# Without a C library: it is not needed, and ziglang would first build one from its sources.
 FLAGS = ("-std=c11", "-O3", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
 ZIG = (sys.executable, "-m", "ziglang", "cc")
 ZIG_FLAGS = ("-mcpu=baseline", "-fno-sanitize=all", "-g0")
 DIGEST = 32  # bytes of a SHA-256
-PATIENCE = 120  # seconds for one compiler
+COMPILER_SECONDS = 120
 
 
 def load(front_end: tables.FrontEnd, cache: Path | None = None) -> ctypes.CDLL | None:
-    """The front end's library, built unless it is there; None where no compiler can build it.
+    """The front end's library, built if it is missing; None if no compiler can build it.
 
-    It is there where Bazel has laid it beside this file, with these settings, or in `cache`, by
-    default micro-speech in the user's cache folder. Where that cannot be written to, the library is
-    built for this process alone.
+    Bazel puts a library for the default settings beside this file. Others are in `cache`, by
+    default micro-speech in the user's cache folder. If that is not writable, the library is built
+    for this process alone.
     """
     sources = source_files(front_end)
-    if library := _from_bazel(sources[TABLES]):
+    if library := _built_by_bazel(sources[TABLES]):
         return library
     flags = (*FLAGS, *processor_flags())
     key = hashlib.sha256(repr((sorted(sources.items()), flags, platform.machine())).encode())
     path = (cache or cache_folder()) / f"micro_frontend-{key.hexdigest()[:32]}.so"
-    if _is_whole(path) and (library := _open(path)):
+    if _is_complete(path) and (library := _open(path)):
         return library
     with tempfile.TemporaryDirectory(prefix="micro-frontend-") as scratch:
         for name, text in sources.items():
@@ -53,14 +53,14 @@ def load(front_end: tables.FrontEnd, cache: Path | None = None) -> ctypes.CDLL |
 
 
 def source_files(front_end: tables.FrontEnd) -> dict[str, str]:
-    """Everything that a compiler needs: file name → text."""
+    """All the files that a compiler needs: file name → text."""
     here = Path(__file__).parent
     texts = {name: (here / name).read_text("utf-8") for name in (*SOURCES, *HEADERS)}
     return texts | {TABLES: tables.header(front_end)}
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept; below /dev/null, where nothing can be, for users without a home."""
+    """The folder of built libraries; below /dev/null, which is never writable, without a home."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "micro-speech"
     except RuntimeError:
@@ -68,7 +68,7 @@ def cache_folder() -> Path:
 
 
 def processor_flags() -> tuple[str, ...]:
-    """What a compiler may use of this processor."""
+    """The compiler's flags for this processor."""
     try:
         return ("-mavx2",) if " avx2 " in Path("/proc/cpuinfo").read_text("utf-8") else ()
     except OSError:
@@ -76,7 +76,7 @@ def processor_flags() -> tuple[str, ...]:
 
 
 def compilers() -> list[tuple[str, ...]]:
-    """The compilers of this computer, in the order in which they are tried."""
+    """The compilers of this computer, in the order of trial."""
     named = shlex.split(os.environ.get("CC", ""))
     found = [tuple(named)] if named else []
     found += [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
@@ -85,7 +85,7 @@ def compilers() -> list[tuple[str, ...]]:
     return found
 
 
-def _from_bazel(header: str) -> ctypes.CDLL | None:
+def _built_by_bazel(header: str) -> ctypes.CDLL | None:
     here = Path(__file__).parent
     try:
         if (here / TABLES).read_text("utf-8") != header:
@@ -96,7 +96,7 @@ def _from_bazel(header: str) -> ctypes.CDLL | None:
 
 
 def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> Path:
-    """A library, or a path where none is if the compiler could not do it."""
+    """The path of the library, which does not exist if the compiler failed."""
     library = scratch / f"micro_frontend-{len(list(scratch.glob('*.so')))}.so"
     more = ZIG_FLAGS if compiler == ZIG else ()
     command = [*compiler, *flags, *more, "-o", str(library), *SOURCES]
@@ -109,7 +109,7 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=COMPILER_SECONDS,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
@@ -120,14 +120,14 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
 def _open(path: Path) -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(path))
-        library.micro_frontend_together  # noqa: B018  CC may name a program that makes anything
+        library.micro_frontend_extract_batch  # noqa: B018  CC may name any program
     except (OSError, AttributeError):
         return None
     return library
 
 
-def _is_whole(kept: Path) -> bool:
-    """Whether a kept library is all there: opening one that was cut short kills the process."""
+def _is_complete(kept: Path) -> bool:
+    """Whether a kept library is complete: opening a truncated one kills the process."""
     try:
         content = kept.read_bytes()
     except OSError:
@@ -136,9 +136,9 @@ def _is_whole(kept: Path) -> bool:
 
 
 def _keep(built: Path, path: Path) -> None:
-    """Put a library where the next process finds it, its digest behind what the loader reads.
+    """Store a library for other processes, with its digest after the part that the loader reads.
 
-    Without a place for it, do nothing.
+    Does nothing if the folder is not writable.
     """
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
     content = built.read_bytes()

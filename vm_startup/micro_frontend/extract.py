@@ -1,82 +1,69 @@
-"""Clips to features by the front end in C: many clips at once, on every core."""
+"""Features of many clips at once by the front end in C, on every core."""
 
 import ctypes
 import functools
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from vm_startup.micro_frontend import build
 from vm_startup.micro_frontend.tables import FrontEnd
 
-CHUNK = 512  # clips between two reports of progress
-SHARE = 128  # clips for which another thread is worth its start; a multiple of the 8 done at once
-SCALE = np.float32(10 / 256)  # of one step of the integers, as models are trained on them
+SHARE = 128  # clips for one thread; a multiple of the 8 that are computed at once
+SCALE = np.float32(10 / 256)  # from the integers to the features that models are trained on
 
 
 class Extractor:
-    """A front end that was built for this computer; any number of threads may use it."""
+    """A front end built for this computer; any number of threads may use it."""
 
     def __init__(self, library: ctypes.CDLL, front_end: FrontEnd) -> None:
         self.front_end = front_end
-        self._together = _function(library.micro_frontend_together)
-        self._one_by_one = _function(library.micro_frontend_one_by_one)
+        self._batch = _function(library.micro_frontend_extract_batch)
+        self._one_by_one = _function(library.micro_frontend_extract)
 
-    def features(
-        self,
-        audio: np.ndarray,
-        progress: Callable[[int, int], None] | None = None,
-        threads: int | None = None,
-    ) -> np.ndarray:
+    def features(self, audio: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Features of many clips: int16 [n, samples] → float32 [n, frames * channels].
 
-        `progress` is called as progress(done, total); `threads` are as many as there are cores
-        unless said otherwise. Raises TypeError for anything but int16 [n, samples].
+        `threads` defaults to the number of cores. Raises TypeError for other arrays.
         """
         _check(audio)
-        features = np.empty(
-            (len(audio), self.frames(audio.shape[1]) * self.front_end.channels), "f4"
-        )
-        with ThreadPoolExecutor(threads or cores()) as pool:
-            for start in range(0, len(audio), CHUNK):
-                self._chunk(pool, audio[start : start + CHUNK], features[start : start + CHUNK])
-                if progress:
-                    progress(min(start + CHUNK, len(audio)), len(audio))
-        return features
+        size = self.frames(audio.shape[1]) * self.front_end.channels
+        features = np.empty((len(audio), size), np.float32)
 
-    def integers(self, audio: np.ndarray, *, one_by_one: bool = False) -> np.ndarray:
-        """The integers behind the features: int16 [n, samples] → uint16 [n, frames, channels].
-
-        `one_by_one` takes the path that a microcontroller takes; the bits are the same.
-        """
-        _check(audio)
-        audio = np.ascontiguousarray(audio)
-        clips, samples = audio.shape
-        found = np.empty((clips, self.frames(samples), self.front_end.channels), np.uint16)
-        run = self._one_by_one if one_by_one else self._together
-        run(audio.ctypes.data, clips, samples, found.ctypes.data)
-        return found
-
-    def frames(self, samples: int) -> int:
-        """Windows that fit so many samples."""
-        return max(0, 1 + (samples - self.front_end.window) // self.front_end.stride)
-
-    def _chunk(self, pool: ThreadPoolExecutor, audio: np.ndarray, features: np.ndarray) -> None:
         def share(start: int) -> None:
             part = slice(start, start + SHARE)
             found = self.integers(audio[part])
             np.multiply(found.reshape(len(found), -1), SCALE, out=features[part])
 
-        list(pool.map(share, range(0, len(audio), SHARE)))
+        with ThreadPoolExecutor(threads or cores()) as pool:
+            list(pool.map(share, range(0, len(audio), SHARE)))
+        return features
+
+    def integers(self, audio: np.ndarray, *, one_by_one: bool = False) -> np.ndarray:
+        """The integers behind the features: int16 [n, samples] → uint16 [n, frames, channels].
+
+        With `one_by_one` it computes as a microcontroller does; the bits are the same.
+        """
+        _check(audio)
+        audio = np.ascontiguousarray(audio)
+        clips, samples = audio.shape
+        found = np.empty((clips, self.frames(samples), self.front_end.channels), np.uint16)
+        run = self._one_by_one if one_by_one else self._batch
+        run(audio.ctypes.data, clips, samples, found.ctypes.data)
+        return found
+
+    def frames(self, samples: int) -> int:
+        """Windows that fit `samples`."""
+        return max(0, 1 + (samples - self.front_end.window) // self.front_end.stride)
 
 
 @functools.lru_cache
 def extractor(front_end: FrontEnd) -> Extractor | None:
-    """The extractor for these settings, built where it must be; None where there is no compiler."""
+    """The extractor for these settings, built if needed; None without a compiler."""
     library = build.load(front_end)
-    return library and Extractor(library, front_end)
+    return Extractor(library, front_end) if library else None
 
 
 def cores() -> int:
@@ -86,10 +73,10 @@ def cores() -> int:
 
 def _check(audio: np.ndarray) -> None:
     if audio.dtype != np.int16 or audio.ndim != 2:
-        raise TypeError(f"clips are int16 [n, samples], not {audio.dtype} {audio.shape}")
+        raise TypeError(f"clips must be int16 [n, samples], not {audio.dtype} {audio.shape}")
 
 
-def _function(entry: Callable) -> Callable:
+def _function(entry: Any) -> Any:
     entry.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p]
     entry.restype = None
     return entry

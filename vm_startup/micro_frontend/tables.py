@@ -1,7 +1,7 @@
 """The front end's constant tables, and the C header that holds them.
 
-Each number is what TensorFlow's microfrontend computes when it starts, with its mix of float and
-double: a table that is off by one in one place changes features.
+Each number is computed as TensorFlow's microfrontend does at its start, with its mix of float and
+double: one entry that is off by one changes features.
 """
 
 import math
@@ -11,9 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
+from vm_startup.conventions import SAMPLE_RATE
+
 WINDOW_BITS, WEIGHT_BITS, SMOOTHING_BITS, NOISE_BITS = 12, 12, 10, 14
 SNR_BITS, GAIN_BITS, LOG_SEGMENTS = 12, 21, 128
-# Numbers that never change, as upstream states them.
+# Upstream's constants.
 LOWER_HZ, UPPER_HZ = np.float32(125.0), np.float32(7500.0)
 SMOOTHING = {"EVEN": np.float32(0.025), "ODD": np.float32(0.06)}
 LEAST_SIGNAL = np.float32(0.05)
@@ -24,16 +26,18 @@ single = np.float32
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """What decides the tables; raises ValueError where upstream has no answer either."""
+    """The settings of the tables; raises ValueError for values that upstream does not support."""
 
     window: int = 480  # samples, a multiple of 16
     stride: int = 320  # samples from one window to the next, at most `window`
     channels: int = 40  # features a frame
-    sample_rate: int = 16000  # Hz, 16000 or more: the highest channel ends at 7500 Hz
+    sample_rate: int = SAMPLE_RATE  # Hz, 16000 or more: the highest channel ends at 7500 Hz
 
     def __post_init__(self) -> None:
         if self.window % 16 or not 16 <= self.window <= 16384:
-            raise ValueError(f"a window of {self.window} samples is no multiple of 16 up to 16384")
+            raise ValueError(
+                f"a window of {self.window} samples is not a multiple of 16 up to 16384"
+            )
         if not 1 <= self.stride <= self.window:
             raise ValueError(f"a stride of {self.stride} samples is not within 1 to {self.window}")
         if not 1 <= self.channels <= 128:
@@ -48,25 +52,25 @@ class FrontEnd:
 
     @property
     def points(self) -> int:
-        """Points of the complex transform that does the work."""
+        """Points of the complex transform that computes it."""
         return self.fft // 2
 
     @property
     def first_radix(self) -> int:
-        """The first pass is of radix 2 where radix 4 alone would not come out even."""
+        """2 if the number of points is not a power of 4, so that the other passes have radix 4."""
         return 4 if (self.points.bit_length() - 1) % 2 == 0 else 2
 
     @property
     def correction(self) -> int:
-        """How many bits the transform's scaling takes away from a channel."""
+        """The bits by which the transform's scaling reduces a channel."""
         return self.fft.bit_length() - 1 - WEIGHT_BITS // 2
 
     @cached_property
     def bank(self) -> tuple[int, list[int], list[tuple[int, int]]]:
         """The filter bank: first bin, bins of each of channels + 1 slopes, two weights of each bin.
 
-        A bin goes with its first weight into the channel that its slope ends, and with its second
-        into the channel that begins there.
+        A bin's first weight is for the channel whose slope falls there, its second for the channel
+        whose slope rises.
         """
         hertz = single(0.5 * self.sample_rate / self.points)
         first = int(1.5 + float(LOWER_HZ) / float(hertz))
@@ -87,31 +91,31 @@ class FrontEnd:
 
 
 def header(front_end: FrontEnd) -> str:
-    """micro_frontend_tables.h: the same text for the same settings, everywhere."""
+    """The text of micro_frontend_tables.h: the same for the same settings, on every machine."""
     first, widths, weights = front_end.bank
     reverse = digit_reversal(front_end.points // front_end.first_radix)
     parts = [
-        "/* Made by tables.py: the sizes and constants of one front end. */",
+        "/* Written by tables.py: the sizes and constants of one front end. */",
         "#ifndef MICRO_FRONTEND_TABLES_H\n#define MICRO_FRONTEND_TABLES_H\n\n#include <stdint.h>\n",
-        *(f"#define MF_{name} {value}" for name, value in _numbers(front_end).items()),
+        *(f"#define MICRO_FRONTEND_{name} {value}" for name, value in _numbers(front_end).items()),
         "",
-        _array("int16_t", "mf_window", window(front_end.window)),
-        "struct mf_turn {\n    int16_t r, i;\n};\n",
-        "struct mf_weights {\n    uint16_t ending, beginning;\n};\n",
-        _array("struct mf_turn", "mf_turns", turns(front_end.points)),
-        _array("struct mf_turn", "mf_split_turns", split_turns(front_end.points)),
-        _array(_unsigned(reverse), "mf_reverse", reverse),
-        _array(_unsigned(widths), "mf_widths", widths),
-        _array("struct mf_weights", "mf_weights", weights),
-        _array("int16_t", "mf_gain", gains(SMOOTHING_BITS - front_end.correction), "[33][4]"),
-        _array("uint16_t", "mf_log", logarithms()),
+        _array("int16_t", "window", window(front_end.window)),
+        "struct micro_frontend_twiddle {\n    int16_t r, i;\n};\n",
+        "struct micro_frontend_weights {\n    uint16_t falling, rising;\n};\n",
+        _array("struct micro_frontend_twiddle", "twiddles", twiddles(front_end.points)),
+        _array("struct micro_frontend_twiddle", "split_twiddles", split_twiddles(front_end.points)),
+        _array(_unsigned(reverse), "reverse", reverse),
+        _array(_unsigned(widths), "widths", widths),
+        _array("struct micro_frontend_weights", "weights", weights),
+        _array("int16_t", "gain", gains(SMOOTHING_BITS - front_end.correction), "[33][4]"),
+        _array("uint16_t", "log", logarithms()),
         "#endif",
     ]
     return "\n".join(parts) + "\n"
 
 
 def _numbers(front_end: FrontEnd) -> dict[str, int]:
-    first, widths, _ = front_end.bank
+    first, _, _ = front_end.bank
     one = 1 << NOISE_BITS
     return {
         "WINDOW": front_end.window,
@@ -120,7 +124,6 @@ def _numbers(front_end: FrontEnd) -> dict[str, int]:
         "POINTS": front_end.points,
         "FIRST_RADIX": front_end.first_radix,
         "FIRST_BIN": first,
-        "END_BIN": first + sum(widths),
         "CORRECTION": front_end.correction,
         "SNR_SHIFT": GAIN_BITS - front_end.correction - SNR_BITS,
         **{f"SMOOTHING_{name}": int(share * one) for name, share in SMOOTHING.items()},
@@ -135,18 +138,18 @@ def window(size: int) -> list[int]:
     return [math.floor(float(value) * (1 << WINDOW_BITS) + 0.5) for value in curve]
 
 
-def turns(points: int) -> list[tuple[int, int]]:
+def twiddles(points: int) -> list[tuple[int, int]]:
     """Twiddle factors e^(-2πik/points) for the k that radix-4 passes use, in 32767ths."""
-    return [_turn(-2 * math.pi * k / points) for k in range(points * 3 // 4)]
+    return [_twiddle(-2 * math.pi * k / points) for k in range(points * 3 // 4)]
 
 
-def split_turns(points: int) -> list[tuple[int, int]]:
-    """The factors that part the spectra of even and odd samples, for bins 1 to points / 2."""
-    return [_turn(-math.pi * (k / points + 0.5)) for k in range(1, points // 2 + 1)]
+def split_twiddles(points: int) -> list[tuple[int, int]]:
+    """The factors that separate the spectra of even and odd samples, for bins 1 to points / 2."""
+    return [_twiddle(-math.pi * (k / points + 0.5)) for k in range(1, points // 2 + 1)]
 
 
 def digit_reversal(size: int) -> list[int]:
-    """The order in which radix-4 passes in place want their input; it is its own inverse."""
+    """The input order of radix-4 passes in place; it is its own inverse."""
     order = [0]
     while len(order) < size:
         order = [4 * index for index in order]
@@ -155,9 +158,9 @@ def digit_reversal(size: int) -> list[int]:
 
 
 def gains(bits: int) -> list[tuple[int, int, int, int]]:
-    """Gain over the noise estimate: for each bit length a parabola's three factors and a zero.
+    """The gain for a noise estimate: for each bit length a parabola's three factors and a zero.
 
-    `bits` of an estimate are fractional.
+    An estimate has `bits` fractional bits.
     """
     rows = [(_gain(x, bits), 0, 0, 0) for x in (0, 1)]
     for length in range(2, 33):
@@ -170,12 +173,12 @@ def gains(bits: int) -> list[tuple[int, int, int, int]]:
 
 
 def logarithms() -> list[int]:
-    """What log2(1 + x) is above x, in 65536ths, for x in 128ths; one more to interpolate to."""
+    """log2(1 + x) - x in 65536ths, for x in 128ths; one more for interpolation."""
     shares = (i / LOG_SEGMENTS for i in range(LOG_SEGMENTS + 1))
     return [round((math.log2(1 + share) - share) * 65536) for share in shares]
 
 
-def _turn(phase: float) -> tuple[int, int]:
+def _twiddle(phase: float) -> tuple[int, int]:
     return math.floor(0.5 + 32767 * math.cos(phase)), math.floor(0.5 + 32767 * math.sin(phase))
 
 
@@ -184,9 +187,9 @@ def _mel(hertz: np.float32) -> float:
 
 
 def _weights(share: np.float32) -> tuple[int, int]:
-    """A share and what is left of 1, both to nearest: of a tie they add up to 4097."""
+    """A share and the rest of 1 in 4096ths, both to nearest: in a tie their sum is 4097."""
     one = 1 << WEIGHT_BITS
-    return tuple(math.floor(part * one + 0.5) for part in (float(share), 1.0 - float(share)))
+    return math.floor(float(share) * one + 0.5), math.floor((1.0 - float(share)) * one + 0.5)
 
 
 def _gain(estimate: int, bits: int) -> int:
@@ -205,7 +208,8 @@ def _array(kind: str, name: str, values: Iterable, shape: str = "") -> str:
     per_line = 4 if texts[0].startswith("{") else 12
     lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
     body = ",\n    ".join(lines)
-    return f"static const {kind} {name}{shape or f'[{len(texts)}]'} = {{\n    {body}}};\n"
+    shape = shape or f"[{len(texts)}]"
+    return f"static const {kind} micro_frontend_{name}{shape} = {{\n    {body}}};\n"
 
 
 if __name__ == "__main__":

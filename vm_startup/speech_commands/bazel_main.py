@@ -1,12 +1,12 @@
 """What `bazel run` starts: a module of this package, as `python -m` would start it.
 
 The first argument, which BUILD.bazel gives, names the module. Bazel starts programs in a folder of
-its own; flags name files relative to the caller's, or to $JOB_FOLDER where it is set.
+its own; flags name files relative to the caller's folder, or to $JOB_FOLDER where it is set.
 """
 
 import sys
 
-sys.path.pop(0)  # this folder: a module of ours would stand in for another's of the same name
+sys.path.pop(0)  # this folder: its modules would hide others of the same name
 
 import os  # noqa: E402
 import runpy  # noqa: E402

@@ -1,5 +1,5 @@
-"""The one error that the speech_commands modules raise for the person at the keyboard."""
+"""The error that the speech_commands modules raise for the user."""
 
 
 class DataError(ValueError):
-    """Data or flags are wrong; one sentence says what, where, and what would be right."""
+    """Data or flags are wrong; one sentence: what is wrong, where, and what would be right."""

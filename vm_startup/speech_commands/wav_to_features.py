@@ -1,4 +1,4 @@
-"""Turn a WAV into a C array of the features that a model is shown, for tests on a device.
+"""Turn a WAV file into a C array of a model's input features, for tests on a device.
 
     python -m vm_startup.speech_commands.wav_to_features --input_wav=yes.wav --window_stride=20 \\
         --preprocess=micro --quantize=1 --output_c_file=yes_features_data.c
@@ -16,8 +16,9 @@ from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands import runtime
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.data import wav
-from vm_startup.speech_commands.evaluation import metrics
 from vm_startup.speech_commands.features import extract
+from vm_startup.speech_commands.files import write_bytes
+from vm_startup.speech_commands.progress import log
 
 PER_LINE = 10
 
@@ -25,24 +26,24 @@ PER_LINE = 10
 def main(argv: Sequence[str] | None = None) -> None:
     flags = _parser().parse_args(argv)
     settings = command_line.audio_settings(flags)
-    runtime.speak()
-    features = _features(flags.input_wav, settings)
+    runtime.log_to_stdout()
+    features = features_of_wav(flags.input_wav, settings)
     output = Path(flags.output_c_file)
-    metrics.write_bytes(output, c_source(features, settings, flags).encode())
-    runtime.log.info('Wrote to "%s"', output)
+    write_bytes(output, c_source(features, settings, flags).encode())
+    log.info('Wrote to "%s"', output)
 
 
-def features_of_wav(path: Path | str, preprocess: str, window_stride_ms: float) -> np.ndarray:
-    """The features of a WAV's first second, as a model sees them before quantisation.
+def features_of_wav(path: Path | str, settings: AudioSettings) -> np.ndarray:
+    """The features of a WAV file's first second, before quantisation: float32 [size].
 
-    Returns float32 [1960] for `micro` and a stride of 20 ms; raises DataError where the file cannot
-    be used.
+    Raises DataError if the file cannot be used.
     """
-    return _features(path, AudioSettings(preprocess=preprocess, window_stride_ms=window_stride_ms))
+    audio = wav.read(path, settings.samples)
+    return extract(audio[np.newaxis], settings)[0]
 
 
 def quantize(features: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """Features on the 8-bit grid over the settings' range: uint8, of the same shape.
+    """Features as codes of the 8-bit grid over the settings' range: uint8, same shape.
 
     For `micro` and `average` these are the codes of a uint8 model of mean 0 and std 9.8077 or 2.0;
     an int8 model's are lower by 128.
@@ -53,7 +54,7 @@ def quantize(features: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
 
 def c_source(features: np.ndarray, settings: AudioSettings, flags: argparse.Namespace) -> str:
-    """Features as a C file that says how it was made."""
+    """Features as a C file, with the command that made it."""
     name = re.sub(r"\W", "_", Path(flags.input_wav).stem.lower(), flags=re.ASCII)
     if flags.quantize:
         kind, values = "unsigned char", [str(code) for code in quantize(features, settings)]
@@ -90,7 +91,7 @@ def _heading(flags: argparse.Namespace) -> list[str]:
         f'--input_wav="{flags.input_wav}"',
         f'--output_c_file="{flags.output_c_file}"',
     ]
-    # A file name may hold what would end the comment, or its line.
+    # A file name may contain the end of a comment or of a line.
     safe = [re.sub(r"\s", " ", flag).replace("*/", "* /") for flag in shown]
     return [
         "/* File automatically created by",
@@ -100,13 +101,8 @@ def _heading(flags: argparse.Namespace) -> list[str]:
     ]
 
 
-def _features(path: Path | str, settings: AudioSettings) -> np.ndarray:
-    audio = wav.read(path, settings.samples)
-    return extract(audio[np.newaxis], settings)[0]
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("wav_to_features", description="A WAV's features as C.")
+    parser = argparse.ArgumentParser("wav_to_features", description="A WAV file's features as C.")
     command_line.add_audio(parser)
     parser.add_argument("--input_wav", required=True, help="recording to read")
     parser.add_argument("--output_c_file", required=True, help="C file to write")

@@ -6,7 +6,7 @@
 
 #define CHANNELS MSL_LISTENER_CHANNELS
 
-_Static_assert(MSL_LISTENER_STRIDE == MF_STRIDE && CHANNELS == MF_CHANNELS, "both headers are for one model");
+_Static_assert(MSL_LISTENER_STRIDE == MICRO_FRONTEND_STRIDE && CHANNELS == MICRO_FRONTEND_CHANNELS, "both headers are for one model");
 _Static_assert(MSL_MODEL_INPUT_SIZE == MSL_LISTENER_FRAMES * CHANNELS, "the model takes whole frames");
 
 static struct {
@@ -30,10 +30,10 @@ void msl_listener_reset(void) {
 }
 
 int msl_listener_push_samples(const int16_t *samples) {
-    size_t taken = micro_frontend_hear(&listener.front_end, samples, MSL_LISTENER_STRIDE);
+    size_t taken = micro_frontend_add_samples(&listener.front_end, samples, MSL_LISTENER_STRIDE);
     int complete = micro_frontend_signals(&listener.front_end, listener.signals[listener.oldest]);
     if (complete) listener.oldest = (listener.oldest + 1) % MSL_LISTENER_FRAMES;
-    micro_frontend_hear(&listener.front_end, samples + taken, MSL_LISTENER_STRIDE - taken);
+    micro_frontend_add_samples(&listener.front_end, samples + taken, MSL_LISTENER_STRIDE - taken);
     return complete;
 }
 

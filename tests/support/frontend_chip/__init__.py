@@ -61,7 +61,9 @@ def make(front_end: FrontEnd, folder: Path) -> Image:
 
 
 STUBS = """#include "micro_frontend.h"
-size_t micro_frontend_hear(struct micro_frontend *s, const int16_t *a, size_t n) { return n; }
+size_t micro_frontend_add_samples(struct micro_frontend *s, const int16_t *a, size_t n) {
+    return n;
+}
 int micro_frontend_frame(struct micro_frontend *s, uint16_t *f) { return 1; }
 """
 

@@ -1,4 +1,4 @@
-"""Time shift and background as upstream draws them; masks and mixtures of pictures."""
+"""Upstream's time shift and background noise for clips; masks and mixup for features."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,21 @@ SILENCE_VOLUME = 1.0  # silence is background at any volume up to full
 
 
 class Background:
-    """Noises to cut from: float32 in [-1, 1]; one shorter than a clip is repeated to fill it."""
+    """Noises to cut clips from: float32 in [-1, 1]; a shorter one is repeated to fill a clip."""
 
     def __init__(self, noises: Sequence[np.ndarray], samples: int) -> None:
         noises = [np.resize(noise, max(len(noise), samples + 1)) for noise in noises if len(noise)]
         lengths = np.array([len(noise) for noise in noises], np.int64)
         self._starts = np.cumsum(lengths) - lengths
         self._choices = lengths - samples
-        self._cuts = (
-            sliding_window_view(np.concatenate(noises).astype(np.float32), samples)
-            if noises
-            else None
-        )
+        joined = np.concatenate(noises or [np.zeros(samples)]).astype(np.float32)
+        self._cuts = sliding_window_view(joined, samples)
 
     def __bool__(self) -> bool:
-        return self._cuts is not None
+        return len(self._starts) > 0
 
     def cut(self, how_many: int, rng: np.random.Generator) -> np.ndarray:
-        """Random seconds of random noises: float32 [how_many, samples]."""
+        """Random pieces of random noises: float32 [how_many, samples]."""
         noise = rng.integers(len(self._starts), size=how_many)
         return self._cuts[self._starts[noise] + rng.integers(self._choices[noise])]
 
@@ -43,9 +40,9 @@ def augment(
 ) -> np.ndarray:
     """Shifted and noisy copies of clips: int16 [n, samples] → int16 [n, samples].
 
-    Each clip moves by up to `time_shift` samples either way, with zeros where nothing was. A share
-    `frequency` of them gets background of a volume up to `volume`; those marked in `silent`
-    (bool [n]) get only background, at any volume. Sums are clamped, never wrapped.
+    Each clip moves by up to `time_shift` samples either way; zeros fill the gap. A share
+    `frequency` of the clips gets background of a volume up to `volume`; those marked in `silent`
+    (bool [n]) become background alone, at any volume. Sums are clamped, never wrapped.
     """
     wave = shift(audio, rng, time_shift).astype(np.float32)
     wave[silent] = 0
@@ -72,12 +69,12 @@ def add_background(
 
 
 def to_int16(wave: np.ndarray) -> np.ndarray:
-    """Samples rounded towards zero, those beyond int16 clamped."""
+    """Samples rounded towards zero and clamped to int16."""
     return np.clip(wave, -32768, 32767).astype(np.int16)
 
 
 def shift(audio: np.ndarray, rng: np.random.Generator, limit: int) -> np.ndarray:
-    """Clips moved by random amounts in [-limit, limit) samples, zeros where nothing was."""
+    """Clips moved by random amounts in [-limit, limit) samples; zeros fill the gap."""
     if limit == 0:
         return audio
     samples = audio.shape[1]
@@ -86,16 +83,16 @@ def shift(audio: np.ndarray, rng: np.random.Generator, limit: int) -> np.ndarray
     return sliding_window_view(padded, samples, axis=1)[np.arange(len(audio)), offset]
 
 
-def mask(pictures: np.ndarray, rng: np.random.Generator, *, frames: float, channels: float) -> None:
-    """Set a stripe of each way in pictures (float32 [n, rows, columns]) to zero.
+def mask(features: np.ndarray, rng: np.random.Generator, *, frames: float, channels: float) -> None:
+    """Set a stripe of frames and one of channels to zero in float32 [n, frames, channels].
 
-    A stripe is up to `frames` rows or up to `channels` columns wide, and begins anywhere.
+    A stripe is up to `frames` frames or `channels` channels wide, and begins anywhere.
     """
-    count, rows, columns = pictures.shape
+    count, rows, columns = features.shape
     stripes = _stripes(count, rows, frames, rng), _stripes(count, columns, channels, rng)
-    for picture, hidden_rows, hidden_columns in zip(pictures, *stripes, strict=True):
-        picture[hidden_rows] = 0
-        picture[:, hidden_columns] = 0
+    for clip, masked_rows, masked_columns in zip(features, *stripes, strict=True):
+        clip[masked_rows] = 0
+        clip[:, masked_columns] = 0
 
 
 def _stripes(how_many: int, size: int, widest: float, rng: np.random.Generator) -> list[slice]:
@@ -104,20 +101,23 @@ def _stripes(how_many: int, size: int, widest: float, rng: np.random.Generator) 
     return list(map(slice, np.ceil(start).astype(int), np.ceil(end).astype(int)))
 
 
-def mix(
-    pictures: np.ndarray,
+def mixup(
+    features: np.ndarray,
     labels: np.ndarray,
     label_count: int,
     share: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A share of the pictures laid over the next one of the batch, labelled as parts of both.
+    """A share of the clips mixed with the next clip of the batch, labels in the same proportion.
 
-    float32 [n, size] and int32 [n] → float32 [n, size] and float32 [n, label_count]. The picture's
-    own part is at least half.
+    float32 [n, size] and int32 [n] → float32 [n, size] and float32 [n, label_count]. A clip's own
+    part is at least half.
     """
     count = len(labels)
     mixed = rng.random((count, 1)) < share
     own = np.where(mixed, rng.uniform(0.5, 1, (count, 1)), 1).astype(np.float32)
-    parts = np.eye(label_count, dtype=np.float32)[labels]
-    return tuple(own * each + (1 - own) * np.roll(each, 1, 0) for each in (pictures, parts))
+    one_hot = np.eye(label_count, dtype=np.float32)[labels]
+    mixed_features, mixed_labels = (
+        own * each + (1 - own) * np.roll(each, 1, 0) for each in (features, one_hot)
+    )
+    return mixed_features, mixed_labels

@@ -7,15 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-SAMPLES = 16_000  # one second, the length of every clip
-
-Progress = Callable[[str, int, int], None]  # what, done, total
-Reader = Callable[[range], Iterable[np.ndarray]]  # a block of clips, as pieces int16 [k, 16000]
+Reader = Callable[[range], Iterable[np.ndarray]]  # a block of clips, in pieces int16 [k, 16000]
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One spoken word that can be read when it is needed."""
+    """One spoken word, which is read when it is needed."""
 
     word: str
     speaker: str  # a speaker is in one split only
@@ -28,19 +25,19 @@ class Clip:
 class Source(Protocol):
     """Where clips come from."""
 
-    reading: str  # what progress calls the reading of them, e.g. "Reading clips"
+    reading: str  # the name of the reading in progress lines, e.g. "Reading clips"
 
     def clips(self) -> list[Clip]:
         """Every clip, in the same order every time."""
 
     def background(self) -> list[np.ndarray]:
-        """Noises without speech, float32 in [-1, 1], of any length; [] where there are none."""
+        """Noises without speech, float32 in [-1, 1], of any length; [] for none."""
 
     def key(self) -> str:
-        """A digest of all that decides the samples of the clips: equal keys, equal samples."""
+        """A digest of everything that decides the clips' samples: equal keys, equal samples."""
 
     def blocks(self) -> list[range]:
-        """Which of the clips are read in one go: ranges of their indices, end to end."""
+        """Which clips are read in one go: ranges of their indices, end to end."""
 
     def reader(self) -> AbstractContextManager[Reader]:
-        """What reads blocks; several may be open at once, each used by a thread of its own."""
+        """Reads blocks; several readers may be open at once, each used by its own thread."""

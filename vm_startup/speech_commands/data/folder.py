@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
 from vm_startup.speech_commands.data import wav
-from vm_startup.speech_commands.data.clip import SAMPLES, Clip, Reader
-from vm_startup.speech_commands.data.split import speaker_of, which_set
-from vm_startup.speech_commands.data.words import BACKGROUND, check_words, fold
+from vm_startup.speech_commands.data.clip import Clip, Reader
+from vm_startup.speech_commands.data.speaker_splits import speaker_of, which_set
+from vm_startup.speech_commands.data.words import check_words, fold
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.progress import Progress, log_progress
 
 BLOCK = 64  # recordings read in one go: 2 MB
 
@@ -25,7 +27,7 @@ class Summary:
     """What check_folder found."""
 
     words: dict[str, int]  # clips of each word, wanted or not
-    converted: int  # recordings, of those looked at, that are not 16-bit 16 kHz already
+    converted: int  # checked recordings that are not 16-bit 16 kHz already
     noises: int  # background recordings
 
 
@@ -37,11 +39,10 @@ class FolderSource:
     def __init__(
         self,
         folder: Path | str,
-        *,
         validation_percentage: float = 10.0,
         testing_percentage: float = 10.0,
         source: str = "folder",
-    ):
+    ) -> None:
         self.folder = Path(folder)
         self.source = source
         self._percentages = validation_percentage, testing_percentage
@@ -52,11 +53,11 @@ class FolderSource:
 
     def background(self) -> list[np.ndarray]:
         """The recordings in `_background_noise_`, float32 in [-1, 1]."""
-        paths = wavs(self.folder / BACKGROUND)
+        paths = wav_files(self.folder / BACKGROUND_NOISE)
         return [wav.read(path).astype(np.float32) / 32768 for path in paths]
 
     def key(self) -> str:
-        """Of the recordings' names, sizes and times of change."""
+        """A digest of the recordings' names, sizes and modification times."""
         return self._key
 
     @cached_property
@@ -66,24 +67,24 @@ class FolderSource:
             try:
                 found = path.stat()
             except OSError as error:
-                raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+                raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
             name = f"{path.parent.name}/{path.name}"
             digest.update(os.fsencode(f"\n{name}\0{found.st_size} {found.st_mtime_ns}"))
         return digest.hexdigest()[:16]
 
     def blocks(self) -> list[range]:
-        """As many recordings as fit a block, and so on."""
+        """Blocks of BLOCK recordings; the last one may be shorter."""
         count = len(self._paths)
         return [range(at, min(at + BLOCK, count)) for at in range(0, count, BLOCK)]
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
-        """Reads recordings one by one."""
-        yield lambda block: [np.stack([wav.read(self._paths[i], SAMPLES) for i in block])]
+        """Reads the recordings of a block one after the other."""
+        yield lambda block: [np.stack([wav.read(self._paths[i], CLIP_SAMPLES) for i in block])]
 
     @cached_property
     def _paths(self) -> list[Path]:
-        return [path for word in word_folders(self.folder) for path in wavs(word)]
+        return [path for word in word_folders(self.folder) for path in wav_files(word)]
 
     def _clip(self, path: Path) -> Clip:
         return Clip(
@@ -92,31 +93,35 @@ class FolderSource:
             source=self.source,
             split=which_set(path.name, *self._percentages),
             name=f"{path.parent.name}/{path.name}",
-            read=partial(wav.read, path, SAMPLES),
+            read=partial(wav.read, path, CLIP_SAMPLES),
         )
 
 
 def check_folder(
-    folder: Path | str, wanted_words: Sequence[str], *, decoded: bool = False
+    folder: Path | str,
+    wanted_words: Sequence[str],
+    *,
+    decoded: bool = False,
+    progress: Progress = log_progress,
 ) -> Summary:
-    """Look at every file's header, before anything is rented or trained; where all words are known
-    to be `decoded`, at those of the noises only.
+    """Check every file's header before anything is created or trained.
 
-    Raises DataError for the first thing that would stop a training: a missing folder or word, an
-    empty word or background, a recording that cannot be used, a link that leads out of the folder.
+    If all words are known to be `decoded`, only the noises' headers are read. Raises DataError for
+    the first problem that would stop a training: a missing folder or word, an empty word or
+    background, a recording that cannot be used, a link that leads out of the folder.
     """
     check_words(wanted_words)
     root = Path(folder)
     folders = word_folders(root)
     _check_case(folders)
-    words = {word.name: wavs(word) for word in folders}
+    words = {word.name: wav_files(word) for word in folders}
     for word in wanted_words:
         _check_word(root, word, words)
-    noises = wavs(root / BACKGROUND)
-    _check_background(root / BACKGROUND, noises)
+    noises = wav_files(root / BACKGROUND_NOISE)
+    _check_background(root / BACKGROUND_NOISE, noises)
     recordings = [path for paths in words.values() for path in paths] + noises
-    _check_links(root, [*folders, root / BACKGROUND, *recordings])
-    headers = _check_recordings(noises if decoded else recordings)
+    _check_links(root, [*folders, root / BACKGROUND_NOISE, *recordings])
+    headers = _check_recordings(noises if decoded else recordings, progress)
     return Summary(
         words={word: len(paths) for word, paths in words.items()},
         converted=sum(header.converted for header in headers),
@@ -125,25 +130,25 @@ def check_folder(
 
 
 def word_folders(root: Path) -> list[Path]:
-    """The word folders, sorted; names that begin with a dot or an underscore are no words."""
-    return [path for path in _listed(root) if path.name[0] not in "._" and path.is_dir()]
+    """The word folders, sorted; a name that begins with a dot or an underscore is not a word."""
+    return [path for path in _sorted_entries(root) if path.name[0] not in "._" and path.is_dir()]
 
 
-def wavs(folder: Path) -> list[Path]:
-    """The WAV files of a folder, sorted; [] where there is none."""
+def wav_files(folder: Path) -> list[Path]:
+    """The WAV files of a folder, sorted; [] if there is no such folder."""
     if not folder.is_dir():
         return []
-    return [p for p in _listed(folder) if p.name[0] != "." and p.suffix.lower() == ".wav"]
+    return [p for p in _sorted_entries(folder) if p.name[0] != "." and p.suffix.lower() == ".wav"]
 
 
-def _listed(folder: Path) -> list[Path]:
+def _sorted_entries(folder: Path) -> list[Path]:
     """The folder's entries, sorted, because a file system lists them in any order."""
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}: one with a sub-folder per word is needed.")
+        raise DataError(f"the folder {folder} does not exist: name one with a sub-folder per word")
     try:
         return sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 def _check_case(folders: list[Path]) -> None:
@@ -153,56 +158,53 @@ def _check_case(folders: list[Path]) -> None:
         if other != folder.name:
             raise DataError(
                 f"{folder.parent} has the folders {other!r} and {folder.name!r}, which differ only "
-                "by case: put their recordings into one."
+                "by case: put their recordings into one"
             )
 
 
 def _check_word(root: Path, word: str, words: dict[str, list[Path]]) -> None:
     if word not in words:
-        raise DataError(f"{root} has no folder for the word {word!r}{_nearest(word, words)}.")
+        raise DataError(f"{root} has no folder for the word {word!r}{_nearest(word, words)}")
     if not words[word]:
-        raise DataError(f"{root / word} holds no WAV file: it needs recordings of {word!r}.")
+        raise DataError(f"{root / word} has no WAV file: it needs recordings of {word!r}")
 
 
 def _check_background(folder: Path, noises: list[Path]) -> None:
-    """No folder is a choice; an empty one is a copy that went wrong."""
+    """A missing folder is a choice; an empty one is a copy that went wrong."""
     if folder.exists() and not noises:
         raise DataError(
-            f"{folder} holds no WAV file: it needs recordings of noise without speech; "
-            "remove the folder to train without any."
+            f"{folder} has no WAV file: it needs recordings of noise without speech; "
+            "remove the folder to train without noise"
         )
 
 
 def _nearest(word: str, words: dict[str, list[Path]]) -> str:
     by_fold = {fold(name): name for name in words}
-    near = difflib.get_close_matches(fold(word), by_fold, n=1, cutoff=0.5)
-    if near:
+    if near := difflib.get_close_matches(fold(word), by_fold, n=1, cutoff=0.5):
         return f"; the nearest name there is {by_fold[near[0]]!r}"
-    return (
-        f"; it has {', '.join(sorted(words)[:5])} and others"
-        if words
-        else "; it has no word folder"
-    )
+    some = f"{', '.join(sorted(words)[:5])} and others" if words else "no word folder"
+    return f"; it has {some}"
 
 
 def _check_links(root: Path, paths: list[Path]) -> None:
-    """The folder is copied to the machine that trains, where a link out of it leads nowhere."""
+    """The folder is copied to the machine that trains; a link out of it would not work there."""
     for path in paths:
         if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
             raise DataError(
-                f"{path} is a link to {path.resolve()}, outside {root}: copy the recordings there."
+                f"{path} is a link to {path.resolve()}, outside {root}: copy the recordings there"
             )
 
 
-def _check_recordings(paths: list[Path]) -> list[wav.Header]:
-    headers, bad = [], []
-    for path in paths:
+def _check_recordings(paths: list[Path], progress: Progress) -> list[wav.Header]:
+    headers, errors = [], []
+    for number, path in enumerate(paths, 1):
         try:
             headers.append(wav.check(path))
         except DataError as error:
-            bad.append(error)
-    if len(bad) > 1:
-        raise DataError(f"{bad[0]} ({len(bad) - 1:,} more recordings cannot be used either.)")
-    if bad:
-        raise bad[0]
+            errors.append(error)
+        progress("Checking recordings", number, len(paths))
+    if len(errors) > 1:
+        raise DataError(f"{errors[0]} ({len(errors) - 1:,} more recordings cannot be used either)")
+    if errors:
+        raise errors[0]
     return headers

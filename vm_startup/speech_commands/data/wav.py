@@ -1,18 +1,18 @@
-"""WAV files, whatever wrote them, as the 16 kHz mono int16 that the model hears.
+"""Reads WAV files of many kinds as the 16 kHz mono int16 that models are trained on.
 
-Python's own `wave` knows neither float nor WAVE_FORMAT_EXTENSIBLE, and it takes a truncated file
-for a short one.
+Python's `wave` reads neither float nor WAVE_FORMAT_EXTENSIBLE, and it takes a truncated file for a
+short one.
 """
 
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from vm_startup.conventions import SAMPLE_RATE
 from vm_startup.speech_commands.errors import DataError
-
-RATE = 16_000  # Hz
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _DTYPES = {
@@ -23,12 +23,12 @@ _DTYPES = {
     (_FLOAT, 32): "<f4",
 }
 _CODECS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x55: "MP3"}
-_HIGHEST_RATE = 768_000  # Hz; beyond any converter, so a header that says more is broken
+_MAX_RATE = 768_000  # Hz; above every converter, so a header that says more is broken
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a WAV says of itself."""
+    """What a WAV file's header says."""
 
     codec: int  # 1 PCM, 3 float
     bits: int  # per sample
@@ -38,25 +38,25 @@ class Header:
 
     @property
     def converted(self) -> bool:
-        """Whether read() has to change the samples rather than copy them."""
-        return (self.codec, self.bits, self.rate) != (_PCM, 16, RATE)
+        """Whether read() changes the samples instead of copying them."""
+        return (self.codec, self.bits, self.rate) != (_PCM, 16, SAMPLE_RATE)
 
 
 def check(path: Path | str) -> Header:
-    """Read a WAV's headers only; raise DataError where read() could not use the file."""
+    """Read a WAV file's header only; raises DataError if read() cannot use the file."""
     path = Path(path)
     try:
         with path.open("rb") as file:
             return _read_header(path, file)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read(path: Path | str, samples: int | None = None) -> np.ndarray:
-    """The recording as int16 at 16 kHz, padded with zeros or cut to `samples`, or whole.
+    """The recording as int16 at 16 kHz, padded with zeros or cut to `samples` (None: unchanged).
 
-    Other widths and rates are converted, the same way every time; what is too loud for 16 bits is
-    clipped. Raises DataError where the file cannot be used.
+    Other sample formats and rates are converted, the same way every time; values beyond 16 bits
+    are clipped. Raises DataError if the file cannot be used.
     """
     path = Path(path)
     try:
@@ -64,12 +64,12 @@ def read(path: Path | str, samples: int | None = None) -> np.ndarray:
             header = _read_header(path, file)
             frames = header.frames
             if samples is not None:  # a tenth of a second more, so that the resampler sees no edge
-                frames = min(frames, -(-samples * header.rate // RATE) + header.rate // 10)
+                frames = min(frames, -(-samples * header.rate // SAMPLE_RATE) + header.rate // 10)
             file.seek(header.start)
             audio = _decode(file.read(frames * (header.bits // 8)), header, path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if header.rate != RATE:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if header.rate != SAMPLE_RATE:
         audio = _resample(audio, header.rate)
     return fit(to_int16(audio), samples)
 
@@ -77,13 +77,13 @@ def read(path: Path | str, samples: int | None = None) -> np.ndarray:
 def write(path: Path | str, audio: np.ndarray) -> None:
     """Write int16 samples as a 16 kHz mono WAV."""
     data = np.ascontiguousarray(audio, "<i2").tobytes()
-    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, RATE, 2 * RATE, 2, 16)
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
     body = b"WAVE" + layout + struct.pack("<4sI", b"data", len(data)) + data
     Path(path).write_bytes(struct.pack("<4sI", b"RIFF", len(body)) + body)
 
 
 def fit(audio: np.ndarray, samples: int | None) -> np.ndarray:
-    """The first `samples` of the audio, zeros after its end; all of it for None."""
+    """The first `samples` of the audio, with zeros after its end; None: all of it."""
     if samples is None or len(audio) == samples:
         return audio
     fitted = np.zeros(samples, audio.dtype)
@@ -92,61 +92,61 @@ def fit(audio: np.ndarray, samples: int | None) -> np.ndarray:
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Samples in int16's units, rounded; clamped, because wrapping turns a loud sample over."""
+    """Round samples in int16's units; clamp them, because wrapping changes a loud sample's sign."""
     if audio.dtype == np.int16:
         return audio
     return np.clip(np.rint(audio), -32768, 32767).astype(np.int16)
 
 
-def _read_header(path: Path, file) -> Header:
+def _read_header(path: Path, file: BinaryIO) -> Header:
     size = file.seek(0, 2)
     file.seek(0)
     if size == 0:
-        raise DataError(f"{path} is empty: a WAV file with a recording was expected.")
+        raise DataError(f"{path} is empty: it should hold a recording")
     riff = file.read(12)
     if riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
-        raise DataError(f"{path} is not a WAV file: it does not begin as RIFF/WAVE does.")
+        raise DataError(f"{path} is not a WAV file: it does not begin with a RIFF/WAVE header")
     layout = None
     while len(chunk := file.read(8)) == 8:
         name, length = struct.unpack("<4sI", chunk)
         start = file.tell()
         if start + length > size:
+            kind = name.decode("ascii", "replace").strip()
             raise DataError(
-                f"{path} is truncated: its header promises {length:,} bytes of {_text(name)!r} "
-                f"and {size - start:,} are there; record or copy it again."
+                f"{path} is truncated: its header promises {length:,} bytes of {kind!r}, "
+                f"the file holds {size - start:,}; record or copy it again"
             )
         if name == b"fmt ":
             layout = _read_layout(path, file.read(min(length, 40)))
         elif name == b"data" and layout:
             return _header(path, layout, start, length)
         file.seek(start + length + length % 2)  # chunks are padded to even lengths
-    raise DataError(
-        f"{path} is truncated or broken: it holds no {'data' if layout else 'fmt'} chunk."
-    )
+    raise DataError(f"{path} is truncated or broken: it has no {'data' if layout else 'fmt'} chunk")
 
 
 def _read_layout(path: Path, chunk: bytes) -> tuple[int, int, int]:
-    """The codec, bits per sample and rate of a fmt chunk that can be read."""
+    """The codec, bits per sample and rate in a fmt chunk; raises DataError if not supported."""
     if len(chunk) < 16:
-        raise DataError(f"{path} is broken: its fmt chunk has {len(chunk)} bytes instead of 16.")
+        raise DataError(f"{path} is broken: its fmt chunk has {len(chunk)} bytes instead of 16")
     codec, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16])
     if codec == _EXTENSIBLE and len(chunk) >= 26:
         codec = struct.unpack("<H", chunk[24:26])[0]
     if channels != 1:
         count = {0: "no", 2: "two (stereo)"}.get(channels, channels)
         raise DataError(
-            f"{path} has {count} channels, and one is needed: convert it with "
-            "`sox IN.wav -c 1 OUT.wav` or `ffmpeg -i IN.wav -ac 1 OUT.wav`."
+            f"{path} has {count} channels instead of one: convert it with "
+            "`sox IN.wav -c 1 OUT.wav` or `ffmpeg -i IN.wav -ac 1 OUT.wav`"
         )
     if (codec, bits) not in _DTYPES:
         kind = {_PCM: "PCM", _FLOAT: "float"}.get(codec) or _CODECS.get(codec, f"codec {codec}")
         raise DataError(
-            f"{path} holds {bits}-bit {kind}: PCM of 8, 16, 24 or 32 bits or float of 32 is needed."
+            f"{path} holds {bits}-bit {kind}, which is not supported: use PCM of 8, 16, 24 or 32 "
+            "bits or float of 32 bits"
         )
-    if not RATE <= rate <= _HIGHEST_RATE:
+    if not SAMPLE_RATE <= rate <= _MAX_RATE:
         raise DataError(
-            f"{path} was recorded at {rate:,} Hz: {RATE:,} Hz or more is needed, "
-            "for the features reach up to 7,500 Hz."
+            f"{path} was recorded at {rate:,} Hz: record at {SAMPLE_RATE:,} Hz or more, as the "
+            "features reach up to 7,500 Hz"
         )
     return codec, bits, rate
 
@@ -155,16 +155,18 @@ def _header(path: Path, layout: tuple[int, int, int], start: int, length: int) -
     codec, bits, rate = layout
     frames = length // (bits // 8)
     if not frames:
-        raise DataError(f"{path} is empty: its header is in order, but no sample follows.")
+        raise DataError(f"{path} is empty: its header is valid, but no sample follows")
     return Header(codec, bits, rate, start, frames)
 
 
 def _decode(data: bytes, header: Header, path: Path | str) -> np.ndarray:
-    """Samples in int16's units: int16 where they were, float64 elsewhere."""
+    """Samples in int16's units: int16 as they are, others as float64."""
     raw = np.frombuffer(data, _DTYPES[header.codec, header.bits])
     if header.codec == _FLOAT:
         if not np.isfinite(raw).all():
-            raise DataError(f"{path} holds samples that are no numbers: export it again.")
+            raise DataError(
+                f"{path} holds samples that are not numbers (NaN or infinity): export it again"
+            )
         return raw * 32768.0
     if header.bits == 16:
         return raw.astype(np.int16, copy=False)
@@ -178,10 +180,6 @@ def _decode(data: bytes, header: Header, path: Path | str) -> np.ndarray:
 
 
 def _resample(audio: np.ndarray, rate: int) -> np.ndarray:
-    import soxr  # only here: most data sets are 16 kHz already, and a check reads no samples
+    import soxr  # only here: most data sets have 16 kHz, and a check reads no samples
 
-    return soxr.resample(audio.astype(np.float64), rate, RATE, quality="HQ")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("ascii", "replace").strip()
+    return soxr.resample(audio.astype(np.float64), rate, SAMPLE_RATE, quality="HQ")

@@ -1,12 +1,12 @@
-"""How sure a counted share or rate is: two-sided 95 % intervals in closed form."""
+"""Two-sided 95 % confidence intervals of counted shares and rates, in closed form."""
 
 import math
 
-Z = 1.959964  # a normal variable lies within ± Z in 95 % of cases
+Z = 1.959964  # a normal variable is within ± Z in 95 % of cases
 
 
 def wilson(successes: int, trials: int) -> list[float]:
-    """Where the true share lies: [low, high]; [0, 1] where nothing was tried.
+    """The interval of a share: [low, high]; [0, 1] without trials.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
@@ -16,12 +16,12 @@ def wilson(successes: int, trials: int) -> list[float]:
     centre = share + spread / 2
     reach = Z * math.sqrt((share * (1 - share) + spread / 4) / trials)
     low, high = (centre - reach) / (1 + spread), (centre + reach) / (1 + spread)
-    # At the ends the exact values are 0 and 1; sums of floats miss them by a hair.
+    # At the ends the exact values are 0 and 1, which rounding errors would miss.
     return [low if successes else 0.0, high if successes < trials else 1.0]
 
 
 def poisson(events: int, time: float) -> list[float]:
-    """Where the true rate of rare events lies, per unit of `time` (above 0): [low, high].
+    """The interval of a rate of rare events, per unit of `time` (above 0): [low, high].
 
     Byar's approximation, within 1 % of the exact upper bound; N. E. Breslow and N. E. Day,
     Statistical Methods in Cancer Research, volume II, 1987, section 2.3.

@@ -1,8 +1,8 @@
-"""Which of a training's weights are kept, and when more training is no use.
+"""Which weights of a training are kept, and when more training stops helping.
 
 Validation sets are small: of 50 clips, one more or less is two points, and among many validations
-some early one is lucky. Therefore the weights that are kept are the latest whose accuracy is not
-clearly worse than the best seen: within two standard errors of it.
+an early one is lucky. So the latest weights are kept whose accuracy is not clearly worse than the
+best: within two standard errors of it.
 """
 
 import math
@@ -13,20 +13,20 @@ import numpy as np
 
 from vm_startup.speech_commands.model.checkpoint import BEST
 
-STANDARD_ERRORS = 2  # one prefers a lucky step in mid-schedule to its end in a training of three
+STANDARD_ERRORS = 2  # with one, one training in three keeps a lucky step of mid-schedule
 
 
 @dataclass
-class Best:
+class BestWeights:
     """What the validations of a training have shown so far."""
 
-    step: int = 0  # whose weights are kept; 0 = nothing was validated
-    accuracy: float = 0.0  # the best seen
-    cross_entropy: float = math.inf  # the lowest seen
-    waited: int = 0  # validations since then
+    step: int = 0  # of the weights kept; 0 = no validation yet
+    accuracy: float = 0.0  # the highest so far
+    cross_entropy: float = math.inf  # the lowest so far
+    waited: int = 0  # validations since the lowest cross entropy
     model: dict[str, np.ndarray] = field(default_factory=dict)  # weights and ranges kept, by name
 
-    def see(
+    def update(
         self,
         step: int,
         accuracy: float,
@@ -34,7 +34,7 @@ class Best:
         cross_entropy: float,
         model: dict[str, np.ndarray],
     ) -> None:
-        """Take note of how a step's model did on so many clips, and keep it if it deserves it."""
+        """Add a step's validation on `count` clips; keep its model if it is good enough."""
         self.accuracy = max(self.accuracy, accuracy)
         error = math.sqrt(self.accuracy * (1 - self.accuracy) / max(1, count))  # binomial
         if accuracy >= self.accuracy - STANDARD_ERRORS * error:
@@ -43,18 +43,18 @@ class Best:
         self.cross_entropy = min(self.cross_entropy, cross_entropy)
 
     def as_values(self) -> dict[str, np.ndarray]:
-        """For a checkpoint, beside the training's own values."""
+        """The values for a checkpoint, beside the training's own."""
         known = {
-            "step": np.int64(self.step),
-            "accuracy": np.float64(self.accuracy),
-            "cross_entropy": np.float64(self.cross_entropy),
-            "waited": np.int64(self.waited),
+            "step": np.array(self.step, np.int64),
+            "accuracy": np.array(self.accuracy, np.float64),
+            "cross_entropy": np.array(self.cross_entropy, np.float64),
+            "waited": np.array(self.waited, np.int64),
         }
         return {BEST + name: value for name, value in (known | self.model).items()}
 
     @classmethod
-    def of(cls, values: Mapping[str, np.ndarray]) -> "Best":
-        """What a checkpoint holds of it; nothing where another trainer wrote it."""
+    def of(cls, values: Mapping[str, np.ndarray]) -> "BestWeights":
+        """Read it from a checkpoint's values; empty if another trainer wrote them."""
         held = {
             name.removeprefix(BEST): value
             for name, value in values.items()

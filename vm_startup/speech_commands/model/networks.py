@@ -1,18 +1,18 @@
-"""The networks: a stack of convolutions over a picture of sound, then one vote per label.
+"""The networks: a stack of convolutions over a clip's features, then one logit per label.
 
-    tiny_conv  picture [frames, width] → conv 10 × 8, 8 filters, stride 2 × 2 → dense → logits
+    tiny_conv  features [frames, width] → conv 10 × 8, 8 filters, stride 2 × 2 → dense → logits
     tiny_embedding_conv  the same with a second convolution, 10 × 8, 8 filters, stride 8 × 8
-    time_conv  picture → conv 5 × 8, 8 filters, stride 2 × 4 → frequencies become channels
+    time_conv  features → conv 5 × 8, 8 filters, stride 2 × 4 → frequencies become channels
                → conv 3, 24 → conv 5, 24, stride 2 → conv 5, 32, stride 2, over time alone
                → average over time → dense → logits
 
-A ReLU follows every convolution; the first two networks are upstream's. Training sees every number
-as eight bits will hold it, so that conversion loses almost nothing: weights on a grid symmetric
-about zero, activations on grids that follow the observed extremes.
+A ReLU follows every convolution; the first two networks are upstream's. Training rounds every
+number as eight bits will hold it, so that conversion loses almost nothing: weights to a grid
+symmetric about zero, activations to grids that follow the observed extremes.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,23 +20,22 @@ import tensorflow as tf
 
 from vm_startup.speech_commands.audio_settings import AudioSettings
 
-RANGE_DECAY = 0.99  # share of an activation range that survives a step
-TRUNCATED = 0.88  # standard deviation of a normal distribution cut off at two of its own
+RANGE_DECAY = 0.99  # share of an activation range that remains after a step
+TRUNCATED = 0.88  # standard deviation of a normal distribution truncated at two of its deviations
 
 Values = Mapping[str, tf.Tensor | tf.Variable | np.ndarray]
-Convolve = Callable[[tf.Tensor, tf.Tensor, tuple[int, int]], tf.Tensor]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution that keeps its input's size but for the stride; `name` begins its weights'."""
+    """A convolution with SAME padding; `name` is the prefix of its weights' names."""
 
     name: str
-    height: int  # frames seen at a time
-    width: int  # frequencies seen at a time; 1 = all of them, as channels
+    height: int  # frames
+    width: int  # frequencies; 1 = all of them, as channels
     filters: int
     stride: tuple[int, int] = (1, 1)  # frames, frequencies
-    dropped: bool = False  # whether dropout strikes what it makes, too
+    dropout: bool = False  # whether dropout applies to its output too
 
     @property
     def range(self) -> str:
@@ -46,13 +45,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network, whatever the size of its picture."""
+    """One network, for features of any size."""
 
     layers: tuple[Layer, ...]
     averaged: bool  # over time, before the dense layer
-    deviation: float = 0.0  # of the weights at the start; 0 = by each layer's inputs (He et al.)
-    first_share: float = 1.0  # of that deviation in the first layer, as features reach to 26
-    centred: bool = False  # starts as if it were shown features less their mean
+    deviation: float = 0.0  # of the initial weights; 0 = by each layer's inputs (He et al.)
+    first_share: float = 1.0  # of that deviation in the first layer, as features reach 26
+    centred: bool = False  # the initial biases subtract the features' mean
 
 
 ARCHITECTURES = {
@@ -63,7 +62,7 @@ ARCHITECTURES = {
     ),
     "tiny_embedding_conv": Architecture(
         layers=(
-            Layer("first", 10, 8, 8, (2, 2), dropped=True),
+            Layer("first", 10, 8, 8, (2, 2), dropout=True),
             Layer("second", 10, 8, 8, (8, 8)),
         ),
         averaged=False,
@@ -84,13 +83,13 @@ ARCHITECTURES = {
 
 
 def weight_names(architecture: str = "tiny_conv") -> tuple[str, ...]:
-    """What is learned; tiny_conv's names are upstream's."""
+    """The names of the trained values; tiny_conv's are upstream's."""
     layers = [layer.name for layer in ARCHITECTURES[architecture].layers] + ["final_fc"]
     return tuple(f"{name}_{kind}" for name in layers for kind in (("weights", "bias")))
 
 
 def range_names(architecture: str = "tiny_conv") -> tuple[str, ...]:
-    """What is observed of activations."""
+    """The names of the observed activation ranges."""
     layers = ARCHITECTURES[architecture].layers
     return (*(layer.range for layer in layers), "logits_min", "logits_max")
 
@@ -98,8 +97,8 @@ def range_names(architecture: str = "tiny_conv") -> tuple[str, ...]:
 def shapes(
     settings: AudioSettings, architecture: str = "tiny_conv"
 ) -> Iterator[tuple[Layer, tuple[int, int, int], tuple[int, int, int]]]:
-    """Each layer with what it is given and what it makes: (frames, frequencies, channels)."""
-    given = (settings.frames, settings.width, 1)
+    """Each layer with the shapes of its input and output: (frames, frequencies, channels)."""
+    given: tuple[int, int, int] = (settings.frames, settings.width, 1)
     for layer in ARCHITECTURES[architecture].layers:
         if layer.width == 1:
             given = (given[0], 1, given[1] * given[2])
@@ -110,22 +109,22 @@ def shapes(
 
 
 def hidden_size(settings: AudioSettings, architecture: str = "tiny_conv") -> int:
-    """Numbers that the dense layer is given: 25 × 20 × 8 = 4000 or 32 for 49 × 40 features."""
+    """Inputs of the dense layer: 25 × 20 × 8 = 4000 or 32 for 49 × 40 features."""
     *_, (_, _, made) = shapes(settings, architecture)
     return made[-1] if ARCHITECTURES[architecture].averaged else math.prod(made)
 
 
 def dropout_size(settings: AudioSettings, architecture: str = "tiny_conv") -> int:
-    """Numbers that dropout may strike: what the dense layer is given, and others before it."""
-    early = (math.prod(made) for layer, _, made in shapes(settings, architecture) if layer.dropped)
+    """Numbers that dropout applies to: the dense layer's inputs, and some layers' outputs."""
+    early = (math.prod(made) for layer, _, made in shapes(settings, architecture) if layer.dropout)
     return sum(early) + hidden_size(settings, architecture)
 
 
 def initial(
     settings: AudioSettings, label_count: int, seed: int, architecture: str = "tiny_conv"
 ) -> dict[str, np.ndarray]:
-    """Fresh weights and activation ranges, the same for the same seed."""
-    forms = {
+    """Initial weights and activation ranges, the same for the same seed."""
+    forms: dict[str, tuple[int, ...]] = {
         f"{layer.name}_weights": (layer.height, layer.width, given[2], layer.filters)
         for layer, given, _ in shapes(settings, architecture)
     }
@@ -142,17 +141,17 @@ def initial(
 
 
 def _deviation(architecture: str, name: str, form: tuple[int, ...]) -> float:
-    """Of the distribution that a layer's weights start from, before its ends are cut off."""
+    """The deviation of a layer's initial weights, before their distribution is truncated."""
     start = ARCHITECTURES[architecture]
     if start.deviation:
         return start.deviation
-    gain = 1.0 if name == "final_fc_weights" else 2.0  # a ReLU halves what passes
+    gain = 1.0 if name == "final_fc_weights" else 2.0  # a ReLU halves the variance
     share = start.first_share if name == "first_weights" else 1.0
     return share * math.sqrt(gain / math.prod(form[:-1])) / TRUNCATED
 
 
 class Exact:
-    """The network in float32, its weights not rounded to a grid."""
+    """Float32 arithmetic: nothing is rounded to a grid."""
 
     def input(self, features: tf.Tensor) -> tf.Tensor:
         return features
@@ -168,7 +167,7 @@ class Exact:
 
 
 class Quantized:
-    """The network as eight bits hold it."""
+    """Every number rounded as eight bits hold it."""
 
     def __init__(self, settings: AudioSettings, ranges: Values) -> None:
         self._settings, self._ranges = settings, ranges
@@ -184,7 +183,7 @@ class Quantized:
         )
 
     def largest(self, weights: tf.Tensor) -> tf.Tensor:
-        """The weight farthest from zero, which the grid's last step stands for."""
+        """The weight farthest from zero, which is the end of the grid."""
         return tf.stop_gradient(tf.reduce_max(tf.abs(weights)))
 
     def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
@@ -197,48 +196,48 @@ class Quantized:
 
 
 class Observing(Quantized):
-    """The same in training: activation ranges follow what passes through.
+    """The same in training: activation ranges follow the observed values.
 
-    Gradients pass as if nothing were rounded, and stop where a value is beyond its range.
-    TensorFlow's own for these roundings cannot be repeated bit for bit on a GPU.
+    Gradients pass as if nothing were rounded, and are zero where a value is outside its range.
+    TensorFlow's own gradients of these roundings cannot be repeated bit for bit on a GPU.
     """
 
-    def __init__(self, settings: AudioSettings, ranges: Values, step: tf.Tensor) -> None:
+    def __init__(
+        self, settings: AudioSettings, ranges: Mapping[str, tf.Variable], step: tf.Tensor
+    ) -> None:
         super().__init__(settings, ranges)
-        # At first the plain average of what was seen: a range must not remember that it began at 0.
+        self._variables = ranges
+        # At first the plain average of all observations: a range must forget that it began at 0.
         step = tf.cast(step, tf.float32)
         self._decay = tf.minimum(RANGE_DECAY, (step - 1.0) / step)
 
     def weights(self, weights: tf.Tensor) -> tf.Tensor:
-        return _through(weights, super().weights(weights))
+        return _straight_through(weights, super().weights(weights))
 
     def relu(self, hidden: tf.Tensor, name: str) -> tf.Tensor:
         self._follow(name, tf.reduce_max(hidden))
-        return _through(hidden, super().relu(hidden, name), hidden <= self._ranges[name])
+        return _straight_through(hidden, super().relu(hidden, name), hidden <= self._ranges[name])
 
     def logits(self, logits: tf.Tensor) -> tf.Tensor:
         self._follow("logits_min", tf.reduce_min(logits))
         self._follow("logits_max", tf.reduce_max(logits))
         low, high = self._ranges["logits_min"], self._ranges["logits_max"]
-        return _through(logits, super().logits(logits), (low <= logits) & (logits <= high))
+        return _straight_through(logits, super().logits(logits), (low <= logits) & (logits <= high))
 
     def _follow(self, name: str, seen: tf.Tensor) -> None:
         seen = tf.stop_gradient(seen)
-        self._ranges[name].assign(seen + self._decay * (self._ranges[name] - seen))
+        self._variables[name].assign(seen + self._decay * (self._variables[name] - seen))
 
 
-def _through(exact: tf.Tensor, rounded: tf.Tensor, inside: tf.Tensor | None = None) -> tf.Tensor:
-    """The rounded values, whose gradients reach the exact ones, where bool `inside` lets them."""
+def _straight_through(
+    exact: tf.Tensor, rounded: tf.Tensor, inside: tf.Tensor | None = None
+) -> tf.Tensor:
+    """The rounded values; their gradients pass to the exact ones, where bool `inside` is true."""
 
     def back(gradient: tf.Tensor) -> tf.Tensor:
         return gradient if inside is None else gradient * tf.cast(inside, tf.float32)
 
     return tf.custom_gradient(lambda _: (tf.identity(rounded), back))(tf.convert_to_tensor(exact))
-
-
-def conv2d(hidden: tf.Tensor, filters: tf.Tensor, stride: tuple[int, int]) -> tf.Tensor:
-    """The convolution that converters know."""
-    return tf.nn.conv2d(hidden, filters, stride, "SAME", name="Conv2D")
 
 
 def logits(
@@ -248,12 +247,10 @@ def logits(
     numbers: Exact | Quantized,
     kept: tf.Tensor | None = None,
     architecture: str = "tiny_conv",
-    convolve: Convolve = conv2d,
 ) -> tf.Tensor:
     """The network: features float32 [n, size] → logits float32 [n, labels].
 
-    `kept` (float32 [n, dropout_size]) is dropout's mask, already scaled; None keeps everything.
-    `convolve` may be a quicker way to the same numbers.
+    `kept` (float32 [n, dropout_size]) is the scaled dropout mask; None is no dropout.
     """
     shape = [-1, settings.frames, settings.width, 1]
     hidden = tf.reshape(numbers.input(features), shape, name="Reshape_1")
@@ -261,10 +258,10 @@ def logits(
         if tuple(hidden.shape[1:]) != given:
             hidden = tf.reshape(hidden, [-1, *given], name="Frequencies")
         filters = numbers.weights(weights[f"{layer.name}_weights"])
-        hidden = convolve(hidden, filters, layer.stride)
+        hidden = tf.nn.conv2d(hidden, filters, layer.stride, "SAME", name="Conv2D")
         hidden = tf.nn.relu(hidden + weights[f"{layer.name}_bias"], name="Relu")
         hidden = numbers.relu(hidden, layer.range)
-        if layer.dropped and kept is not None:
+        if layer.dropout and kept is not None:
             mask, kept = tf.split(kept, [math.prod(made), -1], 1)
             hidden *= tf.reshape(mask, [-1, *made])
     if ARCHITECTURES[architecture].averaged:
@@ -272,5 +269,5 @@ def logits(
     hidden = tf.reshape(hidden, [-1, hidden_size(settings, architecture)], name="Reshape_2")
     if kept is not None:
         hidden *= kept
-    votes = tf.matmul(hidden, numbers.weights(weights["final_fc_weights"]), name="MatMul")
-    return numbers.logits(votes + weights["final_fc_bias"])
+    sums = tf.matmul(hidden, numbers.weights(weights["final_fc_weights"]), name="MatMul")
+    return numbers.logits(sums + weights["final_fc_bias"])

@@ -1,4 +1,4 @@
-"""How a gradient moves a weight, by three classic rules, and how far at each step."""
+"""Three optimizers, and the learning rate of each step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,20 @@ import tensorflow as tf
 MOMENTUM = 0.9
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
-# What each rule remembers about a weight, besides the weight.
-MEMORIES = {"gradient_descent": (), "momentum": ("momentum",), "adam": ("mean", "square")}
+# The slots that each optimizer keeps for a weight.
+SLOTS = {"gradient_descent": (), "momentum": ("momentum",), "adam": ("mean", "square")}
 
 SCHEDULES = ("stages", "cosine")
-LAST_SHARE = 0.003  # of the rate that a cosine ends at, so that the last steps still move
+LAST_SHARE = 0.003  # of the rate, where a cosine ends, so that the last steps still move
 
 
 def rate(
     step: int, stages: Sequence[int], rates: Sequence[float], schedule: str, warm_up: float
 ) -> float:
-    """The learning rate of a step (from 1), where stages of so many steps have these rates.
+    """The learning rate of a step (from 1); stage i has `stages[i]` steps at `rates[i]`.
 
-    A "cosine" falls over all stages together; the first share `warm_up` of the steps rises to it.
+    A "cosine" falls over all stages together. In the first share `warm_up` of the steps the rate
+    rises from zero.
     """
     ends = np.cumsum(stages)
     full, done = rates[int(np.searchsorted(ends, step))], step / int(ends[-1])
@@ -31,11 +32,11 @@ def rate(
 
 
 def initial(optimizer: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Empty memories for these weights, named WEIGHT/MEMORY."""
+    """Empty slots for these weights, named WEIGHT/SLOT."""
     return {
-        f"{name}/{memory}": np.zeros_like(value)
+        f"{name}/{slot}": np.zeros_like(value)
         for name, value in weights.items()
-        for memory in MEMORIES[optimizer]
+        for slot in SLOTS[optimizer]
     }
 
 
@@ -49,7 +50,7 @@ def move(
 ) -> None:
     """Move each weight in `state` against its gradient; `step` counts from 1.
 
-    All but biases shrink as well, by the share `rate * decay` (decoupled weight decay).
+    Weights other than biases also shrink by the share `rate * decay` (decoupled weight decay).
     """
     for name, gradient in gradients.items():
         if decay and not name.endswith("_bias"):

@@ -1,9 +1,9 @@
 """espeak-ng's library, through ctypes.
 
-The library is one big global state: what a voice sounds like depends on all that was spoken before,
-and neither seeding nor espeak_Terminate clears that. So an Espeak loads the library when it is
-entered and unloads it when it is left, and the same calls in between give the same samples. There
-can be one at a time in a process.
+The library has one global state: the sound of a voice depends on everything spoken before, and
+neither seeding nor espeak_Terminate clears that. So an Espeak loads the library when it is entered
+and unloads it when it is left, and the same calls in between give the same samples. A process can
+have one at a time.
 """
 
 import _ctypes
@@ -14,8 +14,8 @@ import numpy as np
 
 from vm_startup.speech_commands.errors import DataError
 
-RATE = 22_050  # Hz, of what speak() returns
-FASTEST = 450  # words a minute
+SPEECH_RATE = 22_050  # Hz, of what speak() returns
+MAX_RATE = 450  # words a minute
 
 _SYNCHRONOUS, _DO_NOT_EXIT = 2, 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
@@ -33,11 +33,11 @@ class Espeak:
         self._callback = _Callback(self._take)  # kept: the library holds no reference to it
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = str(Path(espeakng_loader.get_data_path())).encode()
-        if self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT) != RATE:
-            raise DataError(f"espeak-ng does not start: install espeakng-loader again ({data!r}).")
+        if self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT) != SPEECH_RATE:
+            raise DataError(f"espeak-ng does not start with {data!r}: reinstall espeakng-loader")
         self._library.espeak_SetSynthCallback(self._callback)
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        # Two sources of noise: its own, seeded with the time, and the C library's.
+        # Two random generators: its own, seeded with the time, and the C library's.
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         ctypes.CDLL(None).srand(1)
         return self
@@ -49,7 +49,7 @@ class Espeak:
     def speak(
         self, text: str, voice: str, *, rate: int = 175, pitch: int = 50, span: int = 50
     ) -> np.ndarray:
-        """The text as int16 at 22,050 Hz; empty where espeak has nothing to say.
+        """The text as int16 at 22,050 Hz; empty if espeak has no speech for it.
 
         `voice` is a language and a variant, e.g. "en-us+f3"; `rate` is in words a minute, `pitch`
         and `span` (how far the pitch moves) run from 0 to 99. [[...]] in the text is phonemes.
@@ -64,18 +64,19 @@ class Espeak:
         return np.frombuffer(b"".join(self._chunks), np.int16)
 
     def phonemes(self, text: str, voice: str = "en-us") -> list[str]:
-        """How the text is said: espeak's phoneme mnemonics, stress marks before the vowels."""
+        """The text's pronunciation: espeak's phoneme mnemonics, stress marks before the vowels."""
         self._set_voice(voice)
         pointer = ctypes.c_char_p(text.encode())
         found = []
         while pointer.value is not None:  # one call a clause
-            said = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, ord("|") << 8)
-            found += [p for word in said.decode().split() for p in word.split("|") if p]
+            rest = ctypes.byref(pointer)
+            clause = self._library.espeak_TextToPhonemes(rest, _UTF8, ord("|") << 8)
+            found += [p for word in clause.decode().split() for p in word.split("|") if p]
         return found
 
     def _set_voice(self, voice: str) -> None:
         if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise DataError(f"espeak-ng has no voice {voice!r}: install espeakng-loader again.")
+            raise DataError(f"espeak-ng has no voice {voice!r}: reinstall espeakng-loader")
 
     def _take(self, samples: int | None, count: int, _events: int | None) -> int:
         if samples and count > 0:

@@ -1,274 +1,41 @@
-"""Words that nobody has recorded, spoken by espeak-ng.
-
-Sixty-three speakers, each in one split only whatever accent, speed and pitch it speaks with. What
-varies from clip to clip is drawn from (seed, word, number of the clip), so asking for more clips
-leaves the first ones as they were.
-"""
+"""Synthetic speech as a source of clips, spoken by one process per core."""
 
 import hashlib
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands.augmentation import acoustics
-from vm_startup.speech_commands.data.clip import SAMPLES, Clip, Reader
-from vm_startup.speech_commands.data.split import SPLITS, TRAINING, which_set
-from vm_startup.speech_commands.data.wav import to_int16
-from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.synthetic import espeak, speech_processes
-from vm_startup.speech_commands.synthetic.espeak import Espeak
-from vm_startup.speech_commands.synthetic.vocabulary import (
-    Utterance,
-    common_words,
-    near_misses,
-    parts_of,
-    spoken,
-)
+from vm_startup.speech_commands.data.clip import Reader
+from vm_startup.speech_commands.synthetic import worker
+from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
 
-SPEAKERS = [
-    line.split(", ")
-    for line in (Path(__file__).parent / "speakers.txt").read_text().splitlines()
-    if not line.startswith("#")
+SPOKEN_BY = [  # files of the trainer that decide a clip's samples
+    *(f"synthetic/{name}.py" for name in ("speech", "vocabulary", "espeak")),
+    *("synthetic/common_words.txt", "synthetic/speakers.txt"),
+    *("augmentation/acoustics.py", "data/speaker_splits.py", "data/wav.py"),
 ]
-ACCENTS = {  # share of the clips
-    "en-us": 0.45,
-    "en": 0.12,
-    "en-gb-x-rp": 0.12,
-    "en-gb-scotland": 0.08,
-    "en-gb-x-gbclan": 0.06,
-    "en-gb-x-gbcwmd": 0.06,
-    "en-us-nyc": 0.08,
-    "en-029": 0.03,
-}
-UNKNOWN = "_unknown_"  # the stream of words that nobody wants
-PARTS, NEAR_MISSES = 0.2, 0.03  # shares of the unknown clips: a phrase's words, and near misses
-LONGEST = 0.95  # seconds of speech in a clip
 
 
-@dataclass(frozen=True)
-class Take:
-    """How espeak says one clip."""
-
-    utterance: Utterance
-    voice: str  # language and variant
-    rate: int  # words a minute
-    pitch: int  # 0 to 99
-    span: int  # 0 to 99, how far the pitch moves
-    size: float  # of the speaker's throat against the variant's own; 1.1 is smaller and higher
-
-
-class SyntheticSource:
-    """So many clips of every wanted word, and at least half as many of other words in all."""
+class SyntheticSource(SyntheticSpeech):
+    """A number of clips of every wanted word, and at least half as many of other words in all."""
 
     reading = "Speaking words"
 
-    def __init__(
-        self,
-        wanted_words: Sequence[str],
-        clips_per_word: int,
-        *,
-        seed: int = 0,
-        validation_percentage: float = 10.0,
-        testing_percentage: float = 10.0,
-    ):
-        """Raises DataError where espeak cannot say a word or it does not fit into a second."""
-        check_speakable(wanted_words)
-        self._made_of = {
-            "wanted_words": list(wanted_words),
-            "clips_per_word": clips_per_word,
-            "seed": seed,
-            "validation_percentage": validation_percentage,
-            "testing_percentage": testing_percentage,
-        }
-        self._seed = seed
-        self._speakers = _interleaved(validation_percentage, testing_percentage)
-        self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
-        self._common = common_words(wanted_words)
-        self._parts = parts_of(wanted_words)
-        self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
-        self._counts = dict.fromkeys(wanted_words, clips_per_word)
-        self._counts[UNKNOWN] = clips_per_word * -(-len(wanted_words) // 2)
-        self._units = [
-            (stream, place)
-            for stream, count in self._counts.items()
-            for place in range(min(count, len(self._speakers)))
-        ]
-        # One call of read() speaks all clips of its stream and speaker; its neighbours are next.
-        self._spoken = lru_cache(maxsize=1)(lambda *unit: list(self._speak_all(*unit)))
-
-    def clips(self) -> list[Clip]:
-        """Stream after stream, speaker after speaker."""
-        return [self._clip(unit[0], number) for unit in self._units for number in self._of(*unit)]
-
-    def background(self) -> list[np.ndarray]:
-        """Ten seconds each of white, pink and brown noise, hum, and many voices at once."""
-        random = self._random("background")
-        samples = 10 * SAMPLES
-        sounds = [acoustics.noise(samples, random, colour) for colour in acoustics.COLOURS]
-        sounds += [acoustics.noise(samples, random, hum=5), self._babble(samples, random)]
-        return [
-            (to_int16(acoustics.at_level(s, -12)) / acoustics.FULL_SCALE).astype(np.float32)
-            for s in sounds
-        ]
-
     def key(self) -> str:
-        """Of what is asked for and of the code that speaks it."""
-        return speech_processes.key(self._made_of)
+        """A digest of the arguments and of the code and libraries that speak."""
+        import espeakng_loader
+        import soxr
 
-    def blocks(self) -> list[range]:
-        """What one speaker says in one stream: espeak is loaded afresh for each."""
-        ends = np.cumsum([0] + [len(self._of(*unit)) for unit in self._units]).tolist()
-        return [range(*pair) for pair in pairwise(ends)]
+        versions = [self.arguments, np.__version__, soxr.__version__]
+        digest = hashlib.sha256(json.dumps(versions).encode())
+        for name in SPOKEN_BY:
+            digest.update((Path(__file__).parents[1] / name).read_bytes())
+        digest.update(Path(espeakng_loader.get_library_path()).read_bytes())
+        return digest.hexdigest()[:16]
 
     def reader(self) -> AbstractContextManager[Reader]:
-        """Speaks in a process of its own, because there can be one espeak in each."""
-        return speech_processes.process(self._made_of, {b: i for i, b in enumerate(self.blocks())})
-
-    def speak(self, block: int) -> Iterator[np.ndarray]:
-        """The clips of the block with this index in blocks(), one by one: int16 [16000]."""
-        stream, place = self._units[block]
-        for number, speech in zip(
-            self._of(stream, place), self._speak_all(stream, place), strict=True
-        ):
-            yield _recorded(speech, self._random(stream, number, "recording"))
-
-    def _of(self, stream: str, place: int) -> range:
-        """The numbers of the clips of one speaker in one stream."""
-        return range(place, self._counts[stream], len(self._speakers))
-
-    def _clip(self, stream: str, number: int) -> Clip:
-        (speaker, *_), split = self._speakers[number % len(self._speakers)]
-        word = stream if stream in self._texts else self._take(stream, number).utterance.word
-        return Clip(
-            word=word,
-            speaker=speaker,
-            source="synthetic",
-            split=split,
-            name=f"{word}/{speaker}_nohash_{number}",
-            read=partial(self._read, stream, number),
-        )
-
-    def _take(self, stream: str, number: int) -> Take:
-        random = self._random(stream, number)
-        variants, _ = self._speakers[number % len(self._speakers)]
-        accent = random.choice(list(ACCENTS), p=list(ACCENTS.values()))
-        return Take(
-            voice=f"{accent}+{random.choice(variants)}",
-            rate=int(random.uniform(120, 220)),
-            pitch=int(random.uniform(15, 85)),
-            span=int(random.uniform(10, 99)),
-            size=float(random.uniform(0.9, 1.12)),
-            utterance=self._utterance(stream, random),
-        )
-
-    def _utterance(self, stream: str, random: np.random.Generator) -> Utterance:
-        texts = self._texts.get(stream) or self._common
-        if stream == UNKNOWN:
-            kind = random.random()
-            if kind < NEAR_MISSES:
-                texts = self._near or texts
-            elif kind < NEAR_MISSES + PARTS:
-                texts = self._parts or texts
-        chosen = texts[random.integers(len(texts))]
-        ending = random.choice(["", ".", "?", "!", ","])  # each has its own melody
-        return Utterance(chosen.word, chosen.text + ending)
-
-    def _read(self, stream: str, number: int) -> np.ndarray:
-        place, index = number % len(self._speakers), number // len(self._speakers)
-        speech = self._spoken(stream, place)[index]
-        return _recorded(speech, self._random(stream, number, "recording"))
-
-    def _speak_all(self, stream: str, place: int) -> Iterator[np.ndarray]:
-        """The speech of one speaker in one stream, each at 16 kHz and without silence around it."""
-        with Espeak() as engine:
-            for number in self._of(stream, place):
-                yield _speak(engine, self._take(stream, number))
-
-    def _babble(self, samples: int, random: np.random.Generator) -> np.ndarray:
-        trained = [variants for variants, split in self._speakers if split == TRAINING]
-        sound = np.zeros(samples)
-        with Espeak() as engine:
-            for _ in range(150):
-                voice = f"en-us+{random.choice(trained[random.integers(len(trained))])}"
-                text = self._common[random.integers(len(self._common))]
-                speech = _speak(engine, Take(text, voice, 170, 50, 50, 1.0))
-                start = random.integers(samples - len(speech))
-                sound[start : start + len(speech)] += acoustics.at_level(speech, -20)
-        return sound
-
-    def _random(self, *what: str | int) -> np.random.Generator:
-        key = "/".join(map(str, [self._seed, *what]))
-        return np.random.default_rng(int(hashlib.sha256(key.encode()).hexdigest()[:32], 16))
-
-
-def check_speakable(words: Sequence[str]) -> None:
-    """Raise DataError unless an English voice can say each word within a second."""
-    with Espeak() as engine:
-        for word in words:
-            foreign = [c for c in word if c.isalpha() and "LATIN" not in unicodedata.name(c, "")]
-            if foreign or not engine.phonemes(spoken(word)):
-                raise DataError(
-                    f"the synthetic voices speak English and cannot say {word!r}: "
-                    "give recordings of it in a folder and no synthetic clips."
-                )
-            speech = acoustics.trim(engine.speak(spoken(word), "en-us", rate=300), espeak.RATE)
-            if len(speech) > LONGEST * espeak.RATE:
-                raise DataError(
-                    f"{word!r} takes {len(speech) / espeak.RATE:.1f} seconds even spoken fast, and "
-                    "a clip is one second: choose a shorter word."
-                )
-
-
-def _interleaved(
-    validation_percentage: float, testing_percentage: float
-) -> list[tuple[list[str], str]]:
-    """The speakers with their splits, mixed so that even few clips reach every split."""
-    by_split = defaultdict(list)
-    for variants in SPEAKERS:
-        by_split[which_set(variants[0], validation_percentage, testing_percentage)].append(variants)
-    placed = [
-        ((index + 0.5) / len(members), SPLITS.index(split), variants)
-        for split, members in by_split.items()
-        for index, variants in enumerate(members)
-    ]
-    return [(variants, SPLITS[split]) for _, split, variants in sorted(placed)]
-
-
-def _speak(engine: Espeak, take: Take) -> np.ndarray:
-    """The take as float64 at 16 kHz, spoken faster until it fits, cut if it never does."""
-    import soxr  # only here: a check of words needs no resampler
-
-    said_at = espeak.RATE * take.size  # as if it had been this rate, which moves all formants
-    rate = take.rate
-    while True:
-        speech = engine.speak(
-            take.utterance.text, take.voice, rate=rate, pitch=take.pitch, span=take.span
-        )
-        speech = acoustics.trim(speech, espeak.RATE)
-        if len(speech) <= LONGEST * said_at or rate >= espeak.FASTEST:
-            break
-        rate = min(int(rate * 1.25), espeak.FASTEST)
-    resampled = soxr.resample(speech.astype(np.float64), said_at, acoustics.RATE, quality="MQ")
-    return resampled[: int(LONGEST * acoustics.RATE)]
-
-
-def _recorded(speech: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The speech as somebody's microphone might have caught it: int16 [16000]."""
-    spill = int(0.15 * len(speech)) if random.random() < 0.04 else 0  # started or stopped badly
-    start = int(random.integers(-spill, SAMPLES - len(speech) + spill + 1))
-    second = np.zeros(SAMPLES + 2 * spill)
-    second[start + spill : start + spill + len(speech)] = speech
-    second = second[spill : spill + SAMPLES]
-    loudness = random.uniform(-30, -4)
-    heard = acoustics.through_room_and_microphone(second, random)
-    heard = acoustics.at_level(heard, loudness)
-    hum = random.uniform(0, 1.5) if random.random() < 0.3 else 0.0
-    noise = acoustics.noise(SAMPLES, random, hum=hum)
-    return to_int16(heard + acoustics.at_level(noise, loudness - random.uniform(20, 60)))
+        """Speaks in its own process, because a process can have one espeak."""
+        indices = {block: index for index, block in enumerate(self.blocks())}
+        return worker.start(self.arguments, indices)

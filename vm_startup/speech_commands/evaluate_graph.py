@@ -1,9 +1,9 @@
-"""Judge a frozen graph that another trainer made, and leave in --train_dir what train.py leaves
-there: metrics.json and test_features.npz.
+"""Evaluate another trainer's frozen graph: writes metrics.json and test_features.npz.
 
-    python -m vm_startup.speech_commands.evaluate --graph=tiny_conv.pb FLAGS OF THE TRAINING
+    python -m vm_startup.speech_commands.evaluate_graph --graph=tiny_conv.pb FLAGS OF THE TRAINING
 
-The graph's nodes bear upstream's names: `Reshape_1` (the picture), `labels_softmax`.
+The files are those that train.py writes to --train_dir. The graph's nodes have upstream's names:
+`Reshape_1` (the features), `labels_softmax`.
 """
 
 import sys
@@ -15,49 +15,51 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands import runtime, train
+from vm_startup.speech_commands import runtime
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.evaluation import final_evaluation
+from vm_startup.speech_commands.evaluation import results
+from vm_startup.speech_commands.sources import load_data
 
-BATCH = 500
+BATCH = 500  # clips
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.trainer()
     parser.add_argument("--graph", required=True, help="the frozen graph")
     flags = parser.parse_args(argv)
+    command_line.check_training(flags)
     settings = command_line.audio_settings(flags)
-    runtime.speak(flags.verbosity)
-    runtime.be_repeatable()
+    runtime.log_to_stdout(flags.verbosity)
+    runtime.make_repeatable()
     rounded = read(Path(flags.graph))
     unrounded = without_rounding(rounded)
-    data = train.load_data(flags)
-    held_out = final_evaluation.hold_out(flags, settings, data)
+    data = load_data(flags)
+    held_out = results.hold_out(flags, settings, data)
 
     def scores(features: np.ndarray, exact: bool) -> np.ndarray:
         graph = unrounded if exact else rounded
-        return answers(graph, features, settings, len(data.labels))
+        return probabilities(graph, features, settings, len(data.labels))
 
     steps = sum(flags.how_many_training_steps)
-    final_evaluation.write(Path(flags.train_dir), flags, settings, data, held_out, steps, scores)
+    results.evaluate(Path(flags.train_dir), flags, settings, data, held_out, steps, scores)
 
 
 def read(path: Path) -> tf.compat.v1.GraphDef:
-    """A frozen graph; raises DataError where the file holds none."""
+    """Read a frozen graph; raises DataError if the file is not one."""
     graph = tf.compat.v1.GraphDef()
     try:
         graph.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise DataError(f"{path} is no frozen graph: {error}") from error
+        raise DataError(f"{path} is not a frozen graph: {error}") from error
     missing = {"Reshape_1", "labels_softmax"} - {node.name for node in graph.node}
     if missing:
-        raise DataError(f"{path} has no node {' and no node '.join(sorted(missing))}.")
+        raise DataError(f"{path} has no node {' and no node '.join(sorted(missing))}")
     return graph
 
 
 def without_rounding(graph: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
-    """The same graph without its stand-ins for eight-bit numbers."""
+    """The same graph without its eight-bit rounding."""
     exact = tf.compat.v1.GraphDef()
     exact.CopyFrom(graph)
     for node in exact.node:
@@ -69,23 +71,22 @@ def without_rounding(graph: tf.compat.v1.GraphDef) -> tf.compat.v1.GraphDef:
     return exact
 
 
-def answers(
+def probabilities(
     graph: tf.compat.v1.GraphDef, features: np.ndarray, settings: AudioSettings, label_count: int
 ) -> np.ndarray:
-    """The scores that a graph gives to each picture: float32 [n, labels]."""
+    """A graph's probability of each label: float32 [n, size] → float32 [n, labels]."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        # In place of the graph's own, which may hold one picture at a time.
-        picture = tf.compat.v1.placeholder(tf.float32, [None, settings.frames, settings.width, 1])
+        # Replaces the graph's own input, which may take one clip at a time.
+        batch = tf.compat.v1.placeholder(tf.float32, [None, settings.frames, settings.width, 1])
         (softmax,) = tf.import_graph_def(
-            graph, {"Reshape_1:0": picture}, ["labels_softmax:0"], name="frozen"
+            graph, {"Reshape_1:0": batch}, ["labels_softmax:0"], name="frozen"
         )
         if softmax.shape[-1] != label_count:
-            raise DataError(f"the graph knows {softmax.shape[-1]} labels, not {label_count}.")
+            raise DataError(f"the graph has {softmax.shape[-1]} labels, not {label_count}")
         found = [np.zeros((0, label_count), np.float32)]
         for start in range(0, len(features), BATCH):
-            pictures = features[start : start + BATCH]
-            pictures = pictures.reshape(-1, *picture.shape[1:])
-            found.append(session.run(softmax, {picture: pictures}))
+            part = features[start : start + BATCH].reshape(-1, *batch.shape[1:])
+            found.append(session.run(softmax, {batch: part}))
     return np.concatenate(found)
 
 

@@ -1,4 +1,4 @@
-"""Clips decoded once: nothing is read twice, and nothing half-written is ever taken for whole."""
+"""Clips are decoded once, and a partly written block never counts as complete."""
 
 import os
 import random
@@ -23,8 +23,8 @@ BLOCK, BLOCKS = 6, 20
 ROOT = Path(__file__).parents[2]
 
 
-class Numbered:
-    """Clip i is full of i; what is read is written down, and reading may take its time."""
+class NumberedSource:
+    """Every sample of clip i is i; reads are logged and may be slow."""
 
     reading = "Reading clips"
 
@@ -54,7 +54,7 @@ class Numbered:
 
 @pytest.fixture
 def source(tmp_path):
-    return Numbered(tmp_path / "log")
+    return NumberedSource(tmp_path / "log")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def cache(tmp_path):
 
 
 def check(stored):
-    """Every clip is what it should be."""
+    """Assert that every clip is right."""
     assert stored.audio.dtype == np.int16
     assert stored.audio.shape == (BLOCK * BLOCKS, 16_000)
     assert (stored.audio == np.arange(BLOCK * BLOCKS)[:, np.newaxis]).all()
@@ -71,7 +71,7 @@ def check(stored):
 
 
 def start(program, *arguments, **more):
-    """A Python program that has this module's names."""
+    """Start a Python program with this module's names."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     code += "from tests.vm_startup.test_store import *\n" + program
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -79,16 +79,16 @@ def start(program, *arguments, **more):
 
 
 def test_clips_are_read_once(source, cache):
-    """A second run maps what the first has written, and reads nothing."""
+    """A second run maps the stored clips and reads nothing."""
     check(store(source, cache))
     assert len(source.was_read()) == BLOCKS
     check(store(source, cache))
     assert len(source.was_read()) == BLOCKS
 
 
-def test_a_run_killed_at_any_time_is_gone_on_with(source, cache):
-    """Whenever it is killed, what is whole is not read again and what is not is."""
-    slow = "store(Numbered(Path(sys.argv[1]), 0.01), Path(sys.argv[2]))"
+def test_store_resumes_after_sigkill(source, cache):
+    """Complete blocks are not read again after a kill at any time, others are."""
+    slow = "store(NumberedSource(Path(sys.argv[1]), 0.01), Path(sys.argv[2]))"
     kills, rng = 5, random.Random(time.time())
     for _ in range(kills):
         process = start(slow, source.log, cache)
@@ -103,17 +103,17 @@ def test_a_run_killed_at_any_time_is_gone_on_with(source, cache):
     assert twice <= kills * os.cpu_count()
 
 
-def test_two_runs_at_once_share_the_work(source, cache):
-    """The second waits for the first and finds everything there."""
-    program = "check(store(Numbered(Path(sys.argv[1]), 0.001), Path(sys.argv[2])))"
+def test_concurrent_stores_read_clips_once(source, cache):
+    """The second process waits for the first and finds all clips."""
+    program = "check(store(NumberedSource(Path(sys.argv[1]), 0.001), Path(sys.argv[2])))"
     for process in [start(program, source.log, cache) for _ in range(2)]:
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
     assert len(source.was_read()) == BLOCKS
 
 
-def test_progress_goes_from_what_is_there_to_the_total(source, cache):
-    """A run that goes on counts what an earlier one has read."""
+def test_store_progress_starts_at_the_stored_clips(source, cache):
+    """A resumed run counts the clips that an earlier one stored."""
     calls = []
     store(source, cache, lambda *call: calls.append(call))
     assert calls[0] == ("Reading clips", 0, BLOCK * BLOCKS)
@@ -125,8 +125,8 @@ def test_progress_goes_from_what_is_there_to_the_total(source, cache):
     assert calls[0] == ("Reading clips", 3 * BLOCK, BLOCK * BLOCKS)
 
 
-def test_a_changed_clip_is_found_and_only_its_block_is_read_again(source, cache, capsys):
-    """A file that was written by another is compared with its checksums."""
+def test_modified_block_is_read_again(source, cache, capsys):
+    """If another process modified the file, checksums find the damaged blocks."""
     store(source, cache)
     with (cache / "clips-numbered.int16").open("r+b") as file:
         file.seek(3 * BLOCK * 32_000 + 5)
@@ -134,30 +134,30 @@ def test_a_changed_clip_is_found_and_only_its_block_is_read_again(source, cache,
     check(store(source, cache))
     assert source.was_read().count(str(3 * BLOCK)) == 2
     assert len(source.was_read()) == BLOCKS + 1
-    assert "changed by another: 114 of its 120 clips are as they were" in capsys.readouterr().out
+    assert "was modified: 114 of its 120 clips are unchanged" in capsys.readouterr().out
 
 
-def test_a_file_that_was_cut_short_is_completed(source, cache, capsys):
-    """What is missing at its end is read again."""
+def test_truncated_store_is_completed(source, cache, capsys):
+    """Clips missing at the end are read again."""
     store(source, cache)
     os.truncate(cache / "clips-numbered.int16", 40 * 32_000)
     check(store(source, cache))
     assert len(source.was_read()) == BLOCKS + BLOCKS - 6
-    assert "was changed by another: 36 of its 120" in capsys.readouterr().out
+    assert "was modified: 36 of its 120" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "problem"),
     [
         (b"\x00\xff junk", "is damaged"),
         (b"", "is damaged"),
         (None, "is of another version"),
     ],
 )
-def test_an_index_that_cannot_be_read_makes_everything_anew(
-    source, cache, capsys, monkeypatch, content, complaint
+def test_unreadable_index_makes_all_clips_again(
+    source, cache, capsys, monkeypatch, content, problem
 ):
-    """Another version's cache, or a damaged one, costs one line and a reading."""
+    """A damaged index, or one of another version, is replaced with one line in the log."""
     if content is None:
         monkeypatch.setattr("vm_startup.speech_commands.data.clip_store.FORMAT", FORMAT + 1)
     store(source, cache)
@@ -166,11 +166,11 @@ def test_an_index_that_cannot_be_read_makes_everything_anew(
         (cache / "clips-numbered.index").write_bytes(content)
     check(store(source, cache))
     assert len(source.was_read()) == 2 * BLOCKS
-    assert f"index {complaint}: the clips are made anew.\n" in capsys.readouterr().out
+    assert f"index {problem}: all clips are made again\n" in capsys.readouterr().out
 
 
-def test_a_damaged_line_of_the_index_costs_its_block(source, cache):
-    """Each line is checked for itself."""
+def test_damaged_index_line_costs_one_block(source, cache):
+    """Each line has its own checksum."""
     store(source, cache)
     index = cache / "clips-numbered.index"
     lines = index.read_text().splitlines(keepends=True)
@@ -180,24 +180,24 @@ def test_a_damaged_line_of_the_index_costs_its_block(source, cache):
     assert len(source.was_read()) == BLOCKS + 1
 
 
-def test_a_disk_that_fills_up_is_explained_and_what_is_whole_is_kept(source, cache):
-    """One sentence names the cache, what is needed and what is free; the next run goes on."""
+def test_full_disk_is_explained_and_complete_blocks_are_kept(source, cache):
+    """The error names the cache, the needed and the free bytes; the next run continues."""
     program = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
-store(Numbered(Path(sys.argv[1])), Path(sys.argv[2]))
+store(NumberedSource(Path(sys.argv[1])), Path(sys.argv[2]))
 """
     process = start(program, source.log, cache)
     _, errors = process.communicate(timeout=30)
     sentence = errors.strip().splitlines()[-1]
-    assert f"DataError: {cache} cannot hold the 120 clips: File too large; " in sentence
+    assert f"DataError: {cache} cannot store the 120 clips: File too large; " in sentence
     assert "bytes are needed and " in sentence
-    assert "are free. Make room there or name another --cache_dir" in sentence
+    assert "are free: free some space or name another --cache_dir" in sentence
     check(store(source, cache))
     assert source.was_read().count("0") == 1
 
 
-def test_too_little_room_is_noticed_before_anything_is_read(source, cache, monkeypatch):
+def test_too_little_disk_space_is_found_before_reading(source, cache, monkeypatch):
     """The clips of a data set are counted first."""
     disk = namedtuple("disk", "total used free")(10**9, 0, 3_839_999)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
@@ -206,8 +206,8 @@ def test_too_little_room_is_noticed_before_anything_is_read(source, cache, monke
     assert not source.was_read()
 
 
-def test_speech_from_processes_is_the_speech_of_clips(cache):
-    """However many processes speak, each clip is what it is alone."""
+def test_speech_processes_give_the_same_samples(cache):
+    """A clip has the same samples whichever process speaks it."""
     source = SyntheticSource(["yes", "lights on"], 70, seed=3)
     audio, clips = store(source, cache).audio, source.clips()
     assert len(audio) == len(clips) == 210
@@ -225,8 +225,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_speaking_process_outlives_who_started_it(cache, how):
-    """Ctrl-C ends all of them quietly, and so does any other end."""
+def test_speech_processes_end_with_their_parent(cache, how):
+    """Ctrl-C and every other end of the parent ends all of them without a message."""
     process = start(SPEAK, cache, stdout=subprocess.PIPE, start_new_session=True)
     while process.stdout.readline().split()[2] == "0":
         pass

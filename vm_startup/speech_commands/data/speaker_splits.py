@@ -1,4 +1,4 @@
-"""Which split a recording belongs to: TensorFlow's rule keeps official splits official."""
+"""Which split a speaker's recordings belong to, by TensorFlow's rule, so official splits stay."""
 
 import hashlib
 import os
@@ -6,23 +6,23 @@ import re
 
 TRAINING, VALIDATION, TESTING = SPLITS = ("training", "validation", "testing")
 
-_MAX_NUM_WAVS_PER_CLASS = 2**27 - 1  # upstream's constant: the grain of the percentages
+_MAX_NUM_WAVS_PER_CLASS = 2**27 - 1  # upstream's constant: the resolution of the percentages
 
 
 def speaker_of(name: str) -> str:
-    """The part of a file name before `_nohash_`, or the name itself."""
+    """The part of a file name before `_nohash_`, or the whole name."""
     return re.sub(r"_nohash_.*$", "", name)
 
 
 def which_set(name: str, validation_percentage: float, testing_percentage: float) -> str:
     """The split of the file with this base name, e.g. "00076d54_nohash_0.wav".
 
-    Only the name decides, so a recording stays in its split however many are added, and what
-    stands before `_nohash_` keeps all recordings of one speaker together.
+    Only the name decides, so a recording stays in its split when others are added. The part before
+    `_nohash_` keeps all recordings of one speaker together.
     """
     digest = hashlib.sha1(os.fsencode(speaker_of(name)), usedforsecurity=False).hexdigest()
-    grain = int(digest, 16) % (_MAX_NUM_WAVS_PER_CLASS + 1)
-    percentage = grain * (100.0 / _MAX_NUM_WAVS_PER_CLASS)
+    remainder = int(digest, 16) % (_MAX_NUM_WAVS_PER_CLASS + 1)
+    percentage = remainder * (100.0 / _MAX_NUM_WAVS_PER_CLASS)
     if percentage < validation_percentage:
         return VALIDATION
     if percentage < validation_percentage + testing_percentage:

@@ -1,19 +1,20 @@
-"""Some of the clips that are stored, as an array of audio that reads what is asked of it."""
+"""Some of the stored clips, as an array that reads audio when it is indexed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from vm_startup.speech_commands.data.clip import SAMPLES
+from vm_startup.conventions import CLIP_SAMPLES
 
-SILENT_ROW = -1  # a clip that is stored nowhere: digital silence
+SILENT_ROW = -1  # a clip that is not stored: digital silence
 
 
-class Rows:
+class StoredAudio:
     """int16 [n, 16000]: row i is row `rows[i]` of the stores laid end to end.
 
-    It is indexed as an array is, by number, slice, mask or numbers, along its first axis, and
-    gives arrays of its own memory.
+    Index it as an array along its first axis, by number, slice, mask or numbers. The result is an
+    array with its own memory.
     """
 
     dtype, ndim = np.dtype(np.int16), 2
@@ -28,11 +29,11 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self), SAMPLES
+        return len(self), CLIP_SAMPLES
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         rows = self._rows[key]
-        audio = np.zeros((*rows.shape, SAMPLES), np.int16)
+        audio = np.zeros((*rows.shape, CLIP_SAMPLES), np.int16)
         for start, store in zip(self._starts, self._stores, strict=False):
             here = (start <= rows) & (rows < start + len(store))
             if here.all():
@@ -40,7 +41,7 @@ class Rows:
             audio[here] = store[rows[here] - start]
         return audio
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
     def copy(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from vm_startup.speech_commands.errors import DataError
     ("preprocess", "stride", "frames", "width"),
     [("micro", 20, 49, 40), ("average", 20, 49, 43), ("mfcc", 10, 98, 40), ("average", 10, 98, 43)],
 )
-def test_pictures_have_upstreams_shapes(preprocess, stride, frames, width):
+def test_feature_shapes_equal_upstream(preprocess, stride, frames, width):
     """Frames and width are those of upstream's prepare_model_settings."""
     settings = AudioSettings(preprocess=preprocess, window_stride_ms=stride)
     assert (settings.frames, settings.width, settings.size) == (frames, width, frames * width)
@@ -27,7 +27,7 @@ def test_pictures_have_upstreams_shapes(preprocess, stride, frames, width):
         {"preprocess": "micro", "window_stride_ms": 31},
     ],
 )
-def test_impossible_settings_are_refused(wrong):
-    """Each impossible audio flag is refused before anything is computed."""
+def test_unsupported_audio_settings_are_refused(wrong):
+    """Each unsupported audio flag is refused before anything is computed."""
     with pytest.raises(DataError, match=".+"):
         AudioSettings(**wrong)

@@ -1,13 +1,16 @@
-"""The endless stream of training batches: any step's batch can be made from (seed, step) alone."""
+"""The endless stream of training batches; (seed, step) alone decide each step's batch."""
 
+import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from vm_startup.micro_frontend.extract import cores
 from vm_startup.speech_commands import features
+from vm_startup.speech_commands import random_streams as streams
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.augmentation import rooms
 from vm_startup.speech_commands.augmentation.augment import (
@@ -15,26 +18,19 @@ from vm_startup.speech_commands.augmentation.augment import (
     add_background,
     augment,
     mask,
-    mix,
+    mixup,
     to_int16,
 )
 from vm_startup.speech_commands.data import dataset
+from vm_startup.speech_commands.progress import Count
 
 PIECE = 5  # steps whose batches are made at once, while the batches before are trained on
 ROUND = 60  # steps whose clips are prepared together; 60 batches of 100 are 47 MB of features
 AUGMENTATIONS = ("shift", "room", "hard")
-SYNTHETIC = "synthetic"  # the source of clips that nobody recorded
-WORKERS = min(4, features.front_end.cores())
-
-# Each use of chance has a stream of its own, so that changing one leaves the others as they were.
-CLIPS, ORDER, DROPOUT, WEIGHTS, SILENCE, MASKS, ROOMS, MIXTURES = range(8)
+SYNTHETIC = "synthetic"  # the source of synthetic clips
+WORKERS = min(4, cores())
 
 Batch = tuple[np.ndarray, np.ndarray]  # features float32 [n, size] and labels
-
-
-def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
-    """The random numbers of one purpose and one step, the same whenever they are asked for."""
-    return np.random.default_rng([seed, purpose, index])
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,22 @@ class Recipe:
 
     seed: int
     batch_size: int
-    echo: int  # times that each augmented clip is used; 1 augments afresh every time, as upstream
-    silence_percentage: float  # of the wanted clips, likewise the next
+    echo: int  # uses of each augmented clip; 1 augments for every use, as upstream
+    silence_percentage: float  # of the wanted clips, as the next one
     unknown_percentage: float
-    time_shift: int  # samples either way
-    background_volume: float
-    background_frequency: float
-    time_mask: float = 0.0  # frames hidden at most, afresh at each use
-    frequency_mask: float = 0.0  # channels, likewise
-    augmentation: str = "shift"  # or, with speed, pitch, room, microphone and level: room, hard
-    synthetic_share: float = 0.3  # of the clips of a kind, where recordings are there as well
-    mixup: float = 0.0  # share of the pictures that another is laid over
+    time_shift_ms: float  # either way
+    background_volume: float  # at most, 1 = full scale
+    background_frequency: float  # share of the clips with background
+    time_mask: float = 0.0  # frames masked at most, drawn for each use
+    frequency_mask: float = 0.0  # channels masked at most, likewise
+    augmentation: str = "shift"  # or "room", "hard": with speed, pitch, room, microphone and level
+    synthetic_share: float = 0.3  # of the clips of a kind, if there are recordings too
+    mixup: float = 0.0  # share of the clips that are mixed with another
+
+    @classmethod
+    def of(cls, flags: argparse.Namespace) -> "Recipe":
+        """The recipe in the trainer's flags, which have the same names."""
+        return cls(**{field.name: getattr(flags, field.name) for field in fields(cls)})
 
 
 class Batches:
@@ -64,23 +65,26 @@ class Batches:
         self._audio, self._label, self._label_count = split.audio, split.label, len(data.labels)
         self._synthetic = split.source == SYNTHETIC
         share = recipe.synthetic_share
-        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD, share)
-        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN, share)
+        self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD_INDEX, share)
+        self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN_INDEX, share)
         self._background = Background(data.background, settings.samples)
         self._settings, self._recipe = settings, recipe
+        self._shift = int(recipe.time_shift_ms * settings.sample_rate / 1000)  # samples
         if recipe.augmentation != "shift":
-            self._rooms = rooms.Rooms(settings.samples, stream(recipe.seed, ROOMS))
+            rng = streams.random_stream(recipe.seed, streams.ROOMS)
+            self._rooms = rooms.Rooms(settings.samples, rng)
 
-    def from_step(self, step: int) -> Iterator[Batch]:
+    def from_step(self, step: int, progress: Count | None = None) -> Generator[Batch, None, None]:
         """Features float32 [batch, size] and labels of `step` (from 1) and all later.
 
-        Labels are int32 [batch], with mixup float32 [batch, labels]. While some batches are being
-        trained on, other threads make the next, and what the next round has new.
+        Labels are int32 [batch], with mixup float32 [batch, labels]. Other threads make the next
+        batches and the next round's clips during training. `progress` counts the batches of new
+        clips that the first step waits for.
         """
         workers, finisher = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(1)
         try:
             coming: Future[list[Batch]] | None = None
-            for pool, steps in self._pieces(step - 1, workers):
+            for pool, steps in self._pieces(step - 1, workers, progress):
                 ready, coming = coming, finisher.submit(self._finished, pool, steps)
                 if ready:
                     yield from ready.result()
@@ -88,7 +92,9 @@ class Batches:
             workers.shutdown(cancel_futures=True)
             finisher.shutdown(cancel_futures=True)
 
-    def _pieces(self, step: int, workers: ThreadPoolExecutor) -> Iterator[tuple[Batch, range]]:
+    def _pieces(
+        self, step: int, workers: ThreadPoolExecutor, progress: Count | None
+    ) -> Iterator[tuple[Batch, range]]:
         """A few steps at a time (from 0) with all clips of their round, without end."""
         prepared: dict[int, list[Future[Batch]]] = {}
         for index in itertools.count(step // ROUND):
@@ -97,8 +103,8 @@ class Batches:
                 prepared[new] = self._prepare(new, workers)
             for old in prepared.keys() - {*used, index + 1}:
                 del prepared[old]
-            clips = [clip.result() for one in used for clip in prepared[one]]
-            pool = tuple(np.concatenate(column) for column in zip(*clips, strict=True))
+            pool = _joined([batch for one in used for batch in prepared[one]], progress)
+            progress = None
             first, end = max(step, index * ROUND), (index + 1) * ROUND
             for start in range(first, end, PIECE):
                 yield pool, range(start, min(start + PIECE, end))
@@ -106,59 +112,58 @@ class Batches:
     def _used(self, index: int) -> list[int]:
         """The rounds whose new clips a round uses: its own and those just before it.
 
-        So the uses of one clip lie a round apart. The first rounds have none before them and use
+        So the uses of one clip are a round apart. The first rounds have none before them and use
         the first round's clips more often.
         """
         return [max(0, index - age) for age in reversed(range(self._recipe.echo))]
 
     def _prepare(self, index: int, workers: ThreadPoolExecutor) -> list[Future[Batch]]:
-        """What a round has new, in batches."""
+        """The new clips of a round, in batches."""
         per_round = -(-ROUND // self._recipe.echo)
         numbers = range(index * per_round, (index + 1) * per_round)
-        return [workers.submit(self._fresh, number) for number in numbers]
+        return [workers.submit(self._new_batch, number) for number in numbers]
 
     def _finished(self, pool: Batch, steps: range) -> list[Batch]:
-        """The batches of some steps of one round, each with what differs at each use of a clip."""
-        pictures, labels = pool
-        order = stream(self._recipe.seed, ORDER, steps[0] // ROUND).permutation(len(labels))
-        size = self._recipe.batch_size
-        places = [order[step % ROUND * size :][:size] for step in steps]
+        """The batches of some steps of one round, masked and mixed for each use of a clip."""
+        clips, labels = pool
+        rng = streams.random_stream(self._recipe.seed, streams.ORDER, steps[0] // ROUND)
+        order, size = rng.permutation(len(labels)), self._recipe.batch_size
+        chosen = [order[step % ROUND * size :][:size] for step in steps]
         return [
-            self._varied(pictures[taken], labels[taken], step)
-            for taken, step in zip(places, steps, strict=True)
+            self._masked_and_mixed(clips[rows], labels[rows], step)
+            for rows, step in zip(chosen, steps, strict=True)
         ]
 
-    def _varied(self, pictures: np.ndarray, labels: np.ndarray, step: int) -> Batch:
-        """A batch masked and mixed as the recipe says."""
+    def _masked_and_mixed(self, clips: np.ndarray, labels: np.ndarray, step: int) -> Batch:
         recipe = self._recipe
         if recipe.time_mask or recipe.frequency_mask:
             mask(
-                pictures.reshape(-1, self._settings.frames, self._settings.width),
-                stream(recipe.seed, MASKS, step),
+                clips.reshape(-1, self._settings.frames, self._settings.width),
+                streams.random_stream(recipe.seed, streams.MASKS, step),
                 frames=recipe.time_mask,
                 channels=recipe.frequency_mask,
             )
         if recipe.mixup:
-            rng = stream(recipe.seed, MIXTURES, step)
-            return mix(pictures, labels, self._label_count, recipe.mixup, rng)
-        return pictures, labels
+            rng = streams.random_stream(recipe.seed, streams.MIXUP, step)
+            return mixup(clips, labels, self._label_count, recipe.mixup, rng)
+        return clips, labels
 
-    def _fresh(self, index: int) -> Batch:
-        """A batch of clips drawn and augmented with the stream of that index."""
+    def _new_batch(self, index: int) -> Batch:
+        """Clips drawn and augmented with the random stream of that index."""
         recipe = self._recipe
-        rng = stream(recipe.seed, CLIPS, index)
+        rng = streams.random_stream(recipe.seed, streams.CLIPS, index)
         shares = np.array([recipe.silence_percentage, recipe.unknown_percentage, 100.0])
         if not self._unknown:
-            shares[dataset.UNKNOWN] = 0
+            shares[dataset.UNKNOWN_INDEX] = 0
         kind = rng.choice(3, size=recipe.batch_size, p=shares / shares.sum())
         clip = self._wanted.draw(recipe.batch_size, rng)
         if self._unknown:
             unknown = self._unknown.draw(recipe.batch_size, rng)
-            clip = np.where(kind == dataset.UNKNOWN, unknown, clip)
-        silent = kind == dataset.SILENCE
-        vary = self._shifted if recipe.augmentation == "shift" else self._elsewhere
-        audio = vary(clip, silent, rng)
-        labels = np.where(silent, dataset.SILENCE, self._label[clip])
+            clip = np.where(kind == dataset.UNKNOWN_INDEX, unknown, clip)
+        silent = kind == dataset.SILENCE_INDEX
+        change = self._shifted if recipe.augmentation == "shift" else self._in_rooms
+        audio = change(clip, silent, rng)
+        labels = np.where(silent, dataset.SILENCE_INDEX, self._label[clip])
         return features.extract(audio, self._settings), labels.astype(np.int32)
 
     def _shifted(
@@ -170,38 +175,48 @@ class Batches:
             silent,
             self._background,
             rng,
-            time_shift=self._recipe.time_shift,
-            **self._noise(),
+            time_shift=self._shift,
+            volume=self._recipe.background_volume,
+            frequency=self._recipe.background_frequency,
         )
 
-    def _elsewhere(
+    def _in_rooms(
         self, clip: np.ndarray, silent: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """Clips of other speakers in other rooms: int16 [n, samples]."""
+        """Clips with other pitch, rooms, microphones and levels: int16 [n, samples]."""
+        recipe = self._recipe
         wave = np.zeros((len(clip), self._settings.samples), np.float32)
-        hard = self._recipe.augmentation == "hard"
+        hard = recipe.augmentation == "hard"
         synthetic = self._synthetic[clip]
-        for manner, theirs in (
+        for strength, group in (
             (rooms.HARD if hard else rooms.MILD, synthetic),
             (rooms.HARD if hard else rooms.RECORDED, ~synthetic),
         ):
-            chosen = np.flatnonzero(theirs & ~silent)
+            chosen = np.flatnonzero(group & ~silent)
             if len(chosen):
                 audio = self._audio[clip[chosen]]
-                wave[chosen] = self._rooms.heard(audio, manner, self._recipe.time_shift, rng)
-        add_background(wave, silent, self._background, rng, **self._noise())
+                wave[chosen] = self._rooms.apply(audio, strength, self._shift, rng)
+        volume, frequency = recipe.background_volume, recipe.background_frequency
+        add_background(wave, silent, self._background, rng, volume=volume, frequency=frequency)
         wave[silent] = self._rooms.silences(wave[silent], rng)
         return to_int16(wave)
 
-    def _noise(self) -> dict[str, float]:
-        recipe = self._recipe
-        return {"volume": recipe.background_volume, "frequency": recipe.background_frequency}
+
+def _joined(coming: list[Future[Batch]], progress: Count | None) -> Batch:
+    """All the batches as one, once they are ready."""
+    ready = []
+    for number, batch in enumerate(coming, 1):
+        ready.append(batch.result())
+        if progress:
+            progress(number, len(coming))
+    clips, labels = (np.concatenate(column) for column in zip(*ready, strict=True))
+    return clips, labels
 
 
 class _Choice:
     """The clips of one kind. Synthetic ones are drawn with their share, recordings share the rest.
 
-    Sources are drawn first, or a few hundred recordings would drown in thousands of others.
+    The source is drawn first, so that a few hundred recordings count among thousands of others.
     """
 
     def __init__(self, source: np.ndarray, chosen: np.ndarray, synthetic_share: float) -> None:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from vm_startup.speech_commands.data.split import speaker_of, which_set
+from vm_startup.speech_commands.data.speaker_splits import speaker_of, which_set
 
 
 def independently(name, validation, testing):
@@ -29,35 +29,35 @@ OFFICIAL = {
 
 
 @pytest.mark.parametrize("split", OFFICIAL)
-def test_official_recordings_stay_in_their_official_split(split):
+def test_official_recordings_keep_their_split(split):
     """Speech Commands' own lists are reproduced at 10 % and 10 %."""
     for speaker in OFFICIAL[split].split():
         assert which_set(f"{speaker}_nohash_1.wav", 10, 10) == split
 
 
-def test_the_rule_equals_an_independent_computation():
-    """Thousands of names fall where the published definition puts them."""
+def test_split_equals_an_independent_computation():
+    """Thousands of names are in the split of the published definition."""
     for i in range(3000):
         name = f"speaker{i}_nohash_{i % 3}.wav"
         for percentages in ((10, 10), (20, 5), (1, 80)):
             assert which_set(name, *percentages) == independently(name, *percentages)
 
 
-def test_one_speaker_is_in_one_split():
-    """What follows _nohash_ decides nothing."""
+def test_speaker_is_in_one_split():
+    """The part after _nohash_ has no effect."""
     for i in range(200):
         names = [f"{i:08x}_nohash_{take}.wav" for take in range(5)]
         assert len({which_set(name, 10, 10) for name in names}) == 1
 
 
-def test_speaker_is_what_stands_before_nohash():
-    """A name without _nohash_ is a speaker of its own."""
+def test_speaker_is_the_part_before_nohash():
+    """A name without _nohash_ is its own speaker."""
     assert speaker_of("ab12_nohash_3") == "ab12"
     assert speaker_of("kitchen take 2") == "kitchen take 2"
 
 
-def test_a_name_that_is_not_utf8_has_a_split_by_its_bytes():
-    """A Latin-1 name, as an old disk has it, falls where its bytes put it; a UTF-8 one stays."""
+def test_split_of_a_name_that_is_not_utf8():
+    """The bytes of a Latin-1 name decide its split, like those of a UTF-8 name."""
     for name in (b"caf\xe9", "café".encode()):
         low = int.from_bytes(hashlib.sha1(name).digest()[-4:], "big") & (2**27 - 1)
         percentage = low * 100 / (2**27 - 1)

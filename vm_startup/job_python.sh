@@ -1,0 +1,3 @@
+#!/bin/sh
+# What `python` means to the programs that Bazel makes: the interpreter that trains.
+exec "$JOB_PYTHON" "$@"
