@@ -31,8 +31,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from desk import CONFIGS, QUICKSTART, SMALL, Desk, digests, without_training  # noqa: E402
 from fake_gce import missing_tools  # noqa: E402
+from workspace import CONFIGS, QUICKSTART, SMALL, Workspace, digests, without_training  # noqa: E402
 
 RUNS = 5  # of what is quick; the median counts
 JOBS = 32
@@ -89,7 +89,7 @@ def insert(folder: Path) -> bool:
     taken = []
     with cloud(folder / "gce") as gce:
         gce.plan_fault(method="insert", kind="permission", times=-1)
-        workspace = Desk(folder, gce.environment)
+        workspace = Workspace(folder, gce.environment)
         for _ in range(RUNS + 1):  # the first warms the caches
             began = time.time()
             code, _, err = workspace.run("train", str(CONFIGS / "yes_no.toml"), "--backend=gce")
@@ -120,7 +120,7 @@ def started(folder: Path) -> bool:
 def _started(folder: Path, recipe: str, environment: dict[str, str]) -> bool:
     folder.mkdir()
     with cloud(folder / "gce", **environment) as gce:
-        workspace = Desk(folder, gce.environment)
+        workspace = Workspace(folder, gce.environment)
         launcher = workspace.start(
             "train", str(QUICKSTART), "--backend=gce", f"--set=machine.recipe={recipe}", *SMALL
         )
@@ -141,7 +141,7 @@ def overhead(folder: Path) -> bool:
     """The same small job with a real training, on this computer and in the cloud."""
     seconds = {"local": [], "gce": []}
     with cloud(folder / "gce") as gce:
-        workspace = Desk(folder, gce.environment)
+        workspace = Workspace(folder, gce.environment)
         for number in range(2):
             for backend, taken in seconds.items():
                 out = folder / f"{backend}-{number}"
@@ -161,7 +161,7 @@ def overhead(folder: Path) -> bool:
 def many(folder: Path) -> bool:
     """32 launchers at once, each a process; their machines copy the results of a finished job."""
     with cloud(folder / "gce") as gce:
-        workspace = Desk(folder, gce.environment)
+        workspace = Workspace(folder, gce.environment)
         finished, plan = _finished(workspace), _plan(workspace)
         for number in range(1, JOBS + 1):
             workspace.begin(without_training(plan, finished) | {"job": f"words-{number}"})
@@ -191,7 +191,7 @@ def many(folder: Path) -> bool:
 def waiting(folder: Path) -> bool:
     """A launcher is watched while its machine's training prints nothing."""
     with cloud(folder / "gce") as gce:
-        workspace = Desk(folder, gce.environment)
+        workspace = Workspace(folder, gce.environment)
         plan = without_training(_plan(workspace), folder)
         plan["upload"] = {}
         plan["steps"]["train"] = "sleep 300"
@@ -217,7 +217,7 @@ def _watch(process: psutil.Process) -> tuple[int, float]:
     return memory, (sum(process.cpu_times()[:4]) - before) / (time.monotonic() - began)
 
 
-def _finished(workspace: Desk) -> Path:
+def _finished(workspace: Workspace) -> Path:
     """A small job with a real training, on this computer."""
     finished = workspace.folder / "finished"
     code, _, err = workspace.run("train", str(QUICKSTART), f"--out={finished}", *SMALL)
@@ -225,7 +225,7 @@ def _finished(workspace: Desk) -> Path:
     return finished
 
 
-def _plan(workspace: Desk) -> dict:
+def _plan(workspace: Workspace) -> dict:
     """The plan of the same job in the cloud."""
     code, out, err = workspace.run("plan", str(QUICKSTART), "--backend=gce", *SMALL, "--json")
     assert code == 0, err

@@ -30,9 +30,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import leak_cells  # noqa: E402  its folder is on the path only now
-from desk import QUICKSTART, SMALL, Desk  # noqa: E402
 from fake_gce import missing_tools  # noqa: E402
 from leak_cells import FAULTS, MINUTES, SPEED, UNATTENDED, ForkServer, Outcome  # noqa: E402
+from workspace import QUICKSTART, SMALL, Workspace  # noqa: E402
 
 LEGEND = f"""Each cell: machines and disks left / results lost, after `launcher reap` (in every
 second cell, marked ·) and `launcher resume`. ↻: trained again, since an interrupt or `reap` deleted
@@ -86,7 +86,7 @@ def _options() -> argparse.Namespace:
 def _reference(place: Path) -> Path:
     """The folder of a small job without a fault, with a real training, on this computer."""
     (place / "reference").mkdir(parents=True)
-    code, _, err = Desk(place / "reference").run("train", str(QUICKSTART), *SMALL)
+    code, _, err = Workspace(place / "reference").run("train", str(QUICKSTART), *SMALL)
     if code:
         sys.exit(err)
     return place / "reference" / "runs" / "quickstart-1"

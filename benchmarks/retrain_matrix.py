@@ -30,9 +30,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import retrain_cells  # noqa: E402  the line before puts its folder on the path
-from desk import QUICKSTART, SMALL, Desk  # noqa: E402
-from leak_cells import Nursery  # noqa: E402
+from leak_cells import ForkServer  # noqa: E402
 from retrain_cells import KINDS, Outcome, Trial  # noqa: E402
+from workspace import QUICKSTART, SMALL, Workspace  # noqa: E402
 
 COUNTS = ("wrong_promotions", "lost_champions", "incomplete_versions", "machines_left")
 
@@ -44,14 +44,14 @@ def main() -> None:
         place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.mkdir(parents=True, exist_ok=True)
         challengers = retrain_cells.make(_finished_job(place), place / "past")
-        nursery = stack.enter_context(Nursery(place, retrain_cells.WARM))
-        desks = retrain_cells.prepare(nursery, challengers, place / "desks")
+        fork_server = stack.enter_context(ForkServer(place, retrain_cells.WARM))
+        workspaces = retrain_cells.prepare(fork_server, challengers, place / "workspaces")
         seeds = itertools.count(options.seed * 1_000_000)
 
         def trial(kind: str) -> Outcome:
             seed = next(seeds)
             at = place / f"trial-{seed}"
-            outcome = Trial(kind, seed, nursery, challengers, desks, at).play()
+            outcome = Trial(kind, seed, fork_server, challengers, workspaces, at).play()
             if outcome.ok:
                 shutil.rmtree(at)
             return outcome
@@ -77,7 +77,7 @@ def _options() -> argparse.Namespace:
 def _finished_job(place: Path) -> Path:
     """The folder of a small job with a real training on this computer."""
     (place / "trained").mkdir()
-    code, _, err = Desk(place / "trained").run("train", str(QUICKSTART), *SMALL)
+    code, _, err = Workspace(place / "trained").run("train", str(QUICKSTART), *SMALL)
     if code:
         sys.exit(err)
     return place / "trained" / "runs" / "quickstart-1"

@@ -9,7 +9,7 @@ import json
 import os
 
 import pytest
-from desk import QUICKSTART, SMALL, Desk
+from workspace import QUICKSTART, SMALL, Workspace
 
 PROJECT = os.environ.get("MICRO_SPEECH_PROJECT", "")
 pytestmark = pytest.mark.skipif(not PROJECT, reason="MICRO_SPEECH_PROJECT names no project")
@@ -19,7 +19,7 @@ ON_GCE = ("--backend=gce", f"--set=gce.project={PROJECT}", "--set=machine.max_ru
 @pytest.fixture
 def workspace(tmp_path):
     """A workspace; machines that a failed test left in the project are deleted."""
-    created = Desk(tmp_path)
+    created = Workspace(tmp_path)
     yield created
     created.run("reap", "--project", PROJECT)
 

@@ -3,8 +3,8 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from desk import QUICKSTART, SMALL, Desk
 from fake_gce import FakeGce, missing_tools
+from workspace import QUICKSTART, SMALL, Workspace
 
 from launcher import state
 from launcher.config.settings import Config, Data, Words
@@ -91,8 +91,8 @@ def plan():
 def finished(tmp_path_factory):
     """A small job that ran to its end undisturbed on this computer: (its folder, its last screen).
     What other jobs of the same config leave is compared with it."""
-    desk = Desk(tmp_path_factory.mktemp("finished"))
-    code, out, err = desk.run("train", str(QUICKSTART), *SMALL)
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    code, out, err = workspace.run("train", str(QUICKSTART), *SMALL)
     assert code == 0, err
-    assert desk.machines() == []
-    return desk.folder / "runs" / "quickstart-1", out
+    assert workspace.machines() == []
+    return workspace.folder / "runs" / "quickstart-1", out

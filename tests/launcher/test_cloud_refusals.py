@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from desk import PATIENCE, QUICKSTART, SMALL, Desk, change_plan, without_training
 from fake_gce import FOR_EVER, FakeGce, missing_tools
+from workspace import PATIENCE, QUICKSTART, SMALL, Workspace, change_plan, without_training
 
 from launcher import cli
 from launcher.errors import MachineLost, PullFailed
@@ -38,7 +38,7 @@ def workspace(tmp_path, gce, monkeypatch):
     """A workspace, which is the current folder."""
     (tmp_path / "workspace").mkdir()
     monkeypatch.chdir(tmp_path / "workspace")
-    return Desk(tmp_path / "workspace", gce.environment)
+    return Workspace(tmp_path / "workspace", gce.environment)
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from desk import (
+from fake_gce import FOR_EVER, FakeGce, missing_tools
+from workspace import (
     CONFIGS,
     PATIENCE,
     QUICKSTART,
     SMALL,
-    Desk,
+    Workspace,
     change_plan,
     digests,
     without_training,
 )
-from fake_gce import FOR_EVER, FakeGce, missing_tools
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 BAZEL = os.environ.get("BAZEL_PROGRAM", "")
@@ -40,7 +40,7 @@ def gce(tmp_path):
 def workspace(tmp_path, gce):
     """A workspace whose launcher uses that Compute Engine."""
     (tmp_path / "workspace").mkdir()
-    created = Desk(tmp_path / "workspace", gce.environment)
+    created = Workspace(tmp_path / "workspace", gce.environment)
     yield created
     assert created.processes() == []
 
@@ -50,7 +50,7 @@ def cloud_plan(tmp_path_factory):
     """The plan of the quickstart on Compute Engine."""
     folder = tmp_path_factory.mktemp("plan")
     with FakeGce(folder / "gce") as fake:
-        code, out, err = Desk(folder, fake.environment).run(
+        code, out, err = Workspace(folder, fake.environment).run(
             "plan", str(QUICKSTART), "--backend", "gce", *SMALL, "--json"
         )
     assert code == 0, err
@@ -130,7 +130,7 @@ def test_reap_deletes_only_machines_of_dead_jobs(workspace, gce, trained):
     change_plan(trained, train_without_end)
     launcher = workspace.start("resume", "words-1")
     name = machine(workspace, gce)
-    elsewhere = Desk(workspace.folder.parent)
+    elsewhere = Workspace(workspace.folder.parent)
     elsewhere.environment = workspace.environment
     assert "nothing to delete" in elsewhere.run("reap")[1]
     assert "a job needs it" in elsewhere.run("status")[1]
@@ -277,7 +277,7 @@ def test_host_key_mismatch_ends_the_job(workspace, gce, trained):
 def test_machine_of_a_killed_launcher_deletes_itself(tmp_path, cloud_plan, finished):
     """Without its launcher, a machine deletes itself within its max_run_duration."""
     with FakeGce(tmp_path / "gce", clock_speed=100) as gce:
-        workspace = Desk(tmp_path, gce.environment)
+        workspace = Workspace(tmp_path, gce.environment)
         folder = workspace.begin(without_training(cloud_plan, finished[0]))
         change_plan(folder, train_without_end)
         change_plan(folder, lambda plan: plan.update(max_run_seconds=1000))

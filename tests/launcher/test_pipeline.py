@@ -10,11 +10,11 @@ import subprocess
 import time
 
 import pytest
-from desk import (
+from workspace import (
     PATIENCE,
     QUICKSTART,
     SMALL,
-    Desk,
+    Workspace,
     change_plan,
     digests,
     without_training,
@@ -30,20 +30,20 @@ MACHINE_PHASES = PHASES[: PHASES.index(Phase.DELETE_MACHINE)]
 
 
 @pytest.fixture
-def desk(tmp_path):
-    """A desk; whatever a failed test left running there is ended."""
-    made = Desk(tmp_path)
+def workspace(tmp_path):
+    """A workspace; whatever a failed test left running there is ended."""
+    made = Workspace(tmp_path)
     yield made
     for process in made.processes():
         process.kill()
 
 
 @pytest.fixture
-def trained(desk, finished):
+def trained(workspace, finished):
     """A job named words-1 without a training of its own, ready to be resumed."""
-    shutil.copytree(finished[0], desk.folder / "past")
+    shutil.copytree(finished[0], workspace.folder / "past")
     plan = ledger.read(finished[0]).plan.to_json()
-    return desk.begin(without_training(plan, desk.folder / "past"))
+    return workspace.begin(without_training(plan, workspace.folder / "past"))
 
 
 def test_finished_job_has_every_artefact(finished):
@@ -88,33 +88,33 @@ def test_report_has_the_figures_of_the_proof(finished):
     assert report["stream"]["keywords"] > 0
 
 
-def test_resume_after_sigkill_gives_the_same_firmware(desk, finished):
+def test_resume_after_sigkill_gives_the_same_firmware(workspace, finished):
     """A launcher killed while the machine trains loses nothing: the machine trains on, the job
     resumes without training again, and every artefact equals that of an undisturbed run."""
-    launcher = desk.start("train", str(QUICKSTART), *SMALL)
-    desk.wait_for("quickstart-1", "train")
+    launcher = workspace.start("train", str(QUICKSTART), *SMALL)
+    workspace.wait_for("quickstart-1", "train")
     launcher.kill()
     launcher.communicate()
-    assert desk.job("quickstart-1").lease_open
-    assert desk.machines()
-    code, out, err = desk.run("resume", "quickstart-1")
+    assert workspace.job("quickstart-1").lease_open
+    assert workspace.machines()
+    code, out, err = workspace.run("resume", "quickstart-1")
     assert code == 0, err
-    folder = desk.folder / "runs" / "quickstart-1"
-    assert desk.job("quickstart-1").attempt == 1
+    folder = workspace.folder / "runs" / "quickstart-1"
+    assert workspace.job("quickstart-1").attempt == 1
     assert (folder / "training.log").read_text().count("== train ==") == 1
     assert digests(folder) == digests(finished[0])
-    assert desk.machines() == []
-    assert desk.processes() == []
+    assert workspace.machines() == []
+    assert workspace.processes() == []
 
 
-def test_lost_machine_is_replaced_from_the_last_checkpoint(desk, finished):
+def test_lost_machine_is_replaced_from_the_last_checkpoint(workspace, finished):
     """A machine that vanishes amid a real training is replaced; the new one goes on from the
     checkpoint that was pulled, and every artefact equals that of an undisturbed run."""
-    launcher = desk.start("train", str(QUICKSTART), *SMALL)
-    folder = desk.folder / "runs" / "quickstart-1"
-    desk.wait(lambda: list(folder.glob("checkpoints/*.index")), "a checkpoint")
-    (name,) = desk.machines()
-    LocalBackend(next((desk.folder / "state").glob("*/machines"))).delete(name, "")
+    launcher = workspace.start("train", str(QUICKSTART), *SMALL)
+    folder = workspace.folder / "runs" / "quickstart-1"
+    workspace.wait(lambda: list(folder.glob("checkpoints/*.index")), "a checkpoint")
+    (name,) = workspace.machines()
+    LocalBackend(next((workspace.folder / "state").glob("*/machines"))).delete(name, "")
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
     assert "another machine goes on from the last checkpoint" in err
@@ -124,70 +124,70 @@ def test_lost_machine_is_replaced_from_the_last_checkpoint(desk, finished):
     assert int(step) > 1
     assert digests(folder) == digests(finished[0])
     assert not (folder / "checkpoints").exists()
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
-def test_detached_job_is_resumed_later(desk, trained, finished):
+def test_detached_job_is_resumed_later(workspace, trained, finished):
     """`--detach` leaves once the machine is at work; `reap` spares it; `resume` brings the results
     of that one training here."""
-    code, out, err = desk.run("resume", "words-1", "--detach")
+    code, out, err = workspace.run("resume", "words-1", "--detach")
     assert code == 0, err
     assert "works without a launcher" in out
-    assert desk.job("words-1").outcome == "detached"
-    assert "nothing to delete" in desk.run("reap")[1]
-    assert desk.machines()
-    code, out, err = desk.run("resume", "words-1")
+    assert workspace.job("words-1").outcome == "detached"
+    assert "nothing to delete" in workspace.run("reap")[1]
+    assert workspace.machines()
+    code, out, err = workspace.run("resume", "words-1")
     assert code == 0, err
     assert (trained / "training.log").read_text().count("== train ==") == 1
     assert digests(trained) == digests(finished[0])
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_resume_after_sigkill_at_any_phase(desk, trained, finished, phase):
+def test_resume_after_sigkill_at_any_phase(workspace, trained, finished, phase):
     """SIGKILL as a phase begins, then `resume`: the same artefacts, no machine, one training."""
-    launcher = desk.start("resume", "words-1")
-    desk.wait_for("words-1", phase)
+    launcher = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", phase)
     launcher.kill()
     launcher.communicate()
-    if desk.job("words-1").outcome != "done":  # the last phase may outrun its killer
-        code, _, err = desk.run("resume", "words-1")
+    if workspace.job("words-1").outcome != "done":  # the last phase may outrun its killer
+        code, _, err = workspace.run("resume", "words-1")
         assert code == 0, err
     assert digests(trained) == digests(finished[0])
     assert "~~~ALL TESTS PASSED~~~" in (trained / "report.md").read_text()
     assert (trained / "training.log").read_text().count("== train ==") == 1
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_job_leaves_no_machine(desk, signal_number):
+def test_interrupted_job_leaves_no_machine(workspace, signal_number):
     """Ctrl-C, SIGTERM or a closed terminal amid a real training: exit code 130, no process, no
     machine, and a hint."""
-    launcher = desk.start("train", str(QUICKSTART), *SMALL)
-    desk.wait_for("quickstart-1", "train")
-    while not any("speech_commands.train" in " ".join(p.cmdline()) for p in desk.processes()):
+    launcher = workspace.start("train", str(QUICKSTART), *SMALL)
+    workspace.wait_for("quickstart-1", "train")
+    while not any("speech_commands.train" in " ".join(p.cmdline()) for p in workspace.processes()):
         time.sleep(0.05)
     launcher.send_signal(signal_number)
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
     assert "launcher resume quickstart-1" in err
     assert err.splitlines()[-1] == "Nothing is still being paid for."
-    assert (desk.machines(), desk.processes()) == ([], [])
-    assert desk.job("quickstart-1").outcome == "interrupted"
+    assert (workspace.machines(), workspace.processes()) == ([], [])
+    assert workspace.job("quickstart-1").outcome == "interrupted"
 
 
-def test_cancel_ends_the_job_of_another_launcher(desk, trained):
+def test_cancel_ends_the_job_of_another_launcher(workspace, trained):
     """Cancelling from another terminal ends the launcher, its machine and all its processes."""
     change_plan(trained, never_ending)
-    launcher = desk.start("resume", "words-1")
-    desk.wait_for("words-1", "train")
-    code, out, _ = desk.run("cancel", "words-1")
+    launcher = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", "train")
+    code, out, _ = workspace.run("cancel", "words-1")
     assert code == 0
     assert "Nothing is still being paid for." in out
     launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
-    assert desk.job("words-1").outcome == "cancelled"
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert workspace.job("words-1").outcome == "cancelled"
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
 def never_ending(plan):
@@ -195,24 +195,24 @@ def never_ending(plan):
     plan["steps"]["train"] = "setsid sleep 300 & sleep 300"
 
 
-def test_reap_after_sigkill_leaves_no_machine(desk, trained):
+def test_reap_after_sigkill_leaves_no_machine(workspace, trained):
     """`reap`, from any folder, deletes the machine that a killed launcher left running."""
     change_plan(trained, never_ending)
-    launcher = desk.start("resume", "words-1")
-    desk.wait_for("words-1", "train")
-    elsewhere = Desk(desk.folder)
-    elsewhere.folder = desk.folder.parent
-    elsewhere.environment = desk.environment
+    launcher = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", "train")
+    elsewhere = Workspace(workspace.folder)
+    elsewhere.folder = workspace.folder.parent
+    elsewhere.environment = workspace.environment
     assert "nothing to delete" in elsewhere.run("reap")[1]  # its job is alive
     launcher.kill()
     launcher.communicate()
-    assert desk.processes()
+    assert workspace.processes()
     assert "gave back words-1-abcd" in elsewhere.run("reap")[1]
-    assert (desk.machines(), desk.processes()) == ([], [])
-    assert desk.job("words-1").lease == "closed"
+    assert (workspace.machines(), workspace.processes()) == ([], [])
+    assert workspace.job("words-1").lease == "closed"
 
 
-def test_script_that_was_cut_off_is_started_again(desk, trained, finished):
+def test_script_that_was_cut_off_is_started_again(workspace, trained, finished):
     """A script that was cut off, as by a restart, is started again on the same machine."""
 
     def first_for_ever(plan):
@@ -220,45 +220,45 @@ def test_script_that_was_cut_off_is_started_again(desk, trained, finished):
         steps["train"] = f"if mkdir begun 2>/dev/null; then sleep 300; else {steps['train']}; fi"
 
     change_plan(trained, first_for_ever)
-    launcher = desk.start("resume", "words-1")
-    desk.wait_for("words-1", "train")
-    (work,) = (desk.folder / "state").glob("*/machines/*/work")
+    launcher = workspace.start("resume", "words-1")
+    workspace.wait_for("words-1", "train")
+    (work,) = (workspace.folder / "state").glob("*/machines/*/work")
     while not (work / "begun").exists():
         time.sleep(0.05)
     os.kill(int((work / "run-1" / "pid").read_text()), signal.SIGKILL)
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
     assert "script was cut off" in err
-    assert desk.job("words-1").attempt == 2
+    assert workspace.job("words-1").attempt == 2
     assert digests(trained) == digests(finished[0])
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
-def test_failed_step_shows_command_code_and_last_lines(desk, trained):
+def test_failed_step_shows_command_code_and_last_lines(workspace, trained):
     """A step that fails ends the job with its command, code, last lines, and exit code 1."""
     change_plan(trained, lambda plan: plan["steps"].update(train="echo out of luck; exit 9"))
-    code, _, err = desk.run("resume", "words-1")
+    code, _, err = workspace.run("resume", "words-1")
     assert code == 1
     assert "`echo out of luck; exit 9` failed with exit code 9" in err
     assert "\nout of luck\n" in err
-    assert desk.machines() == []
-    assert json.loads(desk.run("status", "words-1", "--json")[1])["outcome"] == "failed"
+    assert workspace.machines() == []
+    assert json.loads(workspace.run("status", "words-1", "--json")[1])["outcome"] == "failed"
 
 
-def test_job_over_its_machine_time_says_so(desk, trained):
+def test_job_over_its_machine_time_says_so(workspace, trained):
     """A job that takes longer than its machine may run ends with how long that was."""
     change_plan(trained, lambda plan: plan["steps"].update(train="sleep 60"))
     change_plan(trained, lambda plan: plan.update(max_run_seconds=3))
-    code, _, err = desk.run("resume", "words-1")
+    code, _, err = workspace.run("resume", "words-1")
     assert code == 1
     assert "0.05 min ended before the job did" in err and "--add-minutes" in err
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
 @pytest.fixture
-def small_disk(desk):
-    """A disk of 200 kB where the desk's results go; a function that makes it roomy."""
-    runs = desk.folder / "runs"
+def small_disk(workspace):
+    """A disk of 200 kB where the workspace's results go; a function that makes it roomy."""
+    runs = workspace.folder / "runs"
     runs.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(runs)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
@@ -267,14 +267,14 @@ def small_disk(desk):
     subprocess.run(["umount", str(runs)], check=True)
 
 
-def test_full_disk_costs_no_training(small_disk, desk, trained, finished):
+def test_full_disk_costs_no_training(small_disk, workspace, trained, finished):
     """A full disk ends the job with one sentence and no machine left; with room it resumes."""
-    code, _, err = desk.run("resume", "words-1")
+    code, _, err = workspace.run("resume", "words-1")
     assert code == 1
     assert "No space left on device" in err
     assert "Traceback" not in err
-    assert desk.machines() == []
+    assert workspace.machines() == []
     small_disk()
-    code, _, err = desk.run("resume", "words-1")
+    code, _, err = workspace.run("resume", "words-1")
     assert code == 0, err
     assert digests(trained) == digests(finished[0])

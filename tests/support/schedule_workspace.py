@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from desk import PATIENCE, Desk
+from workspace import PATIENCE, Workspace
 
 from launcher.config.loading import digest
 from launcher.schedule.cron import parse
@@ -68,7 +68,7 @@ def without_root_rights():
     return words
 
 
-class ScheduleWorkspace(Desk):
+class ScheduleWorkspace(Workspace):
     """A folder with schedules, and schedulers that start fake retrainings instead of real ones."""
 
     def __init__(self, folder):
@@ -76,7 +76,7 @@ class ScheduleWorkspace(Desk):
         self._schedulers = []
 
     def wait(self, condition, what="it"):
-        """With longer pauses than Desk's: the conditions here take time to evaluate."""
+        """With longer pauses than Workspace's: the conditions here take time to evaluate."""
 
         def after_a_pause():
             time.sleep(0.03)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from desk import QUICKSTART, Desk
 from fake_gce import FakeGce, missing_tools
+from workspace import QUICKSTART, Workspace
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
@@ -15,7 +15,9 @@ def test_over_budget_creates_no_machine_and_no_job(here):
     machine is requested, and no job is created."""
     with FakeGce(here / "gce") as gce:
         arguments = ("--backend=gce", "--set=retrain.max_usd_per_month=0.5", "--json")
-        code, out, err = Desk(here, gce.environment).run("retrain", str(QUICKSTART), *arguments)
+        code, out, err = Workspace(here, gce.environment).run(
+            "retrain", str(QUICKSTART), *arguments
+        )
         inserts = gce.asked("instances.insert")
     done = json.loads(out)
     assert (code, done["verdict"], inserts) == (5, "over budget", []), err

@@ -3,8 +3,8 @@
 import shutil
 
 import numpy as np
-from desk import QUICKSTART
 from leak_cells.strikes import arm
+from workspace import QUICKSTART
 
 from launcher.console import Silent
 from launcher.jobs import control

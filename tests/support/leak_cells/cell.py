@@ -9,9 +9,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from desk import CONFIGS, SMALL, digests
 from fake_gce import FOR_EVER, FakeGce
 from fake_gce.faults import HTML, Hangup, Reply
+from workspace import CONFIGS, SMALL, digests
 
 from launcher.jobs import ledger, records
 from launcher.jobs.job import Job

