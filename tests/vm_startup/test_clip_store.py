@@ -73,7 +73,7 @@ def check(stored):
 def start(program, *arguments, **more):
     """Start a Python program with this module's names."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    code += "from tests.vm_startup.test_store import *\n" + program
+    code += "from tests.vm_startup.test_clip_store import *\n" + program
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **more)
 
@@ -97,7 +97,7 @@ def test_store_resumes_after_sigkill(source, cache):
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.12))
         process.kill()
-        process.communicate()
+        assert process.communicate()[1] == ""
     check(store(source, cache))
     twice = len(source.was_read()) - BLOCKS
     assert twice <= kills * os.cpu_count()
@@ -122,7 +122,8 @@ def test_store_progress_starts_at_the_stored_clips(source, cache):
     index.write_text("".join(index.read_text().splitlines(keepends=True)[:4]))
     calls.clear()
     store(source, cache, lambda *call: calls.append(call))
-    assert calls[0] == ("Reading clips", 3 * BLOCK, BLOCK * BLOCKS)
+    assert calls[:3] == [("Checking stored blocks", done, 3) for done in (1, 2, 3)]
+    assert calls[3] == ("Reading clips", 3 * BLOCK, BLOCK * BLOCKS)
 
 
 def test_modified_block_is_read_again(source, cache, capsys):
