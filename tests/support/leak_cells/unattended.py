@@ -17,13 +17,12 @@ KILLED_AT = [
     ("instances.insert", BEFORE),
     ("instances.insert", AFTER),
     ("machine ready", AFTER),
-    ("phase train", AFTER),
+    ("phase begun train", AFTER),
     ("machine deleting", AFTER),
 ]
-UNATTENDED = [
-    Cell(step, "SIGKILL", reaps=False)
-    for step in STEPS
-    if (step.what, step.moment) in KILLED_AT and step.number == 1
+UNATTENDED = [  # next() fails where no step has that name
+    Cell(next(s for s in STEPS if (s.what, s.moment) == wanted), "SIGKILL", reaps=False)
+    for wanted in KILLED_AT
 ]
 
 
