@@ -3,7 +3,7 @@
 import shutil
 
 import numpy as np
-from leak_cells.strikes import arm
+from leak_cells.injection import install
 from workspace import QUICKSTART
 
 from launcher.console import Silent
@@ -19,7 +19,7 @@ def test_challenger_that_does_not_fit_fails_before_comparison(finished, here, mo
     (graph,) = past.glob("*.pb")
     graph.write_bytes(large_graph())
     monkeypatch.setattr(control, "make_plan", control.make_plan)  # so that it is put back
-    arm(past=str(past))
+    install(reference=str(past))
     done = pipeline.retrain(QUICKSTART, screen=Silent())
     assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
     assert "bytes" in done["error"] and done["comparison"] == {}
