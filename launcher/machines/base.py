@@ -103,6 +103,7 @@ class Backend(Protocol):
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:
         """Check the account of `config`, in the form of launcher.doctor; creates nothing."""
+        return []
 
     def plan_machine(self, config: Config) -> MachinePlan:
         """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import state
 from launcher.config.settings import Config
 from launcher.errors import NoCapacity
-from launcher.machines.base import Machine, MachineInfo, MachinePlan, MachineSpec, Say, say_nothing
+from launcher.machines.base import (
+    Backend,
+    Machine,
+    MachineInfo,
+    MachinePlan,
+    MachineSpec,
+    Say,
+    say_nothing,
+)
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts
 
@@ -19,8 +27,8 @@ if TYPE_CHECKING:
     from launcher.machines.gce.client import Client
 
 
-class GceBackend:
-    """The machines of one project: see base.Backend for each call."""
+class GceBackend(Backend):
+    """The machines of one project."""
 
     timeouts = Timeouts()
 
@@ -30,29 +38,24 @@ class GceBackend:
 
     @classmethod
     def for_config(cls, config: Config) -> Self:
-        """See base.Backend."""
         return cls(Details(config.gce.project, impersonate=config.gce.impersonate))
 
     @classmethod
     def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
-        """See base.Backend."""
         return cls(Details(**plan.details), say)
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
-        """See base.Backend."""
         projects = ({project: ""} if project else {}) | state.projects()
         return [cls(Details(name, impersonate=who)) for name, who in projects.items()]
 
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:
-        """See base.Backend."""
         from launcher.machines.gce import doctor
 
         return [{**check, "optional": False} for check in doctor.examine(gce=config.gce)]
 
     def plan_machine(self, config: Config) -> MachinePlan:
-        """See base.Backend."""
         import vm_startup
         from launcher.machines.gce import choices
 
@@ -60,7 +63,7 @@ class GceBackend:
         return choices.plan_machine(self._client, config, startup)
 
     def create(self, spec: MachineSpec) -> Machine:
-        """See base.Backend. Each wait ends as timeouts.py says."""
+        """Each wait ends as timeouts.py says."""
         from launcher.machines.gce import request
         from launcher.machines.gce.connect import connect
         from launcher.machines.gce.create import create
@@ -75,7 +78,7 @@ class GceBackend:
         return connect(self._client, spec, self._details)
 
     def connect(self, spec: MachineSpec) -> Machine | None:
-        """See base.Backend. A machine that powered itself off is started again; where its zone
+        """A machine that powered itself off is started again; where its zone
         has no capacity for it any more, it counts as gone."""
         from launcher.machines.gce import create
         from launcher.machines.gce.connect import connect
@@ -95,19 +98,16 @@ class GceBackend:
         return connect(self._client, spec, self._details)
 
     def termination_reason(self, spec: MachineSpec) -> str:
-        """See base.Backend."""
         from launcher.machines.gce.delete import termination_reason
 
         return termination_reason(self._client, spec)
 
     def delete(self, name: str, zone: str) -> str:
-        """See base.Backend."""
         from launcher.machines.gce.delete import delete
 
         return delete(self._client, name, zone)
 
     def list_machines(self) -> list[MachineInfo]:
-        """See base.Backend."""
         from launcher.machines.gce.list import list_machines
 
         return list_machines(self._client)

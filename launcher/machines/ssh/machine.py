@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost, describe
 from launcher.machines import scripts
-from launcher.machines.base import SSH_KEY, Completed
+from launcher.machines.base import SSH_KEY, Completed, Machine
 from launcher.machines.ssh.call import (
     BROKEN,
     CHUNK,
@@ -92,8 +92,8 @@ def new_key(folder: Path) -> str:
     return public.decode("ascii")
 
 
-class SshMachine:
-    """See base.Machine. Connects on first use, and again after a loss; for one thread.
+class SshMachine(Machine):
+    """Connects on first use, and again after a loss; for one thread.
 
     To connect takes at most Bounds.tcp_connect + authenticate seconds. A `run` then ends within its
     timeout and the grace, however much it prints; a transfer ends once it stalls, or moves fewer
@@ -130,7 +130,7 @@ class SshMachine:
             time.sleep(pause)
 
     def run(self, command: str, *, timeout: float) -> Completed:
-        """See base.Machine. Raises ValueError for more than OUTPUT_LIMIT bytes of output."""
+        """Raises ValueError for more than OUTPUT_LIMIT bytes of output."""
         program = scripts.arguments("wait_for_output", command)
         words = scripts.arguments("run_bounded", timeout, *program)
         with self._call(words, timeout + self._bounds.grace, NO_EXTENSION) as call:
@@ -142,7 +142,7 @@ class SshMachine:
         return Completed(code, out, err)
 
     def put(self, source: Path, target: str) -> None:
-        """See base.Machine. Raises OSError where the machine cannot store it."""
+        """Raises OSError where the machine cannot store it."""
         unpacked = str(Path(target).with_name(f".{Path(target).name}.new"))
         with self._call(scripts.arguments("receive", unpacked), self._bounds.stall) as call:
             with contextlib.suppress(BrokenPipeError):  # it ended; its exit code says why
@@ -163,7 +163,6 @@ class SshMachine:
             archive.add(source, "content", filter=_plain)
 
     def get(self, source: str, target: Path, limit: int) -> None:
-        """See base.Machine."""
         arriving = target.with_name(f".{target.name}.part")
         try:
             with self._call(scripts.arguments("fetch", source, limit), self._bounds.stall) as call:
@@ -182,7 +181,7 @@ class SshMachine:
             arriving.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """See base.Machine. Leaves no thread, socket or process."""
+        """Leaves no thread, socket or process."""
         link, connection = self._link, self._connection
         self._link = self._connection = None
         if link is None:
