@@ -20,8 +20,10 @@ Detached is not an error: it ends the launcher early, while the machine keeps tr
 """
 
 
-def describe(error: OSError) -> str:
-    """The system's reason, and the file that it is about."""
+def describe(error: Exception) -> str:
+    """What an error says; of the system's, the reason and the file that it is about."""
+    if not isinstance(error, OSError):
+        return str(error)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
@@ -110,7 +112,6 @@ class NotNow(LauncherError):
     exit_code = 5
 
     def to_json(self) -> dict:
-        """See LauncherError."""
         return {**super().to_json(), "verdict": "skipped"}
 
 

@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import vm_startup
+from launcher.config import data_checks
 from launcher.config.settings import Config
 from launcher.console import Screen
 from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
-from launcher.jobs import folders, ledger
+from launcher.jobs import folders, lease, ledger, pipeline
 from launcher.jobs import plan as plans
+from launcher.jobs.context import JobContext
 from launcher.jobs.events import Ended, Resumed
 from launcher.jobs.folders import all_jobs
 from launcher.jobs.job import Job
@@ -48,18 +51,13 @@ def begin(config: Config, out: Path | None) -> Ledger:
 def draft(config: Config, name: str, out: Path | None = None) -> Plan:
     """Check the data, and make the plan of a job called `name`; nothing is written. Raises
     ConfigError where the job cannot work."""
-    from launcher.config import data_checks
-
     data_checks.check(config, out or RUNS)
-    return make_plan(
-        config, name, registry.load(config.backend).for_config(config).plan_machine(config)
-    )
+    backend = registry.load(config.backend).for_config(config)
+    return make_plan(config, name, backend.plan_machine(config))
 
 
 def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:
     """The plan of a job called `name` on the machine that a backend offers."""
-    import vm_startup
-
     return plans.make(config, name, str(Path(vm_startup.__file__).parent), machine)
 
 
@@ -81,13 +79,10 @@ def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, An
 
     With `detach`, raises Detached as soon as the job's machine is at work.
     """
-    from launcher.jobs.context import JobContext
-    from launcher.jobs.pipeline import run
-
     with _ending(opened):
         backend = registry.for_plan(opened.job.plan.machine, screen.say)
         try:
-            return run(JobContext(opened, backend, screen, detach))
+            return pipeline.run(JobContext(opened, backend, screen, detach))
         finally:
             screen.close()
 
@@ -103,7 +98,7 @@ def cancel(folder: Path) -> Job:
     with Ledger.open(folder) as opened:
         if opened.job.outcome == Outcome.DONE:
             raise UsageError(f"job {refer(folder)} is done; there is nothing to cancel")
-        _delete_machine(opened)
+        lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
         opened.add(Ended(Outcome.CANCELLED))
         return opened.job
 
@@ -111,8 +106,6 @@ def cancel(folder: Path) -> Job:
 def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
     """Delete the machines of dead jobs in runs/, then whatever machines no living job owns: (names
     of those deleted, a sentence per failure)."""
-    from launcher.jobs import lease
-
     deleted, failures = [], []
     for folder in all_jobs():
         name = folder.name
@@ -140,13 +133,7 @@ def delete_machine(folder: Path) -> None:
     """Delete the machine of a dead job. Raises MachineNotDeleted, or UsageError where the job
     lives."""
     with Ledger.open(folder) as opened:
-        _delete_machine(opened)
-
-
-def _delete_machine(opened: Ledger) -> None:
-    from launcher.jobs import lease
-
-    lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
+        lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
 
 
 def request_end(folder: Path) -> None:

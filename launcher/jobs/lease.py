@@ -67,9 +67,8 @@ def _connect(ledger: Ledger, backend: Backend) -> Machine | None:
     job, spec = ledger.job, spec_of(ledger)
     # A launcher that died before the answer came may have a request still under way: the same
     # request sent again finds it.
-    unanswered = (
-        job.lease == LeaseState.REQUESTED and time.time() < job.requested_at + ANSWER_SECONDS
-    )
+    recent = time.time() < job.requested_at + ANSWER_SECONDS
+    unanswered = job.lease == LeaseState.REQUESTED and recent
     find = backend.create if unanswered else backend.connect
     with contextlib.suppress(NoCapacity):
         usable = job.lease in (LeaseState.REQUESTED, LeaseState.ACTIVE)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -47,13 +47,9 @@ class Records:
             raise
 
     def add(self, event: Any) -> None:
-        """Add the record of an event, a dataclass of JSON values. See append."""
-        self.append(name_of(type(event)), **asdict(event))
-
-    def append(self, event: str, **facts: object) -> None:
-        """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
-        and then no part of the record is left."""
-        record = {"time": time.time(), "event": event, **facts}
+        """Add the record of an event, a dataclass of JSON values: when this returns, it is on the
+        disk. Raises OSError if that is full, and then no part of the record is left."""
+        record = {"time": time.time(), "event": name_of(type(event)), **asdict(event)}
         line = json.dumps(record).encode() + b"\n"
         if os.write(self._handle, line) < len(line):  # the disk filled up within the record
             _cut_tail(self._handle)
@@ -103,9 +99,17 @@ class Codec(Generic[E]):
 
 
 def read(path: Path) -> list[Record]:
-    """The records of a file, without locking it: [] where there is none. Raises UsageError that
+    """The records of a file, without locking it: [] if there is no file. Raises UsageError that
     names the first line that no launcher wrote."""
-    return list(_parse(path))
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [_record(line) for line in lines]
+    for number, (line, record) in enumerate(zip(lines, found, strict=True), 1):
+        if record is None and (line.endswith(b"\n") or not _is_torn(line, number)):
+            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
+    return [record for record in found if record]
 
 
 def lock(handle: int) -> None:
@@ -134,18 +138,6 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _parse(path: Path) -> Iterator[Record]:
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for number, line in enumerate(lines, 1):
-        if record := _record(line):
-            yield record
-        elif line.endswith(b"\n") or not _is_torn(line, number):
-            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
 
 
 def _record(line: bytes) -> Record | None:

@@ -73,17 +73,14 @@ class Silence:
         for too long, and `error` where it answers but keeps refusing."""
         if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
-        if isinstance(
-            error, HostKeyMismatch
-        ):  # the machine exists, but another host answers at its address
-            raise error
         silent = time.monotonic() - self._since
-        if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:
+        refuses = isinstance(error, PullFailed) and silent > REFUSAL_SECONDS
+        # On a mismatch the machine exists, but another host answers at its address.
+        if refuses or isinstance(error, HostKeyMismatch):
             raise error
         if silent > SILENCE_SECONDS:
-            raise MachineLost(
-                f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
-            ) from error
+            message = f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
+            raise MachineLost(message) from error
         self._context.screen.say(f"{machine.name} does not answer ({error}); asking again")
         time.sleep(RETRY_SECONDS)
 
@@ -221,6 +218,5 @@ class LogReader:
             # TensorFlow's trainer prints `Step #120: …`; the plan knows the total.
             total = match["total"] or (self._total_steps if match["what"] == "Step" else None)
             if total:
-                self._context.screen.progress(
-                    match["what"], int(match["done"]), int(total), match["note"]
-                )
+                what, done, note = match["what"], int(match["done"]), match["note"]
+                self._context.screen.progress(what, done, int(total), note)

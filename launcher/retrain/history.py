@@ -9,18 +9,8 @@ from typing import Any, Self
 from launcher.errors import NotNow, UsageError
 from launcher.jobs import records
 from launcher.jobs.records import Record
-from launcher.retrain.events import (
-    CODEC,
-    FORMAT,
-    Event,
-    HistoryCreated,
-    RollbackBegun,
-    RollbackEnded,
-    RunBegun,
-    RunEnded,
-    RunEvent,
-    Verdict,
-)
+from launcher.retrain import events
+from launcher.retrain.events import CODEC, FORMAT, Event, Verdict
 from launcher.retrain.fingerprint import Fingerprint
 
 MODELS = Path("models")
@@ -64,8 +54,10 @@ class ModelState:
     """What a history says about its model."""
 
     runs: list[RetrainRun] = field(default_factory=list)  # the oldest first
-    rollbacks: list[tuple[float, RollbackEnded]] = field(default_factory=list)  # with their times
-    pending_rollback: RollbackBegun | None = None  # the launcher was killed during it
+    rollbacks: list[tuple[float, events.RollbackEnded]] = field(
+        default_factory=list
+    )  # with their times
+    pending_rollback: events.RollbackBegun | None = None  # the launcher was killed during it
 
     @property
     def unfinished(self) -> RetrainRun | None:
@@ -97,7 +89,7 @@ class History(records.Records):
         except BlockingIOError:
             raise _locked(folder) from None
         if not history.records:
-            history.add(HistoryCreated())
+            history.add(events.HistoryCreated())
         return history
 
     @property
@@ -112,9 +104,8 @@ def read(name: str) -> ModelState:
     known = sorted(path.name for path in MODELS.glob("*/"))
     if name in known and (found := _check(MODELS / name)):
         return fold(found, MODELS / name / FILE)
-    raise UsageError(
-        f"there is no model {name!r}", f"models in {MODELS}/: {', '.join(known) or 'none'}"
-    )
+    hint = f"models in {MODELS}/: {', '.join(known) or 'none'}"
+    raise UsageError(f"there is no model {name!r}", hint)
 
 
 def is_locked(name: str) -> bool:
@@ -156,16 +147,16 @@ def fold(records: list[Record], path: Path) -> ModelState:
 def _apply(state: ModelState, event: Event, now: float) -> None:
     state.pending_rollback = None
     match event:
-        case RunBegun():
+        case events.RunBegun():
             state.runs.append(RetrainRun(began=now, **vars(event)))
-        case RunEvent(run):
+        case events.RunEvent(run):
             if not state.runs or state.runs[-1].run != run:
                 raise ValueError(f"run {run} is not the last one")
-            ended = now if isinstance(event, RunEnded) else state.runs[-1].ended
+            ended = now if isinstance(event, events.RunEnded) else state.runs[-1].ended
             state.runs[-1] = replace(state.runs[-1], ended=ended, **vars(event))
-        case RollbackEnded():
+        case events.RollbackEnded():
             state.rollbacks += [(now, event)] if event.done else []
-        case RollbackBegun():
+        case events.RollbackBegun():
             state.pending_rollback = event
 
 

@@ -93,9 +93,8 @@ class Retraining:
             return
         changes = ["the first run"]
         if last := self.state.last_completed:
-            changes = fingerprint.changes(
-                self.model, last.fingerprint, self.fingerprint, self.listing
-            )
+            before = last.fingerprint
+            changes = fingerprint.changes(self.model, before, self.fingerprint, self.listing)
         recordings.save(self.model, self.listing)
         number = 1 + max((run.run for run in self.state.runs), default=0)
         champion = versions.current(self.model)

@@ -119,10 +119,9 @@ def _last_run(schedule: Schedule) -> dict[str, Any] | None:
     try:
         other = _last_in_history(schedule)
     except (LauncherError, OSError) as error:
-        message = describe(error) if isinstance(error, OSError) else str(error)
         if not run:
-            return {"scheduled": None, "verdict": "", "message": message}
-        run, other = replace(run, message=message), None
+            return {"scheduled": None, "verdict": "", "message": describe(error)}
+        run, other = replace(run, message=describe(error)), None
     if other and not (run and (run.ended or 0.0) >= (other.ended or 0.0)):
         run = other
     if not run:

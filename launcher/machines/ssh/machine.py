@@ -122,9 +122,8 @@ class SshMachine(Machine):
             except (ConnectionError, TimeoutError) as error:
                 last = str(error)
                 refused = isinstance(error, _KeyRefused)
-                pause = (
-                    min(2 * pause, self._bounds.retry_refused) if refused else self._bounds.retry
-                )
+                longer = min(2 * pause, self._bounds.retry_refused)
+                pause = longer if refused else self._bounds.retry
             if time.monotonic() + pause > until:
                 raise MachineLost(f"no SSH connection within {deadline_s:g} s; last error: {last}")
             time.sleep(pause)
@@ -145,30 +144,25 @@ class SshMachine(Machine):
         """Raises OSError where the machine cannot store it."""
         unpacked = str(Path(target).with_name(f".{Path(target).name}.new"))
         with self._call(scripts.arguments("receive", unpacked), self._bounds.stall) as call:
+            file = cast(IO[bytes], call)  # tarfile only writes to it
             with contextlib.suppress(BrokenPipeError):  # it ended; its exit code says why
-                self._send_archive(source, call)
+                with tarfile.open(fileobj=file, mode="w|", bufsize=CHUNK, dereference=True) as tar:
+                    tar.add(source, "content", filter=_plain)
                 call.close_input()
             code, error = call.end()
         if code == 0:
-            done = self.run(
-                scripts.command("replace", target, unpacked), timeout=self._bounds.stall
-            )
+            replace = scripts.command("replace", target, unpacked)
+            done = self.run(replace, timeout=self._bounds.stall)
             code, error = done.code, done.stderr
         if code != 0:
             raise OSError(f"{self.name} could not store {target}: {_reason(error)}")
-
-    def _send_archive(self, source: Path, call: Call) -> None:
-        file = cast(IO[bytes], call)  # tarfile only writes to it
-        with tarfile.open(fileobj=file, mode="w|", bufsize=CHUNK, dereference=True) as archive:
-            archive.add(source, "content", filter=_plain)
 
     def get(self, source: str, target: Path, limit: int) -> None:
         arriving = target.with_name(f".{target.name}.part")
         try:
             with self._call(scripts.arguments("fetch", source, limit), self._bounds.stall) as call:
                 with arriving.open("wb") as file:
-                    for chunk in call.output(limit):
-                        file.write(chunk)
+                    file.writelines(call.output(limit))
                 code, error = call.end()
             if code == ABSENT:
                 raise FileNotFoundError(f"there is no {source}")
