@@ -81,14 +81,8 @@ def _check_config(stored: HeldOut, config: Config, model: str) -> None:
         ("features", stored.front_end, _front_end(config)),
     ):
         if old != new:
-            raise ConfigError(
-                f"the held-out clips of {model} have {what} {old}, but the config has {new}",
-                OTHER_MODEL,
-            )
-    _check_split(stored, config, model)
-
-
-def _check_split(stored: HeldOut, config: Config, model: str) -> None:
+            message = f"the held-out clips of {model} have {what} {old}, but the config has {new}"
+            raise ConfigError(message, OTHER_MODEL)
     data = config.data
     percentages = data.validation_percentage, data.testing_percentage
     moved = [str(name) for name in stored.names if name and not _is_tested(name, percentages)]

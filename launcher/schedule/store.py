@@ -69,7 +69,11 @@ class Store:
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name."""
-        return list(self._existing())
+        found = []
+        for name in self.names():
+            with contextlib.suppress(NoSchedule):  # removed in the meantime
+                found.append(self.find(name))
+        return found
 
     def find(self, name: str) -> Schedule:
         """The schedule called `name`; its file is read only if it changed. Raises NoSchedule."""
@@ -90,7 +94,7 @@ class Store:
 
     def open_runs(self) -> list[ScheduledRun]:
         """Every run without a verdict, the earliest first."""
-        found = [run for schedule in self._existing() for run in schedule.open_runs]
+        found = [run for schedule in self.all() for run in schedule.open_runs]
         return sorted(found, key=lambda run: run.scheduled)
 
     def add(self, name: str, target: Target, cron: Cron, replace: bool) -> Schedule:
@@ -147,11 +151,6 @@ class Store:
             files.write(probe, bytes(4096))
             probe.unlink()
 
-    def _existing(self) -> Iterator[Schedule]:
-        for name in self.names():
-            with contextlib.suppress(NoSchedule):  # removed in the meantime
-                yield self.find(name)
-
     def _write(self, schedule: Schedule) -> Schedule:
         files.write_json(path(schedule.name), to_json(schedule))
         return schedule
@@ -170,9 +169,8 @@ class Store:
         except (OSError, BadOutput) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             why = getattr(cause, "strerror", None) or cause
-            raise LauncherError(
-                f"{folder()} cannot be written: {why}; nothing was changed"
-            ) from error
+            what = f"{folder()} cannot be written: {why}; nothing was changed"
+            raise LauncherError(what) from error
 
 
 def _wait_for_lock(handle: int) -> None:
