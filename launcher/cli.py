@@ -90,7 +90,7 @@ def train(config: Path, out: Path | None, detach: bool, as_json: bool, **choices
     """Train the words of CONFIG into firmware.
 
     The job's folder gets the frozen graph, the quantised model, its C array, bluepill.bin and a
-    report. The launcher deletes the machine that trained, whatever happens.
+    report. The launcher always deletes the machine that trained.
     """
     _finish(control.begin(_settings(config, **choices), out), as_json, detach)
 
@@ -174,8 +174,8 @@ def cancel(job: str) -> None:
 def reap(project: str, everybody: bool, as_json: bool) -> None:
     """Delete machines that no living job owns.
 
-    A job lives while a launcher works on it, from whichever folder, and while its machine works
-    detached. Looks on this computer and in every project that it created machines in.
+    A job lives while a launcher works on it, from any folder, and while its machine works
+    detached. This looks on this computer and in every project with machines of the launcher.
     """
     names, failures = control.reap(project, everybody)
     if as_json:

@@ -87,10 +87,8 @@ class CloudRefused(LauncherError):
 
 
 class NoCapacity(CloudRefused):
-    """A zone, or with `region` a whole region, has no such machine at the moment.
-
-    `elsewhere` are the zones that have one, as far as the cloud said.
-    """
+    """A zone, or with `region` a whole region, has no such machine at the moment; `elsewhere` are
+    zones that have one, as far as the cloud says."""
 
     def __init__(
         self, message: str, hint: str = "", *, elsewhere: tuple[str, ...] = (), region: str = ""

@@ -48,7 +48,7 @@ BACKEND = click.option(
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Short for --backend local.")
 DETACH = click.option(
-    "--detach", is_flag=True, help="Exit once the machine is at work; launcher resume returns."
+    "--detach", is_flag=True, help="Exit once the machine works; launcher resume returns to it."
 )
 PROJECT = click.option("--project", default="", help="Look in this Google Cloud project, too.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

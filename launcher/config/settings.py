@@ -256,9 +256,9 @@ class Retrain:
     """When a new model replaces the current one; used by launcher retrain."""
 
     promote: Literal["better", "not_worse"] = setting(
-        "better", "promote a model that is proved better, or one that is proved not worse"
+        "better", "promote a significantly better model, or also one that is not worse"
     )
-    confidence: float = setting(0.95, "confidence level of the proof", low=0.5, high=0.9999)
+    confidence: float = setting(0.95, "confidence level of the comparison", low=0.5, high=0.9999)
     tolerance: float = setting(
         0.01, "largest loss of accuracy that counts as not worse", low=0, high=0.5
     )

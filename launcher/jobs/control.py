@@ -1,4 +1,4 @@
-"""What a user can do with jobs: begin, resume, finish and cancel one, reap what dead ones left."""
+"""What a user can do with jobs: begin, resume, finish and cancel one; reap their machines."""
 
 import contextlib
 import os
@@ -30,11 +30,8 @@ CANCEL_SECONDS = 90  # for another launcher to delete its machine
 
 
 def begin(config: Config, out: Path | None) -> Ledger:
-    """Check the data, make the plan, and begin the ledger of a new job.
-
-    Raises ConfigError before anything is written where the job cannot work, UsageError where
-    `out` exists.
-    """
+    """Check the data, make the plan, and begin the ledger of a new job. Raises ConfigError before
+    anything is written if the job cannot work, UsageError if `out` exists."""
     plan = draft(config, f"{config.name}-1", out)
     if out:
         try:
@@ -50,7 +47,7 @@ def begin(config: Config, out: Path | None) -> Ledger:
 
 def draft(config: Config, name: str, out: Path | None = None) -> Plan:
     """Check the data, and make the plan of a job called `name`; nothing is written. Raises
-    ConfigError where the job cannot work."""
+    ConfigError if the job cannot work."""
     data_checks.check(config, out or RUNS)
     backend = registry.load(config.backend).for_config(config)
     return make_plan(config, name, backend.plan_machine(config))
@@ -62,8 +59,7 @@ def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:
 
 
 def resume(folder: Path, add_minutes: float = 0) -> Ledger:
-    """Open the ledger of an unfinished job to go on with it, with more machine time if that is
-    granted. Raises UsageError."""
+    """Open the ledger of an unfinished job, with so much more machine time. Raises UsageError."""
     if not 0 <= add_minutes <= MOST_MINUTES:
         raise UsageError(f"--add-minutes {add_minutes:g} is not within 0 to {MOST_MINUTES:,}")
     opened = Ledger.open(folder)
@@ -75,10 +71,8 @@ def resume(folder: Path, add_minutes: float = 0) -> Ledger:
 
 
 def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, Any]:
-    """Bring a job to its end, whatever that is, and write it down; the report if it went well.
-
-    With `detach`, raises Detached as soon as the job's machine is at work.
-    """
+    """Run a job to its end and record how it ended; its report, if it went well. With `detach`,
+    raises Detached as soon as the job's machine works."""
     with _ending(opened):
         backend = registry.for_plan(opened.job.plan.machine, screen.say)
         try:
@@ -88,7 +82,7 @@ def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, An
 
 
 def cancel(folder: Path) -> Job:
-    """End a job and delete its machine, also when another launcher is at work on it."""
+    """End a job and delete its machine, also while another launcher works on it."""
     request_end(folder)
     deadline = time.monotonic() + CANCEL_SECONDS
     while ledger.is_alive(folder):
@@ -104,8 +98,8 @@ def cancel(folder: Path) -> Job:
 
 
 def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
-    """Delete the machines of dead jobs in runs/, then whatever machines no living job owns: (names
-    of those deleted, a sentence per failure)."""
+    """Delete the machines that no living job owns, first those of jobs in runs/: (names of those
+    deleted, a sentence per failure)."""
     deleted, failures = [], []
     for folder in all_jobs():
         name = folder.name
@@ -130,15 +124,14 @@ def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[st
 
 
 def delete_machine(folder: Path) -> None:
-    """Delete the machine of a dead job. Raises MachineNotDeleted, or UsageError where the job
-    lives."""
+    """Delete the machine of a job. Raises MachineNotDeleted, or UsageError while the job lives."""
     with Ledger.open(folder) as opened:
         lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
 
 
 def request_end(folder: Path) -> None:
-    """Ask the launcher at work on a job to end, if there is one. Its process number may belong to
-    another process by now: only one that has the ledger open is asked."""
+    """Ask the launcher that works on a job to end. Its process number may belong to another process
+    by now: only one that has the ledger open is asked."""
     import psutil
 
     record = (folder / ledger.FILE).resolve()
@@ -150,7 +143,7 @@ def request_end(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _ending(opened: Ledger) -> Iterator[None]:
-    """Whatever happens to a job is the last event of its ledger."""
+    """Record how the job ended as the last event of its ledger."""
 
     def end(outcome: Outcome, error: str = "") -> None:
         with contextlib.suppress(OSError):  # a full disk must not hide what filled it
@@ -161,7 +154,7 @@ def _ending(opened: Ledger) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         end(Outcome.INTERRUPTED)
-        raise Interrupted("interrupted", f"launcher resume {name} goes on") from None
+        raise Interrupted("interrupted", f"launcher resume {name} continues it") from None
     except Detached:
         end(Outcome.DETACHED)
         raise
@@ -170,7 +163,7 @@ def _ending(opened: Ledger) -> Iterator[None]:
         raise
     except OSError as error:
         end(Outcome.FAILED, str(error))
-        raise JobFailed(describe(error), f"launcher resume {name} goes on from there") from error
+        raise JobFailed(describe(error), f"launcher resume {name} continues it") from error
     except BaseException as error:
         end(Outcome.FAILED, repr(error))
         raise

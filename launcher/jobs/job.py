@@ -17,7 +17,7 @@ class Job:
 
     name: str = ""
     plan: Plan = field(default_factory=Plan)
-    uid: str = ""  # random; tells two jobs of one name apart
+    uid: str = ""  # random; differs between jobs of one name
     phase: Phase = Phase.CREATED
     done: frozenset[Phase] = frozenset()
     outcome: Outcome = Outcome.UNFINISHED
@@ -29,7 +29,7 @@ class Job:
     machine_bound: float = 0.0  # seconds after its request when the machine deletes itself
     machines: int = 0  # how many were requested so far
     proof: str = ""  # that the last one is gone
-    attempt: int = 0  # how often the script was started, on whichever machine
+    attempt: int = 0  # how often the script was started, over all machines
     script: ScriptState = ScriptState.NONE
     log_base: int = 0  # bytes of the log that earlier attempts wrote
     pid: int = 0  # of the launcher that last worked on it
@@ -51,8 +51,7 @@ class Job:
         return self.requested_at + self.machine_bound
 
     def machine_seconds_used(self, now: float) -> float:
-        """Seconds of machine time so far, over all machines. A machine costs nothing after it
-        deleted itself, however late that is noticed."""
+        """Seconds of machine time so far, over all machines, each until it deleted itself."""
         open_since = self.requested_at if self.lease_open else 0.0
         running = min(now, self.ends) - open_since if open_since else 0.0
         return self.machine_seconds + running

@@ -20,10 +20,8 @@ E = TypeVar("E")
 
 
 class Records:
-    """A file of records, open and locked for as long as this launcher acts on it.
-
-    The lock is the kernel's, so it ends with the process, however the process ends.
-    """
+    """A file of records, open and locked while this launcher acts on it. The kernel ends the lock
+    with the process."""
 
     FILE: ClassVar[str]  # its name in its folder
 
@@ -76,10 +74,8 @@ def name_of(kind: type) -> str:
 
 
 class Codec(Generic[E]):
-    """Events, each a dataclass of JSON values, as records and back.
-
-    `converters` make a field's value of its JSON value, by the field's name.
-    """
+    """Makes events, dataclasses of JSON values, of records; `converters` make a field's value of
+    its JSON value, by the field's name."""
 
     def __init__(self, kinds: Iterable[type[E]], **converters: Callable[[Any], Any]) -> None:
         self._kinds = {name_of(kind): kind for kind in kinds}
@@ -113,10 +109,8 @@ def read(path: Path) -> list[Record]:
 
 
 def lock(handle: int) -> None:
-    """Lock an open file. Raises BlockingIOError while another process holds the lock.
-
-    `is_held` holds it for some microseconds, which is not a launcher at work: hence the retries.
-    """
+    """Lock an open file. Raises BlockingIOError while another process holds the lock. The retries
+    are for `is_held`, which takes the lock for some microseconds."""
     for _ in range(20):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,7 +144,7 @@ def _record(line: bytes) -> Record | None:
 
 
 def _is_torn(line: bytes, number: int) -> bool:
-    """Whether the end of a file is what a power loss leaves of a record, which nobody acted on:
+    """Whether the end of a file is what a power loss leaves of a record that no launcher acted on:
     its beginning, or zeros after other records. A file of zeros alone is damaged."""
     return line.startswith(b"{") or (number > 1 and not line.strip(b"\0"))
 

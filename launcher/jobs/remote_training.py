@@ -69,8 +69,8 @@ class Silence:
         self._since = time.monotonic()
 
     def wait(self, machine: Machine, error: Exception) -> None:
-        """Pause before the next try. Raises MachineLost where the machine is gone or was silent
-        for too long, and `error` where it answers but keeps refusing."""
+        """Pause before the next try. Raises MachineLost if the machine is gone or was silent for
+        too long, and `error` if it answers but keeps refusing."""
         if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
         silent = time.monotonic() - self._since
@@ -96,7 +96,9 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
             return
         if code is not None:
             raise _failure(log, plan, code, context.job)
-        context.screen.say("the machine's script was cut off; it goes on from its last checkpoint")
+        context.screen.say(
+            "the machine's script was cut off; it continues from its last checkpoint"
+        )
         remote_script.stop(machine, f"run-{context.job.attempt}")
         context.ledger.add(ScriptLost(context.job.attempt))
     raise JobFailed(
@@ -106,11 +108,8 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
 
 
 def pull(context: JobContext, machine: Machine) -> None:
-    """Copy the results here and verify them; a pull that fails is tried again.
-
-    Raises MachineLost where the machine is gone: another one can train again from the last
-    checkpoint.
-    """
+    """Copy the results here and verify them; a pull that fails is tried again. Raises MachineLost
+    if the machine is gone: another one continues from the last checkpoint."""
     plan, silence, failed = context.job.plan, None, 0
     while True:
         try:
@@ -175,7 +174,7 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
     if code == OUT_OF_TIME:
         return JobFailed(
             f"the machine's time of {plan.max_run_seconds / 60:g} min ended before the job did",
-            f"launcher resume {name} --add-minutes N goes on from the last checkpoint",
+            f"launcher resume {name} --add-minutes N continues from the last checkpoint",
         )
     command = plan.steps.get(job.phase, "the job's script")
     hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
@@ -183,8 +182,7 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
 
 
 class LogReader:
-    """Reads a job's log as it grows: phase lines become phases, counts become progress, and saved
-    checkpoints are reported to the caller."""
+    """Reads a job's log as it grows, for its phases, its progress and its saved checkpoints."""
 
     def __init__(self, context: JobContext, plan: Plan) -> None:
         self._context = context

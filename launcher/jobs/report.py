@@ -81,7 +81,7 @@ def summary(report: dict) -> str:
         f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
         "",
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
-        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} test clips)",
         *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
         *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
         f"  stream        {scores.stream(report['stream'])}",
@@ -124,7 +124,7 @@ def passed(report: dict) -> bool:
 
 
 def detached(job: Job, name: str) -> str:
-    """What to know of a detached job, called `name` here."""
+    """When the machine of a detached job ends, and how to get its results."""
     ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
     return (
         f"Machine {job.machine} works without a launcher and deletes itself by {ends}; "
@@ -144,7 +144,7 @@ def paying(job: Job, alive: bool = False) -> str:
     if alive:
         return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
     return (
-        f"Machine {job.machine} still exists: launcher resume goes on with it, "
+        f"Machine {job.machine} still exists: launcher resume continues with it, "
         "launcher cancel or launcher reap deletes it."
     )
 
@@ -176,7 +176,7 @@ def markdown(report: dict) -> str:
 def _words(report: dict) -> str:
     labels, score = report["labels"], report["scores"]["firmware_testing"]
     return (
-        f"## Words\n\nWhat the firmware answered to {score['count']:,} clips nobody trained on.\n\n"
+        f"## Words\n\nWhat the firmware answered to {score['count']:,} test clips.\n\n"
         f"{scores.word_table(score, labels)}\n\n{scores.confusion_table(score, labels)}\n\n"
     )
 

@@ -129,4 +129,4 @@ class Backend(Protocol):
         Raises OSError or MachineNotDeleted where there is no proof."""
 
     def list_machines(self) -> list[MachineInfo]:
-        """Every machine that the launcher created here, whichever job it was for."""
+        """Every machine that the launcher created here, for any job."""

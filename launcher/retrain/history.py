@@ -39,7 +39,7 @@ class RetrainRun:
     hint: str = ""
     exit_code: int = 0
     cost_usd: float = 0.0
-    delivery: str = ""  # a UUID for the notification; "" = nobody is notified
+    delivery: str = ""  # a UUID for the notification; "" = no notification
     notified: bool = False
     notify_failures: tuple[str, ...] = ()  # a sentence each
 
@@ -77,10 +77,8 @@ class History(records.Records):
 
     @classmethod
     def lock(cls, name: str) -> Self:
-        """Open and lock the history of the model `name`; create it if it does not exist.
-
-        Raises NotNow while another launcher holds it, UsageError if it cannot be used.
-        """
+        """Open and lock the history of the model `name`, a new one if necessary. Raises NotNow
+        while another launcher holds it, UsageError if it cannot be used."""
         folder = MODELS / name
         folder.mkdir(parents=True, exist_ok=True)
         _check(folder)

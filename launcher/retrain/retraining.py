@@ -108,8 +108,8 @@ class Retraining:
         recordings.remove_others(self.model, self.run.fingerprint.recordings_digest)
 
     def fail(self, error: LauncherError | OSError) -> None:
-        """Record that the run failed, and why. Deletes its machine if that works; otherwise the
-        next run deletes it."""
+        """Record that the run failed, and why. Deletes its machine; if that fails, the next run
+        deletes it."""
         if isinstance(error, OSError):
             error = LauncherError(describe(error))
         with contextlib.suppress(LauncherError):

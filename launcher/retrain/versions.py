@@ -107,11 +107,9 @@ def verify(model: Path, version: str) -> None:
 
 
 def publish(model: Path, why: Promotion) -> None:
-    """Make the version `why.version` from the files of its finished job, unless it exists.
-
-    Raises JobFailed if something else is there, the disk is full, or the job's files differ from
-    its manifest.
-    """
+    """Make the version `why.version` from the files of its finished job, unless it exists. Raises
+    JobFailed if something else is there, the disk is full, or the job's files differ from its
+    manifest."""
     version, job = why.version, Path(why.job)
     if version in all_versions(model) and promotion(model, version).job == why.job:
         return
@@ -165,8 +163,7 @@ def _write(path: Path, content: bytes | str) -> None:
 
 
 def _artefacts(folder: Path) -> dict[str, Any]:
-    """Size and SHA-256 of each file in the folder's manifest. Raises ValueError if that is
-    damaged."""
+    """Size and SHA-256 of each file in the manifest. Raises ValueError if that is damaged."""
     try:
         found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return dict(found["artefacts"].items())

@@ -103,7 +103,7 @@ def pause(name: str) -> None:
 def resume(name: str) -> None:
     """Resume a paused schedule.
 
-    Runs that it missed are not made up for.
+    Runs that it missed do not start.
     """
     from launcher.schedule.events import local_text
     from launcher.schedule.store import Store

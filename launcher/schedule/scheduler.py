@@ -104,11 +104,9 @@ class Scheduler:
                         yield schedule.next, schedule
 
     def _take_due(self, schedule: Schedule, now: datetime) -> None:
-        """Move a schedule on and record its run in one write, so that no crash separates them.
-
-        The run starts also if the disk refuses the write. If another process changed the schedule,
-        the next look decides.
-        """
+        """Move a schedule on and record its run in one write, so that no crash separates them. The
+        run starts also if the disk refuses the write, but not if another process changed the
+        schedule meanwhile."""
         moved, run, missed = schedule.advance(now, self._handled.get(schedule.name))
         unchanged = True
         with self._reported(WRITING), contextlib.suppress(NoSchedule):
@@ -208,10 +206,8 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _reported(self, what: str) -> Iterator[None]:
-        """Report a LauncherError in the block, such as a full disk, once, and continue.
-
-        It is reported again only after a block about the same `what` went well.
-        """
+        """Report a LauncherError in the block, such as a full disk, once, and continue. It is
+        reported again only after a block about the same `what` went well."""
         try:
             yield
             self._errors.pop(what, None)

@@ -1,7 +1,5 @@
-"""The store: a JSON file for each schedule, which is the only truth about it.
-
-A file is replaced as a whole, so readers need no lock. Writers hold one lock for all files.
-"""
+"""The store: a JSON file for each schedule, with all that is known of it. A file is replaced as a
+whole, so readers need no lock. Writers hold one lock for all files."""
 
 import contextlib
 import dataclasses

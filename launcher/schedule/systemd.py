@@ -108,8 +108,7 @@ def calendars(cron: Cron) -> list[str]:
 
 
 def changes(cron: Cron, start: datetime) -> list[str]:
-    """OnCalendar expressions for the times that systemd would skip at clock changes in the next
-    years."""
+    """OnCalendar expressions for times that systemd would skip at clock changes, for YEARS."""
     found: list[datetime] = []
     day, zone = timedelta(days=1), cron.zone
     for number in range(YEARS * 365):

@@ -90,10 +90,8 @@ def is_transient(error: ApiError) -> bool:
 
 
 def of_operation(operation: dict[str, Any]) -> ApiError | None:
-    """The error of an operation, None where it has none.
-
-    An operation may be DONE with an error and without an HTTP status, so both are read.
-    """
+    """The error of an operation, None if it has none. An operation may be DONE with an error and
+    without an HTTP status, so both are read."""
     errors = operation.get("error", {}).get("errors", [])
     status = int(operation.get("httpErrorStatusCode", 0))
     if not errors and status < 400:

@@ -51,7 +51,7 @@ class GceBackend(base.Backend):
 
     def create(self, spec: MachineSpec) -> Machine:
         """Each wait ends as timeouts.py says."""
-        # Before the request, so that `status` and `reap` look there whatever happens next.
+        # Before the request, so that `status` and `reap` look there if the launcher is killed.
         state.remember_project(self._details.project, self._details.impersonate)
         body = request.fill(self._details.insert, spec, new_key(spec.folder), datetime.now(UTC))
         self._say(f"creating {spec.name} in {spec.zone}")

@@ -25,10 +25,8 @@ CAUSES = {
 
 
 def delete(client: Client, name: str, zone: str) -> str:
-    """Delete a machine and its disk; the proof that both are gone, one sentence.
-
-    A deletion that fails is tried again for timeouts.delete. Raises MachineNotDeleted after that.
-    """
+    """Delete a machine and its disk; the proof that both are gone, one sentence. A deletion that
+    fails is tried again for timeouts.delete. Raises MachineNotDeleted after that."""
     deadline = time.monotonic() + client.timeouts.delete
     pause, refused = client.timeouts.poll, 0
     while True:
@@ -69,7 +67,9 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
         _await_insert(client, name, zone, known=machine is not None)
         machine = client.instance(zone, name)
     if machine is not None and not labels.for_job_of(name, machine):
-        return f"{name} in {zone} belongs to another job and was not deleted; ours does not exist"
+        return (
+            f"{name} in {zone} belongs to another job and was not deleted; this job has no machine"
+        )
     for kind in ("instance", "disk"):
         found = client.get(kind, zone, name)
         if found is None or not labels.for_job_of(name, found):
@@ -85,7 +85,7 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
 
 def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:
     """Wait for an insert under way, whose machine could appear after a 404. Where that takes too
-    long, a `known` machine can be deleted; otherwise there is no proof: raises TimeoutError."""
+    long, a `known` machine can be deleted; else there is no proof: raises TimeoutError."""
     insert = pending_insert(client, name, zone)
     if insert is not None:
         with contextlib.suppress(*([TimeoutError] if known else [])):

@@ -96,7 +96,7 @@ class SshMachine(Machine):
     """Connects on first use, and again after a loss; for one thread.
 
     To connect takes at most Bounds.tcp_connect + authenticate seconds. A `run` then ends within its
-    timeout and the grace, however much it prints; a transfer ends once it stalls, or moves fewer
+    timeout and the grace, also if it prints much; a transfer ends once it stalls, or moves fewer
     than SLOWEST bytes per second.
     """
 
