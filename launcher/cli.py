@@ -22,7 +22,7 @@ from launcher.jobs import control, folders, report
 from launcher.jobs import plan as plans
 from launcher.jobs.ledger import Ledger, refer
 from launcher.jobs.local_build import translated
-from launcher.options import BACKEND, CONFIG, DETACH, DRY_RUN, JOB, JSON, PROJECT, SET
+from launcher.options import BACKEND, CONFIG, DETACH, DRY_RUN, FILE, JOB, JSON, PROJECT, SET
 from launcher.retrain.cli import history, retrain, rollback
 from launcher.schedule.cli import schedule
 
@@ -52,7 +52,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=FILE, required=False)
 @click.option(
     "--words", default="yes,no", show_default=True, help="The words to detect, separated by commas."
 )
@@ -77,12 +77,7 @@ def init(file: Path | None, words: str) -> None:
 @CONFIG
 @BACKEND
 @DRY_RUN
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The job's folder, which must not exist; default runs/JOB.",
-)
+@click.option("--out", type=FILE, metavar="DIR", help="The job's new folder; default runs/JOB.")
 @DETACH
 @SET
 @JSON

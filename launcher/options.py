@@ -29,9 +29,8 @@ def with_backend(overrides: tuple[str, ...], backend: str | None) -> tuple[str, 
     return (*overrides, f"backend={backend}") if backend else overrides
 
 
-config = partial(
-    click.argument, "config", type=click.Path(path_type=Path), shell_complete=_config_names
-)
+FILE = click.Path(path_type=Path)
+config = partial(click.argument, "config", type=FILE, shell_complete=_config_names)
 CONFIG = config()
 JOB = click.argument("job", shell_complete=job_names)
 SET = click.option(

@@ -96,8 +96,10 @@ def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901
         case events.PhaseDone(phase):
             timed = _timed(job, now)
             return {"done": job.done | {phase}, "phase_began": 0.0, "phase_seconds": timed}
-        case events.MachineRequested():
-            return _requested(job, event, now)
+        case events.MachineRequested(machine, zone, request_id, seconds):
+            named = {"machine": machine, "zone": zone, "request_id": request_id, "proof": ""}
+            times = {"machine_bound": seconds, "requested_at": now, "machines": job.machines + 1}
+            return {**named, **times, "lease": LeaseState.REQUESTED, "script": ScriptState.NONE}
         case events.MachineReady():
             return {"lease": LeaseState.ACTIVE}
         case events.MachineDeleting():
@@ -116,20 +118,6 @@ def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901
             proved = outcome == Outcome.DONE or job.phase != Phase.PROVE
             done = job.done if proved else job.done - {Phase.BUILD}
             return {"outcome": outcome, "error": error, "phase_began": 0.0, "done": done}
-
-
-def _requested(job: Job, event: events.MachineRequested, now: float) -> dict[str, Any]:
-    return {
-        "lease": LeaseState.REQUESTED,
-        "machine": event.machine,
-        "zone": event.zone,
-        "request_id": event.request_id,
-        "machine_bound": event.seconds,
-        "machines": job.machines + 1,
-        "requested_at": now,
-        "proof": "",
-        "script": ScriptState.NONE,
-    }
 
 
 def _timed(job: Job, now: float) -> dict[Phase, float]:

@@ -7,15 +7,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher import interrupts, state
-from launcher.errors import (
-    CloudRefused,
-    Detached,
-    JobFailed,
-    LauncherError,
-    MachineNotDeleted,
-    NoCapacity,
-)
+from launcher import errors, interrupts, state
+from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
 from launcher.jobs import ledger as ledgers
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import MachineDeleted, MachineDeleting, MachineReady, MachineRequested
@@ -161,7 +154,7 @@ def reap(backend: Backend, everybody: bool = False) -> tuple[list[MachineInfo], 
                 continue
             _reap_one(machine, backend)
             reaped.append(machine)
-        except (LauncherError, OSError) as error:
+        except (errors.LauncherError, OSError) as error:
             failures.append(f"{machine.name}: {error}")
     return reaped, failures
 

@@ -6,16 +6,9 @@ import shutil
 import time
 from pathlib import Path
 
+from launcher import errors
 from launcher.config.settings import as_settings
-from launcher.errors import (
-    ConfigError,
-    Detached,
-    HostKeyMismatch,
-    JobFailed,
-    MachineLost,
-    PullFailed,
-    StepFailed,
-)
+from launcher.errors import ConfigError, HostKeyMismatch, JobFailed, MachineLost, PullFailed
 from launcher.jobs import remote_script
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import ResultsPulled, ScriptLost, ScriptStarted
@@ -96,9 +89,7 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
             return
         if code is not None:
             raise _failure(log, plan, code, context.job)
-        context.screen.say(
-            "the machine's script was cut off; it continues from its last checkpoint"
-        )
+        context.screen.say("the script was cut off; it continues from its last checkpoint")
         remote_script.stop(machine, f"run-{context.job.attempt}")
         context.ledger.add(ScriptLost(context.job.attempt))
     raise JobFailed(
@@ -150,7 +141,7 @@ def _read_to_end(
     seconds = context.job.ends - time.time()
     remote_script.start(machine, run, job_script(plan), max(1, seconds - min(120, seconds / 10)))
     if context.detach:
-        raise Detached
+        raise errors.Detached
     reader = LogReader(context, plan)
     if log.exists():
         reader.catch_up(log.read_bytes()[context.job.log_base :])
@@ -178,7 +169,7 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
         )
     command = plan.steps.get(job.phase, "the job's script")
     hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
-    return StepFailed(command, code, "\n".join(lines[-15:]), hint)
+    return errors.StepFailed(command, code, "\n".join(lines[-15:]), hint)
 
 
 class LogReader:

@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, Self
 
 from launcher import state
 from launcher.config.settings import Config
-from launcher.machines.base import (
-    Backend,
-    Completed,
-    Machine,
-    MachineInfo,
-    MachinePlan,
-    MachineSpec,
-    Say,
-)
+from launcher.machines import base
+from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec
 
 if TYPE_CHECKING:
     import psutil
@@ -34,7 +27,7 @@ BELONGS_TO = "MICRO_SPEECH_MACHINE"
 LABELS = "machine.json"
 
 
-class LocalMachine(Machine):
+class LocalMachine(base.Machine):
     """A folder, and the processes that were started in it."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,7 +89,7 @@ class LocalMachine(Machine):
             raise ConnectionError(f"{self.folder} was deleted")
 
 
-class LocalBackend(Backend):
+class LocalBackend(base.Backend):
     """Machines below one folder of the user's."""
 
     def __init__(self, root: Path | None = None) -> None:
@@ -107,7 +100,7 @@ class LocalBackend(Backend):
         return cls()
 
     @classmethod
-    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
+    def for_plan(cls, plan: MachinePlan, say: base.Say) -> Self:
         return cls()
 
     @classmethod

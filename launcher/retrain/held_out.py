@@ -49,11 +49,8 @@ def check(path: Path, config: Config) -> None:
 
 def add_test_clips(path: Path, job: Path, config: Config) -> HeldOut:
     """Add the test clips of a job that was done with `config` to the file `path`, up to the most
-    that a file may have: all of its clips.
-
-    Silence has no name, so only the first job adds it. Adding clips twice changes nothing. Raises
-    ConfigError as `check` does, or if a word has no clip.
-    """
+    that a file may have: all of its clips. Silence has no name, so only the first job adds it.
+    Raises ConfigError as `check` does, or if a word has no clip."""
     new = _test_clips(job, config)
     if not path.exists():
         _check_words(new, path)

@@ -54,9 +54,7 @@ class ModelState:
     """What a history says about its model."""
 
     runs: list[RetrainRun] = field(default_factory=list)  # the oldest first
-    rollbacks: list[tuple[float, events.RollbackEnded]] = field(
-        default_factory=list
-    )  # with their times
+    rollbacks: list[tuple[float, events.RollbackEnded]] = field(default_factory=list)  # when, what
     pending_rollback: events.RollbackBegun | None = None  # the launcher was killed during it
 
     @property
@@ -85,7 +83,12 @@ class History(records.Records):
         try:
             history = cls.open(folder, os.O_CREAT)
         except BlockingIOError:
-            raise _locked(folder) from None
+            run = fold(records.read(folder / FILE), folder / FILE).unfinished
+            job = Path(run.job).name if run and run.job else ""
+            raise NotNow(
+                f"another retraining of {name} is running" + (f", as job {job}" if job else ""),
+                f"launcher logs {job} -f follows it; launcher cancel {job} ends it" if job else "",
+            ) from None
         if not history.records:
             history.add(events.HistoryCreated())
         return history
@@ -180,13 +183,3 @@ def _check(folder: Path) -> list[Record]:
             f"restore it from a backup, or move {folder} away to start a new model",
         )
     return found
-
-
-def _locked(folder: Path) -> NotNow:
-    """The refusal while another launcher holds the history."""
-    run = fold(records.read(folder / FILE), folder / FILE).unfinished
-    job = Path(run.job).name if run and run.job else ""
-    return NotNow(
-        f"another retraining of {folder.name} is running" + (f", as job {job}" if job else ""),
-        f"launcher logs {job} -f follows it; launcher cancel {job} ends it" if job else "",
-    )

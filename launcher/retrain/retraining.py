@@ -72,10 +72,8 @@ class Retraining:
 
     def find_scheduled(self, scheduled: str) -> dict[str, Any] | None:
         """The run of this scheduled time, if its challenger was compared."""
-        for run in reversed(self.state.runs):
-            if scheduled and run.scheduled == scheduled and run.completed:
-                return to_json(self.model, run)
-        return None
+        runs = [run for run in self.state.runs if run.scheduled == scheduled and run.completed]
+        return to_json(self.model, runs[-1]) if scheduled and runs else None
 
     def find_unchanged(self, force: bool) -> dict[str, Any] | None:
         """The last completed run if nothing changed since; None if there is work to do, or `force`.

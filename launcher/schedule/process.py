@@ -63,11 +63,8 @@ def start(
     scheduled: datetime,
     record: Callable[[], object],
 ) -> RunProcess | None:
-    """Start the retraining of schedule `name`; None while an earlier one is running.
-
-    `launcher` is the command that `retrain CONFIG …` is appended to. This calls `record` right
-    before the start, when the output of earlier runs is deleted already. Raises OSError.
-    """
+    """Start the retraining of schedule `name`; None while an earlier one is running. Calls `record`
+    right before the start, when the output of earlier runs is deleted already. Raises OSError."""
     lock = locks.take(_lock_file(name))
     if lock is None:
         return None

@@ -39,11 +39,9 @@ class NoSchedule(UsageError):
 
 
 class Store:
-    """The schedules of this user. Several launchers may use them at once.
-
-    Each call raises LauncherError for a damaged file, of which it keeps a copy. It raises the same
-    for a disk that cannot be written, and then changes nothing.
-    """
+    """The schedules of this user, for several launchers at once. Each call raises LauncherError for
+    a damaged file, of which it keeps a copy, and for a disk that cannot be written: then nothing
+    changes."""
 
     def __init__(self) -> None:
         self._cache: dict[str, tuple[tuple[int, ...], Schedule]] = {}
@@ -122,9 +120,8 @@ class Store:
     def resume(self, name: str) -> Schedule:
         """Resume a paused schedule, from now on. Raises NoSchedule."""
         now = datetime.now(UTC)
-        return self.change(
-            name, lambda found: dataclasses.replace(found, next=found.next or found.cron.next(now))
-        )
+        replace = dataclasses.replace
+        return self.change(name, lambda one: replace(one, next=one.next or one.cron.next(now)))
 
     def record(self, run: ScheduledRun) -> None:
         """Store what became of a run, unless its schedule was removed."""

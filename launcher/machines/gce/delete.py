@@ -67,9 +67,7 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
         _await_insert(client, name, zone, known=machine is not None)
         machine = client.instance(zone, name)
     if machine is not None and not labels.for_job_of(name, machine):
-        return (
-            f"{name} in {zone} belongs to another job and was not deleted; this job has no machine"
-        )
+        return f"{name} in {zone} belongs to another job and was not deleted; this job has none"
     for kind in ("instance", "disk"):
         found = client.get(kind, zone, name)
         if found is None or not labels.for_job_of(name, found):
