@@ -54,7 +54,7 @@ def text(found: list[dict[str, Any]]) -> str:
 
 
 def _install(what: str) -> str:
-    """The command that installs a package into this environment; uv's have no pip."""
+    """The command that installs a package where this runs: `uv tool` makes no pip."""
     if importlib.util.find_spec("pip"):
         return f"{shlex.quote(sys.executable)} -m pip install {what}"
     return f"uv tool install --reinstall {PACKAGE}"
@@ -63,7 +63,8 @@ def _install(what: str) -> str:
 def _python() -> dict[str, Any]:
     from packaging.specifiers import SpecifierSet
 
-    found, wanted = platform.python_version(), SpecifierSet(metadata(PACKAGE)["Requires-Python"])
+    found = platform.python_version().rstrip("+")  # of a build between two versions
+    wanted = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
     mend = f"install Python {wanted}"
     return check("python", wanted.contains(found, prereleases=True), found, mend)
 
@@ -90,7 +91,7 @@ def _clang() -> dict[str, Any]:
     mend = _install("--force-reinstall ziglang")
     try:
         command = [sys.executable, "-m", "ziglang", "version"]
-        found = subprocess.check_output(command, stderr=subprocess.STDOUT, text=True, timeout=60)
+        found = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         return check("clang", False, str(error), mend)
     return check("clang", True, f"in ziglang {found.strip()}", mend)

@@ -121,7 +121,7 @@ class OtherFormat(UsageError):
 def check_format(path: Path, found: int) -> None:
     """Raise OtherFormat if this launcher cannot read a file of the format `found`."""
     if found != FORMAT:
-        newer = "update the launcher: pip install --upgrade micro-speech-launcher"
+        newer = "update the launcher, the package micro-speech-launcher"
         raise OtherFormat(
             f"{path}: format {found} is not supported; this launcher reads format {FORMAT}",
             newer if found > FORMAT else "move the model's folder away to start a new model",
