@@ -6,33 +6,25 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from firmware_export.__main__ import main as exporter
-from launcher import __version__
-from launcher.console import LossyStream, error_text, json_text, readable
+from launcher import __version__, options
+from launcher import doctor as checks
+from launcher import status as views
+from launcher.config import data_checks, loading, reference
+from launcher.config.settings import Config
+from launcher.console import LossyStream, error_text, json_text, readable, screen
 from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
-from launcher.options import (
-    BACKEND,
-    CONFIG,
-    DETACH,
-    DRY_RUN,
-    JOB,
-    JSON,
-    PROJECT,
-    SET,
-    config_names,
-    job_names,
-)
+from launcher.jobs import control, folders, report
+from launcher.jobs import plan as plans
+from launcher.jobs.ledger import Ledger, refer
+from launcher.jobs.local_build import translated
+from launcher.options import BACKEND, CONFIG, DETACH, DRY_RUN, FILE, JOB, JSON, PROJECT, SET
 from launcher.retrain.cli import history, retrain, rollback
 from launcher.schedule.cli import schedule
-
-if TYPE_CHECKING:
-    from launcher.config.settings import Config
-    from launcher.jobs.ledger import Ledger
-
 
 NAME = "launcher"
 
@@ -60,12 +52,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=FILE, required=False)
 @click.option(
-    "--words",
-    default="yes,no",
-    show_default=True,
-    help="The words to detect, separated by commas.",
+    "--words", default="yes,no", show_default=True, help="The words to detect, separated by commas."
 )
 def init(file: Path | None, words: str) -> None:
     """Write a config to start from.
@@ -73,8 +62,6 @@ def init(file: Path | None, words: str) -> None:
     FILE, by default named after the first word, trains on synthetic speech on this computer. Its
     comments show every other setting, with its default.
     """
-    from launcher.config import data_checks, reference
-
     wanted = [word.strip() for word in words.split(",")]
     data_checks.check_words(tuple(wanted))
     file = file or Path(reference.starter_name(wanted))
@@ -90,33 +77,17 @@ def init(file: Path | None, words: str) -> None:
 @CONFIG
 @BACKEND
 @DRY_RUN
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The job's folder, which must not exist; default runs/JOB.",
-)
+@click.option("--out", type=FILE, metavar="DIR", help="The job's new folder; default runs/JOB.")
 @DETACH
 @SET
 @JSON
-def train(
-    config: Path,
-    backend: str | None,
-    dry_run: bool,
-    out: Path | None,
-    detach: bool,
-    overrides: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def train(config: Path, out: Path | None, detach: bool, as_json: bool, **choices: Any) -> None:
     """Train the words of CONFIG into firmware.
 
     The job's folder gets the frozen graph, the quantised model, its C array, bluepill.bin and a
-    report. The launcher deletes the machine that trained, whatever happens.
+    report. The launcher always deletes the machine that trained.
     """
-    from launcher.jobs import control
-
-    settings = _settings(config, backend, dry_run, overrides)
-    _finish(control.begin(settings, out), as_json, detach)
+    _finish(control.begin(_settings(config, **choices), out), as_json, detach)
 
 
 @cli.command()
@@ -125,24 +96,19 @@ def train(
 @DRY_RUN
 @SET
 @JSON
-def plan(
-    config: Path, backend: str | None, dry_run: bool, overrides: tuple[str, ...], as_json: bool
-) -> None:
+def plan(config: Path, as_json: bool, **choices: Any) -> None:
     """Show what a job would do and cost.
 
     Creates nothing.
     """
-    from launcher.jobs import control
-    from launcher.jobs.plan import job_script, text
-
-    settings = _settings(config, backend, dry_run, overrides)
+    settings = _settings(config, **choices)
     made = control.draft(settings, f"{settings.name}-N")
-    shown = {**made.to_json(), "script": job_script(made)}
-    click.echo(json_text(shown) if as_json else text(made))
+    shown = {**made.to_json(), "script": plans.job_script(made)}
+    click.echo(json_text(shown) if as_json else plans.text(made))
 
 
 @cli.command()
-@click.argument("job", required=False, shell_complete=job_names)
+@click.argument("job", required=False, shell_complete=options.job_names)
 @PROJECT
 @JSON
 @click.pass_context
@@ -151,11 +117,8 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
 
     Without JOB: every job in runs/, and every machine here and in the cloud.
     """
-    from launcher import status as view
-    from launcher.jobs import folders
-
-    shown = view.one(folders.find(job)) if job else view.everything(project)
-    click.echo(json_text(shown) if as_json else view.text(shown))
+    shown = views.one(folders.find(job)) if job else views.everything(project)
+    click.echo(json_text(shown) if as_json else views.text(shown))
     ctx.exit(max((error["exit_code"] for error in shown.get("unseen", [])), default=0))
 
 
@@ -164,10 +127,7 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job ends.")
 def logs(job: str, follow: bool) -> None:
     """Print the training log of JOB."""
-    from launcher import status as view
-    from launcher.jobs import folders
-
-    for chunk in view.log(folders.find(job), follow):
+    for chunk in views.log(folders.find(job), follow):
         click.echo(chunk, nl=False)
 
 
@@ -186,8 +146,6 @@ def resume(job: str, add_minutes: float, detach: bool, as_json: bool) -> None:
 
     What was trained and pulled is not trained again.
     """
-    from launcher.jobs import control, folders
-
     _finish(control.resume(folders.find(job), add_minutes), as_json, detach)
 
 
@@ -195,8 +153,6 @@ def resume(job: str, add_minutes: float, detach: bool, as_json: bool) -> None:
 @JOB
 def cancel(job: str) -> None:
     """End JOB and delete its machine."""
-    from launcher.jobs import control, folders, report
-
     ended = control.cancel(folders.find(job))
     click.echo(f"{ended.name} is cancelled. {report.paying(ended)}")
 
@@ -213,11 +169,9 @@ def cancel(job: str) -> None:
 def reap(project: str, everybody: bool, as_json: bool) -> None:
     """Delete machines that no living job owns.
 
-    A job lives while a launcher works on it, from whichever folder, and while its machine works
-    detached. Looks on this computer and in every project that it created machines in.
+    A job lives while a launcher works on it, from any folder, and while its machine works
+    detached. This looks on this computer and in every project with machines of the launcher.
     """
-    from launcher.jobs import control
-
     names, failures = control.reap(project, everybody)
     if as_json:
         click.echo(json_text({"reaped": names, "failures": failures}))
@@ -234,32 +188,24 @@ for command in (schedule, retrain, rollback, history):
 @cli.command(params=exporter.params, help=exporter.help)
 def export(**choices: Any) -> None:
     """The exporter's own command, with the launcher's errors."""
-    from launcher.jobs.local_build import translated
-
     assert exporter.callback
     with translated():
         exporter.callback(**choices)
 
 
 @cli.command()
-@click.argument(
-    "config", required=False, type=click.Path(path_type=Path), shell_complete=config_names
-)
+@options.config(required=False)
 @SET
 @JSON
 @click.pass_context
-def doctor(
-    ctx: click.Context, config: Path | None, overrides: tuple[str, ...], as_json: bool
-) -> None:
+def doctor(ctx: click.Context, config: Path | None, as_json: bool, **choices: Any) -> None:
     """Check this computer and the cloud project.
 
     With CONFIG: the project that its machine would be created in, too.
     """
-    from launcher import doctor as checks
-
     found = checks.examine()
     if config:
-        found += checks.examine_backend(_settings(config, None, False, overrides))
+        found += checks.examine_backend(_settings(config, **choices))
     click.echo(json_text(found) if as_json else checks.text(found))
     ctx.exit(0 if all(check["ok"] or check["optional"] for check in found) else 1)
 
@@ -271,8 +217,6 @@ def schema() -> None:
     Editors with a TOML language server (taplo) complete and check a config whose first line is
     #:schema FILE.
     """
-    from launcher.config import reference
-
     click.echo(json_text(reference.schema()))
 
 
@@ -305,9 +249,7 @@ def main() -> None:
         sys.stderr = LossyStream(sys.stderr)
     try:
         code = cli(prog_name=NAME, standalone_mode=False)
-    except click.ClickException as error:
-        code = _explain(error)
-    except LauncherError as error:
+    except (click.ClickException, LauncherError) as error:
         code = _explain(error)
     except (KeyboardInterrupt, click.Abort):
         code = _explain(Interrupted("interrupted"))
@@ -322,27 +264,18 @@ def _interrupt(*_: object) -> None:
 
 
 def _settings(
-    path: Path, backend: str | None, dry_run: bool, overrides: tuple[str, ...]
-) -> "Config":
-    from launcher.config import loading
-
-    if dry_run or backend:
-        overrides = (*overrides, f"backend={'local' if dry_run else backend}")
-    return loading.load(path, overrides)
+    path: Path, overrides: tuple[str, ...], backend: str | None = None, dry_run: bool = False
+) -> Config:
+    return loading.load(path, options.with_backend(overrides, "local" if dry_run else backend))
 
 
-def _finish(ledger: "Ledger", as_json: bool, detach: bool = False) -> None:
-    from launcher import status
-    from launcher.console import screen
-    from launcher.jobs import control, report
-    from launcher.jobs.ledger import refer
-
+def _finish(ledger: Ledger, as_json: bool, detach: bool = False) -> None:
     try:
         with ledger:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
         message = report.detached(ledger.job, refer(ledger.folder))
-        click.echo(json_text(status.one(ledger.folder)) if as_json else message)
+        click.echo(json_text(views.one(ledger.folder)) if as_json else message)
         return
     except LauncherError as error:
         code = _explain(error)

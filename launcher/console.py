@@ -8,11 +8,11 @@ import json
 import re
 import sys
 import time
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 
-class Screen(Protocol):
-    """Where a job shows its progress."""
+class Screen:
+    """Where a job shows its progress. This one, for --json, shows nothing."""
 
     def phase(self, name: str) -> None:
         """Begin a phase; end the one before it, if any."""
@@ -33,7 +33,7 @@ class Screen(Protocol):
 def screen(quiet: bool) -> Screen:
     """The screen that fits standard error: a terminal or not."""
     if quiet:
-        return Silent()
+        return Screen()
     return Bars() if sys.stderr.isatty() else Lines()
 
 
@@ -68,37 +68,16 @@ class LossyStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """See TextIO.write."""
         with contextlib.suppress(OSError):
             self._stream.write(readable(text))
         return len(text)
 
     def flush(self) -> None:
-        """See TextIO.flush."""
         with contextlib.suppress(OSError):
             self._stream.flush()
 
 
-class Silent:
-    """Shows nothing: for --json."""
-
-    def phase(self, name: str) -> None:
-        """See Screen."""
-
-    def over(self) -> None:
-        """See Screen."""
-
-    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """See Screen."""
-
-    def say(self, text: str) -> None:
-        """See Screen."""
-
-    def close(self) -> None:
-        """See Screen."""
-
-
-class Lines:
+class Lines(Screen):
     """Plain lines for logs and CI, at most one every `every` seconds inside a phase."""
 
     def __init__(self, every: float = 5.0) -> None:
@@ -106,48 +85,33 @@ class Lines:
         self._last = 0.0
 
     def phase(self, name: str) -> None:
-        """See Screen."""
         self._last = 0.0
         self.say(f"{name} …")
 
-    def over(self) -> None:
-        """See Screen."""
-
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """See Screen."""
         if done >= total or time.monotonic() - self._last > self._every:
             self._last = time.monotonic()
             self.say(f"  {what} {done}/{total}{note}")
 
     def say(self, text: str) -> None:
-        """See Screen."""
         print(text, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        """See Screen."""
 
-
-class Bars:
+class Bars(Screen):
     """A bar for the current work, a ticked line for each phase that is done."""
 
     def __init__(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-        )
 
         self._console = Console(stderr=True, highlight=False)
-        self._live = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),  # partly from the machine
-            BarColumn(24),
-            TextColumn("{task.fields[count]}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+        self._live = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}", markup=False),  # partly from the machine
+            progress.BarColumn(24),
+            progress.TextColumn("{task.fields[count]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=self._console,
             transient=True,
         )
@@ -156,20 +120,17 @@ class Bars:
         self._task = self._live.add_task("", visible=False, count="", note="")
 
     def phase(self, name: str) -> None:
-        """See Screen."""
         self.over()
         self._phase, self._began = name, time.monotonic()
         self._show(name)
 
     def over(self) -> None:
-        """See Screen."""
         if self._phase:
             seconds = time.monotonic() - self._began
             self._console.print(f"[green]✓[/] {self._phase} [dim]{seconds:.1f} s")
         self._phase = ""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """See Screen."""
         if what != self._what:
             self._show(what)
         label = what if what == self._phase else f"{self._phase}: {what}"
@@ -183,11 +144,9 @@ class Bars:
         )
 
     def say(self, text: str) -> None:
-        """See Screen."""
         self._console.print(text, markup=False)
 
     def close(self) -> None:
-        """See Screen."""
         self._live.stop()
 
     def _show(self, what: str) -> None:

@@ -20,8 +20,10 @@ Detached is not an error: it ends the launcher early, while the machine keeps tr
 """
 
 
-def describe(error: OSError) -> str:
-    """The system's reason, and the file that it is about."""
+def describe(error: Exception) -> str:
+    """What an error says; of the system's, the reason and the file that it is about."""
+    if not isinstance(error, OSError):
+        return str(error)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
@@ -85,10 +87,8 @@ class CloudRefused(LauncherError):
 
 
 class NoCapacity(CloudRefused):
-    """A zone, or with `region` a whole region, has no such machine at the moment.
-
-    `elsewhere` are the zones that have one, as far as the cloud said.
-    """
+    """A zone, or with `region` a whole region, has no such machine at the moment; `elsewhere` are
+    zones that have one, as far as the cloud says."""
 
     def __init__(
         self, message: str, hint: str = "", *, elsewhere: tuple[str, ...] = (), region: str = ""
@@ -110,7 +110,6 @@ class NotNow(LauncherError):
     exit_code = 5
 
     def to_json(self) -> dict:
-        """See LauncherError."""
         return {**super().to_json(), "verdict": "skipped"}
 
 

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 def deferred(insisted: bool = False) -> Iterator[None]:
     """Delay a first Ctrl-C, SIGTERM or SIGHUP until the end of the block. A second one interrupts
     at once, as does the first where the user has `insisted` before."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only the main thread gets signals
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
     asked = [True] if insisted else []

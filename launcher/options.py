@@ -1,42 +1,37 @@
 """Arguments and options that several commands share, with what a shell completes them to."""
 
-from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import click
+from click import Context, Parameter
 from click.shell_completion import CompletionItem
 
+from launcher.config import loading
+from launcher.jobs import folders
 from launcher.machines.registry import BACKENDS
 
-Completions = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+def _config_names(_: Context, __: Parameter, typed: str) -> list[CompletionItem]:
+    """Built-in configs, and files."""
+    found = [CompletionItem(name) for name in loading.built_in() if name.startswith(typed)]
+    return [*found, CompletionItem(typed, type="file")]
 
 
-def _complete(names: Callable[[], Iterable[str]], files: bool = False) -> Completions:
-    """What completes an argument: those of the names that fit, and perhaps files."""
-
-    def complete(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
-        found = [CompletionItem(name) for name in names() if name.startswith(typed)]
-        return [*found, CompletionItem(typed, type="file")] if files else found
-
-    return complete
+def job_names(_: Context, __: Parameter, typed: str) -> list[CompletionItem]:
+    """The jobs in runs/ that fit what is typed."""
+    names = [folder.name for folder in folders.all_jobs()]
+    return [CompletionItem(name) for name in names if name.startswith(typed)]
 
 
-def _configs() -> Iterable[str]:
-    from launcher.config import loading
-
-    return loading.built_in()
-
-
-def _jobs() -> Iterable[str]:
-    from launcher.jobs import folders
-
-    return (folder.name for folder in folders.all_jobs())
+def with_backend(overrides: tuple[str, ...], backend: str | None) -> tuple[str, ...]:
+    """The values of --set, and that of --backend as one more."""
+    return (*overrides, f"backend={backend}") if backend else overrides
 
 
-config_names = _complete(_configs, files=True)
-job_names = _complete(_jobs)
-
-CONFIG = click.argument("config", type=click.Path(path_type=Path), shell_complete=config_names)
+FILE = click.Path(path_type=Path)
+config = partial(click.argument, "config", type=FILE, shell_complete=_config_names)
+CONFIG = config()
 JOB = click.argument("job", shell_complete=job_names)
 SET = click.option(
     "--set",
@@ -52,7 +47,7 @@ BACKEND = click.option(
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Short for --backend local.")
 DETACH = click.option(
-    "--detach", is_flag=True, help="Exit once the machine is at work; launcher resume returns."
+    "--detach", is_flag=True, help="Exit once the machine works; launcher resume returns to it."
 )
 PROJECT = click.option("--project", default="", help="Look in this Google Cloud project, too.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -32,7 +32,7 @@ def everything(project: str = "") -> dict[str, Any]:
     for backend in registry.everywhere(project):
         try:
             machines += [_machine(machine) for machine in backend.list_machines()]
-        except LauncherError as error:  # the jobs here can be shown all the same
+        except LauncherError as error:  # the jobs here can still be shown
             unseen.append(error.to_json())
     jobs_here = []
     for folder in folders.all_jobs():
@@ -59,7 +59,7 @@ def text(shown: dict[str, Any]) -> str:
 
 
 def log(folder: Path, follow: bool) -> Iterator[bytes]:
-    """The bytes of a job's log; with `follow`, until no launcher is at work on the job."""
+    """The bytes of a job's log; with `follow`, until no launcher works on the job."""
     offset = 0
     while True:
         alive = follow and ledger.is_alive(folder)  # asked first: what it wrote last is read too

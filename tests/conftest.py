@@ -6,12 +6,12 @@ import pytest
 
 # Files that need no training, no emulator, no compiler and no machine. Under two seconds each.
 FAST = (
-    *(f"launcher/test_{n}.py" for n in "config console imports job ledger lease report".split()),
+    *(f"launcher/test_{n}.py" for n in ["config", "console", "imports", "job", "ledger", "lease", "report"]),
     *(f"launcher/gce/test_{name}.py" for name in ("api_errors", "prices", "request")),
-    *(f"launcher/retrain/test_{n}.py" for n in "budget fingerprint history promotion_rule".split()),
+    *(f"launcher/retrain/test_{n}.py" for n in ["budget", "fingerprint", "history", "promotion_rule"]),
     *(f"launcher/schedule/test_{name}.py" for name in ("cron", "schedule", "timezone")),
     *("firmware_export/test_files.py", "firmware_export/compiler/test_c_array.py"),
-    *(f"vm_startup/test_{n}.py" for n in "metrics speaker_splits words wav import_order".split()),
+    *(f"vm_startup/test_{n}.py" for n in ["metrics", "speaker_splits", "words", "wav", "import_order"]),
 )
 HERE = Path(__file__).parent
 

@@ -115,14 +115,14 @@ def _unknown(cls: Any, table: dict, prefix: str) -> Iterator[tuple[str, str, lis
 def _build(cls: Any, table: Any, where: str, prefix: str) -> Any:
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table, such as [{prefix[:-1]}]")
-    known = {f.name: f for f in fields(cls)}
     hints = typing.get_type_hints(cls)
     values = {}
-    for name, spec in known.items():
-        if name in table:
-            values[name] = _value(table[name], hints[name], spec, where, prefix + name)
+    for spec in fields(cls):
+        key = prefix + spec.name
+        if spec.name in table:
+            values[spec.name] = _value(table[spec.name], hints[spec.name], spec, where, key)
         elif spec.default is MISSING:
-            raise ConfigError(f"{where}: {prefix}{name} is missing", spec.metadata.get("help", ""))
+            raise ConfigError(f"{where}: {key} is missing", spec.metadata.get("help", ""))
     return cls(**values)
 
 
@@ -135,17 +135,13 @@ def _value(value: Any, kind: Any, spec: Field, where: str, key: str) -> Any:
     if origin is tuple:
         items = value if isinstance(value, list) else [value]
         return tuple(_value(item, args[0], spec, where, key) for item in items)
-    if origin is Literal:
-        return _choice(value, args, where, key)
-    return _scalar(value, kind, spec, where, key)
-
-
-def _choice(value: Any, choices: tuple, where: str, key: str) -> Any:
-    if value in choices:
+    if origin is not Literal:
+        return _scalar(value, kind, spec, where, key)
+    if value in args:
         return value
-    near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value), args, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{where}: {key} = {value!r} must be one of {', '.join(choices)}", hint)
+    raise ConfigError(f"{where}: {key} = {value!r} must be one of {', '.join(args)}", hint)
 
 
 def _scalar(value: Any, kind: type, spec: Field, where: str, key: str) -> Any:

@@ -99,9 +99,8 @@ def _check_gce(gce: Gce, path: Path) -> None:
             'set gce.min_cpu_platform = ""',
         )
     if not _is_command(gce.proxy_command):
-        raise ConfigError(
-            f"{path}: gce.proxy_command = {gce.proxy_command!r} is not a command", QUOTES
-        )
+        what = f"{path}: gce.proxy_command = {gce.proxy_command!r} is not a command"
+        raise ConfigError(what, QUOTES)
     if not re.fullmatch(r"[a-z_][-a-z0-9_]{0,31}", gce.user) or gce.user == "root":
         raise ConfigError(
             f"{path}: gce.user = {gce.user!r} cannot be the user for SSH",

@@ -51,17 +51,13 @@ class Data:
         "Speech Commands, downloaded by the training machine: v0.02, v0.01 or a URL; '' = none",
         flag="data_url",
     )
-    archive_sha256: str = setting(
-        "", "64 hex digits; needed if archive is a URL", flag="data_sha256"
-    )
+    archive_sha256: str = setting("", "64 hex digits; needed for a URL", flag="data_sha256")
     synthetic_clips: int = setting(
         0, "clips of synthetic speech per wanted word; 0 = none", low=0, high=100_000
     )
     validation_percentage: int = setting(10, "% of speakers for validation", low=1, high=50)
     testing_percentage: int = setting(10, "% of speakers for the test", low=1, high=50)
-    time_shift_ms: float = setting(
-        100.0, "largest random shift of a clip; 0 = none", low=0, high=500
-    )
+    time_shift_ms: float = setting(100.0, "largest random shift; 0 = none", low=0, high=500)
     background_volume: float = setting(
         0.1, "loudest background noise, as a part of full scale; 0 = none", low=0, high=1
     )
@@ -113,9 +109,7 @@ class Train:
     )
     time_mask: float | None = setting(None, "masked frames at most", low=0, high=1000)
     frequency_mask: float | None = setting(None, "masked channels at most", low=0, high=1000)
-    mixup: float | None = setting(
-        None, "part of the clips that are mixed with another", low=0, high=1
-    )
+    mixup: float | None = setting(None, "part of the clips mixed with another", low=0, high=1)
     synthetic_share: float | None = setting(
         None, "part of the clips that are synthetic, if there are recordings too", low=0, high=1
     )
@@ -208,16 +202,12 @@ class Machine:
 class Gce:
     """The Compute Engine machine; used if backend = "gce"."""
 
-    project: str = setting(
-        "", "the Google Cloud project that pays; '' = the project of your credentials"
-    )
+    project: str = setting("", "Google Cloud project that pays; '' = that of your credentials")
     zones: tuple[str, ...] = setting(
         ("us-west1-b", "us-west1", "us-central1"),
         "zones and regions, in the order in which they are tried",
     )
-    machine_type: str = setting(
-        "n1-standard-8", "CPUs and memory; n1-standard-8 has 8 CPUs and 30 GB"
-    )
+    machine_type: str = setting("n1-standard-8", "CPUs and memory; n1-standard-8 is 8 CPUs, 30 GB")
     min_cpu_platform: str = setting("Intel Skylake", "the oldest CPU allowed; '' = any")
     disk_gb: int = setting(120, "size of the boot disk", low=10, high=65_536)
     disk_type: str = setting("pd-balanced", "type of the boot disk")
@@ -231,24 +221,18 @@ class Gce:
         "in order of preference; the first one with a usable image is taken",
     )
     user: str = setting("jupyter", "the user name for SSH")
-    spot: bool = setting(
-        False, "a cheaper machine that Google may stop; training continues on another"
-    )
+    spot: bool = setting(False, "cheaper, but Google may stop it; training continues on another")
     external_ip: bool = setting(True, "false = no public address; SSH goes through proxy_command")
     proxy_command: str = setting(
         "", "connects SSH to %h if external_ip = false; '' = gcloud's IAP tunnel"
     )
     network: str = setting("default", "the VPC network")
     subnet: str = setting("", "the subnet; '' = the network's own in each region")
-    service_account: str = setting(
-        "", "e-mail of the service account that the machine uses; '' = none"
-    )
+    service_account: str = setting("", "e-mail of the machine's service account; '' = none")
     impersonate: str = setting(
         "", "e-mail of the service account that creates the machine; '' = your own account"
     )
-    usd_per_hour: float = setting(
-        0.0, "price of the machine; 0 = from the built-in price table", low=0, high=1000
-    )
+    usd_per_hour: float = setting(0.0, "price; 0 = from the built-in table", low=0, high=1000)
 
 
 @dataclass(frozen=True)
@@ -256,9 +240,9 @@ class Retrain:
     """When a new model replaces the current one; used by launcher retrain."""
 
     promote: Literal["better", "not_worse"] = setting(
-        "better", "promote a model that is proved better, or one that is proved not worse"
+        "better", "promote a significantly better model, or also one that is not worse"
     )
-    confidence: float = setting(0.95, "confidence level of the proof", low=0.5, high=0.9999)
+    confidence: float = setting(0.95, "confidence level of the comparison", low=0.5, high=0.9999)
     tolerance: float = setting(
         0.01, "largest loss of accuracy that counts as not worse", low=0, high=0.5
     )

@@ -19,7 +19,7 @@ class JobContext:
     ledger: Ledger
     backend: Backend
     screen: Screen
-    detach: bool = False  # leave once the machine is at work
+    detach: bool = False  # leave once the machine works
 
     @property
     def job(self) -> Job:

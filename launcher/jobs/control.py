@@ -1,4 +1,4 @@
-"""What a user can do with jobs: begin, resume, finish and cancel one, reap what dead ones left."""
+"""What a user can do with jobs: begin, resume, finish and cancel one; reap their machines."""
 
 import contextlib
 import os
@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import vm_startup
+from launcher.config import data_checks
 from launcher.config.settings import Config
 from launcher.console import Screen
 from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
-from launcher.jobs import folders, ledger
+from launcher.jobs import folders, lease, ledger, pipeline
 from launcher.jobs import plan as plans
+from launcher.jobs.context import JobContext
 from launcher.jobs.events import Ended, Resumed
 from launcher.jobs.folders import all_jobs
 from launcher.jobs.job import Job
@@ -27,11 +30,8 @@ CANCEL_SECONDS = 90  # for another launcher to delete its machine
 
 
 def begin(config: Config, out: Path | None) -> Ledger:
-    """Check the data, make the plan, and begin the ledger of a new job.
-
-    Raises ConfigError before anything is written where the job cannot work, UsageError where
-    `out` exists.
-    """
+    """Check the data, make the plan, and begin the ledger of a new job. Raises ConfigError before
+    anything is written if the job cannot work, UsageError if `out` exists."""
     plan = draft(config, f"{config.name}-1", out)
     if out:
         try:
@@ -47,25 +47,19 @@ def begin(config: Config, out: Path | None) -> Ledger:
 
 def draft(config: Config, name: str, out: Path | None = None) -> Plan:
     """Check the data, and make the plan of a job called `name`; nothing is written. Raises
-    ConfigError where the job cannot work."""
-    from launcher.config import data_checks
-
+    ConfigError if the job cannot work."""
     data_checks.check(config, out or RUNS)
-    return make_plan(
-        config, name, registry.load(config.backend).for_config(config).plan_machine(config)
-    )
+    backend = registry.load(config.backend).for_config(config)
+    return make_plan(config, name, backend.plan_machine(config))
 
 
 def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:
     """The plan of a job called `name` on the machine that a backend offers."""
-    import vm_startup
-
     return plans.make(config, name, str(Path(vm_startup.__file__).parent), machine)
 
 
 def resume(folder: Path, add_minutes: float = 0) -> Ledger:
-    """Open the ledger of an unfinished job to go on with it, with more machine time if that is
-    granted. Raises UsageError."""
+    """Open the ledger of an unfinished job, with so much more machine time. Raises UsageError."""
     if not 0 <= add_minutes <= MOST_MINUTES:
         raise UsageError(f"--add-minutes {add_minutes:g} is not within 0 to {MOST_MINUTES:,}")
     opened = Ledger.open(folder)
@@ -77,23 +71,18 @@ def resume(folder: Path, add_minutes: float = 0) -> Ledger:
 
 
 def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, Any]:
-    """Bring a job to its end, whatever that is, and write it down; the report if it went well.
-
-    With `detach`, raises Detached as soon as the job's machine is at work.
-    """
-    from launcher.jobs.context import JobContext
-    from launcher.jobs.pipeline import run
-
+    """Run a job to its end and record how it ended; its report, if it went well. With `detach`,
+    raises Detached as soon as the job's machine works."""
     with _ending(opened):
         backend = registry.for_plan(opened.job.plan.machine, screen.say)
         try:
-            return run(JobContext(opened, backend, screen, detach))
+            return pipeline.run(JobContext(opened, backend, screen, detach))
         finally:
             screen.close()
 
 
 def cancel(folder: Path) -> Job:
-    """End a job and delete its machine, also when another launcher is at work on it."""
+    """End a job and delete its machine, also while another launcher works on it."""
     request_end(folder)
     deadline = time.monotonic() + CANCEL_SECONDS
     while ledger.is_alive(folder):
@@ -103,16 +92,14 @@ def cancel(folder: Path) -> Job:
     with Ledger.open(folder) as opened:
         if opened.job.outcome == Outcome.DONE:
             raise UsageError(f"job {refer(folder)} is done; there is nothing to cancel")
-        _delete_machine(opened)
+        lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
         opened.add(Ended(Outcome.CANCELLED))
         return opened.job
 
 
 def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
-    """Delete the machines of dead jobs in runs/, then whatever machines no living job owns: (names
-    of those deleted, a sentence per failure)."""
-    from launcher.jobs import lease
-
+    """Delete the machines that no living job owns, first those of jobs in runs/: (names of those
+    deleted, a sentence per failure)."""
     deleted, failures = [], []
     for folder in all_jobs():
         name = folder.name
@@ -137,21 +124,14 @@ def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[st
 
 
 def delete_machine(folder: Path) -> None:
-    """Delete the machine of a dead job. Raises MachineNotDeleted, or UsageError where the job
-    lives."""
+    """Delete the machine of a job. Raises MachineNotDeleted, or UsageError while the job lives."""
     with Ledger.open(folder) as opened:
-        _delete_machine(opened)
-
-
-def _delete_machine(opened: Ledger) -> None:
-    from launcher.jobs import lease
-
-    lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
+        lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
 
 
 def request_end(folder: Path) -> None:
-    """Ask the launcher at work on a job to end, if there is one. Its process number may belong to
-    another process by now: only one that has the ledger open is asked."""
+    """Ask the launcher that works on a job to end. Its process number may belong to another process
+    by now: only one that has the ledger open is asked."""
     import psutil
 
     record = (folder / ledger.FILE).resolve()
@@ -163,7 +143,7 @@ def request_end(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _ending(opened: Ledger) -> Iterator[None]:
-    """Whatever happens to a job is the last event of its ledger."""
+    """Record how the job ended as the last event of its ledger."""
 
     def end(outcome: Outcome, error: str = "") -> None:
         with contextlib.suppress(OSError):  # a full disk must not hide what filled it
@@ -174,7 +154,7 @@ def _ending(opened: Ledger) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         end(Outcome.INTERRUPTED)
-        raise Interrupted("interrupted", f"launcher resume {name} goes on") from None
+        raise Interrupted("interrupted", f"launcher resume {name} continues it") from None
     except Detached:
         end(Outcome.DETACHED)
         raise
@@ -183,7 +163,7 @@ def _ending(opened: Ledger) -> Iterator[None]:
         raise
     except OSError as error:
         end(Outcome.FAILED, str(error))
-        raise JobFailed(describe(error), f"launcher resume {name} goes on from there") from error
+        raise JobFailed(describe(error), f"launcher resume {name} continues it") from error
     except BaseException as error:
         end(Outcome.FAILED, repr(error))
         raise

@@ -15,14 +15,14 @@ class Created:
     """The first event of every ledger."""
 
     plan: Plan
-    uid: str  # random; tells two jobs of one name apart
+    uid: str  # random; differs between jobs of one name
     pid: int
     format: int = FORMAT
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """Another launcher goes on with the job."""
+    """Another launcher continues the job."""
 
     pid: int
     added_seconds: float = 0.0  # of machine time, beyond the plan's

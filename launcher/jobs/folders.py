@@ -29,9 +29,8 @@ def all_jobs() -> list[Path]:
 
 def next_name(config_name: str) -> str:
     """The name of the next job of a config: quickstart-1, quickstart-2, …"""
-    found = (
-        re.fullmatch(rf"{config_name}-(\d+)", path.name) for path in RUNS.glob(f"{config_name}-*")
-    )
+    names = [path.name for path in RUNS.glob(f"{config_name}-*")]
+    found = [re.fullmatch(rf"{config_name}-(\d+)", name) for name in names]
     return f"{config_name}-{1 + max((int(match[1]) for match in found if match), default=0)}"
 
 
@@ -43,7 +42,5 @@ def create(plan: Plan, folder: Path) -> Ledger:
     except FileExistsError:
         raise
     except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be created: {error.strerror or error}",
-            "name another folder with --out",
-        ) from error
+        what = f"{folder} cannot be created: {error.strerror or error}"
+        raise UsageError(what, "name another folder with --out") from error

@@ -4,23 +4,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from launcher.errors import UsageError
-from launcher.jobs.events import (
-    CODEC,
-    FORMAT,
-    Created,
-    Ended,
-    Event,
-    MachineDeleted,
-    MachineDeleting,
-    MachineReady,
-    MachineRequested,
-    PhaseBegun,
-    PhaseDone,
-    ResultsPulled,
-    Resumed,
-    ScriptLost,
-    ScriptStarted,
-)
+from launcher.jobs import events
+from launcher.jobs.events import CODEC, FORMAT, Event
 from launcher.jobs.plan import Plan
 from launcher.jobs.records import Record
 from launcher.jobs.states import LeaseState, Outcome, Phase, ScriptState
@@ -32,7 +17,7 @@ class Job:
 
     name: str = ""
     plan: Plan = field(default_factory=Plan)
-    uid: str = ""  # random; tells two jobs of one name apart
+    uid: str = ""  # random; differs between jobs of one name
     phase: Phase = Phase.CREATED
     done: frozenset[Phase] = frozenset()
     outcome: Outcome = Outcome.UNFINISHED
@@ -44,7 +29,7 @@ class Job:
     machine_bound: float = 0.0  # seconds after its request when the machine deletes itself
     machines: int = 0  # how many were requested so far
     proof: str = ""  # that the last one is gone
-    attempt: int = 0  # how often the script was started, on whichever machine
+    attempt: int = 0  # how often the script was started, over all machines
     script: ScriptState = ScriptState.NONE
     log_base: int = 0  # bytes of the log that earlier attempts wrote
     pid: int = 0  # of the launcher that last worked on it
@@ -66,8 +51,7 @@ class Job:
         return self.requested_at + self.machine_bound
 
     def machine_seconds_used(self, now: float) -> float:
-        """Seconds of machine time so far, over all machines. A machine costs nothing after it
-        deleted itself, however late that is noticed."""
+        """Seconds of machine time so far, over all machines, each until it deleted itself."""
         open_since = self.requested_at if self.lease_open else 0.0
         running = min(now, self.ends) - open_since if open_since else 0.0
         return self.machine_seconds + running
@@ -102,50 +86,38 @@ def fold(records: list[Record], where: str = "the ledger") -> Job:
 def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901  a case an event
     """The fields of the job that an event changes."""
     match event:
-        case Created(plan, uid, pid):
+        case events.Created(plan, uid, pid):
             return {"name": plan.job, "plan": plan, "uid": uid, "created": now, "pid": pid}
-        case Resumed(pid, added):
+        case events.Resumed(pid, added):
             plan = job.plan.with_more_time(added)
             return {"pid": pid, "outcome": Outcome.UNFINISHED, "error": "", "plan": plan}
-        case PhaseBegun(phase):
+        case events.PhaseBegun(phase):
             return {"phase": phase, "phase_began": now, "phase_seconds": _timed(job, now)}
-        case PhaseDone(phase):
+        case events.PhaseDone(phase):
             timed = _timed(job, now)
             return {"done": job.done | {phase}, "phase_began": 0.0, "phase_seconds": timed}
-        case MachineRequested():
-            return _requested(job, event, now)
-        case MachineReady():
+        case events.MachineRequested(machine, zone, request_id, seconds):
+            named = {"machine": machine, "zone": zone, "request_id": request_id, "proof": ""}
+            times = {"machine_bound": seconds, "requested_at": now, "machines": job.machines + 1}
+            return {**named, **times, "lease": LeaseState.REQUESTED, "script": ScriptState.NONE}
+        case events.MachineReady():
             return {"lease": LeaseState.ACTIVE}
-        case MachineDeleting():
+        case events.MachineDeleting():
             return {"lease": LeaseState.DELETING}
-        case MachineDeleted(proof):
+        case events.MachineDeleted(proof):
             used = {"machine_seconds": job.machine_seconds_used(now), "requested_at": 0.0}
             return {"lease": LeaseState.CLOSED, "proof": proof, **used}
-        case ScriptStarted(attempt, log_base):
+        case events.ScriptStarted(attempt, log_base):
             return {"attempt": attempt, "log_base": log_base, "script": ScriptState.STARTED}
-        case ScriptLost():
+        case events.ScriptLost():
             return {"script": ScriptState.LOST}
-        case ResultsPulled():  # a launcher that dies right after it needs no machine any more
+        case events.ResultsPulled():  # a launcher killed after this needs no machine any more
             return {"done": job.done | {Phase.PULL}}
-        case Ended(outcome, error):
+        case events.Ended(outcome, error):
             # A firmware that failed its proof is built again when the job is resumed.
             proved = outcome == Outcome.DONE or job.phase != Phase.PROVE
             done = job.done if proved else job.done - {Phase.BUILD}
             return {"outcome": outcome, "error": error, "phase_began": 0.0, "done": done}
-
-
-def _requested(job: Job, event: MachineRequested, now: float) -> dict[str, Any]:
-    return {
-        "lease": LeaseState.REQUESTED,
-        "machine": event.machine,
-        "zone": event.zone,
-        "request_id": event.request_id,
-        "machine_bound": event.seconds,
-        "machines": job.machines + 1,
-        "requested_at": now,
-        "proof": "",
-        "script": ScriptState.NONE,
-    }
 
 
 def _timed(job: Job, now: float) -> dict[Phase, float]:

@@ -7,15 +7,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher import interrupts, state
-from launcher.errors import (
-    CloudRefused,
-    Detached,
-    JobFailed,
-    LauncherError,
-    MachineNotDeleted,
-    NoCapacity,
-)
+from launcher import errors, interrupts, state
+from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
 from launcher.jobs import ledger as ledgers
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import MachineDeleted, MachineDeleting, MachineReady, MachineRequested
@@ -30,11 +23,9 @@ LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 
 @contextlib.contextmanager
 def leased_machine(context: JobContext) -> Iterator[Machine]:
-    """The job's machine, deleted on every way out of the block except Detached.
-
-    The request is in the ledger before it is sent, so `resume` and `reap` find whatever a killed
-    launcher leaves behind. A machine that this job already has is used again.
-    """
+    """The job's machine, the one that it has or a new one; deleted on every way out of the block
+    except Detached. The request is in the ledger before it is sent, so `resume` and `reap` find
+    the machine also if the launcher is killed."""
     ledger, backend = context.ledger, context.backend
     try:
         machine = _connect(ledger, backend) or _create(ledger, backend)
@@ -45,7 +36,7 @@ def leased_machine(context: JobContext) -> Iterator[Machine]:
     except KeyboardInterrupt:
         try:
             context.screen.say("deleting the machine; Ctrl-C again leaves that to launcher reap")
-        finally:  # the terminal may be gone, and the machine is deleted all the same
+        finally:  # also if the terminal is gone
             delete_machine(ledger, backend, insisted=True)
         raise
     except BaseException:
@@ -67,9 +58,8 @@ def _connect(ledger: Ledger, backend: Backend) -> Machine | None:
     job, spec = ledger.job, spec_of(ledger)
     # A launcher that died before the answer came may have a request still under way: the same
     # request sent again finds it.
-    unanswered = (
-        job.lease == LeaseState.REQUESTED and time.time() < job.requested_at + ANSWER_SECONDS
-    )
+    recent = time.time() < job.requested_at + ANSWER_SECONDS
+    unanswered = job.lease == LeaseState.REQUESTED and recent
     find = backend.create if unanswered else backend.connect
     with contextlib.suppress(NoCapacity):
         usable = job.lease in (LeaseState.REQUESTED, LeaseState.ACTIVE)
@@ -122,18 +112,15 @@ def _request(ledger: Ledger, zone: str) -> MachineSpec:
 
 
 def seconds_left(job: Job) -> float:
-    """How long another machine may run: the plan's time holds over all of them together, where
-    machine time costs money."""
+    """How long another machine may run: if time costs money, all machines share the plan's."""
     used = job.machine_seconds_used(time.time()) if job.plan.machine.metered else 0.0
     return job.plan.max_run_seconds - used
 
 
 def delete_machine(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
-    """Delete the job's machine, prove that it is gone, and close the lease.
-
-    Does nothing where no lease is open. A Ctrl-C waits for the end of it; a second one, or with
-    `insisted` the first, does not. Raises MachineNotDeleted.
-    """
+    """Delete the job's machine, prove that it is gone, and close the lease, if one is open. A
+    Ctrl-C waits for the end of it; a second one, or with `insisted` the first, does not. Raises
+    MachineNotDeleted."""
     job = ledger.job
     if not job.lease_open:
         return
@@ -144,7 +131,7 @@ def delete_machine(ledger: Ledger, backend: Backend, insisted: bool = False) -> 
             proof = backend.delete(job.machine, job.zone)
         except MachineNotDeleted:
             raise
-        except Exception as error:  # whatever it was, the machine may still exist
+        except Exception as error:  # after any error the machine may still exist
             raise MachineNotDeleted(
                 f"machine {job.machine} could not be deleted: {error}",
                 "launcher reap tries again; launcher status shows what still exists",
@@ -157,9 +144,8 @@ def delete_machine(ledger: Ledger, backend: Backend, insisted: bool = False) -> 
 def reap(backend: Backend, everybody: bool = False) -> tuple[list[MachineInfo], list[str]]:
     """Delete every machine that no living job owns: (those deleted, a sentence per failure).
 
-    A job lives while a launcher holds its ledger, wherever it was started from, and while its
-    machine works detached. Machines that other computers created are left alone unless
-    `everybody`: whether their jobs live cannot be seen from here.
+    A job lives while a launcher holds its ledger, and while its machine works detached. Machines
+    of other users and computers stay unless `everybody`: their ledgers are not here.
     """
     reaped, failures = [], []
     for machine in backend.list_machines():
@@ -168,7 +154,7 @@ def reap(backend: Backend, everybody: bool = False) -> tuple[list[MachineInfo], 
                 continue
             _reap_one(machine, backend)
             reaped.append(machine)
-        except (LauncherError, OSError) as error:
+        except (errors.LauncherError, OSError) as error:
             failures.append(f"{machine.name}: {error}")
     return reaped, failures
 
@@ -179,7 +165,7 @@ def is_ours(machine: MachineInfo) -> bool:
 
 
 def is_owned(machine: MachineInfo) -> bool:
-    """Whether a job that lives, as far as can be seen from here, needs it."""
+    """Whether a living job, with its ledger on this computer, needs it."""
     folder = Path(machine.folder or "/nowhere")
     if ledgers.is_alive(folder):
         return True
@@ -188,14 +174,14 @@ def is_owned(machine: MachineInfo) -> bool:
 
 
 def runs_detached(job: Job) -> bool:
-    """Whether the job was detached, and its machine may still be at work."""
+    """Whether the job was detached, and its machine may still work."""
     return job.outcome == Outcome.DETACHED and time.time() < job.ends
 
 
 def _reap_one(machine: MachineInfo, backend: Backend) -> None:
     try:
         ledger = Ledger.open(Path(machine.folder or "/nowhere"))
-    except OSError:  # the ledger is lost; the machine must be deleted all the same
+    except OSError:  # the ledger is lost, but the machine must be deleted
         backend.delete(machine.name, machine.zone)
         return
     with ledger:

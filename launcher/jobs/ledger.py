@@ -15,7 +15,7 @@ from launcher.jobs.events import Created
 from launcher.jobs.job import Job, fold
 
 FILE = "ledger.jsonl"
-RUNS = Path("runs")  # where jobs go unless they are told otherwise
+RUNS = Path("runs")  # where jobs go without --out
 
 
 class Ledger(records.Records):
@@ -30,11 +30,8 @@ class Ledger(records.Records):
 
     @classmethod
     def create(cls, folder: Path, created: Created) -> Self:
-        """Begin the ledger of a new job in `folder`, which must not exist yet.
-
-        The folder appears with its first event in it, or not at all. Raises FileExistsError where
-        it exists: of two launchers that start at once, one wins.
-        """
+        """Begin the ledger of a new job in `folder`, which appears with its first event in it, or
+        not at all. Raises FileExistsError if it exists: of two launchers at once, one wins."""
         if folder.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
         unfinished = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -77,5 +74,5 @@ def refer(folder: Path) -> str:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether some launcher is at work on the job in `folder` at this moment."""
+    """Whether a launcher works on the job in `folder` at this moment."""
     return records.is_held(folder / FILE)

@@ -1,7 +1,5 @@
-"""The half of a job that runs here: from the frozen graph to proven firmware.
-
-The one edge where firmware_export's errors become the launcher's.
-"""
+"""The half of a job that runs here: from the frozen graph to proven firmware. Here the errors of
+firmware_export become the launcher's."""
 
 import contextlib
 from collections.abc import Iterator

@@ -31,11 +31,8 @@ def package(folder: Path) -> None:
 
 
 def complete_metrics(folder: Path) -> None:
-    """Add the accuracy of the firmware to the metrics that the machine measured.
-
-    This comes after the pull, which compares the file with the machine's checksum, and before the
-    manifest. Doing it twice changes nothing.
-    """
+    """Add the accuracy of the firmware to the metrics that the machine measured: after the pull,
+    which compares the file with the machine's checksum. Doing it twice changes nothing."""
     from firmware_export import report
 
     path = folder / "metrics.json"

@@ -38,8 +38,7 @@ def run(context: JobContext) -> dict[str, Any]:
 
 @dataclass
 class Losses:
-    """Machines that this launcher lost: each is replaced, within bounds, and the new one goes on
-    from the last checkpoint."""
+    """Machines that this launcher lost: each is replaced by one that continues, within bounds."""
 
     context: JobContext
     lost: int = 0
@@ -57,4 +56,4 @@ class Losses:
             self.unreached = 0 if self.reached else self.unreached + 1
             if self.lost == MOST_LOST or self.unreached == MOST_UNREACHED:
                 raise
-            self.context.screen.say(f"{error}; another machine goes on from the last checkpoint")
+            self.context.screen.say(f"{error}; another machine continues from the last checkpoint")

@@ -11,8 +11,8 @@ from launcher.machines import cost
 from launcher.machines.base import MachinePlan
 from vm_startup.conventions import LABELS_FILE, METRICS_FILE, TEST_FEATURES_FILE, phase_line
 
-# What a machine may send back, and how large it may be in bytes: what comes from there is data
-# from a stranger. A graph is about 70 kB; 1,000 test clips are 8 MB of features.
+# What a machine may send back, and how large it may be in bytes: a machine is not trusted.
+# A graph is about 70 kB; 1,000 test clips are 8 MB of features.
 RESULTS = {
     "{network}.pb": 16 << 20,
     LABELS_FILE: 64 << 10,
@@ -23,9 +23,7 @@ RESULTS = {
 CHECKSUMS = "SHA256SUMS"  # of the results; written last
 
 # The flags that training and freezing must agree on.
-MODEL_FLAGS = (
-    *("wanted_words", "model_architecture", "preprocess", "window_stride_ms", "quantize"),
-)
+MODEL_FLAGS = "wanted_words", "model_architecture", "preprocess", "window_stride_ms", "quantize"
 
 
 @dataclass(frozen=True)
@@ -69,19 +67,23 @@ def make(config: Config, job: str, source: str, machine: MachinePlan) -> Plan:
     the backend offers. Raises ConfigError where it might cost more than machine.max_usd."""
     seconds = config.machine.max_run_minutes * 60
     cap = cost.usd(machine.usd_per_hour, seconds)
-    _check_cap(config, cap, machine)
+    if 0 < config.machine.max_usd < cap:
+        raise ConfigError(
+            f"{config.machine.max_run_minutes:g} minutes at {cost.dollars(machine.usd_per_hour)} "
+            f"an hour may cost {cost.dollars(cap)}, more than machine.max_usd = "
+            f"{config.machine.max_usd:g}",
+            "lower machine.max_run_minutes, take a cheaper machine, or raise machine.max_usd",
+        )
     upload = {"vm_startup": source}
     if config.data.folder:
         upload["data"] = str(config.data.folder.resolve())
+    network = config.train.model_architecture
     return Plan(
         job=job,
         machine=machine,
         upload=upload,
         steps=_steps(config),
-        results={
-            name.format(network=config.train.model_architecture): limit
-            for name, limit in RESULTS.items()
-        },
+        results={name.format(network=network): limit for name, limit in RESULTS.items()},
         max_run_seconds=seconds,
         cap_usd=cap,
         firmware=config.firmware,
@@ -90,22 +92,9 @@ def make(config: Config, job: str, source: str, machine: MachinePlan) -> Plan:
     )
 
 
-def _check_cap(config: Config, cap: float, machine: MachinePlan) -> None:
-    bound, minutes = config.machine.max_usd, config.machine.max_run_minutes
-    if bound and cap > bound:
-        raise ConfigError(
-            f"{minutes:g} minutes at {cost.dollars(machine.usd_per_hour)} an hour may cost "
-            f"{cost.dollars(cap)}, more than machine.max_usd = {bound:g}",
-            "lower machine.max_run_minutes, take a cheaper machine, or raise machine.max_usd",
-        )
-
-
 def job_script(plan: Plan) -> str:
-    """The one script that the machine runs, detached, from set-up to the checksums of its results.
-
-    It holds nothing but what the plan shows, so that a launcher that dies leaves a machine that
-    still finishes, and one that comes back only has to read on.
-    """
+    """The one script that the machine runs, detached, from set-up to the checksums of its results:
+    the machine finishes also if the launcher is killed, and the next launcher only reads on."""
     lines = ["set -euo pipefail", "mkdir -p train results"]
     for phase, command in plan.steps.items():
         lines += [f"echo {shlex.quote(phase_line(phase))}", command]
@@ -135,14 +124,12 @@ def headline(plan: Plan) -> str:
 
 def text(plan: Plan) -> str:
     """The plan for people."""
-    lines = [
-        headline(plan),
-        *(f"send     {source} → {target}/" for target, source in plan.upload.items()),
-        *(f"{phase:8} {command}" for phase, command in plan.steps.items()),
-        *(f"pull     {name}, at most {limit >> 10:,} KiB" for name, limit in plan.results.items()),
-        "firmware " + ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items()),
-    ]
-    return "\n".join(lines)
+    lines = [headline(plan)]
+    lines += [f"send     {source} → {target}/" for target, source in plan.upload.items()]
+    lines += [f"{phase:8} {command}" for phase, command in plan.steps.items()]
+    lines += [f"pull     {name}, at most {size >> 10:,} KiB" for name, size in plan.results.items()]
+    firmware = ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items())
+    return "\n".join([*lines, f"firmware {firmware}"])
 
 
 def _steps(config: Config) -> dict[Phase, str]:
@@ -162,10 +149,8 @@ def _steps(config: Config) -> dict[Phase, str]:
 def _trainer_flags(config: Config) -> dict[str, Any]:
     """Every flag of the trainer that the config decides, with its value on the machine."""
     tables = {"words": config.words, "data": config.data, "train": config.training}
-    values = {}
-    for flag, setting in FLAGS.items():
-        table, key = setting.split(".")
-        values[flag] = getattr(tables[table], key)
+    settings = {flag: setting.split(".") for flag, setting in FLAGS.items()}
+    values = {flag: getattr(tables[table], key) for flag, (table, key) in settings.items()}
     values["data_dir"] = "data" if config.data.folder else ""
     values["data_url"] = config.data.archive_url
     return {flag: value for flag, value in values.items() if value is not None}

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -20,10 +20,8 @@ E = TypeVar("E")
 
 
 class Records:
-    """A file of records, open and locked for as long as this launcher acts on it.
-
-    The lock is the kernel's, so it ends with the process, however the process ends.
-    """
+    """A file of records, open and locked while this launcher acts on it. The kernel ends the lock
+    with the process."""
 
     FILE: ClassVar[str]  # its name in its folder
 
@@ -47,13 +45,9 @@ class Records:
             raise
 
     def add(self, event: Any) -> None:
-        """Add the record of an event, a dataclass of JSON values. See append."""
-        self.append(name_of(type(event)), **asdict(event))
-
-    def append(self, event: str, **facts: object) -> None:
-        """Add one record; when this returns, it is on the disk. Raises OSError where it is full,
-        and then no part of the record is left."""
-        record = {"time": time.time(), "event": event, **facts}
+        """Add the record of an event, a dataclass of JSON values: when this returns, it is on the
+        disk. Raises OSError if that is full, and then no part of the record is left."""
+        record = {"time": time.time(), "event": name_of(type(event)), **asdict(event)}
         line = json.dumps(record).encode() + b"\n"
         if os.write(self._handle, line) < len(line):  # the disk filled up within the record
             _cut_tail(self._handle)
@@ -80,10 +74,8 @@ def name_of(kind: type) -> str:
 
 
 class Codec(Generic[E]):
-    """Events, each a dataclass of JSON values, as records and back.
-
-    `converters` make a field's value of its JSON value, by the field's name.
-    """
+    """Makes events, dataclasses of JSON values, of records; `converters` make a field's value of
+    its JSON value, by the field's name."""
 
     def __init__(self, kinds: Iterable[type[E]], **converters: Callable[[Any], Any]) -> None:
         self._kinds = {name_of(kind): kind for kind in kinds}
@@ -103,16 +95,22 @@ class Codec(Generic[E]):
 
 
 def read(path: Path) -> list[Record]:
-    """The records of a file, without locking it: [] where there is none. Raises UsageError that
+    """The records of a file, without locking it: [] if there is no file. Raises UsageError that
     names the first line that no launcher wrote."""
-    return list(_parse(path))
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [_record(line) for line in lines]
+    for number, (line, record) in enumerate(zip(lines, found, strict=True), 1):
+        if record is None and (line.endswith(b"\n") or not _is_torn(line, number)):
+            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
+    return [record for record in found if record]
 
 
 def lock(handle: int) -> None:
-    """Lock an open file. Raises BlockingIOError while another process holds the lock.
-
-    `is_held` holds it for some microseconds, which is not a launcher at work: hence the retries.
-    """
+    """Lock an open file. Raises BlockingIOError while another process holds the lock. The retries
+    are for `is_held`, which takes the lock for some microseconds."""
     for _ in range(20):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,18 +134,6 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _parse(path: Path) -> Iterator[Record]:
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for number, line in enumerate(lines, 1):
-        if record := _record(line):
-            yield record
-        elif line.endswith(b"\n") or not _is_torn(line, number):
-            raise UsageError(f"{path}, line {number}: damaged, it is not a record of the launcher")
-
-
 def _record(line: bytes) -> Record | None:
     """The record of a line; None where the line is not a whole record."""
     try:
@@ -158,7 +144,7 @@ def _record(line: bytes) -> Record | None:
 
 
 def _is_torn(line: bytes, number: int) -> bool:
-    """Whether the end of a file is what a power loss leaves of a record, which nobody acted on:
+    """Whether the end of a file is what a power loss leaves of a record that no launcher acted on:
     its beginning, or zeros after other records. A file of zeros alone is damaged."""
     return line.startswith(b"{") or (number > 1 and not line.strip(b"\0"))
 

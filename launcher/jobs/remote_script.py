@@ -1,7 +1,7 @@
 """Start a job's script detached, follow its log byte by byte, pull its results with checksums.
 
-Everything is a shell program over Machine.run, so it is the same on every backend. A launcher that
-reconnects hours later continues to read where the last one stopped.
+Everything is a shell program over Machine.run, the same on every backend. A launcher that connects
+hours later continues to read where the last one stopped.
 """
 
 import contextlib
@@ -38,11 +38,8 @@ class Poll:
 
 
 def start(machine: Machine, run: str, command: str, limit_seconds: float) -> bool:
-    """Start `command` detached in run folder `run`; False if that run was started before.
-
-    It goes on without this launcher and its connection, and ends after `limit_seconds`. It is
-    started once, however often this is called, also after a call that was cut off.
-    """
+    """Start `command` detached in run folder `run`, for at most `limit_seconds`; False if that run
+    was started before, also by a call that was cut off."""
     detached = scripts.arguments("detached", run, f"{limit_seconds:g}", command)
     done = _run(machine, "start", run, *detached)
     if done.code not in (STARTED, STARTED_BEFORE):
@@ -103,10 +100,8 @@ def follow(
 
 
 def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, str]:
-    """Copy every file of `results` (name: largest size) into `folder`; name: SHA-256.
-
-    A file gets its name only once its checksum matches the machine's list.
-    """
+    """Copy every file of `results` (name: largest size) into `folder`; name: SHA-256. A file gets
+    its name only once its checksum matches the machine's list."""
     sums = _checksums(machine, folder)
     for name, limit in results.items():
         if name not in sums:
@@ -116,10 +111,8 @@ def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, s
 
 
 def pull_checkpoint(machine: Machine, prefix: str, folder: Path) -> None:
-    """Copy the two files of the checkpoint `prefix` into `folder`, and delete older ones there.
-
-    The index is copied last: TensorFlow finds a checkpoint by its index.
-    """
+    """Copy the two files of the checkpoint `prefix` into `folder`, and delete older ones there. The
+    index is copied last: TensorFlow finds a checkpoint by its index."""
     folder.mkdir(exist_ok=True)
     name = prefix.rpartition("/")[2]
     kept = [f"{name}{ending}" for ending in CHECKPOINT]

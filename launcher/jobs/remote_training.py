@@ -6,16 +6,9 @@ import shutil
 import time
 from pathlib import Path
 
+from launcher import errors
 from launcher.config.settings import as_settings
-from launcher.errors import (
-    ConfigError,
-    Detached,
-    HostKeyMismatch,
-    JobFailed,
-    MachineLost,
-    PullFailed,
-    StepFailed,
-)
+from launcher.errors import ConfigError, HostKeyMismatch, JobFailed, MachineLost, PullFailed
 from launcher.jobs import remote_script
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import ResultsPulled, ScriptLost, ScriptStarted
@@ -69,21 +62,18 @@ class Silence:
         self._since = time.monotonic()
 
     def wait(self, machine: Machine, error: Exception) -> None:
-        """Pause before the next try. Raises MachineLost where the machine is gone or was silent
-        for too long, and `error` where it answers but keeps refusing."""
+        """Pause before the next try. Raises MachineLost if the machine is gone or was silent for
+        too long, and `error` if it answers but keeps refusing."""
         if gone := self._context.backend.termination_reason(spec_of(self._context.ledger)):
             raise MachineLost(gone) from error
-        if isinstance(
-            error, HostKeyMismatch
-        ):  # the machine exists, but another host answers at its address
-            raise error
         silent = time.monotonic() - self._since
-        if isinstance(error, PullFailed) and silent > REFUSAL_SECONDS:
+        refuses = isinstance(error, PullFailed) and silent > REFUSAL_SECONDS
+        # On a mismatch the machine exists, but another host answers at its address.
+        if refuses or isinstance(error, HostKeyMismatch):
             raise error
         if silent > SILENCE_SECONDS:
-            raise MachineLost(
-                f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
-            ) from error
+            message = f"machine {machine.name} has not answered for {silent:.0f} s: {error}"
+            raise MachineLost(message) from error
         self._context.screen.say(f"{machine.name} does not answer ({error}); asking again")
         time.sleep(RETRY_SECONDS)
 
@@ -99,7 +89,7 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
             return
         if code is not None:
             raise _failure(log, plan, code, context.job)
-        context.screen.say("the machine's script was cut off; it goes on from its last checkpoint")
+        context.screen.say("the script was cut off; it continues from its last checkpoint")
         remote_script.stop(machine, f"run-{context.job.attempt}")
         context.ledger.add(ScriptLost(context.job.attempt))
     raise JobFailed(
@@ -109,11 +99,8 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
 
 
 def pull(context: JobContext, machine: Machine) -> None:
-    """Copy the results here and verify them; a pull that fails is tried again.
-
-    Raises MachineLost where the machine is gone: another one can train again from the last
-    checkpoint.
-    """
+    """Copy the results here and verify them; a pull that fails is tried again. Raises MachineLost
+    if the machine is gone: another one continues from the last checkpoint."""
     plan, silence, failed = context.job.plan, None, 0
     while True:
         try:
@@ -154,7 +141,7 @@ def _read_to_end(
     seconds = context.job.ends - time.time()
     remote_script.start(machine, run, job_script(plan), max(1, seconds - min(120, seconds / 10)))
     if context.detach:
-        raise Detached
+        raise errors.Detached
     reader = LogReader(context, plan)
     if log.exists():
         reader.catch_up(log.read_bytes()[context.job.log_base :])
@@ -178,16 +165,15 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
     if code == OUT_OF_TIME:
         return JobFailed(
             f"the machine's time of {plan.max_run_seconds / 60:g} min ended before the job did",
-            f"launcher resume {name} --add-minutes N goes on from the last checkpoint",
+            f"launcher resume {name} --add-minutes N continues from the last checkpoint",
         )
     command = plan.steps.get(job.phase, "the job's script")
     hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
-    return StepFailed(command, code, "\n".join(lines[-15:]), hint)
+    return errors.StepFailed(command, code, "\n".join(lines[-15:]), hint)
 
 
 class LogReader:
-    """Reads a job's log as it grows: phase lines become phases, counts become progress, and saved
-    checkpoints are reported to the caller."""
+    """Reads a job's log as it grows, for its phases, its progress and its saved checkpoints."""
 
     def __init__(self, context: JobContext, plan: Plan) -> None:
         self._context = context
@@ -221,6 +207,5 @@ class LogReader:
             # TensorFlow's trainer prints `Step #120: …`; the plan knows the total.
             total = match["total"] or (self._total_steps if match["what"] == "Step" else None)
             if total:
-                self._context.screen.progress(
-                    match["what"], int(match["done"]), int(total), match["note"]
-                )
+                what, done, note = match["what"], int(match["done"]), match["note"]
+                self._context.screen.progress(what, done, int(total), note)

@@ -4,7 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from firmware_export import scores
+from firmware_export import files, scores
+from firmware_export.boards.registry import DEFAULT as BOARD
 from launcher.jobs.job import Job
 from launcher.jobs.states import Outcome
 from launcher.machines import cost
@@ -12,8 +13,6 @@ from launcher.machines import cost
 
 def write(job: Job, folder: Path) -> None:
     """Write report.json and report.md into the job's folder."""
-    from firmware_export import files
-
     report = build(job, folder)
     files.write(folder / "report.json", json.dumps(report, indent=2) + "\n")
     files.write(folder / "report.md", markdown(report))
@@ -21,15 +20,16 @@ def write(job: Job, folder: Path) -> None:
 
 def read(folder: Path) -> dict:
     """The report of a finished job."""
-    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return _read(folder / "report.json")
+
+
+def _read(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def build(job: Job, folder: Path) -> dict:
     """The report as plain JSON values."""
-    from firmware_export.boards.registry import DEFAULT as BOARD
-
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    proof = json.loads((folder / "firmware.json").read_text(encoding="utf-8"))
+    metrics, proof = _read(folder / "metrics.json"), _read(folder / "firmware.json")
     now = time.time()
     return {
         "job": job.name,
@@ -39,16 +39,9 @@ def build(job: Job, folder: Path) -> dict:
         "scores": {name: metrics[name] for name in SCORES},
         "stream": metrics["stream"],
         "firmware": {
-            "flash": proof["flash"],
+            **{name: proof[name] for name in PROVED},
             "flash_limit": BOARD.flash_size,
-            "ram": proof["ram"],
             "ram_limit": BOARD.ram_size,
-            "instructions": proof["instructions"],
-            "clips": proof["clips"],
-            "mismatches": proof["mismatches"],
-            "transcript": proof["transcript"],
-            "listener": proof["listener"],
-            "listener_refused": proof["listener_refused"],
         },
         "cost": {
             "usd": job.cost_usd(now),
@@ -58,10 +51,14 @@ def build(job: Job, folder: Path) -> dict:
         },
         "machine": {"name": job.machine, "lease": job.lease, "proof": job.proof},
         "seconds": {phase: round(spent, 1) for phase, spent in job.phase_seconds.items()},
-        "manifest": json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
+        "manifest": _read(folder / "manifest.json"),
     }
 
 
+PROVED = (
+    *("flash", "ram", "instructions", "clips", "mismatches", "transcript"),
+    *("listener", "listener_refused"),
+)
 SCORES = ("validation", "float_testing", "testing", "firmware_testing")
 
 
@@ -77,7 +74,6 @@ def _accuracy(metrics: dict, proof: dict) -> dict:
 
 def summary(report: dict) -> str:
     """The last screen of a job."""
-    from firmware_export.boards.registry import DEFAULT as BOARD
     from firmware_export.report import listener_lines, mismatches
 
     accuracy, firmware = report["accuracy"], report["firmware"]
@@ -85,7 +81,7 @@ def summary(report: dict) -> str:
         f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
         "",
         f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
-        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} clips nobody trained on)",
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} test clips)",
         *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
         *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
         f"  stream        {scores.stream(report['stream'])}",
@@ -117,9 +113,8 @@ def _firmware(report: dict) -> str:
 def _by_source(sources: dict) -> list[str]:
     if len(sources) < 2:
         return []
-    return [
-        "; ".join(f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in sources.items())
-    ]
+    parts = [f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in sources.items()]
+    return ["; ".join(parts)]
 
 
 def passed(report: dict) -> bool:
@@ -129,7 +124,7 @@ def passed(report: dict) -> bool:
 
 
 def detached(job: Job, name: str) -> str:
-    """What to know of a detached job, called `name` here."""
+    """When the machine of a detached job ends, and how to get its results."""
     ends = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.ends))
     return (
         f"Machine {job.machine} works without a launcher and deletes itself by {ends}; "
@@ -149,7 +144,7 @@ def paying(job: Job, alive: bool = False) -> str:
     if alive:
         return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
     return (
-        f"Machine {job.machine} still exists: launcher resume goes on with it, "
+        f"Machine {job.machine} still exists: launcher resume continues with it, "
         "launcher cancel or launcher reap deletes it."
     )
 
@@ -181,7 +176,7 @@ def markdown(report: dict) -> str:
 def _words(report: dict) -> str:
     labels, score = report["labels"], report["scores"]["firmware_testing"]
     return (
-        f"## Words\n\nWhat the firmware answered to {score['count']:,} clips nobody trained on.\n\n"
+        f"## Words\n\nWhat the firmware answered to {score['count']:,} test clips.\n\n"
         f"{scores.word_table(score, labels)}\n\n{scores.confusion_table(score, labels)}\n\n"
     )
 

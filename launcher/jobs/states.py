@@ -24,7 +24,7 @@ class Phase(StrEnum):
 class Outcome(StrEnum):
     """How the last launcher left a job."""
 
-    UNFINISHED = "unfinished"  # it is at work, or was killed
+    UNFINISHED = "unfinished"  # a launcher works on it, or was killed
     DETACHED = "detached"  # the machine works without a launcher
     DONE = "done"
     FAILED = "failed"

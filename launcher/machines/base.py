@@ -64,6 +64,11 @@ class MachineInfo:
     ends: float = 0.0  # when it deletes itself, seconds since the epoch; 0 = never
 
 
+def check(name: str, ok: bool, found: str, mend: str, optional: bool = False) -> dict[str, Any]:
+    """A check of launcher.doctor: whether it is `ok`, what was found, what to do about it."""
+    return {"name": name, "ok": ok, "found": found, "mend": mend, "optional": optional}
+
+
 class Machine(Protocol):
     """Runs commands, and stores files. Paths on it are relative to its work folder. After a
     ConnectionError the next call connects again."""
@@ -102,7 +107,8 @@ class Backend(Protocol):
 
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:
-        """Check the account of `config`, in the form of launcher.doctor; creates nothing."""
+        """What `check` returns for each check of the account of `config`; creates nothing."""
+        return []
 
     def plan_machine(self, config: Config) -> MachinePlan:
         """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError
@@ -123,4 +129,4 @@ class Backend(Protocol):
         Raises OSError or MachineNotDeleted where there is no proof."""
 
     def list_machines(self) -> list[MachineInfo]:
-        """Every machine that the launcher created here, whichever job it was for."""
+        """Every machine that the launcher created here, for any job."""

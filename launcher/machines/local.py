@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from launcher import state
 from launcher.config.settings import Config
-from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec, Say
+from launcher.machines import base
+from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec
 
 if TYPE_CHECKING:
     import psutil
@@ -26,7 +27,7 @@ BELONGS_TO = "MICRO_SPEECH_MACHINE"
 LABELS = "machine.json"
 
 
-class LocalMachine:
+class LocalMachine(base.Machine):
     """A folder, and the processes that were started in it."""
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +36,6 @@ class LocalMachine:
         self.work = folder / "work"
 
     def run(self, command: str, *, timeout: float) -> Completed:
-        """See base.Machine."""
         self._reach()
         environment = {
             **os.environ,
@@ -66,7 +66,6 @@ class LocalMachine:
         return Completed(process.returncode, out, err)
 
     def put(self, source: Path, target: str) -> None:
-        """See base.Machine."""
         self._reach()
         place = self.work / target
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -77,21 +76,20 @@ class LocalMachine:
             shutil.copyfile(source, place)
 
     def get(self, source: str, target: Path, limit: int) -> None:
-        """See base.Machine."""
         facts = (self.work / source).lstat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
             raise ValueError(f"no plain file of at most {limit:,} bytes")
         shutil.copyfile(self.work / source, target)
 
     def close(self) -> None:
-        """See base.Machine: there is no connection."""
+        """There is no connection."""
 
     def _reach(self) -> None:
         if not self.work.is_dir():
             raise ConnectionError(f"{self.folder} was deleted")
 
 
-class LocalBackend:
+class LocalBackend(base.Backend):
     """Machines below one folder of the user's."""
 
     def __init__(self, root: Path | None = None) -> None:
@@ -99,76 +97,57 @@ class LocalBackend:
 
     @classmethod
     def for_config(cls, config: Config) -> Self:
-        """See base.Backend."""
         return cls()
 
     @classmethod
-    def for_plan(cls, plan: MachinePlan, say: Say) -> Self:
-        """See base.Backend."""
+    def for_plan(cls, plan: MachinePlan, say: base.Say) -> Self:
         return cls()
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
-        """See base.Backend."""
         return [cls()]
 
-    @classmethod
-    def examine(cls, config: Config) -> list[dict[str, Any]]:
-        """See base.Backend: launcher.doctor examines this computer itself."""
-        return []
-
     def plan_machine(self, config: Config) -> MachinePlan:
-        """See base.Backend."""
         return MachinePlan("local", [""], 0.0, "this computer: no cost", metered=False)
 
     def create(self, spec: MachineSpec) -> LocalMachine:
-        """See base.Backend. spec.max_run_seconds is not used: a folder costs nothing, and each
-        command has a bound of its own.
+        """spec.max_run_seconds is not used: a folder costs nothing, and each command has its bound.
 
         The folder appears together with its labels, so that `reap` never finds a machine without
         a job.
         """
-        name = spec.name
-        existing = self.connect(spec)
-        if existing:
+        if existing := self.connect(spec):
             return existing
-        unfinished = self.root / f".{name}"
-        for name_inside in ("work", "tmp"):
-            (unfinished / name_inside).mkdir(parents=True, exist_ok=True)
+        unfinished = self.root / f".{spec.name}"
+        for name in ("work", "tmp"):
+            (unfinished / name).mkdir(parents=True, exist_ok=True)
         facts = {"labels": spec.labels, "folder": str(spec.folder), "created": time.time()}
         (unfinished / LABELS).write_text(json.dumps(facts), encoding="utf-8")
-        unfinished.rename(self.root / name)
-        return LocalMachine(self.root / name)
+        unfinished.rename(self.root / spec.name)
+        return LocalMachine(self.root / spec.name)
 
     def connect(self, spec: MachineSpec) -> LocalMachine | None:
-        """See base.Backend."""
         folder = self.root / spec.name
         return LocalMachine(folder) if (folder / "work").is_dir() else None
 
     def termination_reason(self, spec: MachineSpec) -> str:
-        """See base.Backend."""
         return "" if self.connect(spec) else f"the folder of {spec.name} was deleted"
 
     def delete(self, name: str, zone: str) -> str:
-        """See base.Backend."""
         folder = self.root / name
         _end_processes(folder)
         for path in (folder, folder.with_name(f".{name}")):
             _remove(path / "work")
             _remove(path)  # the labels last, so that a removal that was cut off is still listed
         if folder.exists():
-            raise FileExistsError(
-                errno.EEXIST, "it was created again during its deletion", str(folder)
-            )
+            why = "it was created again during its deletion"
+            raise FileExistsError(errno.EEXIST, why, str(folder))
         return f"{name} was not found after its deletion"
 
     def list_machines(self) -> list[MachineInfo]:
-        """See base.Backend."""
         found = []
         for path in sorted(self.root.glob(f"*/{LABELS}")):
-            with contextlib.suppress(
-                ValueError
-            ):  # cut off while it was written; no work folder yet
+            with contextlib.suppress(ValueError):  # cut off while it was written
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 name = path.parent.name.removeprefix(".")
                 found.append(MachineInfo(name, facts["labels"], facts["folder"], facts["created"]))
@@ -206,9 +185,7 @@ def _belongs(process: "psutil.Process", folder: Path) -> bool:
     import psutil
 
     try:
-        return (
-            process.environ().get(BELONGS_TO) == str(folder)
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
+        ours = process.environ().get(BELONGS_TO) == str(folder)
+        return ours and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:  # it has ended, or belongs to another user
         return False

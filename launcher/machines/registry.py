@@ -4,11 +4,12 @@ its name among the choices of the setting `backend`."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from launcher import state
 from launcher.machines.base import Backend, MachinePlan, Say, say_nothing
 
 
 def _gce() -> type[Backend]:
-    from launcher.machines.gce import GceBackend
+    from launcher.machines.gce.backend import GceBackend
 
     return GceBackend
 
@@ -25,10 +26,11 @@ class Entry:
 
     summary: str
     load: Callable[[], type[Backend]]
+    needs_project: bool = False  # has machines only in projects
 
 
 BACKENDS = {
-    "gce": Entry("a virtual machine of Google Compute Engine", _gce),
+    "gce": Entry("a virtual machine of Google Compute Engine", _gce, needs_project=True),
     "local": Entry("a folder and processes on this computer, at no cost", _local),
 }
 
@@ -46,5 +48,7 @@ def for_plan(plan: MachinePlan, say: Say = say_nothing) -> Backend:
 def everywhere(project: str = "") -> list[Backend]:
     """Every backend where this user may have machines: this computer, each project that the
     launcher used from here, and `project`."""
-    names = sorted(BACKENDS, key=lambda name: name != "local")
-    return [backend for name in names for backend in load(name).everywhere(project)]
+    has_project = project or state.projects()
+    used = [entry for entry in BACKENDS.values() if has_project or not entry.needs_project]
+    here_first = sorted(used, key=lambda entry: entry.needs_project)
+    return [backend for entry in here_first for backend in entry.load().everywhere(project)]

@@ -49,6 +49,6 @@ def delete_machine(run: RetrainRun) -> None:
 
 
 def _is_trained(run: RetrainRun) -> bool:
-    """Whether the results of a failed run were pulled, and nobody cancelled its job."""
+    """Whether the results of a failed run were pulled, and its job was not cancelled."""
     job = read(run)
     return Phase.PULL in job.done and job.outcome != Outcome.CANCELLED

@@ -3,11 +3,12 @@
 import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
-from launcher.console import error_text, json_text
-from launcher.options import BACKEND, CONFIG, JSON, SET
+from launcher.console import error_text, json_text, screen
+from launcher.options import BACKEND, CONFIG, JSON, SET, with_backend
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -37,10 +38,8 @@ def retrain(
     config: Path,
     backend: str | None,
     overrides: tuple[str, ...],
-    force: bool,
-    scheduled: datetime | None,
-    expect: str,
     as_json: bool,
+    **choices: Any,
 ) -> None:
     """Retrain a model; promote it if it is better.
 
@@ -50,19 +49,10 @@ def retrain(
     Exit codes: 0 promoted, kept or unchanged; 5 another retraining of the model is running, or
     the budget of the month is spent.
     """
-    from launcher.console import screen
     from launcher.retrain import pipeline, view
 
-    if backend:
-        overrides = (*overrides, f"backend={backend}")
-    done = pipeline.retrain(
-        config,
-        overrides,
-        force=force,
-        scheduled=scheduled,
-        expect=expect,
-        screen=screen(quiet=as_json),
-    )
+    chosen = with_backend(overrides, backend)
+    done = pipeline.retrain(config, chosen, screen=screen(quiet=as_json), **choices)
     if done["error"]:
         click.echo(error_text(done["error"], done["hint"]), err=True)
     click.echo(json_text(done) if as_json else view.summary(done))

@@ -49,11 +49,8 @@ def compare_firmware(
     settings: Retrain,
     progress: Progress = no_progress,
 ) -> Comparison:
-    """Evaluate both and decide. `champion` and `challenger` are folders of versions or finished
-    jobs; None: there is no champion.
-
-    Raises ConfigError if one of them lacks a label of the held-out clips.
-    """
+    """Evaluate both and decide. `champion` (None: there is none) and `challenger` are folders of
+    versions or finished jobs. Raises ConfigError if one lacks a label of the held-out clips."""
     labels, new = held_out.labels, _predict(challenger, held_out, progress)
     old = _predict(champion, held_out, progress) if champion else None
     pairs = _pairs(new if old is None else old, new, labels)

@@ -2,8 +2,7 @@
 heavy: if nothing changed, a retraining computes only this."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from launcher.retrain.recordings import Listing
 # The recipe does change it. The data folder's name does not; its recordings are compared.
 IGNORED_TABLES = ("gce.", "machine.")
 IGNORED = (
-    *("backend", "data.folder"),
-    *(f"retrain.{key}" for key in ("max_usd_per_month", "webhook", "webhook_secret_env", "hook")),
+    *("backend", "data.folder", "retrain.max_usd_per_month"),
+    *("retrain.webhook", "retrain.webhook_secret_env", "retrain.hook"),
 )
 NOT_IGNORED = ("machine.recipe",)
 
@@ -59,20 +58,17 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    plain = json.loads(json.dumps(asdict(config), default=str))
+    """Every choice, those that depend on the network included, so that a new default counts."""
+    chosen = asdict(replace(config, train=config.training))
+    tables = {name: value for name, value in chosen.items() if isinstance(value, dict)}
+    flat = {name: value for name, value in chosen.items() if name not in tables}
+    flat |= {f"{name}.{key}": table[key] for name, table in tables.items() for key in table}
+    plain = json.loads(json.dumps(flat, default=str))
     return {
         key: value
-        for key, value in _flat(plain, "")
+        for key, value in plain.items()
         if key in NOT_IGNORED or not (key in IGNORED or key.startswith(IGNORED_TABLES))
     }
-
-
-def _flat(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _text(value: object) -> str:

@@ -49,11 +49,8 @@ def check(path: Path, config: Config) -> None:
 
 def add_test_clips(path: Path, job: Path, config: Config) -> HeldOut:
     """Add the test clips of a job that was done with `config` to the file `path`, up to the most
-    that a file may have: all of its clips.
-
-    Silence has no name, so only the first job adds it. Adding clips twice changes nothing. Raises
-    ConfigError as `check` does, or if a word has no clip.
-    """
+    that a file may have: all of its clips. Silence has no name, so only the first job adds it.
+    Raises ConfigError as `check` does, or if a word has no clip."""
     new = _test_clips(job, config)
     if not path.exists():
         _check_words(new, path)
@@ -81,14 +78,8 @@ def _check_config(stored: HeldOut, config: Config, model: str) -> None:
         ("features", stored.front_end, _front_end(config)),
     ):
         if old != new:
-            raise ConfigError(
-                f"the held-out clips of {model} have {what} {old}, but the config has {new}",
-                OTHER_MODEL,
-            )
-    _check_split(stored, config, model)
-
-
-def _check_split(stored: HeldOut, config: Config, model: str) -> None:
+            message = f"the held-out clips of {model} have {what} {old}, but the config has {new}"
+            raise ConfigError(message, OTHER_MODEL)
     data = config.data
     percentages = data.validation_percentage, data.testing_percentage
     moved = [str(name) for name in stored.names if name and not _is_tested(name, percentages)]

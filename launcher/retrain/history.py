@@ -9,18 +9,8 @@ from typing import Any, Self
 from launcher.errors import NotNow, UsageError
 from launcher.jobs import records
 from launcher.jobs.records import Record
-from launcher.retrain.events import (
-    CODEC,
-    FORMAT,
-    Event,
-    HistoryCreated,
-    RollbackBegun,
-    RollbackEnded,
-    RunBegun,
-    RunEnded,
-    RunEvent,
-    Verdict,
-)
+from launcher.retrain import events
+from launcher.retrain.events import CODEC, FORMAT, Event, Verdict
 from launcher.retrain.fingerprint import Fingerprint
 
 MODELS = Path("models")
@@ -49,7 +39,7 @@ class RetrainRun:
     hint: str = ""
     exit_code: int = 0
     cost_usd: float = 0.0
-    delivery: str = ""  # a UUID for the notification; "" = nobody is notified
+    delivery: str = ""  # a UUID for the notification; "" = no notification
     notified: bool = False
     notify_failures: tuple[str, ...] = ()  # a sentence each
 
@@ -64,8 +54,8 @@ class ModelState:
     """What a history says about its model."""
 
     runs: list[RetrainRun] = field(default_factory=list)  # the oldest first
-    rollbacks: list[tuple[float, RollbackEnded]] = field(default_factory=list)  # with their times
-    pending_rollback: RollbackBegun | None = None  # the launcher was killed during it
+    rollbacks: list[tuple[float, events.RollbackEnded]] = field(default_factory=list)  # when, what
+    pending_rollback: events.RollbackBegun | None = None  # the launcher was killed during it
 
     @property
     def unfinished(self) -> RetrainRun | None:
@@ -85,19 +75,22 @@ class History(records.Records):
 
     @classmethod
     def lock(cls, name: str) -> Self:
-        """Open and lock the history of the model `name`; create it if it does not exist.
-
-        Raises NotNow while another launcher holds it, UsageError if it cannot be used.
-        """
+        """Open and lock the history of the model `name`, a new one if necessary. Raises NotNow
+        while another launcher holds it, UsageError if it cannot be used."""
         folder = MODELS / name
         folder.mkdir(parents=True, exist_ok=True)
         _check(folder)
         try:
             history = cls.open(folder, os.O_CREAT)
         except BlockingIOError:
-            raise _locked(folder) from None
+            run = fold(records.read(folder / FILE), folder / FILE).unfinished
+            job = Path(run.job).name if run and run.job else ""
+            raise NotNow(
+                f"another retraining of {name} is running" + (f", as job {job}" if job else ""),
+                f"launcher logs {job} -f follows it; launcher cancel {job} ends it" if job else "",
+            ) from None
         if not history.records:
-            history.add(HistoryCreated())
+            history.add(events.HistoryCreated())
         return history
 
     @property
@@ -112,9 +105,8 @@ def read(name: str) -> ModelState:
     known = sorted(path.name for path in MODELS.glob("*/"))
     if name in known and (found := _check(MODELS / name)):
         return fold(found, MODELS / name / FILE)
-    raise UsageError(
-        f"there is no model {name!r}", f"models in {MODELS}/: {', '.join(known) or 'none'}"
-    )
+    hint = f"models in {MODELS}/: {', '.join(known) or 'none'}"
+    raise UsageError(f"there is no model {name!r}", hint)
 
 
 def is_locked(name: str) -> bool:
@@ -129,7 +121,7 @@ class OtherFormat(UsageError):
 def check_format(path: Path, found: int) -> None:
     """Raise OtherFormat if this launcher cannot read a file of the format `found`."""
     if found != FORMAT:
-        newer = "update the launcher: pip install --upgrade micro-speech-launcher"
+        newer = "update the launcher, the package micro-speech-launcher"
         raise OtherFormat(
             f"{path}: format {found} is not supported; this launcher reads format {FORMAT}",
             newer if found > FORMAT else "move the model's folder away to start a new model",
@@ -156,16 +148,16 @@ def fold(records: list[Record], path: Path) -> ModelState:
 def _apply(state: ModelState, event: Event, now: float) -> None:
     state.pending_rollback = None
     match event:
-        case RunBegun():
+        case events.RunBegun():
             state.runs.append(RetrainRun(began=now, **vars(event)))
-        case RunEvent(run):
+        case events.RunEvent(run):
             if not state.runs or state.runs[-1].run != run:
                 raise ValueError(f"run {run} is not the last one")
-            ended = now if isinstance(event, RunEnded) else state.runs[-1].ended
+            ended = now if isinstance(event, events.RunEnded) else state.runs[-1].ended
             state.runs[-1] = replace(state.runs[-1], ended=ended, **vars(event))
-        case RollbackEnded():
+        case events.RollbackEnded():
             state.rollbacks += [(now, event)] if event.done else []
-        case RollbackBegun():
+        case events.RollbackBegun():
             state.pending_rollback = event
 
 
@@ -191,13 +183,3 @@ def _check(folder: Path) -> list[Record]:
             f"restore it from a backup, or move {folder} away to start a new model",
         )
     return found
-
-
-def _locked(folder: Path) -> NotNow:
-    """The refusal while another launcher holds the history."""
-    run = fold(records.read(folder / FILE), folder / FILE).unfinished
-    job = Path(run.job).name if run and run.job else ""
-    return NotNow(
-        f"another retraining of {folder.name} is running" + (f", as job {job}" if job else ""),
-        f"launcher logs {job} -f follows it; launcher cancel {job} ends it" if job else "",
-    )

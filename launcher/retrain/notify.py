@@ -172,10 +172,8 @@ def _run(hook: str, body: bytes) -> str:
             )
             failure = _wait(process)
             last = _last_line(output) if failure else ""
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return describe(error)
-    except ValueError as error:
-        return str(error)
     return f"{failure}: {last}" if last else failure
 
 

@@ -72,10 +72,8 @@ class Retraining:
 
     def find_scheduled(self, scheduled: str) -> dict[str, Any] | None:
         """The run of this scheduled time, if its challenger was compared."""
-        for run in reversed(self.state.runs):
-            if scheduled and run.scheduled == scheduled and run.completed:
-                return to_json(self.model, run)
-        return None
+        runs = [run for run in self.state.runs if run.scheduled == scheduled and run.completed]
+        return to_json(self.model, runs[-1]) if scheduled and runs else None
 
     def find_unchanged(self, force: bool) -> dict[str, Any] | None:
         """The last completed run if nothing changed since; None if there is work to do, or `force`.
@@ -93,9 +91,8 @@ class Retraining:
             return
         changes = ["the first run"]
         if last := self.state.last_completed:
-            changes = fingerprint.changes(
-                self.model, last.fingerprint, self.fingerprint, self.listing
-            )
+            before = last.fingerprint
+            changes = fingerprint.changes(self.model, before, self.fingerprint, self.listing)
         recordings.save(self.model, self.listing)
         number = 1 + max((run.run for run in self.state.runs), default=0)
         champion = versions.current(self.model)
@@ -109,8 +106,8 @@ class Retraining:
         recordings.remove_others(self.model, self.run.fingerprint.recordings_digest)
 
     def fail(self, error: LauncherError | OSError) -> None:
-        """Record that the run failed, and why. Deletes its machine if that works; otherwise the
-        next run deletes it."""
+        """Record that the run failed, and why. Deletes its machine; if that fails, the next run
+        deletes it."""
         if isinstance(error, OSError):
             error = LauncherError(describe(error))
         with contextlib.suppress(LauncherError):

@@ -12,10 +12,8 @@ UNUSED = "rolled back before the challenger became the champion"
 
 def rollback(name: str, version: str = "") -> dict[str, str]:
     """Make `version`, or else the champion before the present one, the champion of the model: its
-    `model`, and the champions `from` and `to`, which may be equal.
-
-    Raises NotNow while the model is retrained, UsageError if there is no such version.
-    """
+    `model`, and the champions `from` and `to`, which may be equal. Raises NotNow while the model is
+    retrained, UsageError if there is no such version."""
     history.read(name)  # History.lock would create a model that does not exist
     with History.lock(name) as locked:
         _finish_killed(locked)
@@ -30,9 +28,7 @@ def rollback(name: str, version: str = "") -> dict[str, str]:
 
 def set_champion(locked: History, old: str, new: str) -> None:
     """Link `current` to the version `new`, and record it. A failed rollback is not repeated later.
-
-    Raises UsageError if there is something else than a link, LauncherError if the disk refuses.
-    """
+    Raises UsageError if `current` is not a link, LauncherError if the disk refuses."""
     model = locked.folder
     versions.current_link(model)
     if not locked.state.pending_rollback:

@@ -63,9 +63,8 @@ def promote(retraining: Retraining, job: Path) -> Verdict:
     run, model = retraining.run, retraining.model
     if not run.version:
         return Verdict.KEPT
-    versions.publish(
-        model, versions.Promotion(run.version, str(job), run.run, run.champion, run.comparison)
-    )
+    why = versions.Promotion(run.version, str(job), run.run, run.champion, run.comparison)
+    versions.publish(model, why)
     versions.set_current(model, run.version)
     return Verdict.PROMOTED
 
@@ -77,10 +76,8 @@ def _open_job(retraining: Retraining, folder: Path) -> Ledger:
     if job.outcome == Outcome.CANCELLED:
         raise JobFailed(f"job {folder.name} was cancelled", "the next retraining begins another")
     if ledger.is_alive(folder):
-        raise NotNow(
-            f"another launcher works on job {folder.name}",
-            f"launcher logs {folder.name} -f follows it",
-        )
+        hint = f"launcher logs {folder.name} -f follows it"
+        raise NotNow(f"another launcher works on job {folder.name}", hint)
     plan = None if existing else control.draft(retraining.config, folder.name)
     # Nothing of a job costs money after its results were pulled.
     cap_usd = 0.0 if Phase.PULL in job.done else (plan or job.plan).cap_usd

@@ -100,26 +100,22 @@ def verify(model: Path, version: str) -> None:
     try:
         _compare(folder, {name: checksums.get(name) for name in REPORTS} | _artefacts(folder))
     except (OSError, ValueError) as error:
-        why = describe(error) if isinstance(error, OSError) else error
         raise UsageError(
-            f"{folder} has changed since its promotion: {why}",
+            f"{folder} has changed since its promotion: {describe(error)}",
             f"launcher rollback {model.name} vN returns to another version",
         ) from None
 
 
 def publish(model: Path, why: Promotion) -> None:
-    """Make the version `why.version` from the files of its finished job, unless it exists.
-
-    Raises JobFailed if something else is there, the disk is full, or the job's files differ from
-    its manifest.
-    """
+    """Make the version `why.version` from the files of its finished job, unless it exists. Raises
+    JobFailed if something else is there, the disk is full, or the job's files differ from its
+    manifest."""
     version, job = why.version, Path(why.job)
     if version in all_versions(model) and promotion(model, version).job == why.job:
         return
     if (model / version).exists():
-        raise JobFailed(
-            f"{model / version} exists, and is not a version of job {job.name}", "move it away"
-        )
+        what = f"{model / version} exists, and is not a version of job {job.name}"
+        raise JobFailed(what, "move it away")
     try:
         artefacts = _artefacts(job)
         with files.replaced_folder(model / version) as scratch:
@@ -130,10 +126,8 @@ def publish(model: Path, why: Promotion) -> None:
             facts = asdict(why) | {"checksums": checksums}
             _write(scratch / PROMOTION, json.dumps(facts, indent=2) + "\n")
             files.sync_folder(scratch)
-    except (BadOutput, ValueError) as error:
-        raise JobFailed(f"{version} cannot be created: {error}") from error
-    except FileNotFoundError as error:  # the job's folder, or a part of it, was removed
-        raise JobFailed(f"{version} cannot be created: {describe(error)}") from None
+    except (BadOutput, ValueError, FileNotFoundError) as error:
+        raise JobFailed(f"{version} cannot be created: {describe(error)}") from error
 
 
 def set_current(model: Path, version: str) -> None:
@@ -169,8 +163,7 @@ def _write(path: Path, content: bytes | str) -> None:
 
 
 def _artefacts(folder: Path) -> dict[str, Any]:
-    """Size and SHA-256 of each file in the folder's manifest. Raises ValueError if that is
-    damaged."""
+    """Size and SHA-256 of each file in the manifest. Raises ValueError if that is damaged."""
     try:
         found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         return dict(found["artefacts"].items())

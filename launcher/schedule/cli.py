@@ -1,13 +1,15 @@
 """The commands `launcher schedule …`: parse, call one function, print."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
+from launcher.console import json_text
+from launcher.errors import UsageError
+from launcher.options import CONFIG, JSON
+
 NAME = click.argument("name")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 
 
 @click.group()
@@ -15,14 +17,14 @@ def schedule() -> None:
     """Retrain models at set times.
 
     \b
-    launcher schedule add configs/yes_no.toml --cron "0 3 * * 1"   Mondays at 03:00
-    launcher schedule run                                          start due runs, until Ctrl-C
-    launcher schedule list                                         next and last runs
+    launcher schedule add yes_no --cron "0 3 * * 1"   Mondays at 03:00
+    launcher schedule run                             start due runs until Ctrl-C
+    launcher schedule list                            next and last runs
     """
 
 
 @schedule.command()
-@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@CONFIG
 @click.option(
     "--cron",
     required=True,
@@ -42,7 +44,6 @@ def add(
     The launcher retrains the model of CONFIG in the current folder. A run fails if CONFIG was
     edited after this command; --replace accepts the edit.
     """
-    from launcher.errors import UsageError
     from launcher.schedule import listing
     from launcher.schedule.cron import parse
     from launcher.schedule.store import NAME, Store
@@ -56,7 +57,7 @@ def add(
         raise UsageError(f"--name {name}: use up to 40 of a-z, 0-9 and -, starting with a letter")
     shown = listing.one(Store().add(name, target, times, replace))
     scheduler = listing.scheduler_text(listing.running_scheduler())
-    click.echo(_json(shown) if as_json else f"{listing.detail(shown)}\n{scheduler}")
+    click.echo(json_text(shown) if as_json else f"{listing.detail(shown)}\n{scheduler}")
 
 
 @schedule.command("list")
@@ -66,7 +67,7 @@ def list_(as_json: bool) -> None:
     from launcher.schedule import listing
 
     shown = listing.everything()
-    click.echo(_json(shown) if as_json else listing.text(shown))
+    click.echo(json_text(shown) if as_json else listing.text(shown))
 
 
 @schedule.command()
@@ -102,7 +103,7 @@ def pause(name: str) -> None:
 def resume(name: str) -> None:
     """Resume a paused schedule.
 
-    Runs that it missed are not made up for.
+    Runs that it missed do not start.
     """
     from launcher.schedule.events import local_text
     from launcher.schedule.store import Store
@@ -146,7 +147,6 @@ def install(names: tuple[str, ...], how: str | None, only_print: bool) -> None:
     or line calls launcher retrain, which does nothing while an earlier retraining is running.
     Install a schedule again after you change it.
     """
-    from launcher.errors import UsageError
     from launcher.schedule import install as installer
     from launcher.schedule.store import Store
 
@@ -159,7 +159,3 @@ def install(names: tuple[str, ...], how: str | None, only_print: bool) -> None:
     installed = installer.install(chosen, how or "", only_print)
     shown = "\n".join(f"# {where}\n{text}" for where, text in installed.texts.items())
     click.echo(shown if only_print else installed.summary)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -124,12 +124,9 @@ def _from_wall_clock(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _check(expression: str) -> None:
-    fields = expression.split()
-    try:
-        CronSim(expression, datetime.now(UTC))
+    fields, wrong = expression.split(), _wrong_field(expression)
+    if wrong is None:
         return
-    except (CronSimError, AssertionError) as error:
-        wrong = str(error).removeprefix("Bad ")
     if len(fields) not in (5, 6):
         near = NICKNAMES.get(expression.lower())
         raise UsageError(
@@ -137,7 +134,7 @@ def _check(expression: str) -> None:
             "month, month, day of the week",
             f"write it as '{near}'" if near else "such as '0 3 * * 1': Mondays at 03:00",
         )
-    if wrong == "day-of-month" and _is_valid([*fields[:-2], "*", fields[-1]]):
+    if wrong == "day-of-month" and _wrong_field(" ".join([*fields[:-2], "*", fields[-1]])) is None:
         raise UsageError(
             f"--cron '{expression}' matches no time: none of its months has such a day",
             f"'{' '.join([*fields[:-3], 'L', *fields[-2:]])}' is the last day",
@@ -150,9 +147,10 @@ def _check(expression: str) -> None:
     )
 
 
-def _is_valid(fields: list[str]) -> bool:
+def _wrong_field(expression: str) -> str | None:
+    """The field that is wrong, as CronSim names it; None if the expression is valid."""
     try:
-        CronSim(" ".join(fields), datetime.now(UTC))
-    except CronSimError:
-        return False
-    return True
+        CronSim(expression, datetime.now(UTC))
+    except (CronSimError, AssertionError) as error:
+        return str(error).removeprefix("Bad ")
+    return None

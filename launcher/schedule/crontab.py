@@ -1,5 +1,6 @@
 """A schedule as a line in the user's crontab."""
 
+import contextlib
 import shlex
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -47,21 +48,17 @@ def apply(schedules: list[Schedule], texts: dict[str, str]) -> str:
 
 def leftover(name: str) -> str:
     """A message about the crontab line of schedule `name`; "" if none is found."""
-    try:
-        kept = _call("-l").splitlines()
-    except (LauncherError, OSError):
-        return ""
-    if _mark(name) not in kept:
-        return ""
-    return f"its crontab line is left; to undo: crontab -e, and delete the line below {_mark(name)}"
+    undo = f"crontab -e, and delete the line below {_mark(name)}"
+    with contextlib.suppress(LauncherError, OSError):
+        if _mark(name) in _call("-l").splitlines():
+            return f"its crontab line is left; to undo: {undo}"
+    return ""
 
 
 def times(cron: Cron) -> str:
-    """The five fields of a cron expression as every cron reads them. Raises UsageError.
-
-    Steps become numbers unless the hour is a star. Debian's cron handles clock changes only if
-    minute and hour have no star.
-    """
+    """The five fields of a cron expression as every cron reads them. Steps become numbers unless
+    the hour is a star: Debian's cron handles clock changes only if minute and hour have no star.
+    Raises UsageError."""
     if cron.has_seconds:
         raise cron.unsupported("crontab")
     sim, weekdays = cron.fields("crontab")

@@ -25,11 +25,9 @@ class Installed:
 
 
 def install(schedules: list[Schedule], how: str, only_print: bool) -> Installed:
-    """Let `how` ("systemd", "crontab", or "" for what this computer has) start the schedules.
-
-    `only_print` changes nothing. Raises UsageError if `how` does not support the times of a
-    schedule, LauncherError if the system refuses.
-    """
+    """Let `how` ("systemd", "crontab", or "" for what this computer has) start the schedules, but
+    with `only_print` change nothing. Raises UsageError if `how` does not support the times of a
+    schedule, LauncherError if the system refuses."""
     module = {"systemd": systemd, "crontab": crontab}[how or _available()]
     texts = module.render([(schedule, command(schedule)) for schedule in schedules])
     return Installed(texts, "" if only_print else module.apply(schedules, texts))

@@ -37,6 +37,7 @@ def everything() -> dict[str, Any]:
 def one(schedule: Schedule) -> dict[str, Any]:
     """One schedule as JSON values, with times in its own zone."""
     cron, target = schedule.cron, schedule.target
+    state = "running" if process.is_running(schedule.name) else ""
     return {
         "name": schedule.name,
         "model": target.model,
@@ -47,7 +48,7 @@ def one(schedule: Schedule) -> dict[str, Any]:
         "timezone": cron.timezone,
         "paused": schedule.next is None,
         "next": [time.astimezone(cron.zone).isoformat() for time in _next_times(schedule)],
-        "now": _state(schedule),
+        "now": state or ("waiting" if schedule.open_runs else ""),
         "last": _last_run(schedule),
     }
 
@@ -63,8 +64,7 @@ def text(shown: dict[str, Any]) -> str:
     lines = [detail(schedule) for schedule in shown["schedules"]]
     if not lines:
         return "no schedules; launcher schedule add makes one"
-    lines += [POLICIES[policy] for policy in POLICIES]
-    return "\n".join([*lines, scheduler_text(shown["scheduler"])])
+    return "\n".join([*lines, *POLICIES.values(), scheduler_text(shown["scheduler"])])
 
 
 def detail(shown: dict[str, Any]) -> str:
@@ -96,12 +96,6 @@ def _local(time: str, shown: dict[str, Any]) -> str:
     return local_text(datetime.fromisoformat(time), ZoneInfo(shown["timezone"]))
 
 
-def _state(schedule: Schedule) -> str:
-    if process.is_running(schedule.name):
-        return "running"
-    return "waiting" if schedule.open_runs else ""
-
-
 def _next_times(schedule: Schedule) -> Iterator[datetime]:
     """The next times, from the stored one on, which the scheduler uses. A stored time in the past,
     as with systemd or cron, is none of them."""
@@ -113,16 +107,14 @@ def _next_times(schedule: Schedule) -> Iterator[datetime]:
 
 
 def _last_run(schedule: Schedule) -> dict[str, Any] | None:
-    """The run that ended last, by the scheduler or by anyone else. If the model's history cannot
-    be read, the message says why."""
+    """The run that ended last, whoever started it; or why the model's history cannot be read."""
     run = schedule.last_run(time.time())
     try:
         other = _last_in_history(schedule)
     except (LauncherError, OSError) as error:
-        message = describe(error) if isinstance(error, OSError) else str(error)
         if not run:
-            return {"scheduled": None, "verdict": "", "message": message}
-        run, other = replace(run, message=message), None
+            return {"scheduled": None, "verdict": "", "message": describe(error)}
+        run, other = replace(run, message=describe(error)), None
     if other and not (run and (run.ended or 0.0) >= (other.ended or 0.0)):
         run = other
     if not run:

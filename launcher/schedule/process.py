@@ -63,19 +63,17 @@ def start(
     scheduled: datetime,
     record: Callable[[], object],
 ) -> RunProcess | None:
-    """Start the retraining of schedule `name`; None while an earlier one is running.
-
-    `launcher` is the command that `retrain CONFIG …` is appended to. This calls `record` right
-    before the start, when the output of earlier runs is deleted already. Raises OSError.
-    """
+    """Start the retraining of schedule `name`; None while an earlier one is running. Calls `record`
+    right before the start, when the output of earlier runs is deleted already. Raises OSError."""
     lock = locks.take(_lock_file(name))
     if lock is None:
         return None
+    options = "--scheduled", scheduled.isoformat(), "--expect", target.digest, "--json"
     try:
         with _output_file(name).open("wb") as out, log_file(name).open("wb") as err:
             record()
             process = subprocess.Popen(
-                [*launcher, "retrain", target.config, *_options(target, scheduled)],
+                [*launcher, "retrain", target.config, *options],
                 cwd=target.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -110,10 +108,6 @@ def _output_file(name: str) -> Path:
 
 def _lock_file(name: str) -> Path:
     return folder() / f"{name}.lock"
-
-
-def _options(target: Target, scheduled: datetime) -> tuple[str, ...]:
-    return "--scheduled", scheduled.isoformat(), "--expect", target.digest, "--json"
 
 
 def _result(name: str, code: int | None) -> Result:

@@ -54,11 +54,9 @@ class Schedule:
     def advance(
         self, now: datetime, handled: datetime | None
     ) -> tuple["Schedule", ScheduledRun | None, int]:
-        """Move a schedule that is due past `now`.
-
-        Returns the schedule, the run that is due, and how many earlier times that run replaces.
-        The run is None if its time is known, or is `handled`: started without a record of it.
-        """
+        """Move a schedule that is due past `now`: the schedule, the run that is due, and how many
+        earlier times that run replaces. The run is None if its time is known, or is `handled`:
+        started without a record of it."""
         if self.next is None:
             return self, None, 0
         times: Iterator[datetime] = chain((self.next,), self.cron.times(self.next))

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,6 @@ from launcher.schedule.store import NoSchedule, Store
 POLL_SECONDS = 0.5  # until a change by another process is seen
 TRIES = 3  # of a run that crashed before it printed a verdict
 READING, WRITING = "reading the folder", "writing"  # what may fail, besides a schedule's file
-
-
-@dataclass(frozen=True)
-class Running:
-    """A run, and its process."""
-
-    run: ScheduledRun
-    process: RunProcess
 
 
 def run(launcher: tuple[str, ...], max_parallel: int, events: Events) -> None:
@@ -64,7 +56,7 @@ class Scheduler:
         self._store = Store()
         self._signals: SimpleQueue[Callable[[], None]] = SimpleQueue()  # safe in signal handlers
         self._waiting: dict[str, ScheduledRun] = {}  # in the order in which they became due
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, tuple[ScheduledRun, RunProcess]] = {}
         self._handled: dict[str, datetime] = {}  # the last time of each schedule that was due
         self._errors: dict[str, str] = {}  # reported ones, by schedule or WRITING
         self._looked = datetime.max.replace(tzinfo=UTC)  # when it looked for due runs last
@@ -73,10 +65,8 @@ class Scheduler:
     def run(self) -> None:
         """Until it is asked to stop."""
         with self._signal_handlers():
-            count = len(self._store.all())
-            facts = (
-                f"process {os.getpid()}, schedules: {count}, at most {self._max_parallel} at once"
-            )
+            count, most = len(self._store.all()), self._max_parallel
+            facts = f"process {os.getpid()}, schedules: {count}, at most {most} at once"
             self._event("scheduler started", "", facts)
             with self._reported(WRITING):
                 self._store.check_writable()
@@ -114,11 +104,9 @@ class Scheduler:
                         yield schedule.next, schedule
 
     def _take_due(self, schedule: Schedule, now: datetime) -> None:
-        """Move a schedule on and record its run in one write, so that no crash separates them.
-
-        The run starts also if the disk refuses the write. If another process changed the schedule,
-        the next look decides.
-        """
+        """Move a schedule on and record its run in one write, so that no crash separates them. The
+        run starts also if the disk refuses the write, but not if another process changed the
+        schedule meanwhile."""
         moved, run, missed = schedule.advance(now, self._handled.get(schedule.name))
         unchanged = True
         with self._reported(WRITING), contextlib.suppress(NoSchedule):
@@ -154,7 +142,7 @@ class Scheduler:
         if busy or not (run.tries or is_running):
             self._enqueue(run)
             return
-        self._running[run.schedule] = Running(run, RunProcess(run.schedule))
+        self._running[run.schedule] = run, RunProcess(run.schedule)
         if is_running:
             self._run_event("taken over", run, "an earlier scheduler started it; it is running")
 
@@ -170,26 +158,24 @@ class Scheduler:
 
     def _start(self, run: ScheduledRun, schedule: Schedule) -> None:
         run = replace(run, tries=run.tries + 1)
-        record = partial(self._record, run)
+        name, target, record = schedule.name, schedule.target, partial(self._record, run)
         try:
-            started = process.start(
-                self._launcher, schedule.name, schedule.target, run.scheduled, record
-            )
+            started = process.start(self._launcher, name, target, run.scheduled, record)
         except OSError as error:
             self._end(run, Result("failed", describe(error)))
             return
         if started is None:
             self._end(run, Result("skipped", "an earlier run is running"))
             return
-        self._running[schedule.name] = Running(run, started)
+        self._running[name] = run, started
         due = local_text(run.scheduled, schedule.cron.zone)
         self._run_event("started", run, f"due {due}, process {started.pid}", pid=started.pid)
 
     def _end_runs(self) -> None:
-        for name, running in list(self._running.items()):
-            if result := running.process.result():
+        for name, (run, started) in list(self._running.items()):
+            if result := started.result():
                 del self._running[name]
-                self._ended(running.run, result)
+                self._ended(run, result)
 
     def _ended(self, run: ScheduledRun, result: Result) -> None:
         crashed = not result.verdict
@@ -220,10 +206,8 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _reported(self, what: str) -> Iterator[None]:
-        """Report a LauncherError in the block, such as a full disk, once, and continue.
-
-        It is reported again only after a block about the same `what` went well.
-        """
+        """Report a LauncherError in the block, such as a full disk, once, and continue. It is
+        reported again only after a block about the same `what` went well."""
         try:
             yield
             self._errors.pop(what, None)
@@ -237,8 +221,8 @@ class Scheduler:
             self._stopping = True
             ending = f"; {len(self._running)} runs are asked to end" if self._running else ""
             self._event("scheduler stopping", "", f"no new run starts{ending}")
-        for running in self._running.values():
-            running.process.terminate()
+        for _, started in self._running.values():
+            started.terminate()
 
     def _wait(self, seconds: float) -> None:
         """Wait for a signal, but not longer than another process's change may wait."""

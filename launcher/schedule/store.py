@@ -1,7 +1,5 @@
-"""The store: a JSON file for each schedule, which is the only truth about it.
-
-A file is replaced as a whole, so readers need no lock. Writers hold one lock for all files.
-"""
+"""The store: a JSON file for each schedule, with all that is known of it. A file is replaced as a
+whole, so readers need no lock. Writers hold one lock for all files."""
 
 import contextlib
 import dataclasses
@@ -41,11 +39,9 @@ class NoSchedule(UsageError):
 
 
 class Store:
-    """The schedules of this user. Several launchers may use them at once.
-
-    Each call raises LauncherError for a damaged file, of which it keeps a copy. It raises the same
-    for a disk that cannot be written, and then changes nothing.
-    """
+    """The schedules of this user, for several launchers at once. Each call raises LauncherError for
+    a damaged file, of which it keeps a copy, and for a disk that cannot be written: then nothing
+    changes."""
 
     def __init__(self) -> None:
         self._cache: dict[str, tuple[tuple[int, ...], Schedule]] = {}
@@ -69,7 +65,11 @@ class Store:
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name."""
-        return list(self._existing())
+        found = []
+        for name in self.names():
+            with contextlib.suppress(NoSchedule):  # removed in the meantime
+                found.append(self.find(name))
+        return found
 
     def find(self, name: str) -> Schedule:
         """The schedule called `name`; its file is read only if it changed. Raises NoSchedule."""
@@ -90,7 +90,7 @@ class Store:
 
     def open_runs(self) -> list[ScheduledRun]:
         """Every run without a verdict, the earliest first."""
-        found = [run for schedule in self._existing() for run in schedule.open_runs]
+        found = [run for schedule in self.all() for run in schedule.open_runs]
         return sorted(found, key=lambda run: run.scheduled)
 
     def add(self, name: str, target: Target, cron: Cron, replace: bool) -> Schedule:
@@ -120,9 +120,8 @@ class Store:
     def resume(self, name: str) -> Schedule:
         """Resume a paused schedule, from now on. Raises NoSchedule."""
         now = datetime.now(UTC)
-        return self.change(
-            name, lambda found: dataclasses.replace(found, next=found.next or found.cron.next(now))
-        )
+        replace = dataclasses.replace
+        return self.change(name, lambda one: replace(one, next=one.next or one.cron.next(now)))
 
     def record(self, run: ScheduledRun) -> None:
         """Store what became of a run, unless its schedule was removed."""
@@ -147,11 +146,6 @@ class Store:
             files.write(probe, bytes(4096))
             probe.unlink()
 
-    def _existing(self) -> Iterator[Schedule]:
-        for name in self.names():
-            with contextlib.suppress(NoSchedule):  # removed in the meantime
-                yield self.find(name)
-
     def _write(self, schedule: Schedule) -> Schedule:
         files.write_json(path(schedule.name), to_json(schedule))
         return schedule
@@ -170,9 +164,8 @@ class Store:
         except (OSError, BadOutput) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             why = getattr(cause, "strerror", None) or cause
-            raise LauncherError(
-                f"{folder()} cannot be written: {why}; nothing was changed"
-            ) from error
+            what = f"{folder()} cannot be written: {why}; nothing was changed"
+            raise LauncherError(what) from error
 
 
 def _wait_for_lock(handle: int) -> None:

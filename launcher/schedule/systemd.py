@@ -43,9 +43,7 @@ AccuracySec=1s
 [Install]
 WantedBy=timers.target
 """
-CHANGES = """\
-# Clock changes until {until}; systemd by itself would skip these times.
-{calendars}"""
+CHANGES = "# Clock changes until {}; systemd by itself would skip these times."
 
 
 def render(found: list[tuple[Schedule, str]]) -> dict[str, str]:
@@ -104,29 +102,20 @@ def calendars(cron: Cron) -> list[str]:
     months, days = _list(sim.months, range(1, 13)), _list(sim.days, range(1, 32))
     week_days = {day % 7 for day in weekdays}
     week = "" if len(week_days) == 7 else f"{','.join(DAYS[day] for day in sorted(week_days))} "
-    if sim.day_and:
-        return [f"{week}*-{months}-{days} {time} {cron.timezone}"]
-    return [
-        f"*-{months}-{days} {time} {cron.timezone}",
-        f"{week}*-{months}-* {time} {cron.timezone}",
-    ]
+    both = f"{week}*-{months}-{days}"
+    dates = [both] if sim.day_and else [f"*-{months}-{days}", f"{week}*-{months}-*"]
+    return [f"{date} {time} {cron.timezone}" for date in dates]
 
 
 def changes(cron: Cron, start: datetime) -> list[str]:
-    """OnCalendar expressions for the times that systemd would skip at clock changes in the next
-    years."""
-    found, day = [], timedelta(days=1)
+    """OnCalendar expressions for times that systemd would skip at clock changes, for YEARS."""
+    found: list[datetime] = []
+    day, zone = timedelta(days=1), cron.zone
     for number in range(YEARS * 365):
-        after = start + number * day
-        if (
-            after.astimezone(cron.zone).utcoffset()
-            != (after + day).astimezone(cron.zone).utcoffset()
-        ):
-            found += [
-                f"{time:%Y-%m-%d %H:%M:%S} UTC"
-                for time in cron.clock_change_times(after, after + day)
-            ]
-    return found
+        after, until = start + number * day, start + (number + 1) * day
+        if after.astimezone(zone).utcoffset() != until.astimezone(zone).utcoffset():
+            found += cron.clock_change_times(after, until)
+    return [f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in found]
 
 
 def _timer(schedule: Schedule) -> str:
@@ -135,15 +124,9 @@ def _timer(schedule: Schedule) -> str:
     _compare(cron, [*plain, *odd], now)
     lines = [f"OnCalendar={calendar}" for calendar in plain]
     if odd:
-        until = now.year + YEARS
-        extra = "\n".join(f"OnCalendar={calendar}" for calendar in odd)
-        lines.append(CHANGES.format(until=until, calendars=extra))
-    return TIMER.format(
-        name=schedule.name,
-        expression=cron.expression,
-        timezone=cron.timezone,
-        calendars="\n".join(lines),
-    )
+        lines.append(CHANGES.format(now.year + YEARS))
+        lines += [f"OnCalendar={calendar}" for calendar in odd]
+    return TIMER.format(name=schedule.name, calendars="\n".join(lines), **vars(cron))
 
 
 def _compare(cron: Cron, lines: list[str], now: datetime) -> None:
@@ -194,10 +177,6 @@ def _undo(timers: str, files: Iterable[str]) -> str:
 
 def _files(name: str) -> tuple[str, str]:
     """The service file and the timer file of a schedule."""
-    folder = _folder()
-    return str(folder / f"{unit(name)}.service"), str(folder / f"{unit(name)}.timer")
-
-
-def _folder() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(config) / "systemd" / "user"
+    folder = Path(config) / "systemd" / "user"
+    return str(folder / f"{unit(name)}.service"), str(folder / f"{unit(name)}.timer")

@@ -12,7 +12,7 @@ from launcher.errors import UsageError
 class Target:
     """What a schedule retrains."""
 
-    config: str  # path as the user gave it
+    config: str  # path as the user wrote it
     folder: str  # where the user added it, and where the retraining runs
     model: str
     digest: str  # of the config, from launcher.config.digest

@@ -10,8 +10,8 @@ from launcher import state
 from launcher.config.settings import Config, Data, Words
 from launcher.jobs import plan as plans
 from launcher.machines.base import MachinePlan, MachineSpec
-from launcher.machines.gce import GceBackend
 from launcher.machines.gce import request as gce_request
+from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.details import Details
 from launcher.machines.local import LocalBackend
 

@@ -16,7 +16,7 @@ from launcher import cli
 from launcher.errors import MachineLost, PullFailed
 from launcher.jobs import remote_training
 from launcher.jobs.records import name_of
-from launcher.machines.gce import GceBackend
+from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.timeouts import Timeouts
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())

@@ -313,7 +313,7 @@ def test_power_cut_is_followed_by_another_machine(workspace, gce, trained, finis
     gce.vm(name).power_cut()
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
-    assert "another machine goes on" in err
+    assert "another machine continues" in err
     assert len(gce.asked("instances.insert")) == 2
     assert digests(trained) == digests(finished[0])
     assert gce.instances == {}

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from launcher.console import Silent
+from launcher.console import Screen
 from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import Created, Ended, MachineDeleting, MachineRequested
@@ -44,7 +44,7 @@ def state(ledger):
 
 def leased(ledger, backend):
     """The machine of the job, as the pipeline has it."""
-    return leased_machine(JobContext(ledger, backend, Silent()))
+    return leased_machine(JobContext(ledger, backend, Screen()))
 
 
 def request(ledger, seconds=60):

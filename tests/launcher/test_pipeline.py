@@ -117,7 +117,7 @@ def test_lost_machine_is_replaced_from_the_last_checkpoint(workspace, finished):
     LocalBackend(next((workspace.folder / "state").glob("*/machines"))).delete(name, "")
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
-    assert "another machine goes on from the last checkpoint" in err
+    assert "another machine continues from the last checkpoint" in err
     log = (folder / "training.log").read_text()
     assert log.count("== train ==") == 2
     (step,) = re.findall(r"Training from step: (\d+)", log)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launcher.config.settings import Config, Data, Words
-from launcher.console import Silent
+from launcher.console import Screen
 from launcher.errors import LauncherError
 from launcher.retrain import steps, versions
 from launcher.retrain.fingerprint import Fingerprint
@@ -38,7 +38,7 @@ def promote() -> None:
     """Promote the challenger of the third run, after its comparison."""
     config = Config(Words(("yes",)), name=NAME, data=Data(synthetic_clips=60))
     with History.lock(NAME) as history:
-        retraining = Retraining(config, {}, Fingerprint(), history, Silent())
+        retraining = Retraining(config, {}, Fingerprint(), history, Screen())
         retraining.recover()
         if history.state.unfinished:
             retraining.end(steps.promote(retraining, Path(retraining.run.job)))

@@ -28,6 +28,7 @@ RATE_LIMIT = {
 }
 QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
 
+MORE_QUOTA = "ask for more: https://console.cloud.google.com/iam-admin/quotas?project={}"
 LOG_IN = "gcloud auth application-default login"
 TRY_LATER = "try again later; https://status.cloud.google.com shows outages"
 
@@ -84,16 +85,13 @@ def is_transient(error: ApiError) -> bool:
     """Whether the same request may succeed when it is sent again."""
     if error.reason in NO_CAPACITY - RATE_LIMIT or error.reason in QUOTA:
         return False
-    return (
-        error.status in (NO_ANSWER, 408, 429) or error.status >= 500 or error.reason in RATE_LIMIT
-    )
+    overloaded = error.status in (NO_ANSWER, 408, 429) or error.status >= 500
+    return overloaded or error.reason in RATE_LIMIT
 
 
 def of_operation(operation: dict[str, Any]) -> ApiError | None:
-    """The error of an operation, None where it has none.
-
-    An operation may be DONE with an error and without an HTTP status, so both are read.
-    """
+    """The error of an operation, None if it has none. An operation may be DONE with an error and
+    without an HTTP status, so both are read."""
     errors = operation.get("error", {}).get("errors", [])
     status = int(operation.get("httpErrorStatusCode", 0))
     if not errors and status < 400:
@@ -135,8 +133,7 @@ def _flattened(details: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _no_capacity(error: ApiError, resource: Resource, text: str) -> NoCapacity:
-    zones = error.details.get("zonesAvailable", "").split(",")
-    elsewhere = tuple(zone.strip() for zone in zones if zone.strip())
+    elsewhere = tuple(re.findall(r"[^\s,]+", error.details.get("zonesAvailable", "")))
     return NoCapacity(
         f"zone {resource.zone} has no capacity for the machine: {text}",
         "allow more zones or regions in gce.zones, or set another gce.machine_type",
@@ -154,10 +151,7 @@ def _quota(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     bound = f": its limit is {float(limit):g}" if limit else f": {text}"
     place = "all regions together" if worldwide else f"region {resource.region}"
     sentence = f"{what} of project {resource.project} is used up in {place}{bound}"
-    hint = (
-        "ask for more: https://console.cloud.google.com/iam-admin/quotas"
-        f"?project={resource.project}"
-    )
+    hint = MORE_QUOTA.format(resource.project)
     if worldwide:
         return CloudRefused(sentence, hint)
     return NoCapacity(sentence, hint, region=error.details.get("region") or resource.region)

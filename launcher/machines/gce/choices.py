@@ -3,7 +3,7 @@
 import difflib
 import shlex
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from launcher.config.settings import Config, Gce
@@ -11,17 +11,21 @@ from launcher.errors import CloudRefused, ConfigError
 from launcher.machines.base import MachinePlan
 from launcher.machines.cost import Price
 from launcher.machines.gce import prices, request
-from launcher.machines.gce.api_errors import region_of
+from launcher.machines.gce.api_errors import MORE_QUOTA, region_of
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
 
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
 SSD = ("pd-ssd", "pd-balanced")  # disk types of the SSD quota
 UNUSABLE = ("OBSOLETE", "DELETED")
+HINT = (
+    "gcloud compute machine-types list --zones=ZONE and gcloud compute zones describe ZONE show "
+    "what a zone has"
+)
 
 
 def plan_machine(client: Client, config: Config, startup: str) -> MachinePlan:
-    """See base.Backend.plan_machine. `startup` is the text of the machine's start-up script."""
+    """What a job of `config` would get. `startup` is the text of the machine's start-up script."""
     gce, project = config.gce, client.project
     usable = UsableZones(client, gce)
     cpus = int(usable.machine_type["guestCpus"])
@@ -64,9 +68,7 @@ class UsableZones:
             self._add(name)
         if not self.zones:
             why = "; ".join(f"{zone}: {reason}" for zone, reason in self.left_out.items())
-            raise ConfigError(
-                f"no zone of gce.zones is usable: {why or 'it is empty'}", self._hint()
-            )
+            raise ConfigError(f"no zone of gce.zones is usable: {why or 'it is empty'}", HINT)
 
     def _add(self, name: str) -> None:
         """Add a zone, which must have everything unless it is down; or of a region the zones that
@@ -79,7 +81,7 @@ class UsableZones:
             if not missing:
                 self.zones.append(zone)
             elif zone == name and not down:
-                raise ConfigError(f"zone {zone} {missing}", self._hint())
+                raise ConfigError(f"zone {zone} {missing}", HINT)
             else:
                 self.left_out[zone] = f"it {missing}"
 
@@ -97,20 +99,13 @@ class UsableZones:
     def _missing(self, zone: str) -> str:
         gce, platforms = self._gce, self._all[zone].get("availableCpuPlatforms", [])
         if gce.min_cpu_platform and gce.min_cpu_platform not in platforms:
-            return (
-                f"has no {gce.min_cpu_platform} (gce.min_cpu_platform), only {', '.join(platforms)}"
-            )
+            known = ", ".join(platforms)
+            return f"has no {gce.min_cpu_platform} (gce.min_cpu_platform), only {known}"
         machine_type = self._client.machine_type(zone, gce.machine_type)
         if machine_type is None:
             return f"has no machine type {gce.machine_type} (gce.machine_type)"
         self.machine_type = self.machine_type or machine_type
         return ""
-
-    def _hint(self) -> str:
-        return (
-            "gcloud compute machine-types list --zones=ZONE and "
-            "gcloud compute zones describe ZONE show what a zone has"
-        )
 
 
 def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
@@ -138,12 +133,6 @@ def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
     )
 
 
-@dataclass(frozen=True)
-class _Need:
-    metric: str
-    amount: float
-
-
 def with_quota(
     client: Client, gce: Gce, zones: list[str], cpus: int
 ) -> tuple[list[str], list[str]]:
@@ -153,40 +142,39 @@ def with_quota(
     too_little: dict[str, str] = {}
     for region in dict.fromkeys(region_of(zone) for zone in zones):
         quotas = {quota["metric"]: quota for quota in regions.get(region, [])}
-        missing = [_missing(need, quotas) for need in _needs(gce, cpus, quotas)]
+        needs = _needs(gce, cpus, quotas)
+        missing = [_missing(metric, amount, quotas) for metric, amount in needs.items()]
         if any(missing):
             too_little[region] = f"region {region} is left out: {', '.join(filter(None, missing))}"
     enough = [zone for zone in zones if region_of(zone) not in too_little]
     if not enough:
         raise CloudRefused(
             f"project {client.project} has too little quota: {'; '.join(too_little.values())}",
-            "ask for more: https://console.cloud.google.com/iam-admin/quotas"
-            f"?project={client.project}",
+            MORE_QUOTA.format(client.project),
         )
     return enough, list(too_little.values())
 
 
-def _needs(gce: Gce, cpus: int, quotas: dict[str, dict]) -> list[_Need]:
+def _needs(gce: Gce, cpus: int, quotas: dict[str, dict]) -> dict[str, int]:
+    """What the machine uses of each quota."""
     family = gce.machine_type.partition("-")[0].upper()
     metric = "CPUS" if family in ("N1", "E2", "F1", "G1") else f"{family}_CPUS"
     # Spot machines use a quota of their own where the project has one, else the common one.
     if gce.spot and quotas.get("PREEMPTIBLE_CPUS", {}).get("limit", 0) > 0:
         metric = "PREEMPTIBLE_CPUS"
     storage = "SSD_TOTAL_GB" if gce.disk_type in SSD else "DISKS_TOTAL_GB"
-    needs = [_Need(metric, cpus), _Need("INSTANCES", 1), _Need(storage, gce.disk_gb)]
-    return needs + ([_Need("IN_USE_ADDRESSES", 1)] if gce.external_ip else [])
+    address = {"IN_USE_ADDRESSES": 1} if gce.external_ip else {}
+    return {metric: cpus, "INSTANCES": 1, storage: gce.disk_gb, **address}
 
 
-def _missing(need: _Need, quotas: dict[str, dict]) -> str:
-    quota = quotas.get(need.metric)
+def _missing(metric: str, amount: int, quotas: dict[str, dict]) -> str:
+    quota = quotas.get(metric)
     if quota is None:  # not every quota is listed here; the insert may still be refused
         return ""
     limit, usage = quota.get("limit", 0.0), quota.get("usage", 0.0)
-    if limit - usage >= need.amount:
+    if limit - usage >= amount:
         return ""
-    return (
-        f"quota {need.metric} is {limit:g}, {usage:g} in use, and {need.amount:g} more are needed"
-    )
+    return f"quota {metric} is {limit:g}, {usage:g} in use, and {amount} more are needed"
 
 
 def _price(config: Config, regions: list[str]) -> Price:
@@ -196,9 +184,8 @@ def _price(config: Config, regions: list[str]) -> Price:
     price = prices.highest(gce, regions)
     if price:
         return price
-    unknown = (
-        f"the price of {gce.machine_type} with {gce.disk_type} in {', '.join(regions)} is unknown"
-    )
+    what = f"{gce.machine_type} with {gce.disk_type} in {', '.join(regions)}"
+    unknown = f"the price of {what} is unknown"
     if config.machine.max_usd:
         raise ConfigError(
             f"{unknown}, so machine.max_usd cannot be enforced",

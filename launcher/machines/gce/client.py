@@ -9,6 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from google.protobuf import json_format
 from requests.exceptions import RequestException
 
 from launcher.errors import ConfigError
-from launcher.machines.gce import api_errors
+from launcher.machines.gce import api_errors, labels
 from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource, Unavailable
 from launcher.machines.gce.timeouts import Timeouts
 
@@ -72,13 +73,20 @@ class Client:
 
     # Instances and disks ------------------------------------------------------------------------
 
-    def instance(self, zone: str, name: str) -> Json | None:
-        """The machine, None where it does not exist."""
-        return self._find("instances", "get", name, zone=zone, instance=name)
+    def get(self, kind: str, zone: str, name: str) -> Json | None:
+        """An "instance" or a "disk", None if it does not exist."""
+        return self._find(f"{kind}s", "get", name, zone=zone, **{kind: name})
 
-    def disk(self, zone: str, name: str) -> Json | None:
-        """The disk, None where it does not exist."""
-        return self._find("disks", "get", name, zone=zone, disk=name)
+    def instance(self, zone: str, name: str) -> Json | None:
+        """The machine, None if it does not exist."""
+        return self.get("instance", zone, name)
+
+    def all(self, service: str) -> list[Json]:
+        """The launcher's "instances" or "disks" of all zones."""
+        pages = self._pages(service, "aggregated_list", filter=labels.FILTER)
+        scopes = [scope for page in pages for scope in page.items.values()]
+        found = [_plain(item) for scope in scopes for item in getattr(scope, service)]
+        return [resource for resource in found if labels.by_launcher(resource)]
 
     def insert(self, zone: str, body: Json, request_id: str) -> Json:
         """The operation that creates a machine. Raises api_errors.AlreadyExists."""
@@ -94,15 +102,10 @@ class Client:
         fields = {"instance": name, "metadata_resource": _message(compute_v1.Metadata, metadata)}
         return self._change("set_metadata", zone, name, request_id, **fields)
 
-    def delete(self, zone: str, name: str, request_id: str) -> Json | None:
-        """The operation that deletes a machine, None where it does not exist."""
-        fields = {"zone": zone, "instance": name, "request_id": request_id}
-        return self._find("instances", "delete_unary", name, **fields)
-
-    def delete_disk(self, zone: str, name: str, request_id: str) -> Json | None:
-        """The operation that deletes a disk, None where it does not exist."""
-        fields = {"zone": zone, "disk": name, "request_id": request_id}
-        return self._find("disks", "delete_unary", name, **fields)
+    def delete(self, kind: str, zone: str, name: str, request_id: str) -> Json | None:
+        """The operation that deletes an "instance" or a "disk", None if it does not exist."""
+        fields = {"zone": zone, kind: name, "request_id": request_id}
+        return self._find(f"{kind}s", "delete_unary", name, **fields)
 
     def host_keys(self, zone: str, name: str) -> list[Json]:
         """The host keys that the guest has published so far."""
@@ -112,14 +115,6 @@ class Client:
         except (NotFound, ConfigError):  # 404 also while nothing is published
             return []
         return list(found.get("queryValue", {}).get("items", []))
-
-    def all_instances(self, filter: str) -> list[Json]:
-        """The machines of all zones that match `filter`."""
-        return self._all_zones("instances", filter)
-
-    def all_disks(self, filter: str) -> list[Json]:
-        """The disks of all zones that match `filter`."""
-        return self._all_zones("disks", filter)
 
     # Operations ---------------------------------------------------------------------------------
 
@@ -145,9 +140,8 @@ class Client:
                 raise TimeoutError(f"{name} is not done after {seconds:g} s")
             bound = min(left, SERVER_WAITS)
             with contextlib.suppress(Unavailable):  # an outage does not end the wait
-                operation = self._call(
-                    "zone_operations", "wait", name, bound, zone=zone, operation=name
-                )
+                fields = {"zone": zone, "operation": name}
+                operation = self._call("zone_operations", "wait", name, bound, **fields)
             if operation.get("status") != "DONE":  # a server may answer at once: poll slowly
                 time.sleep(max(0.0, asked + self.timeouts.poll - time.monotonic()))
         return operation
@@ -214,9 +208,7 @@ class Client:
         fields |= {"zone": zone, "request_id": request_id}
         return self._call("instances", f"{method}_unary", name, **fields)
 
-    def _call(
-        self, service: str, method: str, name: str, bound: float = 0.0, **fields: Any
-    ) -> Json:
+    def _call(self, service: str, method: str, name: str, bound: float = 0, **fields: Any) -> Json:
         return _plain(self._send(service, method, name, bound, **fields))
 
     def _find(self, service: str, method: str, name: str, **fields: Any) -> Json | None:
@@ -227,11 +219,6 @@ class Client:
 
     def _list(self, service: str, **fields: Any) -> list[Json]:
         return [_plain(i) for page in self._pages(service, "list", **fields) for i in page.items]
-
-    def _all_zones(self, service: str, filter: str) -> list[Json]:
-        pages = self._pages(service, "aggregated_list", filter=filter)
-        scopes = [scope for page in pages for scope in page.items.values()]
-        return [_plain(item) for scope in scopes for item in getattr(scope, service)]
 
     def _pages(self, service: str, method: str, **fields: Any) -> Iterator[Any]:
         """Page by page, each with retries, which the library's own pager does not have."""
@@ -276,6 +263,11 @@ def _message(kind: Any, body: Json) -> Any:
     message = kind()
     json_format.ParseDict(body, kind.pb(message))
     return message
+
+
+def epoch(text: str) -> float:
+    """A time as the API writes it, in seconds since the epoch; 0 for ""."""
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 def _plain(message: Any) -> Json:

@@ -77,9 +77,8 @@ def _address_and_keys(
 def _address(client: Client, spec: MachineSpec, internal: bool) -> str:
     machine = client.instance(spec.zone, spec.name)
     if machine is None or machine.get("status") not in (*BOOTING, "RUNNING"):
-        raise MachineLost(
-            termination_reason(client, spec) or f"{spec.name} stopped while it was booting"
-        )
+        why = termination_reason(client, spec)
+        raise MachineLost(why or f"{spec.name} stopped while it was booting")
     interface = machine.get("networkInterfaces", [{}])[0]
     if internal:
         return interface.get("networkIP", "")

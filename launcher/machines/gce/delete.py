@@ -9,7 +9,7 @@ from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import labels
 from launcher.machines.gce.api_errors import Unavailable
-from launcher.machines.gce.client import Client
+from launcher.machines.gce.client import Client, epoch
 from launcher.machines.gce.create import BOOTING, pending_insert
 
 MOST_REFUSALS = 5  # tries that Compute Engine may refuse; an outage may last longer
@@ -25,19 +25,15 @@ CAUSES = {
 
 
 def delete(client: Client, name: str, zone: str) -> str:
-    """Delete a machine and its disk; the proof that both are gone, one sentence.
-
-    A deletion that fails is tried again for timeouts.delete. Raises MachineNotDeleted after that.
-    """
+    """Delete a machine and its disk; the proof that both are gone, one sentence. A deletion that
+    fails is tried again for timeouts.delete. Raises MachineNotDeleted after that."""
     deadline = time.monotonic() + client.timeouts.delete
     pause, refused = client.timeouts.poll, 0
     while True:
         try:
             return _delete_once(client, name, zone, deadline)
         except (CloudRefused, ConfigError, TimeoutError) as error:
-            refused += isinstance(error, CloudRefused | ConfigError) and not isinstance(
-                error, Unavailable
-            )
+            refused += not isinstance(error, Unavailable | TimeoutError)
             if refused >= MOST_REFUSALS or time.monotonic() + pause > deadline:
                 raise _not_deleted(client, name, zone, error) from error
         time.sleep(pause)
@@ -71,30 +67,23 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
         _await_insert(client, name, zone, known=machine is not None)
         machine = client.instance(zone, name)
     if machine is not None and not labels.for_job_of(name, machine):
-        return f"{name} in {zone} belongs to another job and was not deleted; ours does not exist"
-    if machine is not None:
-        _complete(client, zone, name, client.delete(zone, name, str(uuid.uuid4())), deadline)
-        if client.instance(zone, name) is not None:
-            raise Unavailable(f"{name} still exists after its deletion")
-    disk = client.disk(zone, name)
-    if disk is not None and labels.for_job_of(name, disk):
-        _complete(client, zone, name, client.delete_disk(zone, name, str(uuid.uuid4())), deadline)
-        if client.disk(zone, name) is not None:
-            raise Unavailable(f"disk {name} still exists after its deletion")
+        return f"{name} in {zone} belongs to another job and was not deleted; this job has none"
+    for kind in ("instance", "disk"):
+        found = client.get(kind, zone, name)
+        if found is None or not labels.for_job_of(name, found):
+            continue
+        operation = client.delete(kind, zone, name, str(uuid.uuid4()))
+        if operation is not None:  # else it was gone before the request
+            client.complete(zone, name, operation, max(1.0, deadline - time.monotonic()))
+        if client.get(kind, zone, name) is not None:
+            raise Unavailable(f"{kind} {name} still exists after its deletion")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{name} and its disk were not found (404) in {zone} at {now}"
 
 
-def _complete(
-    client: Client, zone: str, name: str, operation: dict | None, deadline: float
-) -> None:
-    if operation is not None:  # else it was gone before the request
-        client.complete(zone, name, operation, max(1.0, deadline - time.monotonic()))
-
-
 def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:
     """Wait for an insert under way, whose machine could appear after a 404. Where that takes too
-    long, a `known` machine can be deleted; otherwise there is no proof: raises TimeoutError."""
+    long, a `known` machine can be deleted; else there is no proof: raises TimeoutError."""
     insert = pending_insert(client, name, zone)
     if insert is not None:
         with contextlib.suppress(*([TimeoutError] if known else [])):
@@ -113,14 +102,9 @@ def _not_deleted(client: Client, name: str, zone: str, error: Exception) -> Mach
 def _deleted(spec: MachineSpec, operations: list[dict], operation: dict) -> str:
     """By whom, or by its time limit, which shows only in the machine's age."""
     kind = operation["operationType"]
-    insert = next((o for o in operations if o.get("operationType") == "insert"), {})
-    age = _epoch(operation) - _epoch(insert) if insert else 0.0
+    inserted = [o.get("insertTime", "") for o in operations if o.get("operationType") == "insert"]
+    age = epoch(operation.get("insertTime", "")) - epoch(inserted[0]) if inserted else 0.0
     if "max_run_duration" in kind or age >= spec.max_run_seconds:
         return f"deleted itself after {spec.max_run_seconds / 60:g} minutes, its time limit"
     how = "deleted" if kind == "delete" else f"ended ({kind})"
     return f"was {how} by {operation.get('user', 'an unknown user')}"
-
-
-def _epoch(operation: dict) -> float:
-    text = operation.get("insertTime", "")
-    return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -5,18 +5,16 @@ from typing import Any
 
 from launcher.config.settings import Gce
 from launcher.errors import LauncherError
-from launcher.machines.gce import choices, labels
+from launcher.machines.base import check
+from launcher.machines.gce import choices
 from launcher.machines.gce.client import Client
 
 
-def examine(project: str = "", gce: Gce | None = None) -> list[dict[str, Any]]:
-    """Each check in the form of launcher.doctor: name, ok, optional, found, mend. Creates nothing.
-
-    Each check needs the one before, so the first that fails is the last. The permission to create
-    a machine is not checked: Compute Engine answers that only for a machine that exists.
+def examine(gce: Gce) -> list[dict[str, Any]]:
+    """Each check needs the one before, so the first that fails is the last. The permission to
+    create a machine is not checked: Compute Engine answers that only for a machine that exists.
     """
-    gce = gce or Gce()
-    client = Client(project or gce.project, gce.impersonate)
+    client = Client(gce.project, gce.impersonate)
     found: dict[str, Any] = {}
 
     def zones() -> str:
@@ -28,32 +26,19 @@ def examine(project: str = "", gce: Gce | None = None) -> list[dict[str, Any]]:
         enough, too_little = choices.with_quota(client, gce, found["zones"], found["cpus"])
         return "; ".join([f"enough for {gce.machine_type} in {len(enough)} zones", *too_little])
 
-    return _until_failure(
-        [
-            ("credentials", client.identity),
-            ("project", lambda: client.project),
-            ("Compute Engine API", lambda: f"answers; {len(client.zones())} zones"),
-            (
-                "may list machines",
-                lambda: f"{len(client.all_instances(labels.FILTER))} of the launcher",
-            ),
-            ("machine type", zones),
-            ("image", lambda: choices.find_image(client, gce)[0]["name"]),
-            ("quota", quota),
-        ]
-    )
-
-
-def _until_failure(checks: list[tuple[str, Callable[[], str]]]) -> list[dict[str, Any]]:
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("credentials", client.identity),
+        ("project", lambda: client.project),
+        ("Compute Engine API", lambda: f"answers; {len(client.zones())} zones"),
+        ("may list machines", lambda: f"{len(client.all('instances'))} of the launcher"),
+        ("machine type", zones),
+        ("image", lambda: choices.find_image(client, gce)[0]["name"]),
+        ("quota", quota),
+    ]
     done = []
-    for name, check in checks:
+    for name, look in checks:
         try:
-            done.append(_check(name, True, check(), ""))
+            done.append(check(f"gce: {name}", True, look(), ""))
         except LauncherError as error:
-            done.append(_check(name, False, str(error), error.hint))
-            break
+            return [*done, check(f"gce: {name}", False, str(error), error.hint)]
     return done
-
-
-def _check(name: str, ok: bool, found: str, mend: str) -> dict[str, Any]:
-    return {"name": f"gce: {name}", "ok": ok, "found": found, "mend": mend, "optional": True}

@@ -35,7 +35,6 @@ def for_job_of(name: str, resource: dict[str, Any]) -> bool:
 
 def _checked(key: str, value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
-        raise ConfigError(
-            f"label {key} = {value!r} is invalid", "use at most 63 of: a-z, 0-9, - and _"
-        )
+        hint = "use at most 63 of: a-z, 0-9, - and _"
+        raise ConfigError(f"label {key} = {value!r} is invalid", hint)
     return value

@@ -1,24 +1,21 @@
-"""Every machine that the launcher created in a project, and every disk without its machine."""
-
-from datetime import datetime
+"""List what the launcher created in a project."""
 
 from launcher.machines.base import MachineInfo
-from launcher.machines.gce import labels, prices
+from launcher.machines.gce import prices
 from launcher.machines.gce.api_errors import region_of
-from launcher.machines.gce.client import Client
+from launcher.machines.gce.client import Client, epoch
 
 
 def list_machines(client: Client) -> list[MachineInfo]:
-    """See base.Backend.list_machines. A disk without its machine is listed too: it costs money."""
-    machines = [m for m in client.all_instances(labels.FILTER) if labels.by_launcher(m)]
-    disks = [d for d in client.all_disks(labels.FILTER) if labels.by_launcher(d)]
+    """Every machine, and every disk without its machine: it costs money too."""
+    machines, disks = client.all("instances"), client.all("disks")
     names = {(machine["name"], _last(machine["zone"])) for machine in machines}
     alone = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
     return [_machine(machine) for machine in machines] + [_disk(disk) for disk in alone]
 
 
 def _machine(machine: dict) -> MachineInfo:
-    zone, created = _last(machine["zone"]), _epoch(machine.get("creationTimestamp", ""))
+    zone, created = _last(machine["zone"]), epoch(machine.get("creationTimestamp", ""))
     metadata = {i["key"]: i.get("value", "") for i in machine.get("metadata", {}).get("items", [])}
     state = machine.get("status", "unknown").lower()
     return MachineInfo(
@@ -39,7 +36,7 @@ def _disk(disk: dict) -> MachineInfo:
         name=disk["name"],
         labels=disk["labels"],
         folder=disk.get("description", ""),
-        created=_epoch(disk.get("creationTimestamp", "")),
+        created=epoch(disk.get("creationTimestamp", "")),
         zone=_last(disk["zone"]),
         state="only its disk",
         usd_per_hour=prices.disk(_last(disk.get("type", "")), size) or 0.0,
@@ -60,7 +57,7 @@ def _ends(machine: dict, created: float) -> float:
     """When it deletes itself; 0 where it does not, as while it is stopped."""
     end = machine.get("resourceStatus", {}).get("scheduling", {}).get("terminationTimestamp")
     if end:
-        return _epoch(end)
+        return epoch(end)
     bound = machine.get("scheduling", {}).get("maxRunDuration", {}).get("seconds")
     running = machine.get("status") != "TERMINATED"
     return created + float(bound) if bound and running else 0.0
@@ -68,7 +65,3 @@ def _ends(machine: dict, created: float) -> float:
 
 def _last(url: str) -> str:
     return url.rpartition("/")[2]
-
-
-def _epoch(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -45,6 +45,5 @@ def highest(gce: Gce, regions: list[str]) -> Price | None:
         return None
     rest = storage + (address(gce.spot) if gce.external_ip else 0.0)
     spot = " as spot" if gce.spot else ""
-    return Price(
-        max(machines) + rest, f"{gce.machine_type}{spot}, disk, address: {_table()['source']}"
-    )
+    source = f"{gce.machine_type}{spot}, disk, address: {_table()['source']}"
+    return Price(max(machines) + rest, source)

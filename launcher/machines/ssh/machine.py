@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from launcher.errors import ConfigError, HostKeyMismatch, MachineLost, describe
 from launcher.machines import scripts
-from launcher.machines.base import SSH_KEY, Completed
+from launcher.machines.base import SSH_KEY, Completed, Machine
 from launcher.machines.ssh.call import (
     BROKEN,
     CHUNK,
@@ -92,11 +92,11 @@ def new_key(folder: Path) -> str:
     return public.decode("ascii")
 
 
-class SshMachine:
-    """See base.Machine. Connects on first use, and again after a loss; for one thread.
+class SshMachine(Machine):
+    """Connects on first use, and again after a loss; for one thread.
 
     To connect takes at most Bounds.tcp_connect + authenticate seconds. A `run` then ends within its
-    timeout and the grace, however much it prints; a transfer ends once it stalls, or moves fewer
+    timeout and the grace, also if it prints much; a transfer ends once it stalls, or moves fewer
     than SLOWEST bytes per second.
     """
 
@@ -122,15 +122,14 @@ class SshMachine:
             except (ConnectionError, TimeoutError) as error:
                 last = str(error)
                 refused = isinstance(error, _KeyRefused)
-                pause = (
-                    min(2 * pause, self._bounds.retry_refused) if refused else self._bounds.retry
-                )
+                longer = min(2 * pause, self._bounds.retry_refused)
+                pause = longer if refused else self._bounds.retry
             if time.monotonic() + pause > until:
                 raise MachineLost(f"no SSH connection within {deadline_s:g} s; last error: {last}")
             time.sleep(pause)
 
     def run(self, command: str, *, timeout: float) -> Completed:
-        """See base.Machine. Raises ValueError for more than OUTPUT_LIMIT bytes of output."""
+        """Raises ValueError for more than OUTPUT_LIMIT bytes of output."""
         program = scripts.arguments("wait_for_output", command)
         words = scripts.arguments("run_bounded", timeout, *program)
         with self._call(words, timeout + self._bounds.grace, NO_EXTENSION) as call:
@@ -142,34 +141,28 @@ class SshMachine:
         return Completed(code, out, err)
 
     def put(self, source: Path, target: str) -> None:
-        """See base.Machine. Raises OSError where the machine cannot store it."""
+        """Raises OSError where the machine cannot store it."""
         unpacked = str(Path(target).with_name(f".{Path(target).name}.new"))
         with self._call(scripts.arguments("receive", unpacked), self._bounds.stall) as call:
+            file = cast(IO[bytes], call)  # tarfile only writes to it
             with contextlib.suppress(BrokenPipeError):  # it ended; its exit code says why
-                self._send_archive(source, call)
+                with tarfile.open(fileobj=file, mode="w|", bufsize=CHUNK, dereference=True) as tar:
+                    tar.add(source, "content", filter=_plain)
                 call.close_input()
             code, error = call.end()
         if code == 0:
-            done = self.run(
-                scripts.command("replace", target, unpacked), timeout=self._bounds.stall
-            )
+            replace = scripts.command("replace", target, unpacked)
+            done = self.run(replace, timeout=self._bounds.stall)
             code, error = done.code, done.stderr
         if code != 0:
             raise OSError(f"{self.name} could not store {target}: {_reason(error)}")
 
-    def _send_archive(self, source: Path, call: Call) -> None:
-        file = cast(IO[bytes], call)  # tarfile only writes to it
-        with tarfile.open(fileobj=file, mode="w|", bufsize=CHUNK, dereference=True) as archive:
-            archive.add(source, "content", filter=_plain)
-
     def get(self, source: str, target: Path, limit: int) -> None:
-        """See base.Machine."""
         arriving = target.with_name(f".{target.name}.part")
         try:
             with self._call(scripts.arguments("fetch", source, limit), self._bounds.stall) as call:
                 with arriving.open("wb") as file:
-                    for chunk in call.output(limit):
-                        file.write(chunk)
+                    file.writelines(call.output(limit))
                 code, error = call.end()
             if code == ABSENT:
                 raise FileNotFoundError(f"there is no {source}")
@@ -182,7 +175,7 @@ class SshMachine:
             arriving.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """See base.Machine. Leaves no thread, socket or process."""
+        """Leaves no thread, socket or process."""
         link, connection = self._link, self._connection
         self._link = self._connection = None
         if link is None:

@@ -45,15 +45,12 @@ class ProxySocket:
             stdout.close()
 
     def send(self, data: bytes) -> int:
-        """See socket.send."""
         return self._sent.send(data)
 
     def recv(self, size: int) -> bytes:
-        """See socket.recv."""
         return self._received.recv(size)
 
     def settimeout(self, seconds: float | None) -> None:
-        """See socket.settimeout."""
         self._sent.settimeout(seconds)
         self._received.settimeout(seconds)
 

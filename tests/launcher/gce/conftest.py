@@ -7,7 +7,8 @@ from fake_gce import FakeGce, missing_tools
 
 from launcher.config.settings import Config, Gce, Words
 from launcher.machines.base import MachineSpec
-from launcher.machines.gce import GceBackend, request
+from launcher.machines.gce import request
+from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.create import create as gce_create
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts

@@ -3,7 +3,8 @@ from fake_gce import FOR_EVER, Image
 
 from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import CloudRefused, ConfigError
-from launcher.machines.gce import GceBackend, choices, doctor
+from launcher.machines.gce import choices, doctor
+from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.timeouts import Timeouts
 
 TIMEOUTS = Timeouts(poll=0.05, call=0.3)
@@ -190,7 +191,7 @@ def test_refusal_of_any_request_becomes_one_sentence(gce, plan_machine, call, ki
 
 def test_doctor_passes_for_a_ready_project(gce):
     """Every check passes, and says what it found."""
-    checks = doctor.examine()
+    checks = doctor.examine(Gce())
     assert [check["name"].removeprefix("gce: ") for check in checks] == [
         *("credentials", "project", "Compute Engine API", "may list machines"),
         *("machine type", "image", "quota"),
@@ -202,7 +203,7 @@ def test_doctor_passes_for_a_ready_project(gce):
 def test_doctor_ends_with_the_first_failed_check(gce):
     """The first check that fails is the last one, with the command that mends it."""
     gce.faults.add("zones.list", "api_disabled", times=FOR_EVER)
-    last = doctor.examine()[-1]
+    last = doctor.examine(Gce())[-1]
     assert not last["ok"]
     assert last["name"] == "gce: Compute Engine API"
     assert last["mend"].startswith("gcloud services enable compute.googleapis.com")

@@ -12,7 +12,8 @@ from launcher.errors import (
     MachineNotDeleted,
     NoCapacity,
 )
-from launcher.machines.gce import GceBackend, request
+from launcher.machines.gce import request
+from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.timeouts import Timeouts
 

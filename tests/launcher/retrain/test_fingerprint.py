@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from launcher.config import loading as configs
+from launcher.config import settings
 from launcher.config.settings import Config, Data, Gce, Machine, Retrain, Train, Words
 from launcher.errors import ConfigError
 from launcher.retrain import fingerprint, history, recordings
@@ -94,6 +95,16 @@ def test_backend_cost_and_notification_settings_are_ignored(config, change):
 def test_recipe_and_promotion_rule_are_not_ignored(config, change):
     """Another recipe may make another model, and another rule may decide otherwise."""
     assert len(changes(config, lambda config: replace(config, **change))) == 1
+
+
+def test_changed_default_of_the_network_is_a_change(config, monkeypatch):
+    """A setting that the config leaves to the network counts with the network's default."""
+
+    def change(_):
+        recipes = settings.RECIPES | {"tiny_conv": settings.RECIPES["tiny_conv"] | {"dropout": 0.4}}
+        monkeypatch.setattr(settings, "RECIPES", recipes)
+
+    assert changes(config, change) == ["train.dropout: 0.5 → 0.4"]
 
 
 def test_files_that_no_training_reads_are_ignored(config):

@@ -6,7 +6,6 @@ import numpy as np
 from leak_cells.injection import install
 from workspace import QUICKSTART
 
-from launcher.console import Silent
 from launcher.jobs import control
 from launcher.retrain import pipeline
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from launcher.config.settings import Config, Data, Words
-from launcher.console import Silent
+from launcher.console import Screen
 from launcher.errors import JobFailed, LauncherError, UsageError
 from launcher.retrain import budget, history, versions
 from launcher.retrain.events import (
@@ -328,7 +328,7 @@ def test_failed_rollback_is_not_repeated_later(two):
 def test_recover_finishes_a_killed_rollback_and_says_so(two):
     """The next retraining finishes a rollback whose launcher was killed, and prints that."""
     said = []
-    screen = Silent()
+    screen = Screen()
     screen.say = said.append
     config = Config(Words(("yes",)), name="words", data=Data(synthetic_clips=60))
     with History.lock("words") as past:
