@@ -120,7 +120,7 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
 def _open(path: Path) -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(path))
-        library.micro_frontend_extract_batch  # noqa: B018  CC may name any program
+        library.msl_frontend_extract_batch  # noqa: B018  CC may name any program
     except (OSError, AttributeError):
         return None
     return library
