@@ -18,11 +18,11 @@ from firmware_export.errors import DoesNotFit, ExportError, ToolMissing
 
 LAYERS = "layers.json"  # beside the sources: what each layer needs
 COMPILERS = ("clang", "arm-none-eabi-gcc")
-LISTENER = "listener"  # the image that tests the listener; the other bears the board's name
+LISTENER = "listener"  # the image that tests the listener; the other has the board's name
 FEATURE_EXTRACTOR = "micro_frontend.c"
 TIMEOUT = 600  # seconds of one compilation
 _COMMON = ("-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wall")
-# zig adds these unless told otherwise: checks that trap, debug information with paths.
+# zig adds these by default: checks that trap, debug information with paths.
 _CLANG_ONLY = ("-fno-sanitize=all", "-g0", "-fno-unwind-tables", "-fno-stack-protector", "-s")
 
 

@@ -67,7 +67,7 @@ def read(path: Path, limit: int) -> bytes:
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that replaces `path` when the block succeeds, and is removed otherwise."""
+    """A scratch folder that replaces `path` when the block succeeds, and is removed if it fails."""
     scratch = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
     scratch.mkdir(parents=True)
@@ -83,7 +83,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `path` when the block succeeds, and is removed otherwise.
+    """A scratch folder that becomes `path` when the block succeeds, and is removed if it fails.
 
     Raises BadOutput where `path` exists already (an empty folder may).
     """

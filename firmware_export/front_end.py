@@ -1,4 +1,4 @@
-"""Which front end makes the features that a model takes: its number of inputs tells."""
+"""Which front end makes the features that a model takes, by its number of inputs."""
 
 from firmware_export.errors import BadModel
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE

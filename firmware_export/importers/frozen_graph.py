@@ -1,4 +1,4 @@
-"""A frozen GraphDef from a stranger → the checked sub-graph from `Reshape_1` to `labels_softmax`.
+"""An untrusted frozen GraphDef → the checked sub-graph from `Reshape_1` to `labels_softmax`.
 
 TensorFlow imports only that sub-graph. The audio front end before `Reshape_1` is checked for
 foreign ops and then dropped, because the firmware's model takes features, not WAV files.
@@ -45,7 +45,7 @@ MODEL_OPS = (
     | WEIGHTED
     | PASSING
 )
-# The ops that upstream's freeze and ours put between wav_data and Reshape_1.
+# The ops that upstream's freeze and freeze.py put between wav_data and Reshape_1.
 AUDIO_OPS = {
     "DecodeWav", "AudioMicrofrontend", "AudioSpectrogram", "Mfcc",
     "Mul", "Cast", "Minimum", "Maximum", "ClipByValue", "StridedSlice", "PlaceholderWithDefault",
@@ -121,7 +121,7 @@ def _nodes(parsed: Any) -> Nodes:
 
 
 def show(name: str) -> str:
-    """A stranger's name, quoted, short and printable."""
+    """A name from the graph, quoted, short and printable."""
     return ascii(name if len(name) <= 60 else name[:57] + "...")
 
 
@@ -257,7 +257,7 @@ def _check_shapes(graph_def: Any) -> int:
 
 
 def _input_fake_quant(nodes: Nodes, inside: Nodes) -> Any | None:
-    """The fake-quant node that feeds Reshape_1 (as in our graphs) or reads it."""
+    """The fake-quant node that feeds Reshape_1 (as in freeze.py's graphs) or reads it."""
     for node in _around_input(nodes, inside):
         if node.op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"):
             return node
@@ -277,7 +277,7 @@ def _around_input(nodes: Nodes, inside: Nodes) -> Iterator[Any]:
     """The nodes before and after Reshape_1 that only reshape, and the next ones."""
     carrying = PASSING | {"Reshape"}
     node = nodes[INPUT]
-    for _ in nodes:  # bounded, as a stranger's graph may have a cycle
+    for _ in nodes:  # bounded, as an untrusted graph may have a cycle
         if node.op not in carrying or not node.input:
             break
         node = nodes[_inputs(node)[0]]

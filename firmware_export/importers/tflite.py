@@ -1,7 +1,7 @@
 """Reads a .tflite file into a chain of operations and checks every index, size and type.
 
-The file may come from a stranger: TensorFlow Lite's own verifier checks the bytes first, and all
-sizes are bounded. Models may be int8 throughout, int8 with uint8 or float input and output, or
+The file is untrusted: TensorFlow Lite's own verifier checks the bytes first, and all sizes are
+bounded. Models may be int8 throughout, int8 with uint8 or float input and output, or
 uint8 throughout as in 2019. Unsigned tensors become signed ones: their codes are lower by 128.
 """
 
@@ -165,7 +165,7 @@ def _kind(code: Any, names: dict[int, str]) -> str:
 
 
 def _plain(name: bytes | str | None) -> str:
-    """A stranger's name, safe in one line of a message or a C comment."""
+    """A name from the file, safe in one line of a message or a C comment."""
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
     text = text.split(";")[0]
     return "".join(c if c.isascii() and (c.isalnum() or c in "_/.-") else "_" for c in text)[:60]

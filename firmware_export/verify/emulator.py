@@ -1,7 +1,7 @@
 """Runs a firmware image on an emulated processor with the board's memory and nothing else.
 
-Flash cannot be written and RAM cannot be executed. The firmware talks by semihosting, as to a
-debugger; with a debugger it uses no peripheral, so there is none. Any other access ends the run
+Flash cannot be written and RAM cannot be executed. The firmware calls the host by semihosting, as a
+program in a debugger does, and then uses no peripheral: there is none. Any other access ends the run
 with its address.
 """
 

@@ -104,7 +104,7 @@ def spectral(clips: tf.Tensor, settings: AudioSettings) -> tf.Tensor:
 def to_int16(wave: tf.Tensor) -> tf.Tensor:
     """Samples in [-1, 1] as decode_wav gives them, back to the recording's int16.
 
-    They are clamped, because the loudest sample would otherwise wrap. They are scaled by 32768,
+    They are clamped: without this the loudest sample would wrap. They are scaled by 32768,
     decode_wav's divisor: 32767 changes a quarter of all features.
     """
     return tf.cast(tf.clip_by_value(wave * 32768.0, -32768.0, 32767.0), tf.int16)
