@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from firmware_export.errors import BadModel
-from firmware_export.front_end import COLUMNS
 from firmware_export.quiet_tensorflow import reason, tensorflow
 from vm_startup.conventions import FEATURE_RANGES
+from vm_startup.speech_commands.audio_settings import AudioSettings
 
 INPUT, OUTPUT = "Reshape_1", "labels_softmax"
 
@@ -26,8 +26,6 @@ MAX_NODES = 1000
 # Of any tensor: a few bytes of GraphDef can describe petabytes.
 MAX_ELEMENTS = 2**22
 MAX_INPUT, MAX_LABELS = 2**16, 256
-
-FRAMES = 49  # of a clip, in upstream's recipe
 
 Nodes = dict[str, Any]  # name → NodeDef
 
@@ -268,9 +266,9 @@ def _usual_range(nodes: Nodes, shape: tuple[int, ...]) -> tuple[float, float]:
     """Upstream's range for the graph's front end or, without one, for its width."""
     if any(node.op == "Mfcc" for node in nodes.values()):
         return FEATURE_RANGES["mfcc"]
-    width = COLUMNS["average"]
-    average = shape[2:3] == (width,) or shape[1:] == (FRAMES * width,)
-    return FEATURE_RANGES["average" if average else "micro"]
+    average = AudioSettings(preprocess="average", window_stride_ms=20.0)
+    fits = shape[2:3] == (average.width,) or shape[1:] == (average.size,)
+    return FEATURE_RANGES["average" if fits else "micro"]
 
 
 def _around_input(nodes: Nodes, inside: Nodes) -> Iterator[Any]:
@@ -302,19 +300,6 @@ def session(graph_def: Any) -> Iterator[Any]:
     except tf.errors.OpError as problem:
         node = show(problem.op.name if problem.op is not None else OUTPUT)
         raise BadModel(f"TensorFlow cannot run the graph: it failed at node {node}") from problem
-
-
-def without_fake_quant(graph_def: Any) -> Any:
-    """The same graph in float arithmetic: each fake-quant node becomes an Identity."""
-    plain = type(graph_def)()
-    plain.CopyFrom(graph_def)
-    for node in plain.node:
-        if node.op in FAKE_QUANT:
-            node.op = "Identity"
-            del node.input[1:]
-            node.attr.clear()
-            node.attr["T"].type = tensorflow().float32.as_datatype_enum
-    return plain
 
 
 def fake_quant_range(node: Any, nodes: Nodes) -> tuple[float, float]:

@@ -10,15 +10,11 @@ from firmware_export.importers.tflite import quantise
 from vm_startup.speech_commands.evaluation.metrics import Score
 
 
-def run_graph(graph: bytes, features: np.ndarray, *, exact: bool = False) -> np.ndarray:
-    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels].
-
-    exact: without its fake-quant nodes, in float arithmetic.
-    """
+def run_graph(graph: bytes, features: np.ndarray) -> np.ndarray:
+    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels]."""
     checked = graphs.load(graph)
     rows = shaped(features, checked.shape)
-    graph_def = graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def
-    with graphs.session(graph_def) as session:
+    with graphs.session(checked.graph_def) as session:
         run = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
         scores = [run(row) for row in rows]
     return np.concatenate(scores) if scores else np.zeros((0, checked.labels), np.float32)

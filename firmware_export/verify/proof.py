@@ -91,7 +91,7 @@ def prove(
         confusion=None if labels is None else evaluate.confusion(got, labels),
         mismatches_optimised=int(np.any(optimised != expected, axis=1).sum()),
         listed=got[np.asarray(listed, int)].tolist(),
-        instructions=chip.instructions,
+        instructions=chip.counts[0],
         transcript=chip.transcript,
         **_sizes(chip, folder, board.name),
     )

@@ -18,6 +18,7 @@ from vm_startup.micro_frontend import tables
 SOURCES = ("micro_frontend.c", "micro_frontend_batch.c")
 HEADERS = tuple(f"micro_frontend{part}.h" for part in ("", "_scalar", "_stages", "_vector"))
 TABLES = "micro_frontend_tables.h"
+BATCH_FILES = ("micro_frontend_batch.c", "micro_frontend_vector.h")  # for training only
 # Without a C library: it is not needed, and ziglang would first build one from its sources.
 FLAGS = ("-std=c11", "-O3", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
 ZIG = (sys.executable, "-m", "ziglang", "cc")

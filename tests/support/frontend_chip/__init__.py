@@ -34,7 +34,7 @@ class Image:
         return Extracted(
             features.reshape(-1, self.front_end.channels),
             state_size,
-            chip.instructions,
+            chip.counts[0],
             chip.stack(variables),
         )
 
