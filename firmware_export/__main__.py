@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,29 @@ from firmware_export.errors import ExportError
 INTERRUPTED = 130
 
 
-def choice(flag: str, help: str, *values: str) -> Callable:
-    """An option with fixed values; the first is the default, which its help names."""
-    kind = click.Choice(values)
-    return click.option(flag, type=kind, default=values[0], show_default=True, help=help)
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@choice("--inference", "Input and output type of the .tflite from a graph.", "int8", "uint8")
-@choice(
-    *("--convention", "Form of the model as a C array, by the year of micro_speech."),
-    *("2019", "2020", "current"),
+@click.option(
+    "--inference",
+    type=click.Choice(["int8", "uint8"]),
+    default="int8",
+    show_default=True,
+    help="Input and output type of the .tflite from a graph.",
 )
-@choice(
-    *("--compiler", "clang comes with this package; gcc must be on the PATH."),
-    *("clang", "arm-none-eabi-gcc"),
+@click.option(
+    "--convention",
+    type=click.Choice(["2019", "2020", "current"]),
+    default="2019",
+    show_default=True,
+    help="Form of the model as a C array, by the year of micro_speech.",
+)
+@click.option(
+    "--compiler",
+    type=click.Choice(["clang", "arm-none-eabi-gcc"]),
+    default="clang",
+    show_default=True,
+    help="clang comes with this package; gcc must be on the PATH.",
 )
 @click.option(
     "--board",
