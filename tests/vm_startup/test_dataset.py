@@ -229,7 +229,7 @@ def test_stored_audio_is_indexed_like_an_array():
         assert rows[key].shape == array[key].shape
         assert (rows[key] == array[key]).all()
     assert (np.asarray(rows) == array).all()
-    assert (rows.copy() == array).all()
+    assert (np.array(rows) == array).all()
     assert len(list(rows)) == 6
     whole = StoredAudio(stores[:1], np.arange(3))[:]
     whole[:] = 0

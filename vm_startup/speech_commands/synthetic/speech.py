@@ -78,15 +78,10 @@ class SyntheticSpeech:
     ) -> None:
         """Raises DataError if espeak cannot speak a word or a word is too long for a clip."""
         check_speakable(wanted_words)
-        self.arguments = {
-            "wanted_words": list(wanted_words),
-            "clips_per_word": clips_per_word,
-            "seed": seed,
-            "validation_percentage": validation_percentage,
-            "testing_percentage": testing_percentage,
-        }
+        percentages = validation_percentage, testing_percentage
+        self.arguments = [list(wanted_words), clips_per_word, seed, *percentages]  # as JSON
         self._seed = seed
-        self._speakers = _interleaved(validation_percentage, testing_percentage)
+        self._speakers = _interleaved(*percentages)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
         self._common = common_words(wanted_words)
         self._parts = parts_of(wanted_words)
