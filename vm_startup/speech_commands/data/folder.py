@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,6 @@ class FolderSource:
             source=self.source,
             split=which_set(path.name, *self._percentages),
             name=f"{path.parent.name}/{path.name}",
-            read=partial(wav.read, path, CLIP_SAMPLES),
         )
 
 

@@ -10,7 +10,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -93,8 +92,6 @@ class SyntheticSpeech:
             for stream, count in self._counts.items()
             for place in range(min(count, len(self._speakers)))
         ]
-        # One call of read() speaks all clips of its unit, as the clips around it are read next.
-        self._spoken = lru_cache(maxsize=1)(lambda *unit: list(self._speak_all(*unit)))
 
     def clips(self) -> list[Clip]:
         """Stream after stream, speaker after speaker."""
@@ -119,10 +116,10 @@ class SyntheticSpeech:
     def speak(self, block: int) -> Iterator[np.ndarray]:
         """The clips of the block with this index in blocks(), one by one: int16 [16000]."""
         stream, place = self._units[block]
-        for number, speech in zip(
-            self._of(stream, place), self._speak_all(stream, place), strict=True
-        ):
-            yield _record(speech, self._random(stream, number, "recording"))
+        with Espeak() as engine:
+            for number in self._of(stream, place):
+                speech = _speak(engine, self._take(stream, number))
+                yield _record(speech, self._random(stream, number, "recording"))
 
     def _of(self, stream: str, place: int) -> range:
         """The numbers of the clips of one speaker in one stream."""
@@ -137,7 +134,6 @@ class SyntheticSpeech:
             source="synthetic",
             split=split,
             name=f"{word}/{speaker}_nohash_{number}",
-            read=partial(self._read, stream, number),
         )
 
     def _take(self, stream: str, number: int) -> Take:
@@ -164,17 +160,6 @@ class SyntheticSpeech:
         chosen = texts[random.integers(len(texts))]
         ending = random.choice(["", ".", "?", "!", ","])  # each has its own intonation
         return Utterance(chosen.word, chosen.text + ending)
-
-    def _read(self, stream: str, number: int) -> np.ndarray:
-        place, index = number % len(self._speakers), number // len(self._speakers)
-        speech = self._spoken(stream, place)[index]
-        return _record(speech, self._random(stream, number, "recording"))
-
-    def _speak_all(self, stream: str, place: int) -> Iterator[np.ndarray]:
-        """The speech of one unit's clips, each at 16 kHz and without silence around it."""
-        with Espeak() as engine:
-            for number in self._of(stream, place):
-                yield _speak(engine, self._take(stream, number))
 
     def _babble(self, samples: int, random: np.random.Generator) -> np.ndarray:
         trained = [variants for variants, split in self._speakers if split == TRAINING]
