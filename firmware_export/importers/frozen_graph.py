@@ -29,11 +29,8 @@ MAX_INPUT, MAX_LABELS = 2**16, 256
 
 Nodes = dict[str, Any]  # name → NodeDef
 
-FAKE_QUANT = {
-    "FakeQuantWithMinMaxVars",
-    "FakeQuantWithMinMaxArgs",
-    "FakeQuantWithMinMaxVarsPerChannel",
-}
+WHOLE_FAKE_QUANT = {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"}  # one range for all
+FAKE_QUANT = WHOLE_FAKE_QUANT | {"FakeQuantWithMinMaxVarsPerChannel"}
 WEIGHTED = {"Conv2D", "DepthwiseConv2dNative", "MatMul"}
 PASSING = {"Identity", "StopGradient"}
 MODEL_OPS = (
@@ -86,7 +83,9 @@ def load(graph: bytes) -> KeywordGraph:
     inside = _between(nodes)
     graph_def = _extract(inside, shape)
     labels = _check_shapes(graph_def)
-    grid = _input_fake_quant(nodes, inside)
+    # The node that feeds Reshape_1 (as in freeze.py's graphs) or reads it.
+    around = _around_input(nodes, inside)
+    grid = next((node for node in around if node.op in WHOLE_FAKE_QUANT), None)
     quantised = any(node.op in FAKE_QUANT and node is not grid for node in inside.values())
     range_ = _usual_range(nodes, shape) if grid is None else fake_quant_range(grid, nodes)
     return KeywordGraph(graph_def, shape, range_, quantised, labels)
@@ -252,14 +251,6 @@ def _check_shapes(graph_def: Any) -> int:
     if len(answer) != 2 or answer[0] != 1 or not 2 <= answer[1] <= MAX_LABELS:
         raise BadModel(f"node {OUTPUT} has the shape {answer}; expected [1, number of labels]")
     return answer[1]
-
-
-def _input_fake_quant(nodes: Nodes, inside: Nodes) -> Any | None:
-    """The fake-quant node that feeds Reshape_1 (as in freeze.py's graphs) or reads it."""
-    for node in _around_input(nodes, inside):
-        if node.op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"):
-            return node
-    return None
 
 
 def _usual_range(nodes: Nodes, shape: tuple[int, ...]) -> tuple[float, float]:

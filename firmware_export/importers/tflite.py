@@ -5,7 +5,6 @@ bounded. Models may be int8 throughout, int8 with uint8 or float input and outpu
 uint8 throughout as in 2019. Unsigned tensors become signed ones: their codes are lower by 128.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -138,16 +137,11 @@ def load(model: bytes) -> Model:
 def _parse(model: bytes) -> tuple[Any, list[str]]:
     if len(model) > MAX_BYTES:
         raise BadModel(f"the model has {len(model):,} bytes; at most {MAX_BYTES:,}")
-    lite = quiet_tensorflow.tensorflow().lite
+    quiet_tensorflow.tensorflow()
     from tensorflow.lite.python import schema_py_generated as schema
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow announces a move to another package
-            lite.Interpreter(
-                model_content=bytes(model),
-                experimental_op_resolver_type=lite.experimental.OpResolverType.BUILTIN_REF,
-            )
+        quiet_tensorflow.verified(model)
         graph = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
     except Exception as error:  # the verifier raises ValueError, the parser anything
         raise BadModel(f"not a usable .tflite file: {quiet_tensorflow.reason(error)}") from error

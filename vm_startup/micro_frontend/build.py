@@ -108,8 +108,7 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
             cwd=scratch,
             env={**os.environ, **caches},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             timeout=COMPILER_SECONDS,
             check=True,
         )

@@ -72,4 +72,4 @@ def _size(folder: Path, sources: dict[str, str]) -> int:
     folder.mkdir(parents=True)
     for name, text in sources.items():
         (folder / name).write_text(text, "utf-8")
-    return build.build(folder, BOARD).flash
+    return build.build(folder, BOARD)
