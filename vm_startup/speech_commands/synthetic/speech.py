@@ -21,14 +21,9 @@ from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING, which_set
 from vm_startup.speech_commands.data.wav import to_int16
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.synthetic import vocabulary
 from vm_startup.speech_commands.synthetic.espeak import MAX_RATE, SPEECH_RATE, Espeak
-from vm_startup.speech_commands.synthetic.vocabulary import (
-    Utterance,
-    common_words,
-    near_misses,
-    parts_of,
-    spoken,
-)
+from vm_startup.speech_commands.synthetic.vocabulary import Utterance, spoken
 
 SPEAKERS = [
     line.split(", ")
@@ -82,9 +77,10 @@ class SyntheticSpeech:
         self._seed = seed
         self._speakers = _interleaved(*percentages)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
-        self._common = common_words(wanted_words)
-        self._parts = parts_of(wanted_words)
-        self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
+        self._common = vocabulary.common_words(wanted_words)
+        self._parts = vocabulary.parts_of(wanted_words)
+        random = self._random("near misses")
+        self._near = vocabulary.near_misses(wanted_words, 40 * len(wanted_words), random)
         self._counts = dict.fromkeys(wanted_words, clips_per_word)
         self._counts[UNKNOWN] = clips_per_word * -(-len(wanted_words) // 2)
         self._units = [
