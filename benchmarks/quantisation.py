@@ -10,7 +10,7 @@ from pathlib import Path
 
 from firmware_export import clips
 from firmware_export import folder as folders
-from firmware_export.verify import evaluate
+from firmware_export.verify import evaluate, reference
 from vm_startup.speech_commands import evaluate_graph
 
 MOST_LOST = 0.01
@@ -25,7 +25,7 @@ def main(folder: Path) -> int:
     scores = {
         "float graph": evaluate.run_graph(exact.SerializeToString(), features),
         "with fake-quant": evaluate.run_graph(graph.read_bytes(), features),
-        ".tflite": evaluate.run_model(model, features),
+        ".tflite": reference.run(model, features),
     }
     found = {name: evaluate.accuracy(answers, labels) for name, answers in scores.items()}
     print(f"{folder}: {len(labels)} labelled clips")
