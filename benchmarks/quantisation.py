@@ -10,7 +10,8 @@ from pathlib import Path
 
 from firmware_export import clips
 from firmware_export import folder as folders
-from firmware_export.verify import evaluate
+from firmware_export.verify import evaluate, reference
+from vm_startup.speech_commands import evaluate_graph
 
 MOST_LOST = 0.01
 
@@ -19,11 +20,12 @@ def main(folder: Path) -> int:
     known = clips.load(folder / folders.FEATURES)
     labelled = known.labels >= 0
     features, labels = known.features[labelled], known.labels[labelled]
-    graph, model = folders.graph_path(folder).read_bytes(), folders.read_model(folder)
+    graph, model = folders.graph_path(folder), folders.read_model(folder)
+    exact = evaluate_graph.without_rounding(evaluate_graph.read(graph))
     scores = {
-        "float graph": evaluate.run_graph(graph, features, exact=True),
-        "with fake-quant": evaluate.run_graph(graph, features),
-        ".tflite": evaluate.run_model(model, features),
+        "float graph": evaluate.run_graph(exact.SerializeToString(), features),
+        "with fake-quant": evaluate.run_graph(graph.read_bytes(), features),
+        ".tflite": reference.run(model, features),
     }
     found = {name: evaluate.accuracy(answers, labels) for name, answers in scores.items()}
     print(f"{folder}: {len(labels)} labelled clips")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
@@ -18,18 +17,12 @@ from firmware_export.errors import DoesNotFit, ExportError, ToolMissing
 
 LAYERS = "layers.json"  # beside the sources: what each layer needs
 COMPILERS = ("clang", "arm-none-eabi-gcc")
-LISTENER = "listener"  # the image that tests the listener; the other bears the board's name
+LISTENER = "listener"  # the image that tests the listener; the other has the board's name
 FEATURE_EXTRACTOR = "micro_frontend.c"
 TIMEOUT = 600  # seconds of one compilation
 _COMMON = ("-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wall")
-# zig adds these unless told otherwise: checks that trap, debug information with paths.
+# zig adds these by default: checks that trap, debug information with paths.
 _CLANG_ONLY = ("-fno-sanitize=all", "-g0", "-fno-unwind-tables", "-fno-stack-protector", "-s")
-
-
-@dataclass(frozen=True)
-class Size:
-    flash: int  # bytes of the .bin
-    ram_static: int  # bytes of variables, without the stack
 
 
 def image_sources(board: Board) -> dict[str, tuple[str, ...]]:
@@ -60,11 +53,11 @@ def link_flags(board: Board) -> tuple[str, ...]:
     return (*options, "-T", linker_script(board))
 
 
-def build(folder: Path, board: Board, compiler: str = "clang", image: str = "") -> Size:
-    """Compiles and links one image of the sources in `folder`. Raises DoesNotFit, ToolMissing.
+def build(folder: Path, board: Board, compiler: str = "clang", image: str = "") -> int:
+    """Compiles and links one image of the sources in `folder`; returns the bytes of its .bin.
 
     compiler: "clang", which comes with the ziglang package, or "arm-none-eabi-gcc". image: without
-    one, that which tests the model.
+    one, that which tests the model. Raises DoesNotFit, ToolMissing.
     """
     folder, image = Path(folder), image or board.name
     with tempfile.TemporaryDirectory(prefix="firmware-") as scratch:
@@ -78,7 +71,7 @@ def build(folder: Path, board: Board, compiler: str = "clang", image: str = "") 
     flash = elf.flash_image(content, board)
     files.write(folder / f"{image}.elf", content)
     files.write(folder / f"{image}.bin", flash)
-    return Size(len(flash), elf.variables(content, board))
+    return len(flash)
 
 
 def build_host(folder: Path, library: Path) -> None:

@@ -16,8 +16,7 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
 
     inputs: how many features the model takes, which decides the front end. Raises BadModel.
     """
-    preprocess, stride = front_end(inputs)
-    from vm_startup.speech_commands.audio_settings import AudioSettings
+    settings = front_end(inputs)
     from vm_startup.speech_commands.data import wav
     from vm_startup.speech_commands.errors import DataError
     from vm_startup.speech_commands.features import extract
@@ -26,7 +25,6 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
         audio = np.stack([wav.read(path, CLIP_SAMPLES) for path in paths])
     except DataError as problem:
         raise BadModel(str(problem)) from problem
-    settings = AudioSettings(preprocess=preprocess, window_stride_ms=stride)
     folders = [path.resolve().parent.name for path in paths]
     known = [labels.index(folder) if folder in labels else -1 for folder in folders]
     names = [path.name for path in paths]

@@ -1,4 +1,4 @@
-"""A frozen graph or a .tflite, ours or anybody's → C model and proven firmware in a new folder."""
+"""A frozen graph or a .tflite of any trainer → C model and proven firmware in a new folder."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from firmware_export.errors import BadModel
 from firmware_export.importers import frozen_graph, tflite
 from firmware_export.progress import Progress, no_progress
 
-LABEL_FILES = (folders.LABELS, "tiny_conv_labels.txt")  # ours, and upstream's
+LABEL_FILES = (folders.LABELS, "tiny_conv_labels.txt")  # this trainer's, and upstream's
 MAGIC = b"TFL3"  # bytes 4 to 8 of a .tflite
 
 

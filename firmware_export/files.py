@@ -67,7 +67,7 @@ def read(path: Path, limit: int) -> bytes:
 
 @contextlib.contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that replaces `path` when the block succeeds, and is removed otherwise."""
+    """A scratch folder that replaces `path` when the block succeeds, and is removed if it fails."""
     scratch = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
     scratch.mkdir(parents=True)
@@ -83,7 +83,7 @@ def replaced_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `path` when the block succeeds, and is removed otherwise.
+    """A scratch folder that becomes `path` when the block succeeds, and is removed if it fails.
 
     Raises BadOutput where `path` exists already (an empty folder may).
     """
@@ -105,15 +105,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 def refuse_existing(path: Path) -> None:
     """Raises BadOutput unless `path` does not exist or is an empty folder."""
     try:
-        taken = path.is_symlink() or path.exists() and not (path.is_dir() and _is_empty(path))
+        taken = path.is_symlink() or path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as problem:
         raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
     if taken:
         raise BadOutput(f"output folder {path} exists already", "name a new folder")
-
-
-def _is_empty(folder: Path) -> bool:
-    return not any(folder.iterdir())
 
 
 def _scratch(path: Path) -> Path:

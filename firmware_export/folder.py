@@ -15,7 +15,7 @@ from firmware_export.errors import BadModel
 from firmware_export.importers import tflite
 from vm_startup import conventions
 
-NETWORK = "tiny_conv"  # unless the folder says otherwise
+NETWORK = "tiny_conv"  # where a folder has no network yet
 LABELS, FEATURES = conventions.LABELS_FILE, conventions.TEST_FEATURES_FILE
 MODEL, FIRMWARE = "model", "firmware"  # folders
 PROOF, REPORT = "firmware.json", "export.json"

@@ -52,17 +52,23 @@ def interpreter(model: bytes, *, optimised: bool = False) -> Any:
     optimised: with its default kernels instead of the reference kernels. Raises BadModel where the
     interpreter refuses the model.
     """
+    try:
+        loaded = verified(model, optimised=optimised)
+        with silenced_stderr():
+            loaded.allocate_tensors()
+    except (ValueError, RuntimeError) as problem:
+        raise BadModel(f"TensorFlow Lite cannot load the model: {reason(problem)}") from problem
+    return loaded
+
+
+def verified(model: bytes, *, optimised: bool = False) -> Any:
+    """The same without tensors; raises ValueError where TensorFlow Lite refuses the file."""
     lite = tensorflow().lite
     kinds = lite.experimental.OpResolverType
     with warnings.catch_warnings(), silenced_stderr():
         warnings.simplefilter("ignore")  # TensorFlow announces a move to another package
-        try:
-            loaded = lite.Interpreter(
-                model_content=bytes(model),
-                experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
-                experimental_preserve_all_tensors=True,
-            )
-            loaded.allocate_tensors()
-        except (ValueError, RuntimeError) as problem:
-            raise BadModel(f"TensorFlow Lite cannot load the model: {reason(problem)}") from problem
-    return loaded
+        return lite.Interpreter(
+            model_content=bytes(model),
+            experimental_op_resolver_type=kinds.AUTO if optimised else kinds.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+        )

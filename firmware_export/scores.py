@@ -1,6 +1,6 @@
 """Scores and streams, as in metrics.json, as text for the screen and for report.md."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 MOST_WORDS = 4  # on a screen
 RATES = (1, 2, 5, 10, 20, 50)  # false accepts per hour
@@ -70,14 +70,10 @@ def word_table(score: dict, labels: Sequence[str]) -> str:
 
 def confusion_table(score: dict, labels: Sequence[str]) -> str:
     """The confusion matrix as a Markdown table."""
-    return "\n".join(_confusion(score, labels))
-
-
-def _confusion(score: dict, labels: Sequence[str]) -> Iterator[str]:
-    yield "".join(f"| {name} " for name in ["label \\ predicted", *labels]) + "|"
-    yield "|---" + "|---:" * len(labels) + "|"
-    for name, counts in zip(labels, score["confusion"], strict=True):
-        yield "".join(f"| {cell} " for cell in [name, *counts]) + "|"
+    counted = zip(labels, score["confusion"], strict=True)
+    rows = [["label \\ predicted", *labels], *([name, *counts] for name, counts in counted)]
+    heading, *lines = ["".join(f"| {cell} " for cell in row) + "|" for row in rows]
+    return "\n".join([heading, "|---" + "|---:" * len(labels) + "|", *lines])
 
 
 def curve_table(found: dict) -> str:

@@ -4,7 +4,7 @@ lines. Nothing is imported here, so that each of the three can import it in no t
 SAMPLE_RATE = 16_000  # Hz; a clip is one second
 CLIP_SAMPLES = SAMPLE_RATE
 
-SILENCE, UNKNOWN = "_silence_", "_unknown_"  # the first two labels of every model of ours
+SILENCE, UNKNOWN = "_silence_", "_unknown_"  # the first two labels of every trained model
 BACKGROUND_NOISE = "_background_noise_"  # the folder of noises among the folders of words
 
 # The feature values that the ends of the 8-bit grid stand for, by kind of features. Source:

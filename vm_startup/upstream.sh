@@ -2,7 +2,7 @@
 # Train the classic way: TensorFlow's own examples, built from source by the Bazel that their tree
 # needs. Every recipe has these three verbs.
 #
-#   bash vm_startup/upstream.sh setup          install the tree, its Bazel, its Python and ours
+#   bash vm_startup/upstream.sh setup          install the tree, its Bazel, its Python and our own
 #   bash vm_startup/upstream.sh train FLAGS    bazel run tensorflow/examples/speech_commands:train
 #   bash vm_startup/upstream.sh freeze FLAGS   bazel run tensorflow/examples/speech_commands:freeze
 #

@@ -36,8 +36,10 @@ def recordings(folder: Path):
 
     source = folders.FolderSource(folder)
     clips = source.clips()
+    with source.reader() as read:
+        audio = np.concatenate([piece for block in source.blocks() for piece in read(block)])
     split = dataset.Split(
-        audio=np.stack([clip.read() for clip in clips]),
+        audio=audio,
         label=np.array([_label(clip.word) for clip in clips], np.int32),
         source=np.array([clip.source for clip in clips]),
         name=np.array([clip.name for clip in clips]),

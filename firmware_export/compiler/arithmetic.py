@@ -1,6 +1,8 @@
 """Scales as integers, computed with the same floats in the same order as in TensorFlow Lite."""
 
 import math
+from collections.abc import Iterable
+from itertools import takewhile
 
 import numpy as np
 
@@ -31,17 +33,21 @@ def exact_multiplier(real: float) -> tuple[int, int] | None:
     results. None where no 31-bit integer has: a scale far below any trained model's.
     """
     start, shift = quantize_multiplier(real)
-    bits = 31 - shift
-    low, high = 0, (1 << 31) - 1
-    for step in range(1, 257):
-        first = _first_sum(real, step)
-        if first >= 1 << 31:
-            break
+    firsts = takewhile(lambda sum: sum < 1 << 31, (_first_sum(real, n) for n in range(1, 257)))
+    low, high = multiplier_range(firsts, 31 - shift, (1 << 31) - 1)
+    return (min(max(start, low), high), shift) if low <= high else None
+
+
+def multiplier_range(firsts: Iterable[int], bits: int, most: int) -> tuple[int, int]:
+    """(lowest, highest) multiplier m up to `most` for which firsts[n - 1] is the smallest whole
+    number v with v * m / 2^bits at n - 1/2 or above. None fits where lowest is above highest."""
+    low, high = 0, most
+    for step, first in enumerate(firsts, 1):
         half = (2 * step - 1) << (bits - 1)
         low = max(low, -(-half // first))
         if first > 1:
             high = min(high, (half - 1) // (first - 1))
-    return (min(max(start, low), high), shift) if low <= high else None
+    return low, high
 
 
 def _first_sum(real: float, step: int) -> int:

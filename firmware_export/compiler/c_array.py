@@ -38,31 +38,27 @@ def _xxd(model: bytes) -> str:
     return ",\n".join("  " + ", ".join(f"0x{byte:02x}" for byte in row) for row in rows)
 
 
-def _guarded(path: str, declarations: str) -> str:
-    guard = path.upper().replace("/", "_").replace(".", "_") + "_"
-    return f"#ifndef {guard}\n#define {guard}\n\n{declarations}\n#endif  // {guard}\n"
-
-
 def _render_2019(model: bytes, stem: str) -> tuple[str, str]:
-    path, name = f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}"
-    header = f"extern const unsigned char {name}[];\nextern const int {name}_len;\n"
-    source = (
-        f'#include "{path}"\n\n'
-        f"const unsigned char {name}[] = {{\n{_xxd(model)}\n}};\n"
-        f"const int {name}_len = {len(model)};\n"
-    )
-    return _guarded(path, header), source
+    return _with_guard(model, f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}")
 
 
 def _render_2020(model: bytes, stem: str) -> tuple[str, str]:
-    path = f"{MICRO}/model.h"
-    header = "extern const unsigned char g_model[];\nextern const int g_model_len;\n"
+    return _with_guard(model, f"{MICRO}/model.h", "g_model", " __attribute__((aligned(4)))")
+
+
+def _with_guard(model: bytes, path: str, name: str, attribute: str = "") -> tuple[str, str]:
+    guard = path.upper().replace("/", "_").replace(".", "_") + "_"
+    header = (
+        f"#ifndef {guard}\n#define {guard}\n\n"
+        f"extern const unsigned char {name}[];\nextern const int {name}_len;\n"
+        f"\n#endif  // {guard}\n"
+    )
     source = (
         f'#include "{path}"\n\n'
-        f"const unsigned char g_model[] __attribute__((aligned(4))) = {{\n{_xxd(model)}\n}};\n"
-        f"const int g_model_len = {len(model)};\n"
+        f"const unsigned char {name}[]{attribute} = {{\n{_xxd(model)}\n}};\n"
+        f"const int {name}_len = {len(model)};\n"
     )
-    return _guarded(path, header), source
+    return header, source
 
 
 def _render_current(model: bytes, stem: str) -> tuple[str, str]:

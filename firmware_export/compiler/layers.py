@@ -105,7 +105,7 @@ def _quantize(op: Op) -> Layer | None:
         {
             "count": after.size,
             "zero_point": before.zero_point,
-            "range": _range(after, arithmetic.INT8),
+            "range": _braces((after.zero_point, *arithmetic.INT8)),
         },
         arrays={"channels": np.array([[0, *multiplier]], "<i4")},
     )
@@ -270,7 +270,8 @@ def _side_by_side(weights: np.ndarray) -> np.ndarray:
 
 def _sum_fields(op: Op) -> dict[str, object]:
     """The fields of a layer that adds products and scales the sum."""
-    return {"zero_point": op.input.zero_point, "range": _range(op.output, _activation(op))}
+    limits = _braces((op.output.zero_point, *_activation(op)))
+    return {"zero_point": op.input.zero_point, "range": limits}
 
 
 def _activation(op: Op) -> tuple[int, int]:
@@ -281,10 +282,6 @@ def _activation(op: Op) -> tuple[int, int]:
     if limits is None:
         raise op.fail(f"has fused activation {activation}, which is not a clamp")
     return limits
-
-
-def _range(output: Tensor, limits: tuple[int, int]) -> str:
-    return _braces((output.zero_point, *limits))
 
 
 def _braces(values: Iterable[int]) -> str:

@@ -111,7 +111,7 @@ def _symmetric(graph_def: Any) -> Any:
     """The graph with symmetric weight ranges: int8 kernels need weights of zero point 0.
 
     TensorFlow 1's rewriter trained uneven ranges. Such weights are first rounded to their trained
-    steps. If 127 steps reach the largest weight, the step stays and nothing is lost; otherwise the
+    steps. If 127 steps reach the largest weight, the step stays and nothing is lost; if not, the
     step grows until they do.
     """
     edited = type(graph_def)()

@@ -1,4 +1,4 @@
-"""A frozen GraphDef from a stranger → the checked sub-graph from `Reshape_1` to `labels_softmax`.
+"""An untrusted frozen GraphDef → the checked sub-graph from `Reshape_1` to `labels_softmax`.
 
 TensorFlow imports only that sub-graph. The audio front end before `Reshape_1` is checked for
 foreign ops and then dropped, because the firmware's model takes features, not WAV files.
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from firmware_export.errors import BadModel
-from firmware_export.front_end import COLUMNS
 from firmware_export.quiet_tensorflow import reason, tensorflow
 from vm_startup.conventions import FEATURE_RANGES
+from vm_startup.speech_commands.audio_settings import AudioSettings
 
 INPUT, OUTPUT = "Reshape_1", "labels_softmax"
 
@@ -27,15 +27,10 @@ MAX_NODES = 1000
 MAX_ELEMENTS = 2**22
 MAX_INPUT, MAX_LABELS = 2**16, 256
 
-FRAMES = 49  # of a clip, in upstream's recipe
-
 Nodes = dict[str, Any]  # name → NodeDef
 
-FAKE_QUANT = {
-    "FakeQuantWithMinMaxVars",
-    "FakeQuantWithMinMaxArgs",
-    "FakeQuantWithMinMaxVarsPerChannel",
-}
+WHOLE_FAKE_QUANT = {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"}  # one range for all
+FAKE_QUANT = WHOLE_FAKE_QUANT | {"FakeQuantWithMinMaxVarsPerChannel"}
 WEIGHTED = {"Conv2D", "DepthwiseConv2dNative", "MatMul"}
 PASSING = {"Identity", "StopGradient"}
 MODEL_OPS = (
@@ -45,7 +40,7 @@ MODEL_OPS = (
     | WEIGHTED
     | PASSING
 )
-# The ops that upstream's freeze and ours put between wav_data and Reshape_1.
+# The ops that upstream's freeze and freeze.py put between wav_data and Reshape_1.
 AUDIO_OPS = {
     "DecodeWav", "AudioMicrofrontend", "AudioSpectrogram", "Mfcc",
     "Mul", "Cast", "Minimum", "Maximum", "ClipByValue", "StridedSlice", "PlaceholderWithDefault",
@@ -88,7 +83,9 @@ def load(graph: bytes) -> KeywordGraph:
     inside = _between(nodes)
     graph_def = _extract(inside, shape)
     labels = _check_shapes(graph_def)
-    grid = _input_fake_quant(nodes, inside)
+    # The node that feeds Reshape_1 (as in freeze.py's graphs) or reads it.
+    around = _around_input(nodes, inside)
+    grid = next((node for node in around if node.op in WHOLE_FAKE_QUANT), None)
     quantised = any(node.op in FAKE_QUANT and node is not grid for node in inside.values())
     range_ = _usual_range(nodes, shape) if grid is None else fake_quant_range(grid, nodes)
     return KeywordGraph(graph_def, shape, range_, quantised, labels)
@@ -121,7 +118,7 @@ def _nodes(parsed: Any) -> Nodes:
 
 
 def show(name: str) -> str:
-    """A stranger's name, quoted, short and printable."""
+    """A name from the graph, quoted, short and printable."""
     return ascii(name if len(name) <= 60 else name[:57] + "...")
 
 
@@ -256,28 +253,20 @@ def _check_shapes(graph_def: Any) -> int:
     return answer[1]
 
 
-def _input_fake_quant(nodes: Nodes, inside: Nodes) -> Any | None:
-    """The fake-quant node that feeds Reshape_1 (as in our graphs) or reads it."""
-    for node in _around_input(nodes, inside):
-        if node.op in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"):
-            return node
-    return None
-
-
 def _usual_range(nodes: Nodes, shape: tuple[int, ...]) -> tuple[float, float]:
     """Upstream's range for the graph's front end or, without one, for its width."""
     if any(node.op == "Mfcc" for node in nodes.values()):
         return FEATURE_RANGES["mfcc"]
-    width = COLUMNS["average"]
-    average = shape[2:3] == (width,) or shape[1:] == (FRAMES * width,)
-    return FEATURE_RANGES["average" if average else "micro"]
+    average = AudioSettings(preprocess="average", window_stride_ms=20.0)
+    fits = shape[2:3] == (average.width,) or shape[1:] == (average.size,)
+    return FEATURE_RANGES["average" if fits else "micro"]
 
 
 def _around_input(nodes: Nodes, inside: Nodes) -> Iterator[Any]:
     """The nodes before and after Reshape_1 that only reshape, and the next ones."""
     carrying = PASSING | {"Reshape"}
     node = nodes[INPUT]
-    for _ in nodes:  # bounded, as a stranger's graph may have a cycle
+    for _ in nodes:  # bounded, as an untrusted graph may have a cycle
         if node.op not in carrying or not node.input:
             break
         node = nodes[_inputs(node)[0]]
@@ -302,19 +291,6 @@ def session(graph_def: Any) -> Iterator[Any]:
     except tf.errors.OpError as problem:
         node = show(problem.op.name if problem.op is not None else OUTPUT)
         raise BadModel(f"TensorFlow cannot run the graph: it failed at node {node}") from problem
-
-
-def without_fake_quant(graph_def: Any) -> Any:
-    """The same graph in float arithmetic: each fake-quant node becomes an Identity."""
-    plain = type(graph_def)()
-    plain.CopyFrom(graph_def)
-    for node in plain.node:
-        if node.op in FAKE_QUANT:
-            node.op = "Identity"
-            del node.input[1:]
-            node.attr.clear()
-            node.attr["T"].type = tensorflow().float32.as_datatype_enum
-    return plain
 
 
 def fake_quant_range(node: Any, nodes: Nodes) -> tuple[float, float]:

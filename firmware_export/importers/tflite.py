@@ -1,11 +1,10 @@
 """Reads a .tflite file into a chain of operations and checks every index, size and type.
 
-The file may come from a stranger: TensorFlow Lite's own verifier checks the bytes first, and all
-sizes are bounded. Models may be int8 throughout, int8 with uint8 or float input and output, or
+The file is untrusted: TensorFlow Lite's own verifier checks the bytes first, and all sizes are
+bounded. Models may be int8 throughout, int8 with uint8 or float input and output, or
 uint8 throughout as in 2019. Unsigned tensors become signed ones: their codes are lower by 128.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -138,16 +137,11 @@ def load(model: bytes) -> Model:
 def _parse(model: bytes) -> tuple[Any, list[str]]:
     if len(model) > MAX_BYTES:
         raise BadModel(f"the model has {len(model):,} bytes; at most {MAX_BYTES:,}")
-    lite = quiet_tensorflow.tensorflow().lite
+    quiet_tensorflow.tensorflow()
     from tensorflow.lite.python import schema_py_generated as schema
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow announces a move to another package
-            lite.Interpreter(
-                model_content=bytes(model),
-                experimental_op_resolver_type=lite.experimental.OpResolverType.BUILTIN_REF,
-            )
+        quiet_tensorflow.verified(model)
         graph = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
     except Exception as error:  # the verifier raises ValueError, the parser anything
         raise BadModel(f"not a usable .tflite file: {quiet_tensorflow.reason(error)}") from error
@@ -165,7 +159,7 @@ def _kind(code: Any, names: dict[int, str]) -> str:
 
 
 def _plain(name: bytes | str | None) -> str:
-    """A stranger's name, safe in one line of a message or a C comment."""
+    """A name from the file, safe in one line of a message or a C comment."""
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
     text = text.split(";")[0]
     return "".join(c if c.isascii() and (c.isalnum() or c in "_/.-") else "_" for c in text)[:60]

@@ -1,7 +1,7 @@
 """Runs a firmware image on an emulated processor with the board's memory and nothing else.
 
-Flash cannot be written and RAM cannot be executed. The firmware talks by semihosting, as to a
-debugger; with a debugger it uses no peripheral, so there is none. Any other access ends the run
+Flash cannot be written and RAM cannot be executed. The firmware calls the host by semihosting, as a
+program in a debugger does, and then uses no peripheral: there is none. Other accesses end the run
 with its address.
 """
 
@@ -49,11 +49,6 @@ class Chip:
         self._sent, self._written, self._fault = 0, 0, ""
         self._counter: Any = None
         self._power_on()
-
-    @property
-    def instructions(self) -> int:
-        """From the first clip's last byte to its first write."""
-        return self.counts[0]
 
     def _power_on(self) -> None:
         try:

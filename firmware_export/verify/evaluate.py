@@ -1,44 +1,21 @@
-"""Scores of the frozen graph and of the .tflite in TensorFlow, and how many are right."""
+"""Scores of the frozen graph in TensorFlow, and how many scores are right."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from firmware_export import quiet_tensorflow
 from firmware_export.clips import shaped
 from firmware_export.importers import frozen_graph as graphs
-from firmware_export.importers.tflite import quantise
 from vm_startup.speech_commands.evaluation.metrics import Score
 
 
-def run_graph(graph: bytes, features: np.ndarray, *, exact: bool = False) -> np.ndarray:
-    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels].
-
-    exact: without its fake-quant nodes, in float arithmetic.
-    """
+def run_graph(graph: bytes, features: np.ndarray) -> np.ndarray:
+    """The frozen graph's scores: float32 [n, inputs] fed at Reshape_1 → float32 [n, labels]."""
     checked = graphs.load(graph)
     rows = shaped(features, checked.shape)
-    graph_def = graphs.without_fake_quant(checked.graph_def) if exact else checked.graph_def
-    with graphs.session(graph_def) as session:
+    with graphs.session(checked.graph_def) as session:
         run = session.make_callable(f"{graphs.OUTPUT}:0", [f"{graphs.INPUT}:0"])
         scores = [run(row) for row in rows]
     return np.concatenate(scores) if scores else np.zeros((0, checked.labels), np.float32)
-
-
-def run_model(model: bytes, features: np.ndarray) -> np.ndarray:
-    """The .tflite's scores with reference kernels: float32 [n, inputs] → int8 or uint8 [n, labels],
-    or float32 where the model gives floats."""
-    loaded = quiet_tensorflow.interpreter(model)
-    source, target = loaded.get_input_details()[0], loaded.get_output_details()[0]
-    rows = shaped(features, source["shape"])
-    if source["dtype"] is not np.float32:
-        scale, zero_point = source["quantization"]
-        rows = quantise(rows, scale, zero_point, source["dtype"])
-    scores = np.zeros((len(rows), *target["shape"][1:]), target["dtype"])
-    for index, row in enumerate(rows):
-        loaded.set_tensor(source["index"], row)
-        loaded.invoke()
-        scores[index] = loaded.get_tensor(target["index"])[0]
-    return scores
 
 
 def accuracy(scores: np.ndarray, labels: ArrayLike) -> float | None:

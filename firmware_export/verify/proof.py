@@ -80,7 +80,9 @@ def prove(
     got = _written(chip, expected)
     _compare("the firmware", "score", expected, got)
     if PASSED not in chip.transcript or chip.exit != EXIT_PASSED:
-        raise Mismatch(f"the firmware's built-in clips failed: {_first_failure(chip.transcript)}")
+        wrong = (line for line in chip.transcript.splitlines() if "expected" in line)
+        first = next(wrong, "they did not end")
+        raise Mismatch(f"the firmware's built-in clips failed: {first}")
     optimised = reference.load(model, optimised=True).scores(codes)
     return Proof(
         board=board.name,
@@ -91,7 +93,7 @@ def prove(
         confusion=None if labels is None else evaluate.confusion(got, labels),
         mismatches_optimised=int(np.any(optimised != expected, axis=1).sum()),
         listed=got[np.asarray(listed, int)].tolist(),
-        instructions=chip.instructions,
+        instructions=chip.counts[0],
         transcript=chip.transcript,
         **_sizes(chip, folder, board.name),
     )
@@ -149,11 +151,6 @@ def _compare(who: str, what: str, expected: np.ndarray, got: np.ndarray) -> None
             f"clip {clip}, {what} {index}: expected {expected[clip, index]}, but {who} gives "
             f"{got[clip, index]}; {clips} mismatches in {len(expected)} clips"
         )
-
-
-def _first_failure(transcript: str) -> str:
-    lines = transcript.splitlines()
-    return next((line for line in lines if "expected" in line), "they did not end")
 
 
 def _written(chip: Chip, expected: np.ndarray) -> np.ndarray:

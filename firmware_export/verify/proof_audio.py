@@ -1,14 +1,12 @@
 """Audio to test a listener with, and its features by TensorFlow's own op."""
 
-from typing import Any
-
 import numpy as np
 
 from firmware_export import quiet_tensorflow
 from firmware_export.clips import Clips
-from firmware_export.compiler.listener import STEP
 from vm_startup.conventions import CLIP_SAMPLES as SAMPLES
 from vm_startup.micro_frontend.tables import FrontEnd
+from vm_startup.speech_commands.audio_settings import AudioSettings
 
 RECORDED, GENERATED = 16, 8  # recordings at most, and generated sounds at least
 
@@ -51,16 +49,9 @@ def generate(count: int, seed: int = 1) -> np.ndarray:
 def features(audio: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     """int16 [n, samples] → float32 [n, frames * channels], by TensorFlow's audio_microfrontend."""
     tf = quiet_tensorflow.tensorflow()
-    from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
+    from vm_startup.speech_commands.features import micro
 
-    def one(clip: Any) -> Any:
-        return audio_microfrontend_op.audio_microfrontend(
-            clip,
-            sample_rate=front_end.sample_rate,
-            window_size=front_end.window * 1000 // front_end.sample_rate,
-            window_step=front_end.stride * 1000 // front_end.sample_rate,
-            num_channels=front_end.channels,
-        )
-
-    found = np.stack([one(tf.constant(clip)).numpy() for clip in audio])
-    return found.reshape(len(audio), -1).astype(np.float32) * STEP
+    stride_ms = 1000 * front_end.stride / front_end.sample_rate
+    settings = AudioSettings(preprocess="micro", window_stride_ms=stride_ms)
+    found = np.stack([micro(tf.constant(clip), settings).numpy() for clip in audio])
+    return found.reshape(len(audio), -1)

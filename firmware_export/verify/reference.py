@@ -56,3 +56,9 @@ def load(model: bytes, *, optimised: bool = False) -> Reference:
     parsed = tflite.load(model)
     interpreter = quiet_tensorflow.interpreter(model, optimised=optimised)
     return Reference(interpreter, parsed.input, parsed.output)
+
+
+def run(model: bytes, features: np.ndarray) -> np.ndarray:
+    """The model's scores for features, float [clips, ...], as codes [clips, output size]."""
+    interpreter = load(model)
+    return interpreter.scores(interpreter.codes(features))

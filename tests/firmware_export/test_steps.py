@@ -15,7 +15,7 @@ from firmware_export.boards.registry import DEFAULT as BOARD
 from firmware_export.compiler import listener
 from firmware_export.errors import BadModel
 from firmware_export.importers.convert import convert
-from firmware_export.verify import evaluate
+from firmware_export.verify import reference
 
 YES_NO = ["_silence_", "_unknown_", "yes", "no"]
 
@@ -26,7 +26,7 @@ def trained(tmp_path_factory, keyword_graph, features):
     folder, graph = tmp_path_factory.mktemp("job"), keyword_graph()
     files.write(folder / "tiny_conv.pb", graph)
     files.write(folder / folders.LABELS, labels.render(YES_NO))
-    answers = evaluate.run_model(convert(graph), features).argmax(axis=1)
+    answers = reference.run(convert(graph), features).argmax(axis=1)
     save_features(folder, features, answers)
     return folder
 

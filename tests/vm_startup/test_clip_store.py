@@ -212,8 +212,9 @@ def test_speech_processes_give_the_same_samples(cache):
     source = SyntheticSource(["yes", "lights on"], 70, seed=3)
     audio, clips = store(source, cache).audio, source.clips()
     assert len(audio) == len(clips) == 210
-    for index in (0, 1, 69, 77, 140, 209):
-        assert (audio[index] == clips[index].read()).all()
+    for number, block in enumerate(source.blocks()):
+        if {0, 1, 69, 77, 140, 209} & set(block):
+            assert (audio[block] == list(source.speak(number))).all()
 
 
 SPEAK = """

@@ -150,18 +150,18 @@ def test_front_end_by_the_pinned_clang_gives_the_same_bits(usual, speech, tmp_pa
 def test_stream_in_odd_pieces_equals_the_whole_clip(usual, cache, speech):
     """The frames do not depend on the number of samples added at once."""
     library, rng = build.load(USUAL, cache), np.random.default_rng(7)
-    library.micro_frontend_add_samples.restype = ctypes.c_size_t
+    library.msl_frontend_add_samples.restype = ctypes.c_size_t
     # 4 KiB are more than the state's size. It holds another stream's data until the reset.
     state, features = ctypes.create_string_buffer(b"\xa5" * 4096), np.empty(40, np.uint16)
     for clip, expected in zip(speech, usual.integers(speech), strict=True):
-        library.micro_frontend_reset(state)
+        library.msl_frontend_reset(state)
         frames, at = [], 0
         while at < len(clip):
             piece = np.ascontiguousarray(clip[at : at + rng.integers(1, 700)])
             size = ctypes.c_size_t(len(piece))
             data = ctypes.c_void_p(piece.ctypes.data)
-            at += library.micro_frontend_add_samples(state, data, size)
-            if library.micro_frontend_frame(state, ctypes.c_void_p(features.ctypes.data)):
+            at += library.msl_frontend_add_samples(state, data, size)
+            if library.msl_frontend_frame(state, ctypes.c_void_p(features.ctypes.data)):
                 frames.append(features.copy())
         assert np.array_equal(frames, expected)
 
@@ -299,12 +299,12 @@ def test_front_end_header_serves_cpp(tmp_path):
         (tmp_path / name).write_text(text)
     (tmp_path / "use.cpp").write_text(
         '#include "micro_frontend.h"\n'
-        "int frame(micro_frontend &s, uint16_t *f) { return micro_frontend_frame(&s, f); }\n"
+        "int frame(msl_frontend &s, uint16_t *f) { return msl_frontend_frame(&s, f); }\n"
     )
     command = [*build.ZIG[:-1], "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c"]
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": "zig", "ZIG_GLOBAL_CACHE_DIR": "zig"}
     subprocess.run([*command, "use.cpp", "-o", "use.o"], cwd=tmp_path, env=environment, check=True)
-    assert b"\0micro_frontend_frame\0" in (tmp_path / "use.o").read_bytes()
+    assert b"\0msl_frontend_frame\0" in (tmp_path / "use.o").read_bytes()
 
 
 def test_front_end_names_have_one_prefix():
@@ -313,10 +313,10 @@ def test_front_end_names_have_one_prefix():
     for name, text in texts.items():
         assert name.startswith("micro_frontend")
         macros = re.findall(r"^#\s*define (\w+)", text, re.M)
-        assert all(macro.startswith("MICRO_FRONTEND_") for macro in macros)
+        assert all(macro.startswith("MSL_FRONTEND_") for macro in macros)
     public = texts["micro_frontend.h"] + texts[build.TABLES]
     names = re.findall(
         r"^(?:static const [a-z_ ]+?|struct|int|void|size_t) (\w+)[\[( ]", public, re.M
     )
     assert len(names) > 10
-    assert all(name.startswith("micro_frontend") for name in names)
+    assert all(name.startswith("msl_frontend") for name in names)

@@ -18,6 +18,7 @@ from vm_startup.micro_frontend import tables
 SOURCES = ("micro_frontend.c", "micro_frontend_batch.c")
 HEADERS = tuple(f"micro_frontend{part}.h" for part in ("", "_scalar", "_stages", "_vector"))
 TABLES = "micro_frontend_tables.h"
+BATCH_FILES = ("micro_frontend_batch.c", "micro_frontend_vector.h")  # for training only
 # Without a C library: it is not needed, and ziglang would first build one from its sources.
 FLAGS = ("-std=c11", "-O3", "-ffreestanding", "-nostdlib", "-shared", "-fPIC", "-Wno-psabi", "-w")
 ZIG = (sys.executable, "-m", "ziglang", "cc")
@@ -107,8 +108,7 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
             cwd=scratch,
             env={**os.environ, **caches},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             timeout=COMPILER_SECONDS,
             check=True,
         )
@@ -120,7 +120,7 @@ def _build(compiler: tuple[str, ...], flags: tuple[str, ...], scratch: Path) -> 
 def _open(path: Path) -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(path))
-        library.micro_frontend_extract_batch  # noqa: B018  CC may name any program
+        library.msl_frontend_extract_batch  # noqa: B018  CC may name any program
     except (OSError, AttributeError):
         return None
     return library

@@ -20,8 +20,8 @@ class Extractor:
 
     def __init__(self, library: ctypes.CDLL, front_end: FrontEnd) -> None:
         self.front_end = front_end
-        self._batch = _function(library.micro_frontend_extract_batch)
-        self._one_by_one = _function(library.micro_frontend_extract)
+        self._batch = _function(library.msl_frontend_extract_batch)
+        self._one_by_one = _function(library.msl_frontend_extract)
 
     def features(self, audio: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Features of many clips: int16 [n, samples] → float32 [n, frames * channels].

@@ -4,12 +4,12 @@
 #include "micro_frontend.h"
 #include "micro_frontend_stages.h"
 
-_Static_assert(MICRO_FRONTEND_WINDOW % (2 * LANES) == 0, "windows are read in blocks of sixteen samples");
+_Static_assert(MSL_FRONTEND_WINDOW % (2 * LANES) == 0, "windows are read in blocks of sixteen samples");
 
 typedef uint32_t unaligned_word __attribute__((vector_size(32), aligned(2), may_alias));
 
 /* Eight pairs of samples of each clip → eight vectors with one pair of each clip. */
-MICRO_FRONTEND_INLINE void transpose(const int16_t *const clips[LANES], size_t from, pair out[LANES]) {
+MSL_FRONTEND_INLINE void transpose(const int16_t *const clips[LANES], size_t from, pair out[LANES]) {
     word rows[LANES];
     for (int i = 0; i < LANES; i++) rows[i] = (word)*(const unaligned_word *)(clips[i] + from);
     for (int i = 0; i < LANES; i++) {
@@ -23,36 +23,36 @@ MICRO_FRONTEND_INLINE void transpose(const int16_t *const clips[LANES], size_t f
 static pair take_window(const int16_t *const clips[LANES], size_t from, place *work) {
     pair peak = {0}, points[LANES];
     int n = 0;
-    while (n < MICRO_FRONTEND_WINDOW / 2) {
+    while (n < MSL_FRONTEND_WINDOW / 2) {
         transpose(clips, from + 2 * (size_t)n, points);
         for (int i = 0; i < LANES; i++, n++) {
-            pair point = pair_window(points[i], micro_frontend_window + 2 * n);
+            pair point = pair_window(points[i], msl_frontend_window + 2 * n);
             peak = pair_louder(peak, point);
             work[place_of(n)].point = point;
         }
     }
-    for (; n < MICRO_FRONTEND_POINTS; n++) work[place_of(n)].point = (pair){0};
+    for (; n < MSL_FRONTEND_POINTS; n++) work[place_of(n)].point = (pair){0};
     return peak;
 }
 
 /* The features of eight clips; those of clip i go to out[i]. */
 static void extract(const int16_t *const clips[LANES], size_t length, uint16_t *const out[LANES]) {
-    place work[MICRO_FRONTEND_POINTS];
-    word noise[MICRO_FRONTEND_CHANNELS], found[MICRO_FRONTEND_CHANNELS];
-    for (int c = 0; c < MICRO_FRONTEND_CHANNELS; c++) noise[c] = (word){0};
-    for (size_t from = 0, at = 0; from + MICRO_FRONTEND_WINDOW <= length; from += MICRO_FRONTEND_STRIDE) {
+    place work[MSL_FRONTEND_POINTS];
+    word noise[MSL_FRONTEND_CHANNELS], found[MSL_FRONTEND_CHANNELS];
+    for (int c = 0; c < MSL_FRONTEND_CHANNELS; c++) noise[c] = (word){0};
+    for (size_t from = 0, at = 0; from + MSL_FRONTEND_WINDOW <= length; from += MSL_FRONTEND_STRIDE) {
         pair peak = take_window(clips, from, work);
         find_signals(work, peak, found);
         find_features(found, noise);
         for (int lane = 0; lane < LANES; lane++)
-            for (int c = 0; c < MICRO_FRONTEND_CHANNELS; c++) out[lane][at + c] = (uint16_t)found[c][lane];
-        at += MICRO_FRONTEND_CHANNELS;
+            for (int c = 0; c < MSL_FRONTEND_CHANNELS; c++) out[lane][at + c] = (uint16_t)found[c][lane];
+        at += MSL_FRONTEND_CHANNELS;
     }
 }
 
-void micro_frontend_extract_batch(const int16_t *samples, size_t clips, size_t length, uint16_t *features) {
-    if (length < MICRO_FRONTEND_WINDOW) return;
-    size_t size = (1 + (length - MICRO_FRONTEND_WINDOW) / MICRO_FRONTEND_STRIDE) * MICRO_FRONTEND_CHANNELS;
+void msl_frontend_extract_batch(const int16_t *samples, size_t clips, size_t length, uint16_t *features) {
+    if (length < MSL_FRONTEND_WINDOW) return;
+    size_t size = (1 + (length - MSL_FRONTEND_WINDOW) / MSL_FRONTEND_STRIDE) * MSL_FRONTEND_CHANNELS;
     for (size_t first = 0; first < clips; first += LANES) {
         const int16_t *in[LANES];
         uint16_t *out[LANES];

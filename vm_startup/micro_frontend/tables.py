@@ -96,17 +96,17 @@ def header(front_end: FrontEnd) -> str:
     reverse = digit_reversal(front_end.points // front_end.first_radix)
     parts = [
         "/* Written by tables.py: the sizes and constants of one front end. */",
-        "#ifndef MICRO_FRONTEND_TABLES_H\n#define MICRO_FRONTEND_TABLES_H\n\n#include <stdint.h>\n",
-        *(f"#define MICRO_FRONTEND_{name} {value}" for name, value in _numbers(front_end).items()),
+        "#ifndef MSL_FRONTEND_TABLES_H\n#define MSL_FRONTEND_TABLES_H\n\n#include <stdint.h>\n",
+        *(f"#define MSL_FRONTEND_{name} {value}" for name, value in _numbers(front_end).items()),
         "",
         _array("int16_t", "window", window(front_end.window)),
-        "struct micro_frontend_twiddle {\n    int16_t r, i;\n};\n",
-        "struct micro_frontend_weights {\n    uint16_t falling, rising;\n};\n",
-        _array("struct micro_frontend_twiddle", "twiddles", twiddles(front_end.points)),
-        _array("struct micro_frontend_twiddle", "split_twiddles", split_twiddles(front_end.points)),
+        "struct msl_frontend_twiddle {\n    int16_t r, i;\n};\n",
+        "struct msl_frontend_weights {\n    uint16_t falling, rising;\n};\n",
+        _array("struct msl_frontend_twiddle", "twiddles", twiddles(front_end.points)),
+        _array("struct msl_frontend_twiddle", "split_twiddles", split_twiddles(front_end.points)),
         _array(_unsigned(reverse), "reverse", reverse),
         _array(_unsigned(widths), "widths", widths),
-        _array("struct micro_frontend_weights", "weights", weights),
+        _array("struct msl_frontend_weights", "weights", weights),
         _array("int16_t", "gain", gains(SMOOTHING_BITS - front_end.correction), "[33][4]"),
         _array("uint16_t", "log", logarithms()),
         "#endif",
@@ -209,7 +209,7 @@ def _array(kind: str, name: str, values: Iterable, shape: str = "") -> str:
     lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
     body = ",\n    ".join(lines)
     shape = shape or f"[{len(texts)}]"
-    return f"static const {kind} micro_frontend_{name}{shape} = {{\n    {body}}};\n"
+    return f"static const {kind} msl_frontend_{name}{shape} = {{\n    {body}}};\n"
 
 
 if __name__ == "__main__":

@@ -12,15 +12,7 @@ from vm_startup.micro_frontend.extract import cores
 from vm_startup.speech_commands import features
 from vm_startup.speech_commands import random_streams as streams
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.augmentation import rooms
-from vm_startup.speech_commands.augmentation.augment import (
-    Background,
-    add_background,
-    augment,
-    mask,
-    mixup,
-    to_int16,
-)
+from vm_startup.speech_commands.augmentation import augment, rooms
 from vm_startup.speech_commands.data import dataset
 from vm_startup.speech_commands.progress import Count
 
@@ -67,7 +59,7 @@ class Batches:
         share = recipe.synthetic_share
         self._wanted = _Choice(split.source, split.label >= dataset.FIRST_WORD_INDEX, share)
         self._unknown = _Choice(split.source, split.label == dataset.UNKNOWN_INDEX, share)
-        self._background = Background(data.background, settings.samples)
+        self._background = augment.Background(data.background, settings.samples)
         self._settings, self._recipe = settings, recipe
         self._shift = int(recipe.time_shift_ms * settings.sample_rate / 1000)  # samples
         if recipe.augmentation != "shift":
@@ -137,7 +129,7 @@ class Batches:
     def _masked_and_mixed(self, clips: np.ndarray, labels: np.ndarray, step: int) -> Batch:
         recipe = self._recipe
         if recipe.time_mask or recipe.frequency_mask:
-            mask(
+            augment.mask(
                 clips.reshape(-1, self._settings.frames, self._settings.width),
                 streams.random_stream(recipe.seed, streams.MASKS, step),
                 frames=recipe.time_mask,
@@ -145,7 +137,7 @@ class Batches:
             )
         if recipe.mixup:
             rng = streams.random_stream(recipe.seed, streams.MIXUP, step)
-            return mixup(clips, labels, self._label_count, recipe.mixup, rng)
+            return augment.mixup(clips, labels, self._label_count, recipe.mixup, rng)
         return clips, labels
 
     def _new_batch(self, index: int) -> Batch:
@@ -170,7 +162,7 @@ class Batches:
         self, clip: np.ndarray, silent: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Clips augmented as upstream does it: int16 [n, samples]."""
-        return augment(
+        return augment.augment(
             self._audio[clip],
             silent,
             self._background,
@@ -197,9 +189,11 @@ class Batches:
                 audio = self._audio[clip[chosen]]
                 wave[chosen] = self._rooms.apply(audio, strength, self._shift, rng)
         volume, frequency = recipe.background_volume, recipe.background_frequency
-        add_background(wave, silent, self._background, rng, volume=volume, frequency=frequency)
+        augment.add_background(
+            wave, silent, self._background, rng, volume=volume, frequency=frequency
+        )
         wave[silent] = self._rooms.silences(wave[silent], rng)
-        return to_int16(wave)
+        return augment.to_int16(wave)
 
 
 def _joined(coming: list[Future[Batch]], progress: Count | None) -> Batch:

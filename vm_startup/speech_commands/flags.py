@@ -5,6 +5,7 @@ A name may be cut short if it stays unambiguous: `--window_stride=20` is common.
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from vm_startup.conventions import ARCHIVES, FEATURE_RANGES, SAMPLE_RATE
@@ -97,14 +98,7 @@ def freezer() -> argparse.ArgumentParser:
 
 def audio_settings(flags: argparse.Namespace) -> AudioSettings:
     """The audio flags as settings; raises DataError for values that are not supported."""
-    return AudioSettings(
-        flags.sample_rate,
-        flags.clip_duration_ms,
-        flags.window_size_ms,
-        flags.window_stride_ms,
-        flags.feature_bin_count,
-        flags.preprocess,
-    )
+    return AudioSettings(*(getattr(flags, field.name) for field in fields(AudioSettings)))
 
 
 def check_training(flags: argparse.Namespace) -> None:

@@ -82,9 +82,7 @@ def inference_graph(
         held = {
             name: tf.constant(values[name], name=name) for name in constants(architecture, quantize)
         }
-        numbers: networks.Exact | networks.Quantized = networks.Exact()
-        if quantize:
-            numbers = Frozen(settings, held)
+        numbers = Frozen(settings, held) if quantize else networks.Exact()
         logits = networks.logits(features, held, settings, numbers, architecture=architecture)
         tf.nn.softmax(logits, name="labels_softmax")
     return graph.as_graph_def()

@@ -211,10 +211,9 @@ class Trainer:
         return np.concatenate(found)
 
     def _logits(self, features: tf.Tensor, exact: bool) -> tf.Tensor:
-        numbers: networks.Exact | networks.Quantized = networks.Exact()
         state, architecture = self.network.state, self.network.architecture
-        if self.flags.quantize and not exact:
-            numbers = networks.Quantized(self.settings, state)
+        rounded = self.flags.quantize and not exact
+        numbers = networks.Quantized(self.settings, state) if rounded else networks.Exact()
         return networks.logits(features, state, self.settings, numbers, architecture=architecture)
 
 

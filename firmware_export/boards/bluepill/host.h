@@ -1,4 +1,4 @@
-/* Talks by ARM semihosting to the host at the other end of the debug cable: OpenOCD, QEMU or our emulator.
+/* Calls, by ARM semihosting, the host at the other end of the debug cable: OpenOCD, QEMU or our emulator.
    Without a host every call does nothing and returns -1 (startup.c, hard_fault). */
 #ifndef MSL_HOST_H
 #define MSL_HOST_H

@@ -12,7 +12,7 @@ int main(void) {
         if (stride % MSL_LISTENER_CLIP_STRIDES == 0) msl_listener_reset();
         msl_listener_push_samples(samples);
         if (stride % MSL_LISTENER_CLIP_STRIDES < MSL_LISTENER_CLIP_STRIDES - 1) continue;
-        msl_host_write(output, scores, 0); /* tells the emulator that the frame is complete */
+        msl_host_write(output, scores, 0); /* marks the end of the frame for the emulator */
         msl_listener_scores(scores);
         msl_host_write(output, scores, sizeof scores);
         msl_host_write(output, msl_listener_features(), MSL_MODEL_INPUT_SIZE);

@@ -264,7 +264,7 @@ def test_gcc_firmware_is_proven(models, tmp_path):
     model = models("tiny_conv")
     features, size = made(model, tmp_path, "arm-none-eabi-gcc", LABELS)
     proof = prove(model, tmp_path, features)
-    assert proof.flash == size.flash <= 26 << 10
+    assert proof.flash == size <= 26 << 10
     assert proof.instructions <= 2_000_000
 
 

@@ -34,7 +34,7 @@ class Image:
         return Extracted(
             features.reshape(-1, self.front_end.channels),
             state_size,
-            chip.instructions,
+            chip.counts[0],
             chip.stack(variables),
         )
 
@@ -61,10 +61,10 @@ def make(front_end: FrontEnd, folder: Path) -> Image:
 
 
 STUBS = """#include "micro_frontend.h"
-size_t micro_frontend_add_samples(struct micro_frontend *s, const int16_t *a, size_t n) {
+size_t msl_frontend_add_samples(struct msl_frontend *s, const int16_t *a, size_t n) {
     return n;
 }
-int micro_frontend_frame(struct micro_frontend *s, uint16_t *f) { return 1; }
+int msl_frontend_frame(struct msl_frontend *s, uint16_t *f) { return 1; }
 """
 
 
@@ -72,4 +72,4 @@ def _size(folder: Path, sources: dict[str, str]) -> int:
     folder.mkdir(parents=True)
     for name, text in sources.items():
         (folder / name).write_text(text, "utf-8")
-    return build.build(folder, BOARD).flash
+    return build.build(folder, BOARD)

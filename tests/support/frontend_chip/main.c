@@ -8,17 +8,17 @@
 int main(void) {
     static struct {
         uint32_t state_size;
-        uint16_t features[MOST_FRAMES][MICRO_FRONTEND_CHANNELS];
+        uint16_t features[MOST_FRAMES][MSL_FRONTEND_CHANNELS];
     } answer;
-    static struct micro_frontend state;
-    static int16_t samples[MICRO_FRONTEND_WINDOW];
+    static struct msl_frontend state;
+    static int16_t samples[MSL_FRONTEND_WINDOW];
     answer.state_size = sizeof state;
     int32_t input = msl_host_open(0), output = msl_host_open(4);
-    uint32_t frames = 0, wanted = MICRO_FRONTEND_WINDOW;
+    uint32_t frames = 0, wanted = MSL_FRONTEND_WINDOW;
     while (frames < MOST_FRAMES && msl_host_read_all(input, samples, wanted * sizeof *samples)) {
-        micro_frontend_add_samples(&state, samples, wanted);
-        frames += (uint32_t)micro_frontend_frame(&state, answer.features[frames]);
-        wanted = MICRO_FRONTEND_STRIDE;
+        msl_frontend_add_samples(&state, samples, wanted);
+        frames += (uint32_t)msl_frontend_frame(&state, answer.features[frames]);
+        wanted = MSL_FRONTEND_STRIDE;
     }
     msl_host_write(output, &answer, sizeof answer.state_size + frames * sizeof answer.features[0]);
     msl_host_exit(0);

@@ -23,14 +23,12 @@ from typing import IO, cast
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.progress import Progress, log_progress
 
-KNOWN = {  # SHA-256 by file name, for every address it is downloaded from
-    "speech_commands_v0.02.tar.gz": (
-        "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
-    ),
-    "speech_commands_v0.01.tar.gz": (
-        "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
-    ),
+DIGESTS = {
+    "v0.02": "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    "v0.01": "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
 }
+# SHA-256 by file name, for every address it is downloaded from.
+KNOWN = {f"speech_commands_{version}.tar.gz": digest for version, digest in DIGESTS.items()}
 
 ATTEMPTS = 5  # connections in a row without a byte, after which a download fails
 PAUSE = 2  # seconds, longer after every attempt

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,14 +12,13 @@ Reader = Callable[[range], Iterable[np.ndarray]]  # a block of clips, in pieces 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One spoken word, which is read when it is needed."""
+    """One spoken word; its source reads the samples."""
 
     word: str
     speaker: str  # a speaker is in one split only
     source: str  # "folder", "archive" or "synthetic"
     split: str  # "training", "validation" or "testing"
     name: str  # unique within its source, e.g. "yes/00076d54_nohash_0.wav"
-    read: Callable[[], np.ndarray] = field(repr=False, compare=False)  # int16 [16000]
 
 
 class Source(Protocol):

@@ -62,9 +62,10 @@ def store(source: Source, folder: Path, progress: Progress = log_progress) -> St
             fcntl.flock(lock, fcntl.LOCK_EX)  # two trainings may share a cache
             index = _Index(path, total)
             index.open(progress)
-            missing = index.missing(blocks)
+            missing = [block for block in blocks if block not in index.blocks]
             if missing or not index.finished:
-                _check_room(folder, _missing_bytes(path, total))
+                if _missing_bytes(path, total) > free_bytes(folder):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 _fill(source, missing, index, _Counter(progress, source.reading, total))
                 index.finish()
         audio = np.memmap(path, "<i2", "r", shape=(total, CLIP_SAMPLES)) if total else np.empty(0)
@@ -116,10 +117,6 @@ class _Index:
     def clips(self) -> int:
         """The number of complete clips."""
         return sum(map(len, self.blocks))
-
-    def missing(self, blocks: list[range]) -> list[range]:
-        """Those of the blocks that are not complete."""
-        return [block for block in blocks if block not in self.blocks]
 
     def write(self, clips: range, pieces: Iterable[np.ndarray]) -> None:
         """Write a block to the file and then to the list."""
@@ -265,11 +262,6 @@ def _as_block(fields: list[str]) -> Block:
     _, start, stop, checksum, silent = fields
     clips = () if silent == "-" else tuple(map(int, silent.split(",")))
     return Block(range(int(start), int(stop)), int(checksum), clips)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    if needed > free_bytes(folder):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _missing_bytes(path: Path, clips: int) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,6 @@ class Summary:
 
     words: dict[str, int]  # clips of each word, wanted or not
     converted: int  # checked recordings that are not 16-bit 16 kHz already
-    noises: int  # background recordings
 
 
 class FolderSource:
@@ -93,7 +92,6 @@ class FolderSource:
             source=self.source,
             split=which_set(path.name, *self._percentages),
             name=f"{path.parent.name}/{path.name}",
-            read=partial(wav.read, path, CLIP_SAMPLES),
         )
 
 
@@ -122,11 +120,8 @@ def check_folder(
     recordings = [path for paths in words.values() for path in paths] + noises
     _check_links(root, [*folders, root / BACKGROUND_NOISE, *recordings])
     headers = _check_recordings(noises if decoded else recordings, progress)
-    return Summary(
-        words={word: len(paths) for word, paths in words.items()},
-        converted=sum(header.converted for header in headers),
-        noises=len(noises),
-    )
+    counts = {word: len(paths) for word, paths in words.items()}
+    return Summary(counts, sum(header.converted for header in headers))
 
 
 def word_folders(root: Path) -> list[Path]:

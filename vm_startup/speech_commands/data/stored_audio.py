@@ -43,7 +43,3 @@ class StoredAudio:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
-
-    def copy(self) -> np.ndarray:
-        """All rows."""
-        return self[:]

@@ -109,10 +109,18 @@ def curve(scores: AveragedScores, stream: Stream) -> dict:
     That is the point with the lowest miss rate at no more than MAX_FALSE_ACCEPTS_PER_HOUR.
     """
     hours, onset = len(stream.audio) / SAMPLE_RATE / 3600, stream.onset / CLIP_SAMPLES
-    points = []
+    points: list[dict] = []
     for threshold in THRESHOLDS:
         missed, accepted = count_errors(*detections(scores, threshold), onset, stream.label)
-        points.append(_point(float(threshold), missed, accepted, len(onset), hours))
+        points.append(
+            {
+                "threshold": float(threshold),
+                "missed": missed,
+                "miss_rate": missed / len(onset),
+                "false_accepts": accepted,
+                "false_accepts_per_hour": accepted / hours,
+            }
+        )
     allowed = [p for p in points if p["false_accepts_per_hour"] <= MAX_FALSE_ACCEPTS_PER_HOUR]
     best = min(allowed, key=lambda point: (point["missed"], -point["threshold"]))
     return {
@@ -126,14 +134,4 @@ def curve(scores: AveragedScores, stream: Stream) -> dict:
             "miss_rate_interval": intervals.wilson(best["missed"], len(onset)),
             "false_accepts_per_hour_interval": intervals.poisson(best["false_accepts"], hours),
         },
-    }
-
-
-def _point(threshold: float, missed: int, accepted: int, words: int, hours: float) -> dict:
-    return {
-        "threshold": threshold,
-        "missed": missed,
-        "miss_rate": missed / words,
-        "false_accepts": accepted,
-        "false_accepts_per_hour": accepted / hours,
     }

@@ -106,7 +106,7 @@ def _features(
     """A split's features; its silence is filled with background as upstream does it."""
     split = data.splits[name]
     silent = split.label == SILENCE_INDEX
-    audio = split.audio.copy()
+    audio = np.array(split.audio)
     audio[silent] = augment(
         audio[silent],
         silent[silent],

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vm_startup.speech_commands.model.checkpoint import BEST
+from vm_startup.speech_commands.model import checkpoint
 
 STANDARD_ERRORS = 2  # with one, one training in three keeps a lucky step of mid-schedule
+
+# Types in a checkpoint of the fields before `model`, in their order.
+KINDS = {"step": np.int64, "accuracy": np.float64, "cross_entropy": np.float64, "waited": np.int64}
 
 
 @dataclass
@@ -44,25 +47,12 @@ class BestWeights:
 
     def as_values(self) -> dict[str, np.ndarray]:
         """The values for a checkpoint, beside the training's own."""
-        known = {
-            "step": np.array(self.step, np.int64),
-            "accuracy": np.array(self.accuracy, np.float64),
-            "cross_entropy": np.array(self.cross_entropy, np.float64),
-            "waited": np.array(self.waited, np.int64),
-        }
-        return {BEST + name: value for name, value in (known | self.model).items()}
+        known = {name: np.array(getattr(self, name), kind) for name, kind in KINDS.items()}
+        return {checkpoint.BEST + name: value for name, value in (known | self.model).items()}
 
     @classmethod
     def of(cls, values: Mapping[str, np.ndarray]) -> "BestWeights":
         """Read it from a checkpoint's values; empty if another trainer wrote them."""
-        held = {
-            name.removeprefix(BEST): value
-            for name, value in values.items()
-            if name.startswith(BEST)
-        }
-        if not held:
-            return cls()
-        step, accuracy, cross_entropy, waited = (
-            held.pop(name) for name in ("step", "accuracy", "cross_entropy", "waited")
-        )
-        return cls(int(step), float(accuracy), float(cross_entropy), int(waited), held)
+        held = checkpoint.kept(values)
+        known = {name: held.pop(name).item() for name in KINDS if held}
+        return cls(**known, model=held)

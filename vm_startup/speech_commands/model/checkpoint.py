@@ -97,10 +97,14 @@ def check_identity(prefix: str | Path, values: Mapping[str, np.ndarray], flags: 
             )
 
 
+def kept(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """BestWeights' values by their own names; {} if another trainer wrote the checkpoint."""
+    return {n.removeprefix(BEST): value for n, value in values.items() if n.startswith(BEST)}
+
+
 def best(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The values with the best weights, if any, in place of the last."""
-    kept = {n.removeprefix(BEST): value for n, value in values.items() if n.startswith(BEST)}
-    return {**values, **kept}
+    return {**values, **kept(values)}
 
 
 def _delete(prefix: Path) -> None:

@@ -166,7 +166,7 @@ class Exact:
         return logits
 
 
-class Quantized:
+class Quantized(Exact):
     """Every number rounded as eight bits hold it."""
 
     def __init__(self, settings: AudioSettings, ranges: Values) -> None:
@@ -244,7 +244,7 @@ def logits(
     features: tf.Tensor,
     weights: Values,
     settings: AudioSettings,
-    numbers: Exact | Quantized,
+    numbers: Exact,
     kept: tf.Tensor | None = None,
     architecture: str = "tiny_conv",
 ) -> tf.Tensor:

@@ -71,9 +71,8 @@ class TrainableNetwork:
     def _step(
         self, features: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        numbers: networks.Exact | networks.Quantized = networks.Exact()
-        if self._flags.quantize:
-            numbers = networks.Observing(self._settings, self.state, step)
+        rounded, state = self._flags.quantize, self.state
+        numbers = networks.Observing(self._settings, state, step) if rounded else networks.Exact()
         weights = {name: self.state[name] for name in self.weights}
         network = self._settings, numbers, self._dropout_mask(step), self.architecture
         with tf.GradientTape() as tape:

@@ -10,7 +10,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,14 +21,9 @@ from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING, which_set
 from vm_startup.speech_commands.data.wav import to_int16
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.synthetic import vocabulary
 from vm_startup.speech_commands.synthetic.espeak import MAX_RATE, SPEECH_RATE, Espeak
-from vm_startup.speech_commands.synthetic.vocabulary import (
-    Utterance,
-    common_words,
-    near_misses,
-    parts_of,
-    spoken,
-)
+from vm_startup.speech_commands.synthetic.vocabulary import Utterance, spoken
 
 SPEAKERS = [
     line.split(", ")
@@ -78,19 +72,15 @@ class SyntheticSpeech:
     ) -> None:
         """Raises DataError if espeak cannot speak a word or a word is too long for a clip."""
         check_speakable(wanted_words)
-        self.arguments = {
-            "wanted_words": list(wanted_words),
-            "clips_per_word": clips_per_word,
-            "seed": seed,
-            "validation_percentage": validation_percentage,
-            "testing_percentage": testing_percentage,
-        }
+        percentages = validation_percentage, testing_percentage
+        self.arguments = [list(wanted_words), clips_per_word, seed, *percentages]  # as JSON
         self._seed = seed
-        self._speakers = _interleaved(validation_percentage, testing_percentage)
+        self._speakers = _interleaved(*percentages)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
-        self._common = common_words(wanted_words)
-        self._parts = parts_of(wanted_words)
-        self._near = near_misses(wanted_words, 40 * len(wanted_words), self._random("near misses"))
+        self._common = vocabulary.common_words(wanted_words)
+        self._parts = vocabulary.parts_of(wanted_words)
+        random = self._random("near misses")
+        self._near = vocabulary.near_misses(wanted_words, 40 * len(wanted_words), random)
         self._counts = dict.fromkeys(wanted_words, clips_per_word)
         self._counts[UNKNOWN] = clips_per_word * -(-len(wanted_words) // 2)
         self._units = [
@@ -98,8 +88,6 @@ class SyntheticSpeech:
             for stream, count in self._counts.items()
             for place in range(min(count, len(self._speakers)))
         ]
-        # One call of read() speaks all clips of its unit, as the clips around it are read next.
-        self._spoken = lru_cache(maxsize=1)(lambda *unit: list(self._speak_all(*unit)))
 
     def clips(self) -> list[Clip]:
         """Stream after stream, speaker after speaker."""
@@ -124,10 +112,10 @@ class SyntheticSpeech:
     def speak(self, block: int) -> Iterator[np.ndarray]:
         """The clips of the block with this index in blocks(), one by one: int16 [16000]."""
         stream, place = self._units[block]
-        for number, speech in zip(
-            self._of(stream, place), self._speak_all(stream, place), strict=True
-        ):
-            yield _record(speech, self._random(stream, number, "recording"))
+        with Espeak() as engine:
+            for number in self._of(stream, place):
+                speech = _speak(engine, self._take(stream, number))
+                yield _record(speech, self._random(stream, number, "recording"))
 
     def _of(self, stream: str, place: int) -> range:
         """The numbers of the clips of one speaker in one stream."""
@@ -142,7 +130,6 @@ class SyntheticSpeech:
             source="synthetic",
             split=split,
             name=f"{word}/{speaker}_nohash_{number}",
-            read=partial(self._read, stream, number),
         )
 
     def _take(self, stream: str, number: int) -> Take:
@@ -169,17 +156,6 @@ class SyntheticSpeech:
         chosen = texts[random.integers(len(texts))]
         ending = random.choice(["", ".", "?", "!", ","])  # each has its own intonation
         return Utterance(chosen.word, chosen.text + ending)
-
-    def _read(self, stream: str, number: int) -> np.ndarray:
-        place, index = number % len(self._speakers), number // len(self._speakers)
-        speech = self._spoken(stream, place)[index]
-        return _record(speech, self._random(stream, number, "recording"))
-
-    def _speak_all(self, stream: str, place: int) -> Iterator[np.ndarray]:
-        """The speech of one unit's clips, each at 16 kHz and without silence around it."""
-        with Espeak() as engine:
-            for number in self._of(stream, place):
-                yield _speak(engine, self._take(stream, number))
 
     def _babble(self, samples: int, random: np.random.Generator) -> np.ndarray:
         trained = [variants for variants, split in self._speakers if split == TRAINING]

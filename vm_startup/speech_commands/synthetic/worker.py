@@ -25,8 +25,8 @@ PIECE = 64  # clips passed on at once: 2 MB
 
 
 @contextlib.contextmanager
-def start(arguments: dict, blocks: dict[range, int]) -> Iterator[Reader]:
-    """A reader, in its own process, of the blocks of SyntheticSpeech(**arguments)."""
+def start(arguments: list, blocks: dict[range, int]) -> Iterator[Reader]:
+    """A reader, in its own process, of the blocks of SyntheticSpeech(*arguments)."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment["OPENBLAS_NUM_THREADS"] = "1"  # each core has its own process
 
@@ -54,7 +54,7 @@ def start(arguments: dict, blocks: dict[range, int]) -> Iterator[Reader]:
             process.kill()
 
 
-def _send(process: subprocess.Popen, request: dict | int) -> None:
+def _send(process: subprocess.Popen, request: list | int) -> None:
     with contextlib.suppress(BrokenPipeError):  # its missing answer is noticed later
         os.write(cast(IO[bytes], process.stdin).fileno(), json.dumps(request).encode() + b"\n")
 
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _answer(requests: "SimpleQueue[str]") -> None:
-    speech = SyntheticSpeech(**json.loads(requests.get()))
+    speech = SyntheticSpeech(*json.loads(requests.get()))
     while True:
         for clip in speech.speak(json.loads(requests.get())):
             sys.stdout.buffer.write(clip.astype("<i2", copy=False).data)
