@@ -6,6 +6,7 @@ import numpy as np
 from leak_cells.injection import install
 from workspace import QUICKSTART
 
+from launcher.console import Screen
 from launcher.jobs import control
 from launcher.retrain import pipeline
 
@@ -19,7 +20,7 @@ def test_challenger_that_does_not_fit_fails_before_comparison(finished, here, mo
     graph.write_bytes(large_graph())
     monkeypatch.setattr(control, "make_plan", control.make_plan)  # so that it is put back
     install(reference=str(past))
-    done = pipeline.retrain(QUICKSTART, screen=Silent())
+    done = pipeline.retrain(QUICKSTART, screen=Screen())
     assert (done["verdict"], done["exit_code"], done["version"]) == ("failed", 4, "")
     assert "bytes" in done["error"] and done["comparison"] == {}
     assert sorted(path.name for path in (here / "models" / "quickstart").iterdir()) == [
