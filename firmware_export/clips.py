@@ -59,7 +59,7 @@ def load(path: Path) -> Clips:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
                 raise BadModel(f"{path} unpacks to more than {MAX_BYTES:,} bytes")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in (*EXPECTED, *SOUND) if name in arrays}
+            found = {name: arrays[name] for name in (*KINDS, *SOUND) if name in arrays}
             if any(isinstance(array, bytes) for array in found.values()):
                 raise ValueError("an entry is not an array")
     except DAMAGES as problem:
@@ -74,12 +74,13 @@ DAMAGES = (
     ValueError, KeyError, EOFError, OSError, MemoryError, RuntimeError, SyntaxError,
     zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
+KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U"}
 SOUND = {"audio", "audio_of"}
-EXPECTED = {  # array: numpy's kinds, in words
-    "features": ("f", "floats"),
-    "labels": ("iu", "a whole number for each clip"),
-    "sources": ("U", "a string for each clip"),
-    "names": ("U", "a string for each clip"),
+EXPECTED = {
+    "features": "floats",
+    "labels": "a whole number for each clip",
+    "sources": "a string for each clip",
+    "names": "a string for each clip",
 }
 
 
@@ -90,11 +91,10 @@ def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
     if not 1 <= count <= MAX_CLIPS:
         raise BadModel(f"{path} has {count} clips; expected 1 to {MAX_CLIPS:,}")
     for name, array in found.items():
-        kinds, expected = EXPECTED[name]
-        if array.dtype.kind not in kinds or (name != "features" and array.shape != (count,)):
+        if array.dtype.kind not in KINDS[name] or (name != "features" and array.shape != (count,)):
             raise BadModel(
                 f"{path}: the array {name} is {array.dtype} of shape {array.shape}; "
-                f"expected {expected}"
+                f"expected {EXPECTED[name]}"
             )
     if not (np.abs(features) <= np.finfo(np.float32).max).all():
         raise BadModel(f"{path} has features that are NaN, infinite or too large")

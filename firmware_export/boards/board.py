@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-TEMPLATE = ".in"  # the ending of files with @placeholders@
-
 
 @dataclass(frozen=True)
 class Board:

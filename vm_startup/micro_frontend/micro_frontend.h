@@ -29,7 +29,7 @@ void msl_frontend_reset(struct msl_frontend *state);
    msl_frontend_frame before you add more. */
 size_t msl_frontend_add_samples(struct msl_frontend *state, const int16_t *samples, size_t count);
 
-/* If the window is full: write its features, drop a stride of samples, return 1. Otherwise return 0. */
+/* If the window is full: write its features, drop a stride of samples, return 1. If not, return 0. */
 int msl_frontend_frame(struct msl_frontend *state, uint16_t features[MSL_FRONTEND_CHANNELS]);
 
 /* The same in two halves. First the signals of a window's channels, with the same return value. Then the
