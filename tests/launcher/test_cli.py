@@ -298,7 +298,7 @@ def test_message_of_trainer_on_machine_names_the_setting(tmp_path):
     done = launcher(tmp_path, "train", "quickstart", *(f"--set={option}" for option in options))
     assert done.returncode == 2
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "diverged; a train.learning_rate below" in error
+    assert "use a train.learning_rate below" in error
     assert "--learning_rate" in (tmp_path / "runs" / "quickstart-1" / "training.log").read_text()
 
 
