@@ -207,7 +207,7 @@ def test_reap_after_sigkill_leaves_no_machine(workspace, trained):
     launcher.kill()
     launcher.communicate()
     assert workspace.processes()
-    assert "gave back words-1-abcd" in elsewhere.run("reap")[1]
+    assert "deleted words-1-abcd" in elsewhere.run("reap")[1]
     assert (workspace.machines(), workspace.processes()) == ([], [])
     assert workspace.job("words-1").lease == "closed"
 

@@ -43,7 +43,7 @@ def test_stockout_fails_the_run_and_the_next_run_finds_a_machine(workspace, clou
     workspace.make_due("words")
     scheduler = workspace.start_command(*SCHEDULE_RUN)
     message = workspace.wait_for_event("failed", "words")["message"]
-    assert "no room" in message and "us-west1-b" in message
+    assert "no zone has a machine free" in message and "us-west1-b" in message
     gce.faults.clear()
     workspace.make_due("words")
     workspace.wait(lambda: gce.instances, "a machine")
@@ -71,7 +71,7 @@ def test_job_over_its_time_cap_is_ended_and_reported(workspace, cloud):
     workspace.make_due("words")
     scheduler = workspace.start_command(*SCHEDULE_RUN)
     message = workspace.wait_for_event("failed", "words")["message"]
-    assert message == "the machine time of the plan, 1 min, is used up"
+    assert message == "the plan's machine time, 1 min, is used up"
     assert workspace.stop(scheduler) == 0
     (run,) = runs(workspace)
     assert (run["verdict"], run["error"]) == ("failed", message)
