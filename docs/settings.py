@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the settings themselves: `python docs/settings.py`."""
+"""Write docs/settings.md and configs/schema.json from the settings: `python docs/settings.py`."""
 
 from dataclasses import MISSING, Field
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.config import reference
 from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
+from launcher.console import json_text
 
 HEAD = """# Settings
 
@@ -65,3 +66,5 @@ def _text(value: Any) -> str:
 
 if __name__ == "__main__":
     (Path(__file__).parent / "settings.md").write_text(page(), encoding="utf-8")
+    schema = Path(__file__).parents[1] / "configs" / "schema.json"
+    schema.write_text(json_text(reference.schema()) + "\n", encoding="utf-8")

@@ -16,7 +16,9 @@ INTERRUPTED = 130
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder."
+)
 @click.option(
     "--inference",
     type=click.Choice(["int8", "uint8"]),

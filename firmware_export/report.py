@@ -131,7 +131,7 @@ def listener_lines(listener: dict[str, Any] | None, refused: str | None, board: 
         f"{INDENT}{listener['instructions_per_frame']:,} instructions every "
         f"{listener['stride_ms']:g} ms, {listener['instructions']:,} more for the scores",
         f"{INDENT}{listener['clips']} seconds of sound through the emulated chip, "
-        f"{mismatches(listener['mismatches'])} with TensorFlow",
+        f"{mismatches(listener['mismatches'])} with TensorFlow Lite",
     ]
 
 

@@ -70,6 +70,8 @@ def init(file: Path | None, words: str) -> None:
             opened.write(reference.starter(wanted))
     except FileExistsError:
         raise UsageError(f"{file} exists", "name another file") from None
+    except OSError as error:
+        raise UsageError(describe(error), "name a file in a folder that exists") from None
     click.echo(f"wrote {file}; next: launcher train {shlex.quote(str(file))}")
 
 
@@ -266,6 +268,8 @@ def _interrupt(*_: object) -> None:
 def _settings(
     path: Path, overrides: tuple[str, ...], backend: str | None = None, dry_run: bool = False
 ) -> Config:
+    if dry_run and backend not in (None, "local"):
+        raise UsageError(f"--dry-run and --backend {backend} exclude each other", "leave one out")
     return loading.load(path, options.with_backend(overrides, "local" if dry_run else backend))
 
 

@@ -53,7 +53,9 @@ def text(shown: dict[str, Any]) -> str:
     for error in shown["unseen"]:
         lines.append(f"not seen: {error['error']}")
         lines += [f"hint: {error['hint']}"] if error["hint"] else []
-    if not shown["machines"] and not shown["unseen"]:
+    if shown["unseen"]:
+        lines.append(f"What {len(shown['unseen'])} of them cost is unknown: see above.")
+    elif not shown["machines"]:
         lines.append(report.NOTHING_PAID)
     return "\n".join(lines)
 
@@ -103,7 +105,8 @@ def _machine_line(shown: dict[str, Any]) -> str:
 
 
 def _line(shown: dict[str, Any]) -> str:
-    machine = f", machine {shown['machine']} still exists" if shown["lease_open"] else ""
+    what = "is at work" if shown["alive"] else "still exists"
+    machine = f", machine {shown['machine']} {what}" if shown["lease_open"] else ""
     return f"{shown['name']:24} {_state(shown):12} {shown['phase']}{machine}"
 
 
@@ -112,7 +115,7 @@ def _detail(shown: dict[str, Any]) -> str:
         f"{shown['name']} ({', '.join(shown['plan']['wanted_words'])}): {_state(shown)}",
         f"  phase   {shown['phase']}",
         f"  folder  {shown['folder']}",
-        f"  cost    {cost.dollars(shown['cost_usd'])} so far",
+        f"  cost    {cost.dollars(shown['cost_usd'])}{' so far' if shown['lease_open'] else ''}",
     ]
     lines += [f"  {phase:9} {spent:.1f} s" for phase, spent in shown["phase_seconds"].items()]
     lines += [f"  error   {shown['error']}"] if shown["error"] else []

@@ -14,8 +14,7 @@ FREE_BYTES = 500 << 20
 
 def check(config: Config, out: Path) -> None:
     """Raise ConfigError for words that cannot be trained, bad data or too little disk space."""
-    with _as_config_errors():
-        _check_data(config.words.wanted, config.data)
+    _check_data(config.words.wanted, config.data)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -27,35 +26,39 @@ def check(config: Config, out: Path) -> None:
 
 def check_words(wanted: tuple[str, ...]) -> None:
     """Raise ConfigError for words that cannot be trained on synthetic speech."""
-    with _as_config_errors():
-        _check_data(wanted, Data(synthetic_clips=1))
+    _check_data(wanted, Data(synthetic_clips=1))
 
 
 @contextlib.contextmanager
-def _as_config_errors() -> Iterator[None]:
+def _setting(key: str) -> Iterator[None]:
+    """A DataError in the block becomes a ConfigError that names the setting `key`."""
     from vm_startup.speech_commands.errors import DataError
 
     try:
         yield
     except DataError as error:
-        raise ConfigError(as_settings(str(error))) from None
+        raise ConfigError(f"{key}: {as_settings(str(error))}") from None
 
 
 def _check_data(wanted: tuple[str, ...], data: Data) -> None:
     from vm_startup.speech_commands.data import archive, dataset, folder, words
     from vm_startup.speech_commands.synthetic import speech
 
-    words.check_words(wanted)
-    if data.archive:
-        archive.check_url(data.archive_url, data.archive_sha256)
-    if data.synthetic_clips:
-        speech.check_speakable(wanted)
-    if data.folder:
-        folder.check_folder(data.folder, wanted)
-    if data.folder and not data.archive and not data.synthetic_clips:
-        clips = folder.FolderSource(
-            data.folder,
-            validation_percentage=data.validation_percentage,
-            testing_percentage=data.testing_percentage,
-        ).clips()
-        dataset.check_splits(clips, wanted)
+    with _setting("words.wanted"):
+        words.check_words(wanted)
+    with _setting("data.archive"):
+        if data.archive:
+            archive.check_url(data.archive_url, data.archive_sha256)
+    with _setting("words.wanted"):
+        if data.synthetic_clips:
+            speech.check_speakable(wanted)
+    with _setting("data.folder"):
+        if data.folder:
+            folder.check_folder(data.folder, wanted)
+        if data.folder and not data.archive and not data.synthetic_clips:
+            clips = folder.FolderSource(
+                data.folder,
+                validation_percentage=data.validation_percentage,
+                testing_percentage=data.testing_percentage,
+            ).clips()
+            dataset.check_splits(clips, wanted)

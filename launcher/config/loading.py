@@ -6,7 +6,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from typing import Any, Literal
 from launcher.config import rules
 from launcher.config.settings import Config
 from launcher.errors import ConfigError, describe
+
+Where = Callable[[str], str]  # where a key was written: the file, or --set
 
 # The configs of the repository; in a checkout a link to its configs/.
 BUILT_IN = Path(__file__).parents[1] / "configs"
@@ -42,10 +44,16 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     _anchor(table, path.parent)
     for override in overrides:
         _apply(table, override)
+    changed = {override.partition("=")[0] for override in overrides}
     if table.get("name", "") == "":
         table["name"] = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
-    _check_keys(table, str(path))
-    config = _build(Config, table, str(path), "")
+
+    def where(key: str) -> str:
+        """The origin of a key, for messages."""
+        return "--set" if key in changed else str(path)
+
+    _check_keys(table, where)
+    config = _build(Config, table, where, "")
     rules.check(config, path)
     return config
 
@@ -90,16 +98,19 @@ def _apply(table: dict, override: str) -> None:
     table[last] = value
 
 
-def _check_keys(table: dict, where: str) -> None:
+def _check_keys(table: dict, where: Where) -> None:
     """Raise ConfigError for the first unknown key, in the order of the file."""
     unknown = list(_unknown(Config, table, ""))
     if not unknown:
         return
     prefix, key, known = unknown[0]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
-    others = f" (and {len(unknown) - 1} more)" if unknown[1:] else ""
-    raise ConfigError(f"{where}: unknown key {prefix}{key}{others}", hint)
+    near = [prefix + name for name in difflib.get_close_matches(key, known, n=1, cutoff=0.5)]
+    tables = typing.get_type_hints(Config).items()
+    near += [f"{name}.{key}" for name, cls in tables if key in getattr(cls, "__annotations__", ())]
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    more = [f"{start}{name}" for start, name, _ in unknown[1:]]
+    others = f" (and {', '.join(more)})" if more else ""
+    raise ConfigError(f"{where(prefix + key)}: unknown key {prefix}{key}{others}", hint)
 
 
 def _unknown(cls: Any, table: dict, prefix: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -112,9 +123,11 @@ def _unknown(cls: Any, table: dict, prefix: str) -> Iterator[tuple[str, str, lis
             yield from _unknown(hints[key], value, f"{prefix}{key}.")
 
 
-def _build(cls: Any, table: Any, where: str, prefix: str) -> Any:
+def _build(cls: Any, table: Any, where: Where, prefix: str) -> Any:
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table, such as [{prefix[:-1]}]")
+        raise ConfigError(
+            f"{where(prefix[:-1])}: {prefix[:-1]} must be a table, such as [{prefix[:-1]}]"
+        )
     hints = typing.get_type_hints(cls)
     values = {}
     for spec in fields(cls):
@@ -122,11 +135,12 @@ def _build(cls: Any, table: Any, where: str, prefix: str) -> Any:
         if spec.name in table:
             values[spec.name] = _value(table[spec.name], hints[spec.name], spec, where, key)
         elif spec.default is MISSING:
-            raise ConfigError(f"{where}: {key} is missing", spec.metadata.get("help", ""))
+            hint = spec.metadata.get("help", "") or f"write it as [{key}]"
+            raise ConfigError(f"{where(key)}: {key} is missing", hint)
     return cls(**values)
 
 
-def _value(value: Any, kind: Any, spec: Field, where: str, key: str) -> Any:
+def _value(value: Any, kind: Any, spec: Field, where: Where, key: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind):
         return _build(kind, value, where, key + ".")
@@ -141,17 +155,17 @@ def _value(value: Any, kind: Any, spec: Field, where: str, key: str) -> Any:
         return value
     near = difflib.get_close_matches(str(value), args, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{where}: {key} = {value!r} must be one of {', '.join(args)}", hint)
+    raise ConfigError(f"{where(key)}: {key} = {value!r} must be one of {', '.join(args)}", hint)
 
 
-def _scalar(value: Any, kind: type, spec: Field, where: str, key: str) -> Any:
+def _scalar(value: Any, kind: type, spec: Field, where: Where, key: str) -> Any:
     accepted: dict[type, tuple[type, ...]] = {float: (int, float), Path: (str,)}
     is_other = isinstance(value, bool) and kind is not bool
     if is_other or not isinstance(value, accepted.get(kind, (kind,))):
         names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
-        raise ConfigError(f"{where}: {key} = {value!r} must be {names.get(kind, 'a path')}")
+        raise ConfigError(f"{where(key)}: {key} = {value!r} must be {names.get(kind, 'a path')}")
     typed = kind(value)
     low, high = spec.metadata["low"], spec.metadata["high"]
     if low is not None and not low <= typed <= high:
-        raise ConfigError(f"{where}: {key} = {value!r} must lie between {low:g} and {high:g}")
+        raise ConfigError(f"{where(key)}: {key} = {value!r} must lie between {low:g} and {high:g}")
     return typed

@@ -48,9 +48,9 @@ def _check_stages(config: Config, path: Path) -> None:
     steps, rates = len(train.how_many_training_steps or "1"), len(train.learning_rate or "1")
     if steps != rates:
         raise ConfigError(
-            f"{path}: train.how_many_training_steps has {steps} stages and "
-            f"train.learning_rate has {rates}",
-            "give both the same number of stages",
+            f"{path}: train.how_many_training_steps is for {steps} of the stages, and "
+            f"train.learning_rate for {rates}",
+            "give both one value a stage; what is not given has one stage",
         )
 
 

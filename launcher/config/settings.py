@@ -90,7 +90,7 @@ class Train:
         None, "how weights are updated"
     )
     schedule: Literal["stages", "cosine"] | None = setting(
-        None, "cosine: the learning rate falls to zero in each stage"
+        None, "cosine: the learning rate falls to zero over all stages"
     )
     warm_up: float | None = setting(
         None, "part of the steps in which the learning rate rises", low=0, high=1

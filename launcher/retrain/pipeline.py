@@ -62,7 +62,7 @@ def _run_steps(retraining: Retraining, edited: Path | None) -> Verdict:
     from launcher.retrain import steps
 
     if edited and not retraining.run.comparison:
-        hint = "launcher schedule add --replace accepts the new config"
+        hint = "add the schedule again: launcher schedule add CONFIG --cron EXPRESSION --replace"
         raise ConfigError(f"{edited} was edited since it was scheduled", hint)
     with translated():
         steps.check(retraining)

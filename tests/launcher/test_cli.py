@@ -465,6 +465,13 @@ def written_in_readme():
         yield str(given["file"] or reference.starter_name(given["words"].split(",")))
 
 
+def test_dry_run_with_another_backend_is_refused(tmp_path):
+    """--dry-run means the local backend; another one beside it is a contradiction."""
+    done = launcher(tmp_path, "plan", "quickstart", "--dry-run", "--backend", "gce")
+    assert done.returncode == 2
+    assert "--dry-run and --backend gce exclude each other" in done.stderr
+
+
 @pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
 def test_commands_in_readme_exist(words):
     """Every launcher command in README and guide parses; its config is a file, is built in, or is

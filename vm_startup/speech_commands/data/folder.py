@@ -177,8 +177,8 @@ def _nearest(word: str, words: dict[str, list[Path]]) -> str:
     by_fold = {fold(name): name for name in words}
     if near := difflib.get_close_matches(fold(word), by_fold, n=1, cutoff=0.5):
         return f"; the nearest name there is {by_fold[near[0]]!r}"
-    some = f"{', '.join(sorted(words)[:5])} and others" if words else "no word folder"
-    return f"; it has {some}"
+    more = f" and {len(words) - 5} more" if len(words) > 5 else ""
+    return f"; it has {', '.join(sorted(words)[:5]) or 'no word folder'}{more}"
 
 
 def _check_links(root: Path, paths: list[Path]) -> None:
