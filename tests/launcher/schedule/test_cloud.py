@@ -51,7 +51,7 @@ def test_stockout_fails_the_run_and_the_next_run_finds_a_machine(workspace, clou
     failed, second = runs(workspace)
     assert (failed["verdict"], failed["error"], failed["exit_code"]) == ("failed", message, 3)
     assert failed["cost_usd"] < 0.01 < second["cap_usd"]
-    assert (second["run"], second["verdict"]) == (2, "")  # the stop interrupted it
+    assert (second["run"], second["verdict"]) == (2, None)  # the stop interrupted it
 
 
 def test_max_parallel_bounds_machines_of_models_due_at_one_moment(workspace, cloud):

@@ -105,16 +105,17 @@ def _shorten(reference: str, lines: int, pause: float) -> None:
 
 def _ledger(injection: Injection) -> None:
     from launcher.jobs.ledger import Ledger
+    from launcher.jobs.records import name_of
 
-    append = Ledger.append
+    add = Ledger.add
 
-    def append_with_fault(self, event: str, **facts: object) -> None:
-        label = f"{event} {facts.get('phase', '')}".strip()
+    def add_with_fault(self, event: object) -> None:
+        label = f"{name_of(type(event))} {getattr(event, 'phase', '')}".strip()
         injection.reach(BEFORE, label)
-        append(self, event, **facts)
+        add(self, event)
         injection.reach(AFTER, label)
 
-    Ledger.append = append_with_fault
+    Ledger.add = add_with_fault
 
 
 def _api(injection: Injection) -> None:
