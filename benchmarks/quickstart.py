@@ -18,7 +18,7 @@ from pathlib import Path
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.toml"
 SECONDS = 90  # the whole command, on two cores
-AT_LEAST = {"synthetic": 0.95, "folder": 0.84}  # accuracy on speakers nobody trained on
+AT_LEAST = {"synthetic": 0.95, "folder": 0.84}  # accuracy on held-out speakers
 AT_MOST = {"flash": 26 << 10, "ram": 6 << 10, "instructions": 2_000_000, "mismatches": 0}
 
 

@@ -107,7 +107,7 @@ def _next_times(schedule: Schedule) -> Iterator[datetime]:
 
 
 def _last_run(schedule: Schedule) -> dict[str, Any] | None:
-    """The run that ended last, whoever started it; or why the model's history cannot be read."""
+    """The run that ended last, scheduled or not; or why the model's history cannot be read."""
     run = schedule.last_run(time.time())
     try:
         other = _last_in_history(schedule)

@@ -1,7 +1,9 @@
 """The shell programs that run on machines."""
 
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,11 +17,14 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.sh"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.defpath}")
+
+
+@pytest.mark.skipif(not SHELLCHECK, reason="shellcheck is not installed")
 def test_program_passes_shellcheck(name):
     """shellcheck finds nothing in the program."""
     path = FOLDER / f"{name}.sh"
-    done = subprocess.run(["shellcheck", path], capture_output=True, text=True)
+    done = subprocess.run([SHELLCHECK, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
