@@ -13,13 +13,11 @@ from launcher.machines import scripts
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(scripts.__file__).parent
+SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.defpath}")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.sh"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-SHELLCHECK = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.defpath}")
-
-
 @pytest.mark.skipif(not SHELLCHECK, reason="shellcheck is not installed")
 def test_program_passes_shellcheck(name):
     """shellcheck finds nothing in the program."""
