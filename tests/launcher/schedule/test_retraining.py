@@ -58,7 +58,7 @@ def test_edited_config_fails_a_killed_run_and_deletes_its_machine(workspace, kil
     assert workspace.machines() == []
     (run,) = json.loads(workspace.run("history", "words", "--json")[1])["runs"]
     assert (run["verdict"], run["exit_code"], run["error"]) == ("failed", 2, message)
-    assert "schedule add --replace" in run["hint"]
+    assert "launcher schedule add CONFIG --cron EXPRESSION --replace" in run["hint"]
     assert json.loads(hook.read_text())["error"] == message
     assert workspace.stop(scheduler) == 0
     assert not list((workspace.folder / "models" / "words").glob("v*"))

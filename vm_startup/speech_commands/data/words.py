@@ -38,7 +38,7 @@ def _check_word(word: str) -> None:
     if not word:
         raise DataError("a wanted word is empty: separate words by single commas")
     if "," in word:
-        raise DataError(f"the word {word!r} has a comma: write a list, such as ['yes', 'no']")
+        raise DataError(f"the word {word!r} cannot be used: write several as a list, ['yes', 'no']")
     if word in RESERVED:
         raise DataError(f"the word {word!r} is a reserved name: choose another")
     if len(word) > MAX_LENGTH:
