@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import reference
-from launcher.config.settings import RECIPES, SYNTHETIC_ONLY
+from launcher.config.settings import RECIPES, SYNTHETIC_ONLY, tables
 from launcher.console import json_text
 
 HEAD = """# Settings
@@ -27,12 +27,8 @@ With `machine.recipe = "upstream"`, TensorFlow's own trainer uses its own defaul
 
 def page() -> str:
     """Every setting, its default, meaning and bounds, as Markdown."""
-    parts = [_table(f"[{name}]" if name else "The job", cls) for name, cls in _tables()]
+    parts = [_table(f"[{name}]" if name else "The job", cls) for name, cls in tables().items()]
     return HEAD + "".join(parts) + BY_NETWORK + _by_network()
-
-
-def _tables() -> list[tuple[str, Any]]:
-    return list(reference.tables().items())
 
 
 def _table(title: str, cls: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from firmware_export import build, elf
-from firmware_export.boards.board import Board
+from firmware_export.boards.board import PASSED, Board
 from firmware_export.boards.registry import DEFAULT
 from firmware_export.clips import Clips
 from firmware_export.compiler import listener
@@ -17,8 +17,6 @@ from firmware_export.errors import Mismatch
 from firmware_export.progress import Progress, no_progress
 from firmware_export.verify import evaluate, proof_audio, reference
 from firmware_export.verify.emulator import EXIT_PASSED, Chip
-
-PASSED = "~~~ALL TESTS PASSED~~~"
 
 
 @dataclass(frozen=True)

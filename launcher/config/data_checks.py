@@ -46,16 +46,17 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
 
     with _setting("words.wanted"):
         words.check_words(wanted)
-    with _setting("data.archive"):
-        if data.archive:
+    if data.archive:
+        with _setting("data.archive"):
             archive.check_url(data.archive_url, data.archive_sha256)
-    with _setting("words.wanted"):
-        if data.synthetic_clips:
+    if data.synthetic_clips:
+        with _setting("words.wanted"):
             speech.check_speakable(wanted)
+    if not data.folder:
+        return
     with _setting("data.folder"):
-        if data.folder:
-            folder.check_folder(data.folder, wanted)
-        if data.folder and not data.archive and not data.synthetic_clips:
+        folder.check_folder(data.folder, wanted)
+        if not data.archive and not data.synthetic_clips:
             clips = folder.FolderSource(
                 data.folder,
                 validation_percentage=data.validation_percentage,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launcher.config import rules
-from launcher.config.settings import Config
+from launcher.config.settings import Config, tables
 from launcher.errors import ConfigError, describe
 
 Where = Callable[[str], str]  # where a key was written: the file, or --set
@@ -105,8 +105,8 @@ def _check_keys(table: dict, where: Where) -> None:
         return
     prefix, key, known = unknown[0]
     near = [prefix + name for name in difflib.get_close_matches(key, known, n=1, cutoff=0.5)]
-    tables = typing.get_type_hints(Config).items()
-    near += [f"{name}.{key}" for name, cls in tables if key in getattr(cls, "__annotations__", ())]
+    own = ((name, cls.__annotations__) for name, cls in tables().items() if name)
+    near += [f"{name}.{key}" for name, keys in own if key in keys]
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     more = [f"{start}{name}" for start, name, _ in unknown[1:]]
     others = f" (and {', '.join(more)})" if more else ""

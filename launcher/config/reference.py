@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from launcher.config.loading import BUILT_IN, built_in, load
-from launcher.config.settings import Config
+from launcher.config.settings import Config, tables
 
 SCHEMA = BUILT_IN / "schema.json"
-
-
-def tables() -> dict[str, Any]:
-    """The class of each table of a config, by name; "" is the top level."""
-    return {"": Config, **{f.name: f.type for f in fields(Config) if is_dataclass(f.type)}}
 
 
 def settings(cls: Any) -> list[Field]:

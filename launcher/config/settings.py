@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -288,6 +288,11 @@ class Config:
         defaults = RECIPES[self.train.model_architecture] | (SYNTHETIC_ONLY if alone else {})
         missing = {key: defaults[key] for key in defaults if getattr(self.train, key) is None}
         return replace(self.train, **missing)
+
+
+def tables() -> dict[str, Any]:
+    """The class of each table of a config, by name; "" is the top level."""
+    return {"": Config, **{f.name: f.type for f in fields(Config) if is_dataclass(f.type)}}
 
 
 def _flags() -> Iterator[tuple[str, str]]:

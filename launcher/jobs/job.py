@@ -9,6 +9,7 @@ from launcher.jobs.events import CODEC, FORMAT, Event
 from launcher.jobs.plan import Plan
 from launcher.jobs.records import Record
 from launcher.jobs.states import LeaseState, Outcome, Phase, ScriptState
+from launcher.machines import cost
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Job:
 
     def cost_usd(self, now: float) -> float:
         """US dollars for the machine time so far, unrounded."""
-        return self.plan.machine.usd_per_hour * self.machine_seconds_used(now) / 3600
+        return cost.usd(self.plan.machine.usd_per_hour, self.machine_seconds_used(now))
 
 
 def fold(records: list[Record], where: str = "the ledger") -> Job:

@@ -8,40 +8,6 @@ from launcher.errors import ConfigError, FirmwareRefused, JobFailed
 from launcher.jobs.context import JobContext
 
 
-def convert(context: JobContext) -> None:
-    """The frozen graph → the .tflite."""
-    from firmware_export import steps
-
-    with translated():
-        inference = context.job.plan.firmware.inference
-        steps.convert_step(context.folder, inference, context.screen.progress)
-
-
-def write_c_array(context: JobContext) -> None:
-    """The .tflite → its C array."""
-    from firmware_export import steps
-
-    with translated():
-        steps.c_model_step(context.folder, context.job.plan.firmware.convention)
-
-
-def build(context: JobContext) -> None:
-    """The .tflite → bluepill.elf and .bin, and the listener. Raises FirmwareRefused."""
-    from firmware_export import steps
-
-    with translated():
-        compiler = context.job.plan.firmware.compiler
-        steps.firmware_step(context.folder, compiler, context.screen.progress)
-
-
-def prove(context: JobContext) -> None:
-    """Every test clip through the emulated chip. Raises FirmwareRefused."""
-    from firmware_export import steps
-
-    with translated():
-        steps.emulate_step(context.folder, context.screen.progress)
-
-
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """firmware_export's errors as the launcher's, by the exit code that each has."""
@@ -52,3 +18,37 @@ def translated() -> Iterator[None]:
     except ExportError as error:
         kind = {2: ConfigError, 4: FirmwareRefused}.get(error.exit_code, JobFailed)
         raise kind(str(error), error.hint) from error
+
+
+@translated()
+def convert(context: JobContext) -> None:
+    """The frozen graph → the .tflite."""
+    from firmware_export import steps
+
+    inference = context.job.plan.firmware.inference
+    steps.convert_step(context.folder, inference, context.screen.progress)
+
+
+@translated()
+def write_c_array(context: JobContext) -> None:
+    """The .tflite → its C array."""
+    from firmware_export import steps
+
+    steps.c_model_step(context.folder, context.job.plan.firmware.convention)
+
+
+@translated()
+def build(context: JobContext) -> None:
+    """The .tflite → bluepill.elf and .bin, and the listener. Raises FirmwareRefused."""
+    from firmware_export import steps
+
+    compiler = context.job.plan.firmware.compiler
+    steps.firmware_step(context.folder, compiler, context.screen.progress)
+
+
+@translated()
+def prove(context: JobContext) -> None:
+    """Every test clip through the emulated chip. Raises FirmwareRefused."""
+    from firmware_export import steps
+
+    steps.emulate_step(context.folder, context.screen.progress)

@@ -6,13 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from firmware_export import files
+from vm_startup.conventions import LABELS_FILE, METRICS_FILE
 
 # What a finished job's folder holds for its user; the ledger and scratch files are not listed.
 ARTEFACTS = (
     "{network}.pb",
     "{network}.tflite",
-    "labels.txt",
-    "metrics.json",
+    LABELS_FILE,
+    METRICS_FILE,
     "training.log",
     "model/{network}_micro_features_model_data.h",
     "model/{network}_micro_features_model_data.cc",
@@ -35,7 +36,7 @@ def complete_metrics(folder: Path) -> None:
     which compares the file with the machine's checksum. Doing it twice changes nothing."""
     from firmware_export import report
 
-    path = folder / "metrics.json"
+    path = folder / METRICS_FILE
     metrics = json.loads(path.read_text(encoding="utf-8"))
     files.write_json(path, metrics | {"firmware_testing": report.firmware_testing(folder)})
 

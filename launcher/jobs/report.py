@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 
 from firmware_export import files, scores
+from firmware_export.boards.board import PASSED
 from firmware_export.boards.registry import DEFAULT as BOARD
 from launcher.jobs.job import Job
 from launcher.jobs.states import Outcome
 from launcher.machines import cost
+from vm_startup.conventions import METRICS_FILE
 
 
 def write(job: Job, folder: Path) -> None:
@@ -29,7 +31,7 @@ def _read(file: Path) -> dict:
 
 def build(job: Job, folder: Path) -> dict:
     """The report as plain JSON values."""
-    metrics, proof = _read(folder / "metrics.json"), _read(folder / "firmware.json")
+    metrics, proof = _read(folder / METRICS_FILE), _read(folder / "firmware.json")
     now = time.time()
     return {
         "job": job.name,
@@ -74,7 +76,7 @@ def _accuracy(metrics: dict, proof: dict) -> dict:
 
 def summary(report: dict) -> str:
     """The last screen of a job."""
-    from firmware_export.report import listener_lines, mismatches
+    from firmware_export.report import listener_lines, mismatches, share
 
     accuracy, firmware = report["accuracy"], report["firmware"]
     lines = [
@@ -86,15 +88,15 @@ def summary(report: dict) -> str:
         *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
         f"  stream        {scores.stream(report['stream'])}",
         *_indented(scores.stream_bounds(report["stream"])),
-        f"  flash         {_part(firmware['flash'], firmware['flash_limit'])}",
-        f"  RAM           {_part(firmware['ram'], firmware['ram_limit'])}, stack included",
+        f"  flash         {share(firmware['flash'], firmware['flash_limit'])}",
+        f"  RAM           {share(firmware['ram'], firmware['ram_limit'])}, stack included",
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
         f"  proof         {firmware['clips']:,} clips through the emulated chip, "
         f"{mismatches(firmware['mismatches'])} with TensorFlow Lite",
         *listener_lines(firmware["listener"], firmware["listener_refused"], BOARD),
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
-        "~~~ALL TESTS PASSED~~~" if passed(report) else "the firmware did not pass its tests",
+        PASSED if passed(report) else "the firmware did not pass its tests",
     ]
     return "\n".join(lines)
 
@@ -120,7 +122,7 @@ def _by_source(sources: dict) -> list[str]:
 def passed(report: dict) -> bool:
     """Whether the firmware itself said that it passed, and no clip differed."""
     firmware = report["firmware"]
-    return "~~~ALL TESTS PASSED~~~" in firmware["transcript"] and firmware["mismatches"] == 0
+    return PASSED in firmware["transcript"] and firmware["mismatches"] == 0
 
 
 def detached(job: Job, name: str) -> str:
@@ -189,7 +191,3 @@ def _stream(found: dict) -> str:
         f"second; its answers are averaged over {seconds['average']:g} s, and a word is not "
         f"detected again within {seconds['suppression']:g} s.\n\n{scores.curve_table(found)}\n\n"
     )
-
-
-def _part(used: int, limit: int) -> str:
-    return f"{used:,} bytes of {limit >> 10} KiB ({used / limit:.0%})"

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from launcher.config import loading, reference
-from launcher.config.settings import FLAGS, RECIPES, SYNTHETIC_ONLY, Train, as_settings
+from launcher.config.settings import FLAGS, RECIPES, SYNTHETIC_ONLY, Train, as_settings, tables
 from launcher.errors import ConfigError
 from launcher.jobs import plan
 from launcher.jobs.states import Phase
@@ -165,7 +165,7 @@ def test_starter_states_what_its_comments_say(tmp_path):
     path = write(tmp_path / "words.toml", text)
     start = loading.load(path)
     assert start.words.wanted == ("computer", "lights on")
-    names = [spec.name for cls in reference.tables().values() for spec in reference.settings(cls)]
+    names = [spec.name for cls in tables().values() for spec in reference.settings(cls)]
     assert re.findall(rf"(?m)^(?:# )?({'|'.join(names)}) = ", text) == names
     every = re.sub(rf"(?m)^# ((?:{'|'.join(names)}) = )", r"\1", text)
     assert loading.load(write(path, every)) == dataclasses.replace(start, train=start.training)
@@ -193,7 +193,7 @@ def trainer_flags():
 def spec_of(setting):
     """The field of a setting such as train.seed."""
     table, key = setting.split(".")
-    return reference.tables()[table].__dataclass_fields__[key]
+    return tables()[table].__dataclass_fields__[key]
 
 
 def test_every_setting_of_the_trainer_has_its_flag():
@@ -201,7 +201,7 @@ def test_every_setting_of_the_trainer_has_its_flag():
     settings = [
         f"{table}.{spec.name}"
         for table in ("words", "data", "train")
-        for spec in reference.settings(reference.tables()[table])
+        for spec in reference.settings(tables()[table])
     ]
     assert list(FLAGS.values()) == settings
     assert FLAGS.keys() <= trainer_flags()[1].keys()
