@@ -3,23 +3,24 @@
 import contextlib
 import io
 import shlex
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from firmware_export.__main__ import main as exporter
-from launcher import __version__, options
+from launcher import __version__, interrupts, options
 from launcher import doctor as checks
 from launcher import status as views
 from launcher.config import data_checks, loading, reference
 from launcher.config.settings import Config
 from launcher.console import LossyStream, error_text, json_text, readable, screen
-from launcher.errors import Detached, Interrupted, LauncherError, UsageError, describe
+from launcher.errors import Detached, Interrupted, LauncherError, Unseen, UsageError, describe
 from launcher.jobs import control, folders, report
 from launcher.jobs import plan as plans
+from launcher.jobs import reap as reaping
 from launcher.jobs.ledger import Ledger, refer
 from launcher.jobs.local_build import translated
 from launcher.options import BACKEND, CONFIG, DETACH, DRY_RUN, FILE, JOB, JSON, PROJECT, SET
@@ -121,7 +122,7 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
     """
     shown = views.one(folders.find(job)) if job else views.everything(project)
     click.echo(json_text(shown) if as_json else views.text(shown))
-    ctx.exit(max((error["exit_code"] for error in shown.get("unseen", [])), default=0))
+    ctx.exit(Unseen.exit_code if shown.get("unseen") else 0)
 
 
 @cli.command()
@@ -160,6 +161,7 @@ def cancel(job: str) -> None:
 
 
 @cli.command()
+@click.argument("machine", nargs=-1)
 @PROJECT
 @click.option(
     "--everybody",
@@ -168,19 +170,28 @@ def cancel(job: str) -> None:
     "their jobs may still be running.",
 )
 @JSON
-def reap(project: str, everybody: bool, as_json: bool) -> None:
+def reap(machine: tuple[str, ...], project: str, everybody: bool, as_json: bool) -> None:
     """Delete machines that no living job owns.
 
     A job lives while a launcher works on it, from any folder, and while its machine works
-    detached. This looks on this computer and in every project with machines of the launcher.
+    detached. This looks on this computer, in every project that the launcher used from here,
+    and in the project of the credentials. With MACHINE: only these, wherever they came from.
     """
-    names, failures = control.reap(project, everybody)
+    done = reaping.reap(project, machine, everybody, partial(click.echo, err=True))
+    left = done.left
     if as_json:
-        click.echo(json_text({"reaped": names, "failures": failures}))
+        unseen = [error.to_json() for error in left.unseen]
+        facts = {"looked_at": left.places, "unseen": unseen, "paying": left.verdict()}
+        click.echo(json_text({"reaped": done.deleted, "failures": done.failures, **facts}))
     else:
-        click.echo("\n".join([f"deleted {name}" for name in names] or ["nothing to delete"]))
-    if failures:
-        raise LauncherError("; ".join(failures), "launcher status shows what is left")
+        lines = [f"deleted {name}" for name in done.deleted] or ["nothing to delete"]
+        lines += [f"not seen: {error}" for error in left.unseen]
+        click.echo("\n".join([*lines, left.verdict()]))
+    if done.failures:
+        raise LauncherError("; ".join(done.failures), "launcher status shows what is left")
+    if left.unseen:
+        hint = left.unseen[0].hint
+        raise Unseen(f"{len(left.unseen)} places or jobs could not be seen", hint)
 
 
 for command in (schedule, retrain, rollback, history):
@@ -239,30 +250,27 @@ def completion(shell: str) -> None:
     click.echo(found(cli, {}, NAME, "_LAUNCHER_COMPLETE").source())
 
 
-def main() -> None:
-    """The command `launcher`: the one place where errors become messages and exit codes."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
-            signal.signal(number, _interrupt)
+def main(interrupted: bool = False) -> None:
+    """The command `launcher`: the one place where errors become messages and exit codes.
+    `interrupted`: a Ctrl-C came before it began."""
+    interrupts.handle_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # it may be closed
             stream.reconfigure(errors="replace")  # not every character set has an arrow
     if sys.stderr:
         sys.stderr = LossyStream(sys.stderr)
     try:
+        if interrupted:
+            raise KeyboardInterrupt
         code = cli(prog_name=NAME, standalone_mode=False)
     except (click.ClickException, LauncherError) as error:
         code = _explain(error)
     except (KeyboardInterrupt, click.Abort):
         code = _explain(Interrupted("interrupted"))
+        click.echo("\n".join(views.open_leases(sys.argv[1:])), err=True)
     except OSError as error:
         code = _explain(LauncherError(describe(error)))
     sys.exit(code)
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM and a closed terminal delete machines just as Ctrl-C does."""
-    raise KeyboardInterrupt
 
 
 def _settings(

@@ -10,7 +10,10 @@ LauncherError            1
 │   └── HostKeyMismatch  1   the host key is not the machine's
 ├── MachineNotDeleted    1   a machine could not be deleted
 ├── CloudRefused         3   credentials, quota, no capacity in any zone
-│   └── NoCapacity       3   no capacity in this zone or region; another may have some
+│   ├── NoCapacity       3   no capacity in this zone or region; another may have some
+│   ├── Unavailable      3   the cloud does not answer
+│   ├── MachineKept      3   a stopped machine cannot start at the moment; its disk has results
+│   └── Unseen           3   something may be paid for that could not be looked at
 ├── FirmwareRefused      4   the firmware does not fit or does not match
 ├── NotNow               5   another retraining of the same model is running
 ├── OverBudget           5   the retraining might exceed the month's budget
@@ -96,6 +99,19 @@ class NoCapacity(CloudRefused):
         super().__init__(message, hint)
         self.elsewhere = elsewhere
         self.region = region
+
+
+class Unavailable(CloudRefused):
+    """The cloud did not answer, or was overloaded; the same request may succeed later."""
+
+
+class MachineKept(CloudRefused):
+    """A stopped machine, whose disk holds what was paid for, cannot be started at the moment; it is
+    not deleted."""
+
+
+class Unseen(CloudRefused):
+    """Something may still be paid for that could not be looked at."""
 
 
 class FirmwareRefused(LauncherError):

@@ -2,22 +2,25 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
+NEVER = sys.maxsize  # for `cut_by`
+
 
 @contextlib.contextmanager
-def deferred(insisted: bool = False) -> Iterator[None]:
-    """Delay a first Ctrl-C, SIGTERM or SIGHUP until the end of the block. A second one interrupts
-    at once, as does the first where the user has `insisted` before."""
+def deferred(cut_by: int = 2) -> Iterator[None]:
+    """Delay a Ctrl-C, SIGTERM or SIGHUP until the end of the block; the `cut_by`th interrupts at
+    once."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
-    asked = [True] if insisted else []
+    asked: list[bool] = []
 
     def note(*_: object) -> None:
         asked.append(True)
-        if len(asked) > 1:
+        if len(asked) >= cut_by:
             raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +29,7 @@ def deferred(insisted: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if len(asked) > insisted:  # so that the caller does not try another zone
+        if asked:  # so that the caller does not try another zone
             raise KeyboardInterrupt from error
         raise
     finally:
@@ -34,3 +37,14 @@ def deferred(insisted: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
     if asked:
         raise KeyboardInterrupt
+
+
+def handle_signals() -> None:
+    """SIGTERM and a closed terminal delete machines just as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """Looking at jobs without touching them: no lock is taken, nothing is written."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -7,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import LauncherError
-from launcher.jobs import folders, lease, ledger, report
+from launcher.jobs import folders, inventory, ledger, report
+from launcher.jobs.inventory import Found, Owner
 from launcher.jobs.job import Job
 from launcher.jobs.remote_training import LOG
 from launcher.jobs.states import Outcome
-from launcher.machines import cost, registry
-from launcher.machines.base import MachineInfo
+from launcher.machines import cost
 
 POLL_SECONDS = 0.3
+REAP = {  # who needs a machine: the command that deletes it
+    Owner.NOBODY: ": launcher reap",
+    Owner.ELSEWHERE: ", where its job may be running; launcher reap {name} deletes it all the same",
+}
 
 
 def one(folder: Path) -> dict[str, Any]:
@@ -26,21 +31,27 @@ def one(folder: Path) -> dict[str, Any]:
 
 
 def everything(project: str = "") -> dict[str, Any]:
-    """Every job below runs/ and every machine of the launcher, here and in the cloud; `unseen`
-    are the errors of projects and ledgers that could not be read."""
-    machines, unseen = [], []
-    for backend in registry.everywhere(project):
-        try:
-            machines += [_machine(machine) for machine in backend.list_machines()]
-        except LauncherError as error:  # the jobs here can still be shown
-            unseen.append(error.to_json())
-    jobs_here = []
-    for folder in folders.all_jobs():
-        try:
-            jobs_here.append(one(folder))
-        except LauncherError as error:
-            unseen.append(error.to_json())
-    return {"jobs": jobs_here, "machines": machines, "unseen": unseen}
+    """Every job below runs/ and every machine of the launcher, here and in the cloud; `unseen` are
+    the errors of what could not be looked at."""
+    found = inventory.look(project)
+    return {
+        "jobs": [one(folder) for folder in found.jobs],
+        "machines": [_machine(each) for each in found.machines],
+        "looked_at": found.places,
+        "unseen": [error.to_json() for error in found.unseen],
+        "paying": found.verdict(),
+    }
+
+
+def open_leases(arguments: list[str]) -> list[str]:
+    """What is still being paid for, of the jobs in runs/ and those in `arguments`, as their ledgers
+    say it; no other place is looked at."""
+    lines = []
+    for folder in dict.fromkeys([*folders.all_jobs(), *map(Path, arguments)]):
+        with contextlib.suppress(LauncherError, OSError):
+            if (job := ledger.read(folder)) and job.lease_open:
+                lines.append(f"{job.name}: {report.paying(job, ledger.is_alive(folder))}")
+    return lines or ["no job in runs/ has a machine; launcher status looks everywhere"]
 
 
 def text(shown: dict[str, Any]) -> str:
@@ -53,11 +64,7 @@ def text(shown: dict[str, Any]) -> str:
     for error in shown["unseen"]:
         lines.append(f"not seen: {error['error']}")
         lines += [f"hint: {error['hint']}"] if error["hint"] else []
-    if shown["unseen"]:
-        lines.append(f"What {len(shown['unseen'])} of them cost is unknown: see above.")
-    elif not shown["machines"]:
-        lines.append(report.NOTHING_PAID)
-    return "\n".join(lines)
+    return "\n".join([*lines, shown["paying"]])
 
 
 def log(folder: Path, follow: bool) -> Iterator[bytes]:
@@ -77,18 +84,17 @@ def log(folder: Path, follow: bool) -> Iterator[bytes]:
         time.sleep(POLL_SECONDS)
 
 
-def _machine(machine: MachineInfo) -> dict[str, Any]:
-    now = time.time()
-    age = now - machine.created
+def _machine(found: Found) -> dict[str, Any]:
+    machine = found.machine
+    age = found.now - machine.created
     return {
         "name": machine.name,
         "zone": machine.zone,
         "state": machine.state,
         "folder": machine.folder,
-        "ours": lease.is_ours(machine),
-        "owned": lease.is_owned(machine),
+        "owner": found.owner,
         "age_seconds": round(age),
-        "ends_in_seconds": round(machine.ends - now) if machine.ends else None,
+        "ends_in_seconds": round(machine.ends - found.now) if machine.ends else None,
         "cost_usd": cost.usd(machine.usd_per_hour, age),
     }
 
@@ -99,8 +105,7 @@ def _machine_line(shown: dict[str, Any]) -> str:
     parts += [f"{cost.dollars(shown['cost_usd'])} so far"] if shown["zone"] else []
     ends = shown["ends_in_seconds"]
     parts += [f"deletes itself in {ends} s"] if ends else []
-    parts += ["a job needs it" if shown["owned"] else "no job needs it: launcher reap"]
-    parts += [] if shown["ours"] else ["created from another computer"]
+    parts.append(shown["owner"] + REAP.get(shown["owner"], "").format(**shown))
     return ", ".join([*parts, f"job folder {shown['folder'] or 'unknown'}"])
 
 

@@ -12,12 +12,19 @@ import vm_startup
 from launcher.config import data_checks
 from launcher.config.settings import Config
 from launcher.console import Screen
-from launcher.errors import Detached, Interrupted, JobFailed, LauncherError, UsageError, describe
+from launcher.errors import (
+    Detached,
+    Interrupted,
+    JobFailed,
+    LauncherError,
+    MachineKept,
+    UsageError,
+    describe,
+)
 from launcher.jobs import folders, lease, ledger, pipeline
 from launcher.jobs import plan as plans
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import Ended, Resumed
-from launcher.jobs.folders import all_jobs
 from launcher.jobs.job import Job
 from launcher.jobs.ledger import RUNS, Ledger, refer
 from launcher.jobs.plan import Plan
@@ -74,7 +81,12 @@ def finish(opened: Ledger, screen: Screen, detach: bool = False) -> dict[str, An
     """Run a job to its end and record how it ended; its report, if it went well. With `detach`,
     raises Detached as soon as the job's machine works."""
     with _ending(opened):
-        backend = registry.for_plan(opened.job.plan.machine, screen.say)
+        try:
+            backend = registry.for_plan(opened.job.plan.machine, screen.say)
+        except KeyboardInterrupt:  # while its libraries were loaded
+            backend = registry.for_plan(opened.job.plan.machine)
+            lease.delete_after_interrupt(opened, backend, screen)
+            raise
         try:
             return pipeline.run(JobContext(opened, backend, screen, detach))
         finally:
@@ -95,32 +107,6 @@ def cancel(folder: Path) -> Job:
         lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
         opened.add(Ended(Outcome.CANCELLED))
         return opened.job
-
-
-def reap(project: str = "", everybody: bool = False) -> tuple[list[str], list[str]]:
-    """Delete the machines that no living job owns, first those of jobs in runs/: (names of those
-    deleted, a sentence per failure)."""
-    deleted, failures = [], []
-    for folder in all_jobs():
-        name = folder.name
-        try:
-            job = ledger.read(folder) or Job()
-            name = job.machine or name
-            if not job.lease_open or ledger.is_alive(folder) or lease.runs_detached(job):
-                continue
-            delete_machine(folder)
-            deleted.append(job.machine)
-        except (LauncherError, OSError) as error:
-            failures.append(f"{name}: {error}")
-    for backend in registry.everywhere(project):
-        try:
-            reaped, failed = lease.reap(backend, everybody)
-        except LauncherError as error:  # a project that refuses keeps no machine of another
-            failures.append(f"{error} ({error.hint})")
-            continue
-        deleted += [machine.name for machine in reaped]
-        failures += [failure for failure in failed if failure not in failures]
-    return deleted, failures
 
 
 def delete_machine(folder: Path) -> None:
@@ -157,6 +143,13 @@ def _ending(opened: Ledger) -> Iterator[None]:
         raise Interrupted("interrupted", f"launcher resume {name} continues it") from None
     except Detached:
         end(Outcome.DETACHED)
+        raise
+    except MachineKept as error:
+        end(Outcome.DETACHED, str(error))
+        error.hint = error.hint or (
+            f"launcher resume {name} tries again, with --add-minutes N for longer; "
+            f"launcher cancel {name} deletes it with its results"
+        )
         raise
     except LauncherError as error:
         end(Outcome.FAILED, str(error))

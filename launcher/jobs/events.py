@@ -56,6 +56,16 @@ class MachineRequested:
 class MachineReady:
     """The machine runs and accepts commands."""
 
+    ran: float = 0.0  # seconds that it has run so far, by its backend's clock
+    left: float = 0.0  # seconds until it deletes itself; 0 = as requested
+
+
+@dataclass(frozen=True)
+class MachineRefused:
+    """The cloud answered the request: it creates no machine."""
+
+    reason: str
+
 
 @dataclass(frozen=True)
 class MachineDeleting:
@@ -106,6 +116,7 @@ Event = (
     | PhaseDone
     | MachineRequested
     | MachineReady
+    | MachineRefused
     | MachineDeleting
     | MachineDeleted
     | ScriptStarted

@@ -27,6 +27,7 @@ class Job:
     machine: str = ""
     zone: str = ""
     request_id: str = ""
+    answered: bool = True  # whether the request for the machine has an answer
     machine_bound: float = 0.0  # seconds after its request when the machine deletes itself
     machines: int = 0  # how many were requested so far
     proof: str = ""  # that the last one is gone
@@ -51,11 +52,16 @@ class Job:
         """When the present machine deletes itself, seconds since the epoch."""
         return self.requested_at + self.machine_bound
 
+    @property
+    def unanswered_since(self) -> float:
+        """When the request that may still be on its way was sent; 0 where there is none."""
+        return 0.0 if self.answered or not self.lease_open else self.requested_at
+
     def machine_seconds_used(self, now: float) -> float:
         """Seconds of machine time so far, over all machines, each until it deleted itself."""
         open_since = self.requested_at if self.lease_open else 0.0
         running = min(now, self.ends) - open_since if open_since else 0.0
-        return self.machine_seconds + running
+        return self.machine_seconds + max(0.0, running)
 
     def cost_usd(self, now: float) -> float:
         """US dollars for the machine time so far, unrounded."""
@@ -100,9 +106,14 @@ def _change(job: Job, event: Event, now: float) -> dict[str, Any]:  # noqa: C901
         case events.MachineRequested(machine, zone, request_id, seconds):
             named = {"machine": machine, "zone": zone, "request_id": request_id, "proof": ""}
             times = {"machine_bound": seconds, "requested_at": now, "machines": job.machines + 1}
-            return {**named, **times, "lease": LeaseState.REQUESTED, "script": ScriptState.NONE}
-        case events.MachineReady():
-            return {"lease": LeaseState.ACTIVE}
+            states = {"lease": LeaseState.REQUESTED, "script": ScriptState.NONE}
+            return {**named, **times, **states, "answered": False}
+        case events.MachineReady(ran, left):
+            ready = {"lease": LeaseState.ACTIVE, "answered": True}
+            times = {"requested_at": now - ran, "machine_bound": ran + left}
+            return ready | (times if left else {})
+        case events.MachineRefused():
+            return {"answered": True}
         case events.MachineDeleting():
             return {"lease": LeaseState.DELETING}
         case events.MachineDeleted(proof):

@@ -5,17 +5,31 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
-from launcher import errors, interrupts, state
-from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
-from launcher.jobs import ledger as ledgers
+from launcher import interrupts, state
+from launcher.console import Screen
+from launcher.errors import (
+    CloudRefused,
+    ConfigError,
+    Detached,
+    JobFailed,
+    MachineKept,
+    MachineNotDeleted,
+    NoCapacity,
+    Unavailable,
+)
 from launcher.jobs.context import JobContext
-from launcher.jobs.events import MachineDeleted, MachineDeleting, MachineReady, MachineRequested
+from launcher.jobs.events import (
+    MachineDeleted,
+    MachineDeleting,
+    MachineReady,
+    MachineRefused,
+    MachineRequested,
+)
 from launcher.jobs.job import Job
 from launcher.jobs.ledger import Ledger, refer
-from launcher.jobs.states import LeaseState, Outcome
-from launcher.machines.base import SSH_KEY, Backend, Machine, MachineInfo, MachineSpec
+from launcher.jobs.states import LeaseState
+from launcher.machines.base import SSH_KEY, Backend, Machine, MachineSpec
 
 ANSWER_SECONDS = 300  # after which a request for a machine is no longer under way
 LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
@@ -24,20 +38,17 @@ LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 @contextlib.contextmanager
 def leased_machine(context: JobContext) -> Iterator[Machine]:
     """The job's machine, the one that it has or a new one; deleted on every way out of the block
-    except Detached. The request is in the ledger before it is sent, so `resume` and `reap` find
-    the machine also if the launcher is killed."""
+    except Detached and MachineKept. The request is in the ledger before it is sent, so `resume` and
+    `reap` find the machine also if the launcher is killed."""
     ledger, backend = context.ledger, context.backend
     try:
         machine = _connect(ledger, backend) or _create(ledger, backend)
         with contextlib.closing(machine):
             yield machine
-    except Detached:
+    except (Detached, MachineKept):
         raise
     except KeyboardInterrupt:
-        try:
-            context.screen.say("deleting the machine; Ctrl-C again leaves that to launcher reap")
-        finally:  # also if the terminal is gone
-            delete_machine(ledger, backend, insisted=True)
+        delete_after_interrupt(ledger, backend, context.screen)
         raise
     except BaseException:
         delete_machine(ledger, backend)
@@ -45,12 +56,22 @@ def leased_machine(context: JobContext) -> Iterator[Machine]:
     delete_machine(ledger, backend)
 
 
+def delete_after_interrupt(ledger: Ledger, backend: Backend, screen: Screen) -> None:
+    """Delete the job's machine, if it has one; another Ctrl-C leaves that to `reap`."""
+    try:
+        if ledger.job.lease_open:
+            screen.say("deleting the machine; Ctrl-C again leaves that to launcher reap")
+    finally:  # also if the terminal is gone
+        delete_machine(ledger, backend, cut_by=1)
+
+
 def spec_of(ledger: Ledger) -> MachineSpec:
     """The request for the job's present machine."""
     job = ledger.job
     labels = {"job": job.name, "uid": job.uid, "owner": state.owner()}
     folder = ledger.folder.resolve()
-    return MachineSpec(job.machine, job.zone, job.request_id, labels, folder, job.machine_bound)
+    seconds = max(job.machine_bound, int(job.plan.max_run_seconds - job.machine_seconds))
+    return MachineSpec(job.machine, job.zone, job.request_id, labels, folder, seconds)
 
 
 def _connect(ledger: Ledger, backend: Backend) -> Machine | None:
@@ -59,12 +80,12 @@ def _connect(ledger: Ledger, backend: Backend) -> Machine | None:
     # A launcher that died before the answer came may have a request still under way: the same
     # request sent again finds it.
     recent = time.time() < job.requested_at + ANSWER_SECONDS
-    unanswered = job.lease == LeaseState.REQUESTED and recent
+    unanswered = recent and job.unanswered_since
     find = backend.create if unanswered else backend.connect
     with contextlib.suppress(NoCapacity):
         usable = job.lease in (LeaseState.REQUESTED, LeaseState.ACTIVE)
         if usable and (machine := find(spec)):
-            ledger.add(MachineReady())
+            _note_ready(ledger, machine)
             return machine
     delete_machine(ledger, backend)  # a deletion was cut short, or the machine ended by itself
     return None
@@ -78,16 +99,26 @@ def _create(ledger: Ledger, backend: Backend) -> Machine:
         spec = _request(ledger, zones[0])
         try:
             machine = backend.create(spec)
-        except NoCapacity as error:
+        except Unavailable:
+            raise
+        except (CloudRefused, ConfigError) as error:
+            ledger.add(MachineRefused(str(error)))
+            if not isinstance(error, NoCapacity):
+                raise
             delete_machine(ledger, backend)  # it may have existed for a moment
             zones, refusal = _other_zones(zones, error), error
         else:
-            ledger.add(MachineReady())
+            _note_ready(ledger, machine)
             return machine
     raise CloudRefused(
         f"no zone has a machine free: {', '.join(planned)}; the last answer: {refusal}",
         (refusal and refusal.hint) or "try again later, or add zones to gce.zones",
     )
+
+
+def _note_ready(ledger: Ledger, machine: Machine) -> None:
+    time_left = machine.uptime
+    ledger.add(MachineReady(time_left.ran, time_left.left) if time_left else MachineReady())
 
 
 def _other_zones(zones: list[str], refusal: NoCapacity) -> list[str]:
@@ -117,18 +148,17 @@ def seconds_left(job: Job) -> float:
     return job.plan.max_run_seconds - used
 
 
-def delete_machine(ledger: Ledger, backend: Backend, insisted: bool = False) -> None:
+def delete_machine(ledger: Ledger, backend: Backend, cut_by: int = 2) -> None:
     """Delete the job's machine, prove that it is gone, and close the lease, if one is open. A
-    Ctrl-C waits for the end of it; a second one, or with `insisted` the first, does not. Raises
-    MachineNotDeleted."""
+    Ctrl-C waits for the end of it; the `cut_by`th does not. Raises MachineNotDeleted."""
     job = ledger.job
     if not job.lease_open:
         return
-    with interrupts.deferred(insisted):
+    with interrupts.deferred(cut_by):
         with contextlib.suppress(OSError):  # a full disk must not keep the machine
             ledger.add(MachineDeleting())
         try:
-            proof = backend.delete(job.machine, job.zone)
+            proof = backend.delete(job.machine, job.zone, job.unanswered_since)
         except MachineNotDeleted:
             raise
         except Exception as error:  # after any error the machine may still exist
@@ -139,54 +169,3 @@ def delete_machine(ledger: Ledger, backend: Backend, insisted: bool = False) -> 
         ledger.add(MachineDeleted(proof))
         for name in (SSH_KEY, f"{SSH_KEY}.pub"):
             (ledger.folder / name).unlink(missing_ok=True)
-
-
-def reap(backend: Backend, everybody: bool = False) -> tuple[list[MachineInfo], list[str]]:
-    """Delete every machine that no living job owns: (those deleted, a sentence per failure).
-
-    A job lives while a launcher holds its ledger, and while its machine works detached. Machines
-    of other users and computers stay unless `everybody`: their ledgers are not here.
-    """
-    reaped, failures = [], []
-    for machine in backend.list_machines():
-        try:
-            if is_owned(machine) or not (everybody or is_ours(machine)):
-                continue
-            _reap_one(machine, backend)
-            reaped.append(machine)
-        except (errors.LauncherError, OSError) as error:
-            failures.append(f"{machine.name}: {error}")
-    return reaped, failures
-
-
-def is_ours(machine: MachineInfo) -> bool:
-    """Whether this user created it from this computer."""
-    return machine.labels.get("owner") == state.owner()
-
-
-def is_owned(machine: MachineInfo) -> bool:
-    """Whether a living job, with its ledger on this computer, needs it."""
-    folder = Path(machine.folder or "/nowhere")
-    if ledgers.is_alive(folder):
-        return True
-    job = ledgers.read(folder)
-    return job is not None and runs_detached(job) and job.machine == machine.name
-
-
-def runs_detached(job: Job) -> bool:
-    """Whether the job was detached, and its machine may still work."""
-    return job.outcome == Outcome.DETACHED and time.time() < job.ends
-
-
-def _reap_one(machine: MachineInfo, backend: Backend) -> None:
-    try:
-        ledger = Ledger.open(Path(machine.folder or "/nowhere"))
-    except OSError:  # the ledger is lost, but the machine must be deleted
-        backend.delete(machine.name, machine.zone)
-        return
-    with ledger:
-        job = ledger.job
-        if job.lease_open and job.machine == machine.name:
-            delete_machine(ledger, backend)
-        else:
-            backend.delete(machine.name, machine.zone)

@@ -7,6 +7,7 @@ from pathlib import Path
 from firmware_export import files, scores
 from firmware_export.boards.board import PASSED
 from firmware_export.boards.registry import DEFAULT as BOARD
+from launcher.jobs.inventory import NOTHING_PAID
 from launcher.jobs.job import Job
 from launcher.jobs.states import Outcome
 from launcher.machines import cost
@@ -134,19 +135,20 @@ def detached(job: Job, name: str) -> str:
     )
 
 
-NOTHING_PAID = "Nothing is still being paid for."
-
-
 def paying(job: Job, alive: bool = False) -> str:
-    """The last line of every command about a job: what is still being paid for."""
+    """The last line of every command about a job: what is still being paid for, as its ledger says
+    it."""
     if not job.lease_open:
-        return NOTHING_PAID
-    if job.outcome == Outcome.DETACHED:
-        return f"Machine {job.machine} works detached: launcher resume pulls its results."
+        return f"{NOTHING_PAID} by this job: {job.proof or 'it has no machine'}."
     if alive:
         return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
+    if job.outcome == Outcome.DETACHED:
+        return (
+            f"Machine {job.machine} works detached, or keeps its results: launcher resume pulls "
+            "them, launcher cancel deletes them."
+        )
     return (
-        f"Machine {job.machine} still exists: launcher resume continues with it, "
+        f"Machine {job.machine} may still exist: launcher resume continues with it, "
         "launcher cancel or launcher reap deletes it."
     )
 

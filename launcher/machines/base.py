@@ -64,6 +64,24 @@ class MachineInfo:
     ends: float = 0.0  # when it deletes itself, seconds since the epoch; 0 = never
 
 
+@dataclass(frozen=True)
+class Uptime:
+    """How long a machine has run, over all its starts, and how long it may still run, in seconds by
+    its backend's clock."""
+
+    ran: float
+    left: float
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a backend sees of the launcher's machines."""
+
+    machines: list[MachineInfo]
+    now: float  # by the backend's own clock, seconds since the epoch
+    unseen: list[str] = field(default_factory=list)  # a sentence for each thing it could not see
+
+
 def check(name: str, ok: bool, found: str, mend: str, optional: bool = False) -> dict[str, Any]:
     """A check of launcher.doctor: whether it is `ok`, what was found, what to do about it."""
     return {"name": name, "ok": ok, "found": found, "mend": mend, "optional": optional}
@@ -74,6 +92,7 @@ class Machine(Protocol):
     ConnectionError the next call connects again."""
 
     name: str
+    uptime: Uptime | None = None  # when it was connected; None where its time is not bounded
 
     def run(self, command: str, *, timeout: float) -> Completed:
         """Run a Bash command in the work folder. After `timeout` seconds it and its children are
@@ -93,6 +112,10 @@ class Machine(Protocol):
 class Backend(Protocol):
     """Creates, lists and deletes machines. Every call may be repeated."""
 
+    @property
+    def place(self) -> str:
+        """Where its machines are, for people; each place has one backend."""
+
     @classmethod
     def for_config(cls, config: Config) -> Self:
         """A backend that can plan for `config`; it may be unable to create machines."""
@@ -103,7 +126,7 @@ class Backend(Protocol):
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
-        """A backend for each project where this user may have machines, and one for `project`."""
+        """A backend for each place where this user may have machines, and one for `project`."""
 
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:
@@ -119,14 +142,17 @@ class Backend(Protocol):
         zone may have one, CloudRefused, and MachineLost where it cannot be reached."""
 
     def connect(self, spec: MachineSpec) -> Machine | None:
-        """The machine of `spec`, None where it does not exist; waits for a creation under way."""
+        """The machine of `spec`, None where it does not exist; waits for a creation under way.
+        Raises MachineKept where it stopped with its results and cannot be started again."""
 
     def termination_reason(self, spec: MachineSpec) -> str:
         """Why the machine no longer exists; "" while it does, or where that cannot be found out."""
 
-    def delete(self, name: str, zone: str) -> str:
+    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
         """End everything on the machine and delete it; the proof that it is gone, one sentence.
-        Raises OSError or MachineNotDeleted where there is no proof."""
+        A request for it that has no answer `unanswered_since`, seconds since the epoch, may still
+        be on its way: it is waited for. Raises OSError or MachineNotDeleted without a proof."""
 
-    def list_machines(self) -> list[MachineInfo]:
-        """Every machine that the launcher created here, for any job."""
+    def list_machines(self) -> Listing:
+        """Every machine that the launcher created here, for any job. Raises CloudRefused or
+        ConfigError where nothing can be seen."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from launcher import state
 from launcher.config.settings import Config
 from launcher.machines import base
-from launcher.machines.base import Completed, MachineInfo, MachinePlan, MachineSpec
+from launcher.machines.base import Completed, Listing, MachineInfo, MachinePlan, MachineSpec
 
 if TYPE_CHECKING:
     import psutil
@@ -92,6 +92,8 @@ class LocalMachine(base.Machine):
 class LocalBackend(base.Backend):
     """Machines below one folder of the user's."""
 
+    place = "this computer"
+
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or state.home() / "machines"
 
@@ -133,7 +135,7 @@ class LocalBackend(base.Backend):
     def termination_reason(self, spec: MachineSpec) -> str:
         return "" if self.connect(spec) else f"the folder of {spec.name} was deleted"
 
-    def delete(self, name: str, zone: str) -> str:
+    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
         folder = self.root / name
         _end_processes(folder)
         for path in (folder, folder.with_name(f".{name}")):
@@ -144,14 +146,14 @@ class LocalBackend(base.Backend):
             raise FileExistsError(errno.EEXIST, why, str(folder))
         return f"{name} was not found after its deletion"
 
-    def list_machines(self) -> list[MachineInfo]:
+    def list_machines(self) -> Listing:
         found = []
         for path in sorted(self.root.glob(f"*/{LABELS}")):
             with contextlib.suppress(ValueError):  # cut off while it was written
                 facts = json.loads(path.read_text(encoding="utf-8"))
                 name = path.parent.name.removeprefix(".")
                 found.append(MachineInfo(name, facts["labels"], facts["folder"], facts["created"]))
-        return found
+        return Listing(found, time.time())
 
 
 def _remove(folder: Path) -> None:

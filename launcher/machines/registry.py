@@ -4,8 +4,10 @@ its name among the choices of the setting `backend`."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from launcher import state
+from launcher import interrupts
+from launcher.errors import Unseen
 from launcher.machines.base import Backend, MachinePlan, Say, say_nothing
+from launcher.machines.gce import credentials
 
 
 def _gce() -> type[Backend]:
@@ -26,18 +28,20 @@ class Entry:
 
     summary: str
     load: Callable[[], type[Backend]]
-    needs_project: bool = False  # has machines only in projects
+    blind: Callable[[str], Unseen | None] = lambda project: None  # why nothing can be seen there
 
 
 BACKENDS = {
-    "gce": Entry("a virtual machine of Google Compute Engine", _gce, needs_project=True),
+    "gce": Entry("a virtual machine of Google Compute Engine", _gce, credentials.missing),
     "local": Entry("a folder and processes on this computer, at no cost", _local),
 }
 
 
 def load(name: str) -> type[Backend]:
-    """The class of the backend called `name`."""
-    return BACKENDS[name].load()
+    """The class of the backend called `name`. A Ctrl-C waits until its libraries are loaded: by
+    half they could neither be used nor loaded again, to delete a machine."""
+    with interrupts.deferred(interrupts.NEVER):
+        return BACKENDS[name].load()
 
 
 def for_plan(plan: MachinePlan, say: Say = say_nothing) -> Backend:
@@ -45,10 +49,15 @@ def for_plan(plan: MachinePlan, say: Say = say_nothing) -> Backend:
     return load(plan.backend).for_plan(plan, say)
 
 
-def everywhere(project: str = "") -> list[Backend]:
+def everywhere(project: str = "") -> tuple[list[Backend], list[Unseen]]:
     """Every backend where this user may have machines: this computer, each project that the
-    launcher used from here, and `project`."""
-    has_project = project or state.projects()
-    used = [entry for entry in BACKENDS.values() if has_project or not entry.needs_project]
-    here_first = sorted(used, key=lambda entry: entry.needs_project)
-    return [backend for entry in here_first for backend in entry.load().everywhere(project)]
+    launcher used from here, that of the credentials, and `project`; and what cannot be looked at.
+    """
+    backends: list[Backend] = []
+    unseen: list[Unseen] = []
+    for name, entry in reversed(BACKENDS.items()):  # this computer answers at once
+        if missing := entry.blind(project):
+            unseen.append(missing)
+        else:
+            backends += load(name).everywhere(project)
+    return backends, unseen

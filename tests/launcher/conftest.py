@@ -40,7 +40,7 @@ def backend(request, tmp_path, monkeypatch):
             body = gce_request.template(Config(Words(("yes",))), fake.project, IMAGE, "true\n")
             made = GceBackend(Details(fake.project, body, "jupyter"))
         yield made
-        for info in made.list_machines():
+        for info in made.list_machines().machines:
             made.delete(info.name, info.zone)
 
 

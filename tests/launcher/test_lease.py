@@ -5,10 +5,9 @@ import pytest
 from launcher.console import Screen
 from launcher.errors import CloudRefused, Detached, JobFailed, MachineNotDeleted, NoCapacity
 from launcher.jobs.context import JobContext
-from launcher.jobs.events import Created, Ended, MachineDeleting, MachineRequested
-from launcher.jobs.lease import delete_machine, leased_machine, reap, spec_of
+from launcher.jobs.events import Created, MachineDeleting, MachineRequested
+from launcher.jobs.lease import delete_machine, leased_machine, spec_of
 from launcher.jobs.ledger import Ledger
-from launcher.jobs.states import Outcome
 from launcher.machines.base import MachinePlan
 
 # The lease is the same on every backend; this one is quick.
@@ -31,11 +30,11 @@ class Stubborn:
     def __getattr__(self, name):
         return getattr(self._backend, name)
 
-    def delete(self, name, zone):
+    def delete(self, name, zone, since=0.0):
         if self._times:
             self._times -= 1
             raise OSError("the network is down")
-        return self._backend.delete(name, zone)
+        return self._backend.delete(name, zone, since)
 
 
 def state(ledger):
@@ -57,12 +56,12 @@ def test_machine_is_deleted_on_every_way_out(ledger, backend, error):
     """Whether the work succeeds, fails or is interrupted, no machine is left and that is proved."""
     try:
         with leased(ledger, backend):
-            assert backend.list_machines()
+            assert backend.list_machines().machines
             if error:
                 raise error
     except BaseException as raised:
         assert type(raised) is error
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
     assert state(ledger).lease == "closed"
     assert "not found after its deletion" in state(ledger).proof
 
@@ -72,9 +71,9 @@ def test_interrupt_waits_for_the_deletion(ledger, backend, number):
     """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
 
     class Interrupted(Stubborn):
-        def delete(self, name, zone):
+        def delete(self, name, zone, since=0.0):
             signal.raise_signal(number)
-            return super().delete(name, zone)
+            return super().delete(name, zone, since)
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -82,7 +81,7 @@ def test_interrupt_waits_for_the_deletion(ledger, backend, number):
             pass
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
     assert state(ledger).lease == "closed"
 
 
@@ -111,7 +110,7 @@ def test_resumed_job_uses_the_machine_it_has(ledger, backend):
     backend.create(spec_of(ledger)).run("touch mark", timeout=10)
     with leased(ledger, backend) as machine:
         assert machine.run("test -e mark", timeout=10).code == 0
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
 
 
 def test_interrupted_deletion_is_finished_first(ledger, backend):
@@ -131,41 +130,7 @@ def test_failed_deletion_keeps_the_lease_open(ledger, backend):
     assert state(ledger).lease_open
     delete_machine(ledger, stubborn)
     assert not state(ledger).lease_open
-    assert backend.list_machines() == []
-
-
-def test_reap_spares_the_machine_of_a_living_job(ledger, backend):
-    """While any launcher holds a job's ledger, its machine is not touched."""
-    with leased(ledger, backend) as machine:
-        assert reap(backend) == ([], [])
-        assert machine.run("true", timeout=10).code == 0
-
-
-def test_reap_deletes_the_machine_of_a_dead_job(ledger, backend):
-    """A machine whose job is dead is deleted, and its ledger says so."""
-    request(ledger)
-    backend.create(spec_of(ledger))
-    ledger.close()
-    reaped, failures = reap(backend)
-    assert ([machine.name for machine in reaped], failures) == (["words-1-ab"], [])
-    with Ledger.open(ledger.folder) as opened:
-        assert state(opened).lease == "closed"
-
-
-def test_reap_deletes_a_machine_whose_ledger_is_lost(backend, spec):
-    """A machine that is known by its labels alone is deleted, too."""
-    backend.create(spec("words-9-zz"))
-    assert [machine.name for machine in reap(backend)[0]] == ["words-9-zz"]
-    assert backend.list_machines() == []
-
-
-def test_reap_continues_after_a_failure(backend, spec):
-    """One machine that cannot be deleted does not keep the others."""
-    for name in ("a-1-x", "b-1-y"):
-        backend.create(spec(name))
-    reaped, failures = reap(Stubborn(backend, times=1))
-    assert len(reaped) == 1
-    assert failures == ["a-1-x: the network is down"]
+    assert backend.list_machines().machines == []
 
 
 class Crowded:
@@ -212,7 +177,7 @@ def test_zone_without_capacity_is_followed_by_another(tmp_path, backend, plan, r
     with Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger:
         with leased(ledger, crowded):
             assert state(ledger).zone == asked[-1]
-            assert len(backend.list_machines()) == 1
+            assert len(backend.list_machines().machines) == 1
         assert crowded.asked == asked
         assert not state(ledger).lease_open
 
@@ -228,7 +193,7 @@ def test_no_capacity_anywhere_names_all_zones(tmp_path, backend, plan):
     ):
         pass
     assert refused.value.exit_code == 3
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
     assert not state(ledger).lease_open
 
 
@@ -251,31 +216,10 @@ def test_machine_time_is_shared_by_all_machines_of_a_job(tmp_path, backend, plan
 
 
 def test_detached_job_keeps_its_machine(ledger, backend):
-    """A machine that was left at work is neither deleted nor reaped while it may run."""
+    """A machine that was left at work is not deleted."""
     with pytest.raises(Detached), leased(ledger, backend):
         raise Detached
-    ledger.add(Ended(Outcome.DETACHED))
-    ledger.close()
-    assert reap(backend) == ([], [])
-    assert len(backend.list_machines()) == 1
-
-
-def test_detached_machine_past_its_end_is_reaped(ledger, backend):
-    """A detached machine that should have deleted itself long ago is reaped."""
-    request(ledger)
-    backend.create(spec_of(ledger))
-    ledger.add(Ended(Outcome.DETACHED))
-    ledger.close()
-    path = ledger.folder / "ledger.jsonl"
-    path.write_text(path.read_text().replace('"seconds": 60', '"seconds": -1'))
-    assert len(reap(backend)[0]) == 1
-
-
-def test_reap_spares_machines_of_other_owners(backend, spec):
-    """A machine that another computer created is deleted only with `everybody`."""
-    backend.create(spec(owner="somebody else"))
-    assert reap(backend) == ([], [])
-    assert len(reap(backend, everybody=True)[0]) == 1
+    assert len(backend.list_machines().machines) == 1
 
 
 def test_ssh_key_is_removed_with_its_machine(ledger, backend):
@@ -308,7 +252,7 @@ def test_any_error_of_a_deletion_keeps_the_lease_open(ledger, backend):
     """An unforeseen error is no proof that the machine is gone."""
 
     class Broken(Stubborn):
-        def delete(self, name, zone):
+        def delete(self, name, zone, since=0.0):
             raise ZeroDivisionError("who would have thought")
 
     with (

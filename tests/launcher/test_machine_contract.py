@@ -80,12 +80,12 @@ def test_create_twice_gives_the_same_machine(backend, machine, spec):
     machine.run("touch mark", timeout=10)
     with contextlib.closing(backend.create(spec())) as again:
         assert again.run("test -e mark", timeout=10).code == 0
-    assert [found.name for found in backend.list_machines()] == [machine.name]
+    assert [found.name for found in backend.list_machines().machines] == [machine.name]
 
 
 def test_listed_machine_has_its_job_folder_and_age(backend, machine, tmp_path):
     """A listed machine has job, folder and age, also where its ledger is lost."""
-    (found,) = backend.list_machines()
+    (found,) = backend.list_machines().machines
     assert found.labels["job"] == "words-1"
     assert found.folder == str(tmp_path / "words-1")
     assert 0 <= time.time() - found.created < 60
@@ -106,7 +106,7 @@ def test_delete_ends_every_process(backend, machine, spec, zone):
         "setsid -f bash -c 'trap : TERM; while :; do sleep 0.1; done' >/dev/null 2>&1", timeout=10
     )
     assert machine.name in backend.delete(machine.name, zone)
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
     assert backend.connect(spec()) is None
 
 

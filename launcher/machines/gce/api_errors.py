@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from launcher.errors import CloudRefused, ConfigError, LauncherError, NoCapacity
+from launcher.errors import CloudRefused, ConfigError, LauncherError, NoCapacity, Unavailable
 
 # In place of an HTTP status: no valid HTTP answer came; an operation failed without a status.
 NO_ANSWER, NO_STATUS = 0, 422
@@ -39,10 +39,6 @@ ROLES = {
     "serviceusage.": "roles/serviceusage.serviceUsageConsumer",
     "compute.": "roles/compute.instanceAdmin.v1",
 }
-
-
-class Unavailable(CloudRefused):
-    """Compute Engine did not answer, or was overloaded; the same request may succeed later."""
 
 
 class AlreadyExists(CloudRefused):
@@ -241,6 +237,11 @@ def _invalid(error: ApiError, resource: Resource, text: str) -> ConfigError:
     return ConfigError(f"Compute Engine rejects the request: {text}", hint)
 
 
+def _not_ready(error: ApiError, resource: Resource, text: str) -> Unavailable:
+    """Something else happens to the resource at this moment, as a deletion."""
+    return Unavailable(f"{resource.name} in {resource.zone} is busy: {text}", TRY_LATER)
+
+
 def _no_subnet(error: ApiError, resource: Resource, text: str) -> NoCapacity:
     hint = "gcloud compute networks subnets list"
     region = resource.region
@@ -267,6 +268,7 @@ _BY_REASON: dict[str, _Convert] = {
     "IAM_PERMISSION_DENIED": _forbidden,
     "VPC_NOT_FOUND": _invalid,
     "SUBNET_NOT_FOUND": _no_subnet,
+    "resourceNotReady": _not_ready,
 }
 _BY_STATUS: dict[int, _Convert] = {
     400: _invalid,

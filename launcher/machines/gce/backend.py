@@ -1,5 +1,6 @@
 """The machines of one Google Cloud project: what base.Backend asks of them."""
 
+import contextlib
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -8,10 +9,19 @@ from typing import Any, Self
 import vm_startup
 from launcher import state
 from launcher.config.settings import Config
-from launcher.errors import NoCapacity
+from launcher.errors import LauncherError, Unavailable
 from launcher.machines import base
-from launcher.machines.base import Machine, MachineInfo, MachinePlan, MachineSpec
-from launcher.machines.gce import choices, connect, create, delete, doctor, request
+from launcher.machines.base import Listing, Machine, MachinePlan, MachineSpec
+from launcher.machines.gce import (
+    choices,
+    connect,
+    create,
+    credentials,
+    delete,
+    doctor,
+    request,
+    uptime,
+)
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.list import list_machines
@@ -38,8 +48,20 @@ class GceBackend(base.Backend):
 
     @classmethod
     def everywhere(cls, project: str) -> list[Self]:
+        """Each project that the launcher used from here, `project`, and that of the credentials:
+        on another computer it is the only trace of the machines."""
         projects = ({project: ""} if project else {}) | state.projects()
+        own = ""
+        if credentials.present():
+            with contextlib.suppress(LauncherError):  # the list will say it
+                own = Client("").project
+            projects.setdefault(own, "")
         return [cls(Details(name, impersonate=who)) for name, who in projects.items()]
+
+    @property
+    def place(self) -> str:
+        name = self._details.project
+        return f"project {name}" if name else "the project of the credentials"
 
     @classmethod
     def examine(cls, config: Config) -> list[dict[str, Any]]:
@@ -53,36 +75,39 @@ class GceBackend(base.Backend):
         """Each wait ends as timeouts.py says."""
         # Before the request, so that `status` and `reap` look there if the launcher is killed.
         state.remember_project(self._details.project, self._details.impersonate)
-        body = request.fill(self._details.insert, spec, new_key(spec.folder), datetime.now(UTC))
+        now = datetime.fromtimestamp(self._client.now(), UTC)
+        body = request.fill(self._details.insert, spec, new_key(spec.folder), now)
         self._say(f"creating {spec.name} in {spec.zone}")
         create.create(self._client, spec, body)
         self._say(f"{spec.name} runs in {spec.zone}; waiting for SSH")
-        return connect.connect(self._client, spec, self._details)
+        return self._connected(spec)
 
     def connect(self, spec: MachineSpec) -> Machine | None:
-        """A machine that powered itself off is started again; if its zone has no capacity for it
-        any more, it counts as gone."""
+        """A machine that powered itself off is started again."""
         machine = create.wait_until_stable(self._client, spec)
         if machine is None:
             return None
-        if machine.get("status") in create.STOPPED:
+        if uptime.is_stopped(machine):
             self._say(f"{spec.name} powered itself off; starting it again")
             key = new_key(spec.folder)
-            try:
-                create.start(self._client, spec, machine, self._details.user, key)
-            except NoCapacity as error:
-                self._say(f"{spec.name} cannot be started again: {error}")
-                return None
-        return connect.connect(self._client, spec, self._details)
+            create.start(self._client, spec, machine, self._details.user, key)
+        return self._connected(spec)
 
     def termination_reason(self, spec: MachineSpec) -> str:
         return delete.termination_reason(self._client, spec)
 
-    def delete(self, name: str, zone: str) -> str:
-        return delete.delete(self._client, name, zone)
+    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
+        return delete.delete(self._client, name, zone, unanswered_since)
 
-    def list_machines(self) -> list[MachineInfo]:
+    def list_machines(self) -> Listing:
         return list_machines(self._client)
+
+    def _connected(self, spec: MachineSpec) -> Machine:
+        machine = connect.connect(self._client, spec, self._details)
+        with contextlib.suppress(Unavailable):  # then its time is as it was requested
+            if found := self._client.instance(spec.zone, spec.name):
+                machine.uptime = uptime.uptime(found, self._client.now())
+        return machine
 
     @cached_property
     def _client(self) -> Client:

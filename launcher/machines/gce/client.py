@@ -10,11 +10,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 import google.auth
+import requests
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
 from google.auth import impersonated_credentials
@@ -23,12 +25,13 @@ from google.cloud import compute_v1
 from google.protobuf import json_format
 from requests.exceptions import RequestException
 
-from launcher.errors import ConfigError
+from launcher.errors import CloudRefused, ConfigError, Unavailable
 from launcher.machines.gce import api_errors, labels
-from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource, Unavailable
+from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource
 from launcher.machines.gce.timeouts import Timeouts
 
 Json = dict[str, Any]
+Seen = tuple[list[Json], list[str]]  # what a list has; a sentence for each thing that it lacks
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 GOOGLE_ERRORS = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"  # as gcloud has it
@@ -81,12 +84,27 @@ class Client:
         """The machine, None if it does not exist."""
         return self.get("instance", zone, name)
 
-    def all(self, service: str) -> list[Json]:
+    def all(self, service: str) -> Seen:
         """The launcher's "instances" or "disks" of all zones."""
-        pages = self._pages(service, "aggregated_list", filter=labels.FILTER)
-        scopes = [scope for page in pages for scope in page.items.values()]
-        found = [_plain(item) for scope in scopes for item in getattr(scope, service)]
-        return [resource for resource in found if labels.by_launcher(resource)]
+        found, unseen = self._all(service, service, labels.FILTER)
+        return [resource for resource in found if labels.by_launcher(resource)], unseen
+
+    def pending_inserts(self) -> Seen:
+        """The operations of all zones that create something and are not done."""
+        filter = '(operationType = "insert") AND (status != "DONE")'
+        found, unseen = self._all("global_operations", "operations", filter)
+        pending = [o for o in found if o.get("status") != "DONE"]
+        return [o for o in pending if o.get("operationType") == "insert"], unseen
+
+    def now(self) -> float:
+        """The time of Compute Engine's clock, in seconds since the epoch; of this computer's where
+        it does not answer."""
+        url = os.environ.get(ENDPOINT) or "https://compute.googleapis.com"
+        try:
+            answer = requests.head(url, timeout=self.timeouts.reply, allow_redirects=False)
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (RequestException, KeyError, ValueError):
+            return time.time()
 
     def insert(self, zone: str, body: Json, request_id: str) -> Json:
         """The operation that creates a machine. Raises api_errors.AlreadyExists."""
@@ -96,6 +114,12 @@ class Client:
     def start(self, zone: str, name: str, request_id: str) -> Json:
         """The operation that starts a stopped machine."""
         return self._change("start", zone, name, request_id, instance=name)
+
+    def limit_run(self, zone: str, name: str, scheduling: Json, request_id: str) -> Json:
+        """The operation that replaces the scheduling of a stopped machine."""
+        message = _message(compute_v1.Scheduling, scheduling)
+        fields = {"instance": name, "scheduling_resource": message}
+        return self._change("set_scheduling", zone, name, request_id, **fields)
 
     def set_metadata(self, zone: str, name: str, metadata: Json, request_id: str) -> Json:
         """The operation that replaces a machine's metadata."""
@@ -220,6 +244,27 @@ class Client:
     def _list(self, service: str, **fields: Any) -> list[Json]:
         return [_plain(i) for page in self._pages(service, "list", **fields) for i in page.items]
 
+    def _all(self, service: str, field: str, filter: str) -> Seen:
+        """Everything that a list over all zones has, and a sentence for each zone or page that it
+        lacks. Raises where not even the first page comes."""
+        found: list[Json] = []
+        unseen: list[str] = []
+        pages = self._pages(service, "aggregated_list", filter=filter)
+        while True:
+            try:
+                page = next(pages, None)
+            except (CloudRefused, ConfigError) as error:
+                if not found and not unseen:
+                    raise
+                return found, [*unseen, f"the list of {field} was cut: {error}"]
+            if page is None:
+                return found, list(dict.fromkeys(unseen))
+            for place, scope in page.items.items():
+                found += [_plain(item) for item in getattr(scope, field)]
+                unseen += _missing(place, scope.warning.code)
+            unseen += [_no_answer(place) for place in page.unreachables]
+            unseen += _missing("some zones", page.warning.code)
+
     def _pages(self, service: str, method: str, **fields: Any) -> Iterator[Any]:
         """Page by page, each with retries, which the library's own pager does not have."""
         while True:
@@ -256,6 +301,17 @@ class Client:
             if failed.error.reason == "impersonation":
                 resource = Resource(self.project, name=self.impersonate)
             raise api_errors.to_launcher_error(failed.error, resource) from failed.__cause__
+
+
+def _missing(place: str, warning: str) -> list[str]:
+    """What a warning of a list means: some may not be in it, except where there is nothing."""
+    if not warning or warning == "NO_RESULTS_ON_PAGE":
+        return []
+    return [_no_answer(place) if warning == "UNREACHABLE" else f"{place}: {warning}"]
+
+
+def _no_answer(place: str) -> str:
+    return f"{place.rpartition('/')[2]} did not answer"
 
 
 def _message(kind: Any, body: Json) -> Any:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from launcher import interrupts
-from launcher.errors import CloudRefused, MachineLost
+from launcher.errors import CloudRefused, MachineKept, MachineLost, NoCapacity
 from launcher.machines.base import MachineSpec
-from launcher.machines.gce import api_errors, labels, request
+from launcher.machines.gce import api_errors, labels, request, uptime
 from launcher.machines.gce.api_errors import AlreadyExists
 from launcher.machines.gce.client import Client
 
 BOOTING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING")
 ENDING = ("PENDING_STOP", "STOPPING", "SUSPENDING", "DEPROVISIONING")
-STOPPED = ("TERMINATED", "STOPPED")
+LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 SERIAL_OUTPUT = "gcloud compute instances get-serial-port-output {} --zone={} --project={}"
 
 
@@ -38,10 +38,14 @@ def create(client: Client, spec: MachineSpec, body: dict) -> None:
         _complete(client, spec, operation, "created")
 
 
-def pending_insert(client: Client, name: str, zone: str) -> dict | None:
-    """The operation that is creating a machine, None where there is none."""
-    unfinished = (o for o in client.operations(zone, name) if o.get("status") != "DONE")
-    return next((o for o in unfinished if o.get("operationType") == "insert"), None)
+def inserts(client: Client, name: str, zone: str) -> list[dict]:
+    """The operations that created a machine, or are creating it, newest first."""
+    return [o for o in client.operations(zone, name) if o.get("operationType") == "insert"]
+
+
+def unfinished(operations: list[dict]) -> dict | None:
+    """The newest operation that is not done, None where all are."""
+    return next((o for o in operations if o.get("status") != "DONE"), None)
 
 
 def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
@@ -51,7 +55,7 @@ def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
     while True:
         machine = client.instance(spec.zone, spec.name)
         if machine is None:
-            insert = pending_insert(client, spec.name, spec.zone)
+            insert = unfinished(inserts(client, spec.name, spec.zone))
             if insert is not None:
                 with _in_time(client, spec, "created"):
                     insert = client.wait_for(spec.zone, insert, client.timeouts.insert)
@@ -74,16 +78,36 @@ def wait_until_stable(client: Client, spec: MachineSpec) -> dict | None:
 
 
 def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_key: str) -> None:
-    """Start a machine that powered itself off, and extend the job's SSH key to its new end."""
+    """Start a machine that powered itself off, for what is left of its time, and extend the job's
+    SSH key to its new end. Raises MachineKept where it cannot start at the moment."""
+    now = client.now()
+    ran = uptime.ran(machine, now)
+    left = int(spec.max_run_seconds - ran)
+    if left < LEAST_SECONDS:
+        raise MachineKept(
+            f"{spec.name} is stopped with its results, and has used {ran / 60:.0f} of its "
+            f"{spec.max_run_seconds / 60:.0f} minutes"
+        )
+    expires = request.key_expiry(datetime.fromtimestamp(now, UTC), left)
+    changed = {"ssh-keys": request.ssh_key(user, public_key, expires), uptime.RAN: f"{ran:.0f}"}
     metadata = machine.get("metadata", {})
-    expires = request.key_expiry(datetime.now(UTC), spec.max_run_seconds)
-    extended = {"key": "ssh-keys", "value": request.ssh_key(user, public_key, expires)}
-    others = [item for item in metadata.get("items", []) if item["key"] != "ssh-keys"]
-    body = {"fingerprint": metadata.get("fingerprint", ""), "items": [*others, extended]}
-    operation = client.set_metadata(spec.zone, spec.name, body, str(uuid.uuid4()))
+    items = {item["key"]: item.get("value", "") for item in metadata.get("items", [])} | changed
+    body = {
+        "fingerprint": metadata.get("fingerprint", ""),
+        "items": [{"key": key, "value": value} for key, value in items.items()],
+    }
+    scheduling = machine.get("scheduling", {}) | {"maxRunDuration": {"seconds": str(left)}}
+    place = (spec.zone, spec.name)
+    operation = client.set_metadata(*place, body, str(uuid.uuid4()))
     _complete(client, spec, operation, "updated")
-    operation = client.start(spec.zone, spec.name, str(uuid.uuid4()))
-    _complete(client, spec, operation, "started")
+    operation = client.limit_run(*place, scheduling, str(uuid.uuid4()))
+    _complete(client, spec, operation, "updated")
+    try:
+        operation = client.start(*place, str(uuid.uuid4()))
+        _complete(client, spec, operation, "started")
+    except NoCapacity as error:
+        what = f"{spec.name} is stopped with its results, and cannot start at the moment"
+        raise MachineKept(f"{what}: {error}") from error
 
 
 def _complete(client: Client, spec: MachineSpec, operation: dict, what: str) -> None:

@@ -5,12 +5,11 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted
+from launcher.errors import CloudRefused, ConfigError, MachineNotDeleted, Unavailable
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import labels
-from launcher.machines.gce.api_errors import Unavailable
 from launcher.machines.gce.client import Client, epoch
-from launcher.machines.gce.create import BOOTING, pending_insert
+from launcher.machines.gce.create import BOOTING, inserts, unfinished
 
 MOST_REFUSALS = 5  # tries that Compute Engine may refuse; an outage may last longer
 
@@ -24,10 +23,14 @@ CAUSES = {
 }
 
 
-def delete(client: Client, name: str, zone: str) -> str:
+def delete(client: Client, name: str, zone: str, unanswered_since: float = 0.0) -> str:
     """Delete a machine and its disk; the proof that both are gone, one sentence. A deletion that
-    fails is tried again for timeouts.delete. Raises MachineNotDeleted after that."""
+    fails is tried again for timeouts.delete. Raises MachineNotDeleted after that.
+
+    A request for it that has no answer `unanswered_since` may still be on its way: until its
+    operation shows, or timeouts.unanswered is over, a 404 proves nothing."""
     deadline = time.monotonic() + client.timeouts.delete
+    _await_request(client, name, zone, unanswered_since)
     pause, refused = client.timeouts.poll, 0
     while True:
         try:
@@ -81,10 +84,20 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
     return f"{name} and its disk were not found (404) in {zone} at {now}"
 
 
+def _await_request(client: Client, name: str, zone: str, since: float) -> None:
+    started, bound = time.time(), client.timeouts.unanswered
+    ends = min(since, started) + bound
+    while started <= time.time() < ends:  # and not after a jump of this computer's clock
+        with contextlib.suppress(Unavailable):
+            if client.instance(zone, name) is not None or inserts(client, name, zone):
+                return
+        time.sleep(client.timeouts.poll)
+
+
 def _await_insert(client: Client, name: str, zone: str, known: bool) -> None:
     """Wait for an insert under way, whose machine could appear after a 404. Where that takes too
     long, a `known` machine can be deleted; else there is no proof: raises TimeoutError."""
-    insert = pending_insert(client, name, zone)
+    insert = unfinished(inserts(client, name, zone))
     if insert is not None:
         with contextlib.suppress(*([TimeoutError] if known else [])):
             client.wait_for(zone, insert, client.timeouts.pending_insert)

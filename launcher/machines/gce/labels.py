@@ -33,6 +33,11 @@ def for_job_of(name: str, resource: dict[str, Any]) -> bool:
     return by_launcher(resource) and f"{name}-".startswith(f"{job}-")
 
 
+def may_be_of_a_job(name: str) -> bool:
+    """Whether a machine name has the form of those that jobs give: name, uid, number."""
+    return re.fullmatch(r".+-[0-9a-f]{8}(-[0-9]+)?", name) is not None
+
+
 def _checked(key: str, value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
         hint = "use at most 63 of: a-z, 0-9, - and _"

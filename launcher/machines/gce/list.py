@@ -1,32 +1,46 @@
 """List what the launcher created in a project."""
 
-from launcher.machines.base import MachineInfo
-from launcher.machines.gce import prices
+from launcher.machines.base import Listing, MachineInfo
+from launcher.machines.gce import labels, prices, uptime
 from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client, epoch
 
 
-def list_machines(client: Client) -> list[MachineInfo]:
-    """Every machine, and every disk without its machine: it costs money too."""
-    machines, disks = client.all("instances"), client.all("disks")
+def list_machines(client: Client) -> Listing:
+    """Every machine, and every disk without its machine: it costs money too. Unseen are zones that
+    did not answer, and machines whose creation has not begun yet."""
+    pending, no_operations = client.pending_inserts()  # first: what begins meanwhile is listed
+    machines, no_machines = client.all("instances")
+    disks, no_disks = client.all("disks")
     names = {(machine["name"], _last(machine["zone"])) for machine in machines}
     alone = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
-    return [_machine(machine) for machine in machines] + [_disk(disk) for disk in alone]
+    found = [_machine(machine) for machine in machines] + [_disk(disk) for disk in alone]
+    unseen = [*no_operations, *no_machines, *no_disks, *_announced(pending, names)]
+    return Listing(found, client.now(), list(dict.fromkeys(unseen)))
+
+
+def _announced(inserts: list[dict], names: set[tuple[str, str]]) -> list[str]:
+    """A sentence for each machine that is being created, by its name perhaps for a job of the
+    launcher, and is not in the list yet. An operation has no labels."""
+    links = [insert.get("targetLink", "") for insert in inserts]
+    found = {(_last(link), _last(link.rpartition("/instances/")[0])) for link in links}
+    own = [machine for machine in found - names if labels.may_be_of_a_job(machine[0])]
+    return [f"{name} is being created in {zone}" for name, zone in sorted(own)]
 
 
 def _machine(machine: dict) -> MachineInfo:
-    zone, created = _last(machine["zone"]), epoch(machine.get("creationTimestamp", ""))
+    zone = _last(machine["zone"])
     metadata = {i["key"]: i.get("value", "") for i in machine.get("metadata", {}).get("items", [])}
     state = machine.get("status", "unknown").lower()
     return MachineInfo(
         name=machine["name"],
         labels=machine["labels"],
         folder=metadata.get("job-folder", ""),
-        created=created,
+        created=epoch(machine.get("creationTimestamp", "")),
         zone=zone,
         state="stopped" if state == "terminated" else state,
         usd_per_hour=_price(machine, zone),
-        ends=_ends(machine, created),
+        ends=uptime.ends(machine),
     )
 
 
@@ -46,21 +60,11 @@ def _disk(disk: dict) -> MachineInfo:
 def _price(machine: dict, zone: str) -> float:
     """USD an hour by the price table, without the disk; a stopped machine costs only its disk."""
     spot = machine.get("scheduling", {}).get("provisioningModel") == "SPOT"
-    if machine.get("status") == "TERMINATED":
+    if uptime.is_stopped(machine):
         return 0.0
     known = prices.machine(_last(machine.get("machineType", "")), region_of(zone), spot)
     addresses = machine.get("networkInterfaces", [{}])[0].get("accessConfigs", [])
     return (known or 0.0) + (prices.address(spot) if addresses else 0.0)
-
-
-def _ends(machine: dict, created: float) -> float:
-    """When it deletes itself; 0 where it does not, as while it is stopped."""
-    end = machine.get("resourceStatus", {}).get("scheduling", {}).get("terminationTimestamp")
-    if end:
-        return epoch(end)
-    bound = machine.get("scheduling", {}).get("maxRunDuration", {}).get("seconds")
-    running = machine.get("status") != "TERMINATED"
-    return created + float(bound) if bound and running else 0.0
 
 
 def _last(url: str) -> str:

@@ -13,6 +13,7 @@ class Timeouts:
     host_keys: float = 240.0  # until the guest publishes its host keys, after that
     connect: float = 300.0  # until SSH works for the first time, after that
     pending_insert: float = 120.0  # an insert under way, before its machine is deleted
+    unanswered: float = 60.0  # a request without an answer, until it counts as never received
     stopping: float = 120.0  # a machine that is being stopped
     delete: float = 420.0  # a deletion with all its retries
     failed: float = 20.0  # an operation that has an error but is not done

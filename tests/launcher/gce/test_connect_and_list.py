@@ -1,11 +1,11 @@
 import json
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from launcher.errors import MachineLost
+from launcher.errors import MachineKept, MachineLost
 from launcher.machines.gce import request
 
 ZONE = "us-west1-b"
@@ -23,6 +23,12 @@ def key_expiry(created):
     """When the job's SSH key expires on the machine."""
     items = {item["key"]: item["value"] for item in created["metadata"]["items"]}
     return datetime.fromisoformat(json.loads(items["ssh-keys"].split(" ", 3)[3])["expireOn"])
+
+
+def end(created):
+    """When Compute Engine deletes the machine."""
+    scheduling = created["resourceStatus"]["scheduling"]
+    return datetime.fromisoformat(scheduling["terminationTimestamp"])
 
 
 def test_connect_finds_the_machine_and_its_files(gce, backend, spec, create):
@@ -65,30 +71,67 @@ def test_connect_starts_a_stopped_machine_again(gce, backend, spec, create):
     backend, spec = backend(), spec()
     create(backend, spec)
     backend.connect(spec).run("echo kept >note", timeout=10)
-    before = key_expiry(gce.instances[spec.name])
     gce.vm(spec.name).press_power_button()
     wait_for(lambda: gce.instances[spec.name]["status"] == "TERMINATED")
-    assert backend.list_machines()[0].state == "stopped"
-    assert backend.list_machines()[0].ends == 0
+    assert backend.list_machines().machines[0].state == "stopped"
+    assert backend.list_machines().machines[0].ends == 0
     assert "powered itself off" in backend.termination_reason(spec)
     machine = backend.connect(spec)
     assert machine.run("cat note", timeout=10).stdout == b"kept\n"
     machine.close()
-    assert key_expiry(gce.instances[spec.name]) >= before
+    assert key_expiry(gce.instances[spec.name]) >= end(gce.instances[spec.name])
     assert backend.termination_reason(spec) == ""
 
 
-def test_stopped_machine_without_capacity_counts_as_gone(gce, backend, spec, create):
-    """Where a stopped machine cannot start for lack of capacity, connect returns None."""
-    backend, spec = backend(), spec()
-    create(backend, spec)
-    gce.vm(spec.name).press_power_button()
-    wait_for(lambda: gce.instances[spec.name]["status"] == "TERMINATED")
+@pytest.fixture
+def stopped(gce, backend, spec, create):
+    """Makes a backend, and the spec of a machine that powered itself off."""
+
+    def make(**spec_fields):
+        made, of = backend(), spec(**spec_fields)
+        create(made, of)
+        gce.vm(of.name).press_power_button()
+        wait_for(lambda: gce.instances[of.name]["status"] == "TERMINATED")
+        return made, of
+
+    return make
+
+
+def test_stopped_machine_without_capacity_is_kept(gce, stopped):
+    """Where a stopped machine cannot start for lack of capacity, it is kept, with its disk."""
+    backend, spec = stopped()
     gce.faults.add("instances.start", "stockout")
-    shown = []
-    backend._say = shown.append
-    assert backend.connect(spec) is None
-    assert "us-west1-b has no capacity" in shown[-1]
+    with pytest.raises(MachineKept, match="cannot start at the moment: zone us-west1-b has no cap"):
+        backend.connect(spec)
+    assert gce.instances[spec.name]["status"] == "TERMINATED"
+
+
+def test_restarted_machine_has_only_what_is_left_of_its_time(gce, backend, stopped):
+    """A machine that is started again, even twice, ends after the time that it was requested for,
+    by Compute Engine's times: what it ran before counts, and while it was off does not."""
+    made, spec = stopped()
+    ran = 100.0
+    for _ in range(2):
+        resource = gce.instance(spec.name).resource
+        off = datetime.fromisoformat(resource["lastStopTimestamp"])
+        resource["lastStartTimestamp"] = (off - timedelta(seconds=100)).isoformat()
+        machine = made.connect(spec)
+        machine.close()
+        bound = float(gce.instances[spec.name]["scheduling"]["maxRunDuration"]["seconds"])
+        assert 600 - ran - 1 <= bound <= 600 - ran
+        assert machine.uptime.ran == pytest.approx(ran, abs=20)
+        assert machine.uptime.ran + machine.uptime.left == pytest.approx(600, abs=2)
+        gce.vm(spec.name).press_power_button()
+        wait_for(lambda: gce.instances[spec.name]["status"] == "TERMINATED")
+        ran += 100
+
+
+def test_stopped_machine_without_time_is_kept(gce, stopped):
+    """A machine that has used up its time is not started again, and is kept."""
+    backend, spec = stopped(seconds=59.0)
+    with pytest.raises(MachineKept, match="is stopped with its results, and has used 0 of its 1 m"):
+        backend.connect(spec)
+    assert gce.asked("instances.start") == []
 
 
 def test_termination_reason_names_who_deleted_the_machine(gce, backend, spec, insert):
@@ -147,7 +190,7 @@ def test_list_has_the_machines_of_all_zones_and_pages(gce, backend, spec, insert
         wanted = spec(zone, uid, f"words-1-{uid}", 3600.0)
         insert(backend, wanted)
     gce.instance("words-1-bb").resource["labels"] = {"managed-by": "another-tool"}
-    found = {machine.name: machine for machine in backend.list_machines()}
+    found = {machine.name: machine for machine in backend.list_machines().machines}
     assert set(found) == {"words-1-aa", "words-1-cc"}
     machine = found["words-1-cc"]
     assert machine.zone == "us-central1-f"
@@ -166,12 +209,12 @@ def test_disk_without_its_machine_is_listed_and_deleted(gce, backend, spec, inse
     for disk in gce.instance(spec.name).resource["disks"]:
         disk["autoDelete"] = False
     gce.fleet.delete(gce.instance(spec.name))
-    assert [(r.name, r.state, r.folder) for r in backend.list_machines()] == [
+    assert [(r.name, r.state, r.folder) for r in backend.list_machines().machines] == [
         (spec.name, "only its disk", str(spec.folder))
     ]
     assert "and its disk were not found (404)" in backend.delete(spec.name, ZONE)
     assert not gce.disks
-    assert backend.list_machines() == []
+    assert backend.list_machines().machines == []
 
 
 def test_proxy_command_reaches_a_machine_without_address(gce, backend, spec, tmp_path):

@@ -108,6 +108,17 @@ class Api:
         current = self._instance(call).resource["metadata"]["fingerprint"]
         return self._change_if(call, current, call.body.get("fingerprint"), change)
 
+    def instances_setscheduling(self, call: Call) -> dict:
+        instance = self._instance(call)
+        if instance.resource["status"] != "TERMINATED":
+            raise errors.invalid("scheduling", call.body, "The instance must be stopped.")
+
+        def change(instance: Instance) -> None:
+            with self.fleet.lock:
+                instance.resource["scheduling"] |= call.body
+
+        return self._change(call, change)
+
     def instances_setlabels(self, call: Call) -> dict:
         def change(instance: Instance) -> None:
             labels = call.body.get("labels", {})
@@ -132,6 +143,11 @@ class Api:
     def zoneoperations_list(self, call: Call) -> dict:
         items = [o.resource for o in self.operations.all.values() if o.zone == call.zone]
         return listing.page("compute#operationList", items, call.query, self.page_size)
+
+    def globaloperations_aggregatedlist(self, call: Call) -> dict:
+        items = [operation.resource for operation in self.operations.all.values()]
+        zones = self.catalogue.zones()
+        return listing.aggregated("operation", items, zones, call.query, self.page_size)
 
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)
