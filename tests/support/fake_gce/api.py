@@ -14,6 +14,9 @@ from fake_gce.resources import last
 UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+KNOWN = ("zones.", "machineTypes.")  # what is known of a zone that does not answer
+
+
 @dataclass
 class Call:
     """One request, taken apart."""
@@ -84,8 +87,7 @@ class Api:
 
     def instances_aggregatedlist(self, call: Call) -> dict:
         items = [instance.resource for instance in self.instances.values()]
-        zones = self.catalogue.zones()
-        return listing.aggregated("instance", items, zones, call.query, self.page_size)
+        return listing.aggregated("instance", items, self.catalogue, call.query, self.page_size)
 
     def instances_delete(self, call: Call) -> dict:
         return self._change(call, self.fleet.delete)
@@ -136,6 +138,7 @@ class Api:
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)
         operation.done.wait(WAIT_SECONDS)
+        self._check_place(call)  # the zone may have stopped answering meanwhile
         return operation.resource
 
     # Disks
@@ -151,9 +154,8 @@ class Api:
         return listing.page("compute#diskList", items, call.query, self.page_size)
 
     def disks_aggregatedlist(self, call: Call) -> dict:
-        zones = self.catalogue.zones()
         items = list(self.disks.values())
-        return listing.aggregated("disk", items, zones, call.query, self.page_size)
+        return listing.aggregated("disk", items, self.catalogue, call.query, self.page_size)
 
     def disks_delete(self, call: Call) -> dict:
         if earlier := self._earlier(call):
@@ -218,6 +220,9 @@ class Api:
             if call.method == "zones.get":
                 raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
             raise errors.invalid("zone", call.zone, "Unknown zone.")
+        silent = call.path.get("zone") in self.catalogue.unreachable
+        if silent and not call.method.startswith(KNOWN):
+            raise errors.unreachable(call.zone)
 
     def _instance(self, call: Call) -> Instance:
         name = call.path["instance"]

@@ -54,6 +54,10 @@ def not_found(resource: str) -> ApiError:
     return ApiError(404, "notFound", f"The resource '{resource}' was not found")
 
 
+def unreachable(zones: str) -> ApiError:
+    return ApiError(503, "backendError", f"No answer from {zones}.", "UNAVAILABLE")
+
+
 def already_exists(resource: str) -> ApiError:
     return ApiError(409, "alreadyExists", f"The resource '{resource}' already exists")
 

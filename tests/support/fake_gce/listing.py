@@ -4,11 +4,20 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from fake_gce import errors
+from fake_gce.catalogue import Catalogue
 from fake_gce.operations import ROOT
+from fake_gce.resources import last
 
 TERM = re.compile(
     r"\(?\s*(?P<field>[\w.-]+)\s*(?P<operator>=|!=|:|eq\b|ne\b)\s*(?P<text>\"[^\"]*\"|[^\s()]+)\s*\)?"
 )
+
+NO_RESULTS = ("NO_RESULTS_ON_PAGE", "There are no results for scope '{}' on this page.")
+# Documented: the code ("A given scope cannot be reached") and the field `unreachables`. Older
+# clients could ask with returnPartialSuccess for a partial list or an error; today's document has
+# no such parameter, so Catalogue.partial_lists decides. Assumed: the message, the form of a zone in
+# `unreachables`, the same on every page, and 503 for the error.
+UNREACHABLE = ("UNREACHABLE", "The scope '{}' cannot be reached.")
 
 
 def page(kind: str, items: list[dict], query: dict[str, str], size: int) -> dict:
@@ -20,16 +29,23 @@ def page(kind: str, items: list[dict], query: dict[str, str], size: int) -> dict
 
 
 def aggregated(
-    what: str, items: list[dict], zones: list[str], query: dict[str, str], size: int
+    what: str, items: list[dict], catalogue: Catalogue, query: dict[str, str], size: int
 ) -> dict:
-    """One page of a list over all zones; a zone with nothing on this page says so."""
-    chosen, token = _slice(_filtered(items, query.get("filter", "")), query, size)
+    """One page of a list over all zones; a zone with nothing on this page says so, and so does one
+    that does not answer. Raises ApiError where the list may not be partial."""
+    silent = catalogue.unreachable
+    if silent and not catalogue.partial_lists:
+        raise errors.unreachable(", ".join(sorted(silent)))
+    seen = [item for item in items if last(item["zone"]) not in silent]
+    chosen, token = _slice(_filtered(seen, query.get("filter", "")), query, size)
     scopes = {}
-    for zone in zones:
-        here = [item for item in chosen if item["zone"].endswith(f"/{zone}")]
-        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else _nothing(zone)
+    for zone in catalogue.zones():
+        here = [item for item in chosen if last(item["zone"]) == zone]
+        empty = _warning(zone, *(UNREACHABLE if zone in silent else NO_RESULTS))
+        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else empty
     kind = f"compute#{what}AggregatedList"
     answer = {"kind": kind, "id": what, "selfLink": ROOT + kind, "items": scopes}
+    answer |= {"unreachables": [f"zones/{zone}" for zone in sorted(silent)]} if silent else {}
     return answer | ({"nextPageToken": token} if token else {})
 
 
@@ -76,11 +92,7 @@ def _holds(item: dict, term: re.Match[str]) -> bool:
     return equal == (term["operator"] in ("=", "eq"))
 
 
-def _nothing(zone: str) -> dict:
-    return {
-        "warning": {
-            "code": "NO_RESULTS_ON_PAGE",
-            "message": f"There are no results for scope 'zones/{zone}' on this page.",
-            "data": [{"key": "scope", "value": f"zones/{zone}"}],
-        }
-    }
+def _warning(zone: str, code: str, message: str) -> dict:
+    scope = f"zones/{zone}"
+    said = {"code": code, "message": message.format(scope)}
+    return {"warning": said | {"data": [{"key": "scope", "value": scope}]}}
