@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fake_gce import checks, errors, listing, resources, views
+from fake_gce.faults import PENDING
 from fake_gce.fleet import Fleet, facts_of
 from fake_gce.machines import Instance
 from fake_gce.operations import WAIT_SECONDS, Operation
@@ -76,17 +77,20 @@ class Api:
         def work() -> None:
             self.fleet.create(instance, body, self.user)
 
-        return self._begin(call, instance.resource, work, lambda: self.fleet.forget(instance))
+        instance.insert = self._begin(
+            call, instance.resource, work, lambda: self.fleet.forget(instance)
+        )
+        return instance.insert.resource
 
     def instances_get(self, call: Call) -> dict:
         return self._instance(call).resource
 
     def instances_list(self, call: Call) -> dict:
-        items = [i.resource for i in self.instances.values() if i.zone == call.zone]
+        items = [i.resource for i in self._listed() if i.zone == call.zone]
         return listing.page("compute#instanceList", items, call.query, self.page_size)
 
     def instances_aggregatedlist(self, call: Call) -> dict:
-        items = [instance.resource for instance in self.instances.values()]
+        items = [instance.resource for instance in self._listed()]
         return listing.aggregated("instance", items, self.catalogue, call.query, self.page_size)
 
     def instances_delete(self, call: Call) -> dict:
@@ -160,14 +164,15 @@ class Api:
     def disks_delete(self, call: Call) -> dict:
         if earlier := self._earlier(call):
             return earlier
-        disk = self.disks_get(call)
+        disk = self._ready(self.disks_get(call))
         if disk.get("users"):
             where, user = f"projects/{call.project}/zones/{call.zone}/disks", last(disk["users"][0])
             message = (
                 f"The disk resource '{where}/{disk['name']}' is already being used by '{user}'"
             )
             raise errors.ApiError(400, "resourceInUseByAnotherResource", message)
-        return self._begin(call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None))
+        key = (call.zone, disk["name"])
+        return self._begin(call, disk, lambda: self.disks.pop(key, None)).resource
 
     # Projects, zones, regions, machine types, images
 
@@ -226,9 +231,21 @@ class Api:
 
     def _instance(self, call: Call) -> Instance:
         name = call.path["instance"]
-        if (call.zone, name) not in self.instances:
+        instance = self.instances.get((call.zone, name))
+        if instance is None or not instance.listed:
             raise errors.not_found(f"projects/{call.project}/zones/{call.zone}/instances/{name}")
-        return self.instances[call.zone, name]
+        return instance
+
+    def _listed(self) -> list[Instance]:
+        """The instances that a client can see."""
+        return [instance for instance in self.instances.values() if instance.listed]
+
+    def _ready(self, target: dict) -> dict:
+        """`target`, unless it is being deleted. Raises ApiError."""
+        # Read: that a second DELETE is refused so. Assumed: that any other change is, too.
+        if self.operations.is_deleting(target):
+            raise errors.not_ready(target["selfLink"].partition("/v1/")[2])
+        return target
 
     def _operation(self, call: Call) -> Operation:
         name = call.path["operation"]
@@ -258,7 +275,7 @@ class Api:
         if earlier := self._earlier(call):
             return earlier
         instance = self._instance(call)
-        return self._begin(call, instance.resource, lambda: change(instance))
+        return self._begin(call, self._ready(instance.resource), lambda: change(instance)).resource
 
     def _begin(
         self,
@@ -266,7 +283,7 @@ class Api:
         target: dict,
         work: Callable[[], object],
         undo: Callable[[], None] = lambda: None,
-    ) -> dict:
+    ) -> Operation:
         """Begin an operation that does `work`; `undo` follows where it fails."""
         facts = facts_of(target, call.project, call.zone) | {"method": call.method}
 
@@ -278,5 +295,8 @@ class Api:
                 undo()
                 raise
 
+        def pending() -> None:
+            self.fleet.faults.apply(PENDING, call.method, facts)
+
         scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
-        return self.operations.begin(call.method, scope, target, run, identity).resource
+        return self.operations.begin(call.method, scope, target, run, identity, pending)

@@ -86,7 +86,8 @@ class FakeGce:
 
     @property
     def instances(self) -> dict[str, dict]:
-        """The instances that exist, by name, as instances.get shows them."""
+        """The instances that exist, by name, as instances.get shows them; also those that no client
+        can see yet, whose insert is PENDING."""
         return {i.name: i.resource for i in list(self.fleet.instances.values())}
 
     @property
