@@ -3,9 +3,10 @@
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fake_gce import checks, errors, listing, resources, views
+from fake_gce.behaviour import Behaviour
+from fake_gce.call import Call
 from fake_gce.faults import PENDING
 from fake_gce.fleet import Fleet, facts_of
 from fake_gce.machines import Instance
@@ -18,32 +19,14 @@ UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KNOWN = ("zones.", "machineTypes.")  # what is known of a zone that does not answer
 
 
-@dataclass
-class Call:
-    """One request, taken apart."""
-
-    method: str  # "instances.insert"
-    path: dict[str, str]
-    query: dict[str, str]
-    body: dict
-
-    @property
-    def project(self) -> str:
-        return self.path["project"]
-
-    @property
-    def zone(self) -> str:
-        return self.path["zone"]
-
-
 class Api:
     """Answers calls that match Google's description of the API."""
 
-    def __init__(self, fleet: Fleet, project: str, user: str, page_size: int) -> None:
+    def __init__(self, fleet: Fleet, project: str, user: str, behaviour: Behaviour) -> None:
         self.fleet = fleet
         self.project = project
         self.user = user  # who calls
-        self.page_size = page_size  # the longest page of a list
+        self.behaviour = behaviour
         self.catalogue = fleet.catalogue
         self.operations = fleet.operations
         self.instances = fleet.instances
@@ -55,6 +38,7 @@ class Api:
         method: Callable[[Call], dict] | None = getattr(self, name, None)
         if method is None:
             raise errors.ApiError(501, "notImplemented", f"the fake has no {call.method}")
+        call.silent |= self.catalogue.unreachable
         self._check_place(call)
         if call.method == "zoneOperations.wait":
             return method(call)  # without the lock, so that others go on
@@ -87,11 +71,11 @@ class Api:
 
     def instances_list(self, call: Call) -> dict:
         items = [i.resource for i in self._listed() if i.zone == call.zone]
-        return listing.page("compute#instanceList", items, call.query, self.page_size)
+        return listing.page("compute#instanceList", items, call, self.behaviour)
 
     def instances_aggregatedlist(self, call: Call) -> dict:
         items = [instance.resource for instance in self._listed()]
-        return listing.aggregated("instance", items, self.catalogue, call.query, self.page_size)
+        return listing.aggregated("instance", items, self.catalogue, call, self.behaviour)
 
     def instances_delete(self, call: Call) -> dict:
         return self._change(call, self.fleet.delete)
@@ -137,12 +121,13 @@ class Api:
 
     def zoneoperations_list(self, call: Call) -> dict:
         items = [o.resource for o in self.operations.all.values() if o.zone == call.zone]
-        return listing.page("compute#operationList", items, call.query, self.page_size)
+        return listing.page("compute#operationList", items, call, self.behaviour)
 
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)
         operation.done.wait(WAIT_SECONDS)
-        self._check_place(call)  # the zone may have stopped answering meanwhile
+        call.silent |= self.catalogue.unreachable  # it may have stopped answering meanwhile
+        self._check_place(call)
         return operation.resource
 
     # Disks
@@ -155,11 +140,11 @@ class Api:
 
     def disks_list(self, call: Call) -> dict:
         items = [disk for (zone, _), disk in self.disks.items() if zone == call.zone]
-        return listing.page("compute#diskList", items, call.query, self.page_size)
+        return listing.page("compute#diskList", items, call, self.behaviour)
 
     def disks_aggregatedlist(self, call: Call) -> dict:
         items = list(self.disks.values())
-        return listing.aggregated("disk", items, self.catalogue, call.query, self.page_size)
+        return listing.aggregated("disk", items, self.catalogue, call, self.behaviour)
 
     def disks_delete(self, call: Call) -> dict:
         if earlier := self._earlier(call):
@@ -184,7 +169,7 @@ class Api:
 
     def zones_list(self, call: Call) -> dict:
         items = [views.zone(self.catalogue, call.project, zone) for zone in self.catalogue.zones()]
-        return listing.page("compute#zoneList", items, call.query, self.page_size)
+        return listing.page("compute#zoneList", items, call, self.behaviour)
 
     def regions_get(self, call: Call) -> dict:
         return views.region(self.catalogue, call.project, call.path["region"], self.fleet.usage)
@@ -194,7 +179,7 @@ class Api:
         items = [
             views.region(self.catalogue, call.project, name, self.fleet.usage) for name in regions
         ]
-        return listing.page("compute#regionList", items, call.query, self.page_size)
+        return listing.page("compute#regionList", items, call, self.behaviour)
 
     def machinetypes_get(self, call: Call) -> dict:
         return views.machine_type(self.catalogue, call.project, call.zone, call.path["machineType"])
@@ -204,7 +189,7 @@ class Api:
             n for n in self.catalogue.machine_types if self.catalogue.has_machine_type(n, call.zone)
         ]
         items = [views.machine_type(self.catalogue, call.project, call.zone, name) for name in here]
-        return listing.page("compute#machineTypeList", items, call.query, self.page_size)
+        return listing.page("compute#machineTypeList", items, call, self.behaviour)
 
     def images_getfromfamily(self, call: Call) -> dict:
         return views.image_of_family(self.catalogue, call.project, call.path["family"])
@@ -216,7 +201,7 @@ class Api:
         items = [
             views.show(image) for image in self.catalogue.images if image.project == call.project
         ]
-        return listing.page("compute#imageList", items, call.query, self.page_size)
+        return listing.page("compute#imageList", items, call, self.behaviour)
 
     def _check_place(self, call: Call) -> None:
         if call.project != self.project and not call.method.startswith("images."):
@@ -225,8 +210,7 @@ class Api:
             if call.method == "zones.get":
                 raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
             raise errors.invalid("zone", call.zone, "Unknown zone.")
-        silent = call.path.get("zone") in self.catalogue.unreachable
-        if silent and not call.method.startswith(KNOWN):
+        if call.path.get("zone") in call.silent and not call.method.startswith(KNOWN):
             raise errors.unreachable(call.zone)
 
     def _instance(self, call: Call) -> Instance:
