@@ -70,6 +70,7 @@ def test_stockout_is_an_operation_that_fails(gce, client, elsewhere):
     moment = gce.faults.add("insert", "hold_operation")
     gce.faults.add("insert", "stockout", zone="us-west1-*", times=FOR_EVER, elsewhere=elsewhere)
     operation = client.insert()
+    assert moment.reached.wait(10)
     assert client.get().status == "PROVISIONING"
     moment.release()
     operation = client.finish(operation)
@@ -123,6 +124,67 @@ def test_call_hangs_longer_than_the_client_waits(gce, client):
         client.operations.wait(**place, timeout=0.3)
     fault.release()
     assert not client.finish(operation).error.errors
+
+
+def _is_seen(client) -> bool:
+    """Whether a client sees the machine, found or listed."""
+    listed = [one.name for one in client.instances.list(project=PROJECT, zone=ZONE)]
+    scopes = client.instances.aggregated_list(project=PROJECT)
+    everywhere = [one.name for _, scope in scopes for one in scope.instances]
+    try:
+        found = [client.get().name]
+    except exceptions.NotFound:
+        found = []
+    assert listed == everywhere == found
+    return bool(found)
+
+
+def test_machine_of_a_pending_insert_is_not_seen(gce, client, until):
+    """While its insert is PENDING, a machine is neither listed nor found, nor deleted; later it
+    exists. The list of operations has its insert."""
+    held = gce.faults.add("insert", "pending_operation")
+    operation = client.insert()
+    assert held.reached.wait(10) and not _is_seen(client)
+    with pytest.raises(exceptions.NotFound):
+        client.delete()
+    with pytest.raises(exceptions.Conflict):
+        client.insert()
+    (pending,) = client.operations.list(project=PROJECT, zone=ZONE)
+    assert (pending.status.name, pending.operation_type) == ("PENDING", "insert")
+    assert list(gce.instances) == ["vm-1"]  # it will exist
+    held.release()
+    client.finish(operation)
+    assert _is_seen(client)
+
+
+@pytest.mark.parametrize(("kind", "before"), [("hold", 0), ("hold_reply", 1)])
+def test_insert_is_executed_for_a_client_that_hung_up(gce, client, until, kind, before):
+    """An insert that arrived is executed, at once or later, whether or not its client waits."""
+    held = gce.faults.add("insert", kind)
+    request = {"project": PROJECT, "zone": ZONE, "instance_resource": client.body()}
+    with pytest.raises(requests.Timeout):
+        client.instances.insert_unary(request, timeout=0.3)
+    assert len(gce.operations) == before
+    held.release()
+    until(lambda: gce.instances and client.finish(_newest(client)) and _is_seen(client))
+
+
+def _newest(client):
+    return next(iter(client.operations.list(project=PROJECT, zone=ZONE)))
+
+
+def test_second_deletion_is_refused_while_the_first_is_under_way(gce, client):
+    """Another DELETE is answered 400 resourceNotReady, the same request id with its operation."""
+    client.create()
+    held = gce.faults.add("delete", "hold_operation")
+    request = {"project": PROJECT, "zone": ZONE, "instance": "vm-1"}
+    first = client.instances.delete_unary(request | {"request_id": str(uuid.uuid4())})
+    with pytest.raises(exceptions.BadRequest, match=r"vm-1' is not ready") as refused:
+        client.instances.delete_unary(request | {"request_id": str(uuid.uuid4())})
+    assert refused.value.errors[0]["reason"] == "resourceNotReady"
+    held.release()
+    assert not client.finish(first).error.errors
+    assert gce.instances == {}
 
 
 def test_call_is_held_until_it_is_released(gce, client):

@@ -43,12 +43,14 @@ def test_same_request_id_gives_the_same_operation(gce, client):
     assert len(gce.instances) == 1
 
 
-def test_delete_waits_for_a_pending_insert(fake, connect):
+def test_delete_waits_for_an_insert_that_runs(gce, client, until):
     """Operations on one machine are executed one after another."""
-    client = connect(gce := fake(operation_seconds=0.2))
+    running = gce.faults.add("insert", "hold_operation")
     client.insert()
-    client.delete()
-    assert gce.instances == {}
+    assert running.reached.wait(10)
+    client.instances.delete_unary(project=PROJECT, zone=ZONE, instance="vm-1", timeout=10)
+    running.release()
+    until(lambda: not gce.instances)
     assert [operation["operationType"] for operation in gce.operations] == ["insert", "delete"]
 
 

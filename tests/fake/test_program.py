@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,15 @@ def test_program_ends_with_its_parent(tmp_path, until):
 def test_client_needs_only_url_and_environment(program, connect):
     """A client of the fake works with what the program prints."""
     assert connect(SimpleNamespace(**vars(program))).instances
+
+
+def test_catalogue_is_changed_over_http(program, connect):
+    """Another process lets a zone stop answering; an unknown field is refused."""
+    client = connect(program)
+    program.ask("catalogue", {"unreachable": ["us-west1-b"]})
+    with pytest.raises(exceptions.ServiceUnavailable):
+        client.insert()
+    program.ask("catalogue", {"unreachable": []})
+    client.insert()
+    with pytest.raises(urllib.error.HTTPError):
+        program.ask("catalogue", {"unreachabel": []})

@@ -11,9 +11,10 @@ It needs root, and the Debian packages openssh-server, bubblewrap and nftables; 
 machines with a wrong clock.
 """
 
+from fake_gce.behaviour import Behaviour
 from fake_gce.catalogue import Catalogue, Image
 from fake_gce.fake import FakeGce
 from fake_gce.faults import FOR_EVER
 from fake_gce.host import missing_tools
 
-__all__ = ["FOR_EVER", "Catalogue", "FakeGce", "Image", "missing_tools"]
+__all__ = ["FOR_EVER", "Behaviour", "Catalogue", "FakeGce", "Image", "missing_tools"]

@@ -3,9 +3,11 @@
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fake_gce import checks, errors, listing, resources, views
+from fake_gce.behaviour import Behaviour
+from fake_gce.call import Call
+from fake_gce.faults import PENDING
 from fake_gce.fleet import Fleet, facts_of
 from fake_gce.machines import Instance
 from fake_gce.operations import WAIT_SECONDS, Operation
@@ -14,32 +16,17 @@ from fake_gce.resources import last
 UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-@dataclass
-class Call:
-    """One request, taken apart."""
-
-    method: str  # "instances.insert"
-    path: dict[str, str]
-    query: dict[str, str]
-    body: dict
-
-    @property
-    def project(self) -> str:
-        return self.path["project"]
-
-    @property
-    def zone(self) -> str:
-        return self.path["zone"]
+KNOWN = ("zones.", "machineTypes.")  # what is known of a zone that does not answer
 
 
 class Api:
     """Answers calls that match Google's description of the API."""
 
-    def __init__(self, fleet: Fleet, project: str, user: str, page_size: int) -> None:
+    def __init__(self, fleet: Fleet, project: str, user: str, behaviour: Behaviour) -> None:
         self.fleet = fleet
         self.project = project
         self.user = user  # who calls
-        self.page_size = page_size  # the longest page of a list
+        self.behaviour = behaviour
         self.catalogue = fleet.catalogue
         self.operations = fleet.operations
         self.instances = fleet.instances
@@ -51,6 +38,7 @@ class Api:
         method: Callable[[Call], dict] | None = getattr(self, name, None)
         if method is None:
             raise errors.ApiError(501, "notImplemented", f"the fake has no {call.method}")
+        call.silent |= self.catalogue.unreachable
         self._check_place(call)
         if call.method == "zoneOperations.wait":
             return method(call)  # without the lock, so that others go on
@@ -73,19 +61,21 @@ class Api:
         def work() -> None:
             self.fleet.create(instance, body, self.user)
 
-        return self._begin(call, instance.resource, work, lambda: self.fleet.forget(instance))
+        instance.insert = self._begin(
+            call, instance.resource, work, lambda: self.fleet.forget(instance)
+        )
+        return instance.insert.resource
 
     def instances_get(self, call: Call) -> dict:
         return self._instance(call).resource
 
     def instances_list(self, call: Call) -> dict:
-        items = [i.resource for i in self.instances.values() if i.zone == call.zone]
-        return listing.page("compute#instanceList", items, call.query, self.page_size)
+        items = [i.resource for i in self._listed() if i.zone == call.zone]
+        return listing.page("compute#instanceList", items, call, self.behaviour)
 
     def instances_aggregatedlist(self, call: Call) -> dict:
-        items = [instance.resource for instance in self.instances.values()]
-        zones = self.catalogue.zones()
-        return listing.aggregated("instance", items, zones, call.query, self.page_size)
+        items = [instance.resource for instance in self._listed()]
+        return listing.aggregated("instance", items, self.catalogue, call, self.behaviour)
 
     def instances_delete(self, call: Call) -> dict:
         return self._change(call, self.fleet.delete)
@@ -142,7 +132,7 @@ class Api:
 
     def zoneoperations_list(self, call: Call) -> dict:
         items = [o.resource for o in self.operations.all.values() if o.zone == call.zone]
-        return listing.page("compute#operationList", items, call.query, self.page_size)
+        return listing.page("compute#operationList", items, call, self.behaviour)
 
     def globaloperations_aggregatedlist(self, call: Call) -> dict:
         items = [operation.resource for operation in self.operations.all.values()]
@@ -152,6 +142,8 @@ class Api:
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)
         operation.done.wait(WAIT_SECONDS)
+        call.silent |= self.catalogue.unreachable  # it may have stopped answering meanwhile
+        self._check_place(call)
         return operation.resource
 
     # Disks
@@ -164,24 +156,24 @@ class Api:
 
     def disks_list(self, call: Call) -> dict:
         items = [disk for (zone, _), disk in self.disks.items() if zone == call.zone]
-        return listing.page("compute#diskList", items, call.query, self.page_size)
+        return listing.page("compute#diskList", items, call, self.behaviour)
 
     def disks_aggregatedlist(self, call: Call) -> dict:
-        zones = self.catalogue.zones()
         items = list(self.disks.values())
-        return listing.aggregated("disk", items, zones, call.query, self.page_size)
+        return listing.aggregated("disk", items, self.catalogue, call, self.behaviour)
 
     def disks_delete(self, call: Call) -> dict:
         if earlier := self._earlier(call):
             return earlier
-        disk = self.disks_get(call)
+        disk = self._ready(self.disks_get(call))
         if disk.get("users"):
             where, user = f"projects/{call.project}/zones/{call.zone}/disks", last(disk["users"][0])
             message = (
                 f"The disk resource '{where}/{disk['name']}' is already being used by '{user}'"
             )
             raise errors.ApiError(400, "resourceInUseByAnotherResource", message)
-        return self._begin(call, disk, lambda: self.disks.pop((call.zone, disk["name"]), None))
+        key = (call.zone, disk["name"])
+        return self._begin(call, disk, lambda: self.disks.pop(key, None)).resource
 
     # Projects, zones, regions, machine types, images
 
@@ -193,7 +185,7 @@ class Api:
 
     def zones_list(self, call: Call) -> dict:
         items = [views.zone(self.catalogue, call.project, zone) for zone in self.catalogue.zones()]
-        return listing.page("compute#zoneList", items, call.query, self.page_size)
+        return listing.page("compute#zoneList", items, call, self.behaviour)
 
     def regions_get(self, call: Call) -> dict:
         return views.region(self.catalogue, call.project, call.path["region"], self.fleet.usage)
@@ -203,7 +195,7 @@ class Api:
         items = [
             views.region(self.catalogue, call.project, name, self.fleet.usage) for name in regions
         ]
-        return listing.page("compute#regionList", items, call.query, self.page_size)
+        return listing.page("compute#regionList", items, call, self.behaviour)
 
     def machinetypes_get(self, call: Call) -> dict:
         return views.machine_type(self.catalogue, call.project, call.zone, call.path["machineType"])
@@ -213,7 +205,7 @@ class Api:
             n for n in self.catalogue.machine_types if self.catalogue.has_machine_type(n, call.zone)
         ]
         items = [views.machine_type(self.catalogue, call.project, call.zone, name) for name in here]
-        return listing.page("compute#machineTypeList", items, call.query, self.page_size)
+        return listing.page("compute#machineTypeList", items, call, self.behaviour)
 
     def images_getfromfamily(self, call: Call) -> dict:
         return views.image_of_family(self.catalogue, call.project, call.path["family"])
@@ -225,7 +217,7 @@ class Api:
         items = [
             views.show(image) for image in self.catalogue.images if image.project == call.project
         ]
-        return listing.page("compute#imageList", items, call.query, self.page_size)
+        return listing.page("compute#imageList", items, call, self.behaviour)
 
     def _check_place(self, call: Call) -> None:
         if call.project != self.project and not call.method.startswith("images."):
@@ -234,12 +226,26 @@ class Api:
             if call.method == "zones.get":
                 raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
             raise errors.invalid("zone", call.zone, "Unknown zone.")
+        if call.path.get("zone") in call.silent and not call.method.startswith(KNOWN):
+            raise errors.unreachable(call.zone)
 
     def _instance(self, call: Call) -> Instance:
         name = call.path["instance"]
-        if (call.zone, name) not in self.instances:
+        instance = self.instances.get((call.zone, name))
+        if instance is None or not instance.listed:
             raise errors.not_found(f"projects/{call.project}/zones/{call.zone}/instances/{name}")
-        return self.instances[call.zone, name]
+        return instance
+
+    def _listed(self) -> list[Instance]:
+        """The instances that a client can see."""
+        return [instance for instance in self.instances.values() if instance.listed]
+
+    def _ready(self, target: dict) -> dict:
+        """`target`, unless it is being deleted. Raises ApiError."""
+        # Read: that a second DELETE is refused so. Assumed: that any other change is, too.
+        if self.operations.is_deleting(target):
+            raise errors.not_ready(target["selfLink"].partition("/v1/")[2])
+        return target
 
     def _operation(self, call: Call) -> Operation:
         name = call.path["operation"]
@@ -269,7 +275,7 @@ class Api:
         if earlier := self._earlier(call):
             return earlier
         instance = self._instance(call)
-        return self._begin(call, instance.resource, lambda: change(instance))
+        return self._begin(call, self._ready(instance.resource), lambda: change(instance)).resource
 
     def _begin(
         self,
@@ -277,7 +283,7 @@ class Api:
         target: dict,
         work: Callable[[], object],
         undo: Callable[[], None] = lambda: None,
-    ) -> dict:
+    ) -> Operation:
         """Begin an operation that does `work`; `undo` follows where it fails."""
         facts = facts_of(target, call.project, call.zone) | {"method": call.method}
 
@@ -289,5 +295,8 @@ class Api:
                 undo()
                 raise
 
+        def pending() -> None:
+            self.fleet.faults.apply(PENDING, call.method, facts)
+
         scope, identity = f"{call.project}/{call.zone}", call.query.get("requestId", "")
-        return self.operations.begin(call.method, scope, target, run, identity).resource
+        return self.operations.begin(call.method, scope, target, run, identity, pending)

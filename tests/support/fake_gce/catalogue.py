@@ -58,6 +58,8 @@ class Catalogue:
     platforms: dict[str, list[str]] = field(default_factory=lambda: dict(PLATFORMS))
     machine_types: dict[str, tuple[int, int]] = field(default_factory=lambda: dict(MACHINE_TYPES))
     not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
+    unreachable: set[str] = field(default_factory=set)  # zones that do not answer
+    partial_lists: bool = True  # False: a list over all zones fails while one does not answer
     networks: set[str] = field(default_factory=lambda: {"default"})
     subnetworks: set[tuple[str, str]] = field(
         default_factory=set

@@ -25,6 +25,8 @@ class Control:
     POST /fake/faults/ID/release   release the calls that it holds
     DELETE /fake/faults            delete every fault, release every call
     POST /fake/credentials         {"revoked": …, "clock_offset": …}
+    POST /fake/catalogue           {"unreachable": […], …}: new values of fields of the catalogue
+    POST /fake/behaviour           {"shuffled": …, "most_seconds": …, …}
     POST /fake/vms/NAME/POWER      power_cut, freeze, thaw, blackhole, fill_disk, preempt …
     """
 
@@ -56,6 +58,9 @@ class Control:
                 self._fake.credentials.revoked = body.get("revoked", False)
                 self._fake.credentials.clock_offset = body.get("clock_offset", 0.0)
                 return {}
+            case "POST", ["catalogue" | "behaviour" as what]:
+                _set(getattr(self._fake, what), body)
+                return {}
             case "POST", ["vms", name, "preempt"]:
                 self._fake.preempt(name)
                 return {}
@@ -63,6 +68,14 @@ class Control:
                 getattr(self._fake.vm(name), power)(**body)
                 return {}
         raise ValueError(f"{verb} {'/'.join(steps)} is no request of the remote control")
+
+
+def _set(owner: object, values: dict) -> None:
+    """Replace fields, each by one of its own type. Raises ValueError for an unknown field."""
+    for name, value in values.items():
+        if name not in vars(owner):
+            raise ValueError(f"there is no field {name}; there are {', '.join(vars(owner))}")
+        setattr(owner, name, type(getattr(owner, name))(value))
 
 
 def _show(fault: Fault) -> dict:

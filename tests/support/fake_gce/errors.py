@@ -54,6 +54,14 @@ def not_found(resource: str) -> ApiError:
     return ApiError(404, "notFound", f"The resource '{resource}' was not found")
 
 
+def unreachable(zones: str) -> ApiError:
+    return ApiError(503, "backendError", f"No answer from {zones}.", "UNAVAILABLE")
+
+
+def not_ready(resource: str) -> ApiError:
+    return ApiError(400, "resourceNotReady", f"The resource '{resource}' is not ready")
+
+
 def already_exists(resource: str) -> ApiError:
     return ApiError(409, "alreadyExists", f"The resource '{resource}' already exists")
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from fake_gce.api import Api
+from fake_gce.behaviour import Behaviour
 from fake_gce.catalogue import Catalogue
 from fake_gce.control import Control
 from fake_gce.credentials import Credentials
@@ -30,6 +31,7 @@ class FakeGce:
         clock_speed: float = 1.0,
         operation_seconds: float = 0.05,
         page_size: int = 500,
+        behaviour: Behaviour | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,8 @@ class FakeGce:
         self.fleet = Fleet(
             root, self.faults, self._operations, self.catalogue, vm_environment or {}, clock_speed
         )
-        api = Api(self.fleet, project, self.credentials.email, page_size)
+        self.behaviour = behaviour or Behaviour(page_size=page_size)
+        api = Api(self.fleet, project, self.credentials.email, self.behaviour)
         self._server = Server(port, api, self.faults, self.credentials, Control(self))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
@@ -69,6 +72,7 @@ class FakeGce:
 
     def close(self) -> None:
         """End every machine and stop listening."""
+        self.behaviour.closing.set()
         self._server.shutdown()
         self._server.server_close()
         self.faults.clear()
@@ -86,7 +90,8 @@ class FakeGce:
 
     @property
     def instances(self) -> dict[str, dict]:
-        """The instances that exist, by name, as instances.get shows them."""
+        """The instances that exist, by name, as instances.get shows them; also those that no client
+        can see yet, whose insert is PENDING."""
         return {i.name: i.resource for i in list(self.fleet.instances.values())}
 
     @property

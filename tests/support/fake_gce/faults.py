@@ -11,7 +11,8 @@ from fake_gce import errors
 FOR_EVER = -1
 # When a fault applies. The last two have no effect of their own: the code that creates a machine or
 # deletes a disk checks whether one is planned.
-BEFORE, AFTER, OPERATION, GUEST, DISK = "before", "after", "operation", "guest", "disk"
+BEFORE, AFTER, PENDING, OPERATION = "before", "after", "pending", "operation"
+GUEST, DISK = "guest", "disk"
 PLACES = ("project", "zone", "region", "instance", "machine_type", "family", "operation")
 
 
@@ -164,7 +165,7 @@ def _nothing(fault: Fault, facts: dict[str, str]) -> None:
 
 
 KINDS = {
-    # The request is not executed.
+    # The request is not executed; held, it is executed later, also for a client that hung up.
     "permission": Kind(BEFORE, _answer(_permission), ("permission",)),
     "api_disabled": Kind(BEFORE, _answer(lambda _, facts: errors.api_disabled(facts["project"]))),
     "rate_limit": Kind(BEFORE, _answer(lambda _, facts: errors.rate_limited(facts["project"]))),
@@ -189,7 +190,9 @@ KINDS = {
     "late_reply": Kind(AFTER, _wait, ("seconds",)),
     "hold_reply": Kind(AFTER, _wait, ("seconds",)),
     "call_after": Kind(AFTER, _call, ("function",)),
-    # The request is accepted, and its operation ends with an error.
+    # The request is accepted, and its operation is PENDING for long: no machine is listed yet.
+    "pending_operation": Kind(PENDING, _wait, ("seconds",)),
+    # The operation takes long, or ends with an error.
     "stockout": Kind(OPERATION, _answer(_stockout), ("elsewhere", "early")),
     "quota_exceeded": Kind(OPERATION, _quota(errors.quota), ("metric", "limit", "early")),
     "operation_error": Kind(OPERATION, _answer(_operation), ("code", "message", "http", "early")),

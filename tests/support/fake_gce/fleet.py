@@ -55,7 +55,7 @@ class Fleet:
         self.host.close()
 
     def reserve(self, body: dict, project: str, zone: str, image: Image) -> Instance:
-        """An instance that is not created yet, but already listed."""
+        """An instance that is not created yet; it is listed once its insert runs."""
         if self._closing.is_set():
             raise errors.ApiError(503, "backendError", "the fake is closing")
         self._number += 1

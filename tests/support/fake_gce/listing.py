@@ -4,46 +4,70 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from fake_gce import errors
+from fake_gce.behaviour import Behaviour
+from fake_gce.call import Call
+from fake_gce.catalogue import Catalogue
 from fake_gce.operations import ROOT
+from fake_gce.resources import last
 
 TERM = re.compile(
     r"\(?\s*(?P<field>[\w.-]+)\s*(?P<operator>=|!=|:|eq\b|ne\b)\s*(?P<text>\"[^\"]*\"|[^\s()]+)\s*\)?"
 )
 
+NO_RESULTS = ("NO_RESULTS_ON_PAGE", "There are no results for scope '{}' on this page.")
+# Documented: the code ("A given scope cannot be reached") and the field `unreachables`. Older
+# clients could ask with returnPartialSuccess for a partial list or an error; today's document has
+# no such parameter, so Catalogue.partial_lists decides. Assumed: the message, the form of a zone in
+# `unreachables`, the same on every page, and 503 for the error.
+UNREACHABLE = ("UNREACHABLE", "The scope '{}' cannot be reached.")
 
-def page(kind: str, items: list[dict], query: dict[str, str], size: int) -> dict:
+
+def page(kind: str, items: list[dict], call: Call, behaviour: Behaviour) -> dict:
     """One page of a list."""
-    chosen, token = _slice(_filtered(items, query.get("filter", "")), query, size)
+    chosen, token = _slice(items, call.query, behaviour)
     answer = {"kind": kind, "id": kind.rpartition("#")[2], "selfLink": ROOT + kind}
     answer |= {"items": chosen} if chosen else {}
     return answer | ({"nextPageToken": token} if token else {})
 
 
 def aggregated(
-    what: str, items: list[dict], zones: list[str], query: dict[str, str], size: int
+    what: str, items: list[dict], catalogue: Catalogue, call: Call, behaviour: Behaviour
 ) -> dict:
-    """One page of a list over all zones; a zone with nothing on this page says so."""
-    chosen, token = _slice(_filtered(items, query.get("filter", "")), query, size)
+    """One page of a list over all zones; a zone with nothing on this page says so, and so does one
+    that does not answer. Raises ApiError where the list may not be partial."""
+    silent = call.silent
+    if silent and not catalogue.partial_lists:
+        raise errors.unreachable(", ".join(sorted(silent)))
+    seen = [item for item in items if last(item["zone"]) not in silent]
+    chosen, token = _slice(seen, call.query, behaviour)
     scopes = {}
-    for zone in zones:
-        here = [item for item in chosen if item["zone"].endswith(f"/{zone}")]
-        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else _nothing(zone)
+    for zone in catalogue.zones():
+        here = [item for item in chosen if last(item["zone"]) == zone]
+        empty = _warning(zone, *(UNREACHABLE if zone in silent else NO_RESULTS))
+        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else empty
     kind = f"compute#{what}AggregatedList"
     answer = {"kind": kind, "id": what, "selfLink": ROOT + kind, "items": scopes}
+    answer |= {"unreachables": [f"zones/{zone}" for zone in sorted(silent)]} if silent else {}
     return answer | ({"nextPageToken": token} if token else {})
 
 
-def _slice(items: list[dict], query: dict[str, str], size: int) -> tuple[list[dict], str]:
-    start = _start(query.get("pageToken", ""))
-    size = min(size, int(query.get("maxResults", "500")))
-    end = start + size
-    token = urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else ""
-    return items[start:end], token
+def _slice(
+    items: list[dict], query: dict[str, str], behaviour: Behaviour
+) -> tuple[list[dict], str]:
+    """The items of one page, and the token of the next: the last item's place in the order, so that
+    items which are added or deleted between two pages hide no other."""
+    after = _place(query.get("pageToken", ""))
+    size = max(1, min(behaviour.page_size, int(query.get("maxResults", "500"))))
+    found = sorted(_filtered(items, query.get("filter", "")), key=behaviour.key)
+    rest = [item for item in found if behaviour.key(item) > after]
+    if len(rest) <= size:
+        return rest, ""
+    return rest[:size], urlsafe_b64encode(behaviour.key(rest[size - 1]).encode()).decode()
 
 
-def _start(token: str) -> int:
+def _place(token: str) -> str:
     try:
-        return int(urlsafe_b64decode(token) or 0)
+        return urlsafe_b64decode(token).decode()
     except ValueError:
         raise errors.invalid("pageToken", token, "The token is not valid.") from None
 
@@ -76,11 +100,7 @@ def _holds(item: dict, term: re.Match[str]) -> bool:
     return equal == (term["operator"] in ("=", "eq"))
 
 
-def _nothing(zone: str) -> dict:
-    return {
-        "warning": {
-            "code": "NO_RESULTS_ON_PAGE",
-            "message": f"There are no results for scope 'zones/{zone}' on this page.",
-            "data": [{"key": "scope", "value": f"zones/{zone}"}],
-        }
-    }
+def _warning(zone: str, code: str, message: str) -> dict:
+    scope = f"zones/{zone}"
+    said = {"code": code, "message": message.format(scope)}
+    return {"warning": said | {"data": [{"key": "scope", "value": scope}]}}

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fake_gce.faults import Fault
 from fake_gce.metadata import MetadataServer
+from fake_gce.operations import Operation
 from fake_gce.vm import Hardware, Vm
 
 
@@ -30,6 +31,7 @@ class Instance:
     resource: dict
     vm: Vm
     agent: Agent
+    insert: Operation | None = None  # the operation that creates it
     ends: float | None = None  # by time.monotonic: its time limit
     preempted: bool = False
     attributes: dict[tuple[str, str], str] = field(default_factory=dict)  # name space, key
@@ -43,6 +45,11 @@ class Instance:
     @property
     def status(self) -> str:
         return self.resource["status"]
+
+    @property
+    def listed(self) -> bool:
+        """Whether a client can see it: not while its insert is PENDING."""
+        return self.insert is not None and self.insert.status != "PENDING"
 
     @property
     def spot(self) -> bool:

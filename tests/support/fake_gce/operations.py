@@ -30,6 +30,10 @@ class Operation:
     def name(self) -> str:
         return self.resource["name"]
 
+    @property
+    def status(self) -> str:
+        return self.resource["status"]
+
     def update(self, fields: dict) -> None:
         self.resource = self.resource | fields
 
@@ -50,6 +54,14 @@ class Operations:
         """The operation that this request id began."""
         return self._by_request.get((method, scope, request_id)) if request_id else None
 
+    def is_deleting(self, target: dict) -> bool:
+        """Whether a deletion of `target` is under way."""
+        return any(
+            o.resource["operationType"] == "delete" and not o.done.is_set()
+            for o in list(self.all.values())
+            if o.resource["targetId"] == target["id"]
+        )
+
     def begin(
         self,
         method: str,
@@ -57,16 +69,19 @@ class Operations:
         target: dict,
         work: Callable[[Operation], None],
         request_id: str = "",
+        pending: Callable[[], None] = lambda: None,
     ) -> Operation:
-        """Answer now; do `work` later, after all earlier operations on `target`. An OperationError
-        of `work` is the error of the operation. `scope` is "PROJECT/ZONE"."""
+        """Answer now; do `work` later, after all earlier operations on `target` and after `pending`
+        returns. An OperationError of `work` is the error of the operation. `scope` is
+        "PROJECT/ZONE"."""
         operation = self._make(method.rpartition(".")[2], scope, target)
         link = target["selfLink"]
         earlier = [o for o in self.all.values() if o.resource["targetLink"] == link]
+        steps = (pending, work)
         self._add(operation)
         if request_id:
             self._by_request[method, scope, request_id] = operation
-        thread = threading.Thread(target=self._run, args=(operation, work, earlier), daemon=True)
+        thread = threading.Thread(target=self._run, args=(operation, steps, earlier), daemon=True)
         self._threads.append(thread)
         thread.start()
         return operation
@@ -92,10 +107,12 @@ class Operations:
     def _run(
         self,
         operation: Operation,
-        work: Callable[[Operation], None],
+        steps: tuple[Callable[[], None], Callable[[Operation], None]],
         earlier: list[Operation],
     ) -> None:
+        pending, work = steps
         self._closing.wait(self.seconds / 2)
+        pending()
         for other in earlier:
             other.done.wait()
         operation.update({"status": "RUNNING", "startTime": timestamp(), "progress": 50})

@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fake_gce import schema
-from fake_gce.api import Api, Call
+from fake_gce.api import Api
+from fake_gce.behaviour import Turn
+from fake_gce.call import Call
 from fake_gce.control import Control
 from fake_gce.credentials import Credentials, TokenError
 from fake_gce.errors import ApiError
@@ -104,21 +106,28 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.requests.append(request)
         facts = _facts(method.name, path, places, body)
+        turn = self.server.api.behaviour.request()
         try:
             self.server.credentials.check(self.headers.get("Authorization", ""))
             self.server.faults.apply(BEFORE, method.name, facts)
             self._refuse_invalid(method, places, query, body if content else None)
-            answer = self.server.api.answer(Call(method.name, places, last_of_each, body))
+            turn.pause()
+            silent = turn.silent(self.server.api.catalogue.zones())
+            answer = self.server.api.answer(Call(method.name, places, last_of_each, body, silent))
             request.code, request.answer = 200, answer
             self.server.faults.apply(AFTER, method.name, facts)
         except ApiError as error:
             request.code, request.answer = error.code, error.body()
-            raise
-        text = json.dumps(answer)
-        if problems := schema.response_problems(method, json.loads(text)):
+        self._answer(method, request, turn)
+
+    def _answer(self, method: schema.Method, request: Request, turn: Turn) -> None:
+        text = turn.text(request.answer)
+        problems = schema.response_problems(method, json.loads(text)) if request.code == 200 else []
+        if problems:
             self._violate(f"the fake's answer to {method.name}: {'; '.join(problems)}")
             raise ApiError(500, "backendError", "; ".join(problems))
-        self._send(200, JSON, text.encode())
+        turn.pause()
+        self._send(request.code, JSON, text)
 
     def _refuse_invalid(
         self,
