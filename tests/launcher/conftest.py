@@ -1,4 +1,6 @@
 import contextlib
+import signal
+import sys
 import uuid
 from dataclasses import replace
 
@@ -6,16 +8,18 @@ import pytest
 from fake_gce import FakeGce, missing_tools
 from workspace import QUICKSTART, SMALL, Workspace
 
-from launcher import state
+from launcher import cli, state
 from launcher.config.settings import Config, Data, Words
 from launcher.jobs import plan as plans
 from launcher.machines.base import MachinePlan, MachineSpec
 from launcher.machines.gce import request as gce_request
 from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.details import Details
+from launcher.machines.gce.timeouts import Timeouts
 from launcher.machines.local import LocalBackend
 
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
+IMPATIENT = Timeouts(call=2.0, host_keys=2.0, connect=2.0, poll=0.1, unanswered=2.0)
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"
 
 
@@ -85,6 +89,26 @@ def plan():
         return replace(plans.make(config, "words-1", "/nowhere", machine), **changes)
 
     return make
+
+
+@pytest.fixture
+def launcher(workspace, monkeypatch, capfd):
+    """Runs a command in this process as main() does, in the folder of `workspace`, with short waits
+    for the cloud: exit code, standard output, standard error."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(GceBackend, "timeouts", IMPATIENT)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
+        monkeypatch.setattr(sys, "stderr", sys.stderr)  # main() replaces it
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

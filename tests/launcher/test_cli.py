@@ -395,7 +395,7 @@ def test_status_of_running_job_says_what_is_paid_for(tmp_path):
     with ledger.Ledger.create(folder, Created(Plan("words-1"), uid="ab", pid=os.getpid())) as book:
         calm = launcher(tmp_path, "status", "words-1").stdout.splitlines()
         assert calm[0] == "words-1 (): running"
-        assert calm[-1] == "Nothing is still being paid for."
+        assert calm[-1].startswith("Nothing is still being paid for by this job: ")
         book.add(MachineRequested("msl-words-1", "us-west1-b", "r", seconds=3600))
         done = launcher(tmp_path, "status", "words-1").stdout.splitlines()
         shown = json.loads(launcher(tmp_path, "status", "words-1", "--json").stdout)
@@ -404,11 +404,13 @@ def test_status_of_running_job_says_what_is_paid_for(tmp_path):
 
 
 def test_status_without_jobs(tmp_path):
-    """Without jobs, status says so, and that nothing is paid for."""
+    """Without jobs, status says so; without credentials, that it cannot look into the cloud."""
     done = launcher(tmp_path, "status")
-    assert done.stdout.splitlines() == ["no jobs in runs/", "Nothing is still being paid for."]
-    nothing = {"jobs": [], "machines": [], "unseen": []}
-    assert json.loads(launcher(tmp_path, "status", "--json").stdout) == nothing
+    assert (done.returncode, done.stdout.splitlines()[0]) == (3, "no jobs in runs/")
+    assert "not seen: Google Cloud: this computer has no credentials" in done.stdout
+    shown = json.loads(launcher(tmp_path, "status", "--json").stdout)
+    assert (shown["jobs"], shown["machines"], shown["looked_at"]) == ([], [], ["this computer"])
+    assert [error["exit_code"] for error in shown["unseen"]] == [3]
 
 
 def test_doctor_names_what_is_missing(tmp_path):

@@ -88,7 +88,7 @@ def test_training_with_bazel_gives_the_same_bytes(workspace, gce, finished):
     folder = workspace.folder / "runs" / "quickstart-1"
     assert digests(folder) == digests(finished[0])
     assert "~~~ALL TESTS PASSED~~~" in out
-    assert out.splitlines()[-1] == "Nothing is still being paid for."
+    assert out.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
     report = json.loads((folder / "report.json").read_text())
     assert "not found (404)" in report["machine"]["proof"]
     assert report["machine"]["proof"] in (folder / "report.md").read_text()
@@ -152,7 +152,7 @@ def test_interrupt_deletes_the_machine(workspace, gce, trained, signal_number):
     launcher.send_signal(signal_number)
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
-    assert err.splitlines()[-1] == "Nothing is still being paid for."
+    assert err.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
     assert (gce.instances, gce.disks) == ({}, {})
     assert "404" in workspace.job("words-1").proof
 
@@ -258,7 +258,7 @@ def test_stockout_in_every_zone_ends_with_exit_code_3(workspace, gce, trained):
     code, _, err = workspace.run("resume", "words-1")
     assert code == 3
     assert "us-west1-b" in err and "us-central1-f" in err
-    assert err.splitlines()[-1] == "Nothing is still being paid for."
+    assert err.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
     zones = [re.search(r"zones/([^/]+)/", r.path)[1] for r in gce.asked("instances.insert")]
     assert len(zones) == len(set(zones)) == 7
     assert gce.instances == {}

@@ -67,7 +67,7 @@ def test_last_screen_has_every_result(finished):
         assert part in screen
     assert "0 mismatches" in screen
     assert "~~~ALL TESTS PASSED~~~" in screen
-    assert screen.splitlines()[-1] == "Nothing is still being paid for."
+    assert screen.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
 
 
 def test_report_has_the_figures_of_the_proof(finished):
@@ -171,7 +171,7 @@ def test_interrupted_job_leaves_no_machine(workspace, signal_number):
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
     assert "launcher resume quickstart-1" in err
-    assert err.splitlines()[-1] == "Nothing is still being paid for."
+    assert err.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
     assert (workspace.machines(), workspace.processes()) == ([], [])
     assert workspace.job("quickstart-1").outcome == "interrupted"
 
@@ -183,7 +183,7 @@ def test_cancel_ends_the_job_of_another_launcher(workspace, trained):
     workspace.wait_for("words-1", "train")
     code, out, _ = workspace.run("cancel", "words-1")
     assert code == 0
-    assert "Nothing is still being paid for." in out
+    assert "Nothing is still being paid for by this job: " in out
     launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 130
     assert workspace.job("words-1").outcome == "cancelled"

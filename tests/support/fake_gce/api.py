@@ -136,8 +136,7 @@ class Api:
 
     def globaloperations_aggregatedlist(self, call: Call) -> dict:
         items = [operation.resource for operation in self.operations.all.values()]
-        zones = self.catalogue.zones()
-        return listing.aggregated("operation", items, zones, call.query, self.page_size)
+        return listing.aggregated("operation", items, self.catalogue, call, self.behaviour)
 
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)
