@@ -3,8 +3,9 @@
 import re
 
 from fake_gce import errors, views
-from fake_gce.catalogue import ALL_PLATFORMS, DISK_TYPES, Catalogue, Image, region_of
+from fake_gce.catalogue import Catalogue, Image, region_of
 from fake_gce.resources import last
+from fake_gce.series import DISK_TYPES, series_of
 
 IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
 
@@ -15,10 +16,7 @@ def check_insert(body: dict, zone: str, catalogue: Catalogue) -> Image:
     if not catalogue.has_machine_type(kind, zone):
         why = f"Machine type with name '{kind}' does not exist in zone '{zone}'."
         raise errors.invalid("resource.machineType", body["machineType"], why)
-    platform = body.get("minCpuPlatform", "")
-    if platform and platform not in catalogue.platforms_of(zone):
-        known = "is not available in zone" if platform in ALL_PLATFORMS else "is unknown in zone"
-        raise errors.invalid("resource.minCpuPlatform", platform, f"It {known} '{zone}'.")
+    _check_platform(body.get("minCpuPlatform", ""), kind, catalogue.platforms_of(zone))
     if not body.get("disks"):
         raise errors.invalid("resource.disks", "", "At least one boot disk is required.")
     if not body.get("networkInterfaces"):
@@ -26,8 +24,30 @@ def check_insert(body: dict, zone: str, catalogue: Catalogue) -> Image:
         raise errors.invalid("resource.networkInterfaces", "", why)
     for interface in body["networkInterfaces"]:
         _check_interface(interface, region_of(zone), catalogue)
-    _check_scheduling(body.get("scheduling", {}))
-    return _check_disk(body["disks"][0], catalogue)
+    _check_scheduling(body.get("scheduling", {}), kind)
+    return _check_disk(body["disks"][0], kind, catalogue)
+
+
+def _check_platform(platform: str, machine_type: str, of_zone: list[str]) -> None:
+    """Raises ApiError for a platform that the zone or the series does not have."""
+    if platform and platform not in of_zone:
+        why = "CPU platform unavailable in requested zone. Valid options for this zone are: "
+        why += f"{', '.join(of_zone)}."
+        raise errors.invalid("resource.minCpuPlatform", platform, why)
+    own = series_of(machine_type).platforms
+    if platform and platform not in own:
+        # Words that users published; which platform it names for a series of several is assumed.
+        message = (
+            f"The selected machine type ({machine_type}) has a required CPU platform of "
+            f"{_short(own[0])}. The minimum CPU platform must match this, but was "
+            f"{_short(platform)}."
+        )
+        raise errors.ApiError(400, "badRequest", message)
+
+
+def _short(platform: str) -> str:
+    """Intel Cascade Lake as error messages have it: cascadelake."""
+    return "".join(platform.split()[1:]).lower()
 
 
 def _check_interface(interface: dict, region: str, catalogue: Catalogue) -> None:
@@ -40,13 +60,17 @@ def _check_interface(interface: dict, region: str, catalogue: Catalogue) -> None
         raise errors.invalid(f"{place}.subnetwork", subnet, why.format("subnetwork"))
 
 
-def _check_disk(disk: dict, catalogue: Catalogue) -> Image:
+def _check_disk(disk: dict, machine_type: str, catalogue: Catalogue) -> Image:
     place = "resource.disks[0].initializeParams"
     parameters = disk.get("initializeParams", {})
     image = _image(parameters.get("sourceImage", ""), f"{place}.sourceImage", catalogue)
     kind = last(parameters.get("diskType", "pd-standard"))
     if kind not in DISK_TYPES:
         raise errors.invalid(f"{place}.diskType", kind, "The referenced diskType does not exist.")
+    if kind not in series_of(machine_type).disk_types:
+        # Read; that its reason is badRequest is read for another pair of features.
+        message = f"[{kind}, {machine_type}] features are not compatible for creating instance."
+        raise errors.ApiError(400, "badRequest", message)
     size = int(parameters.get("diskSizeGb", image.disk_gb))
     if size < image.disk_gb:
         why = f"Requested disk size cannot be smaller than the image size ({image.disk_gb} GB)"
@@ -67,11 +91,15 @@ def _image(url: str, place: str, catalogue: Catalogue) -> Image:
     return next(image for image in catalogue.images if image.name == found["name"])
 
 
-def _check_scheduling(scheduling: dict) -> None:
+def _check_scheduling(scheduling: dict, machine_type: str) -> None:
     spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible")
     if spot and scheduling.get("automaticRestart"):
         why = "Scheduling must have preemptible be false when AutomaticRestart is true."
         raise errors.invalid("scheduling.preemptible", "true", why)
+    ends = scheduling.get("onHostMaintenance") == "TERMINATE"
+    if machine_type.startswith("e2-") and ends and not spot:
+        message = "e2 instances do not support onHostMaintenance=TERMINATE unless they are"
+        raise errors.ApiError(400, "badRequest", f"{message} preemptible.")
     seconds = scheduling.get("maxRunDuration", {}).get("seconds")
     place = "resource.scheduling.maxRunDuration"
     if seconds is None:

@@ -97,7 +97,8 @@ class Fleet:
         instance.resource["status"] = "STAGING"
         instance.boot()
         with self.lock:
-            platform = self.catalogue.platforms_of(instance.zone)[-1]
+            kind = last(instance.resource["machineType"])
+            platform = self.catalogue.platform_of(kind, instance.zone)
             resources.started(instance.resource, instance.vm.address, platform)
             seconds = resources.max_run_seconds(instance.resource)
             instance.ends = time.monotonic() + seconds / self.clock_speed if seconds else None

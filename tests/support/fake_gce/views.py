@@ -7,6 +7,7 @@ from fake_gce import errors
 from fake_gce.catalogue import QUOTAS, Catalogue, Image
 from fake_gce.machines import Instance
 from fake_gce.operations import ROOT
+from fake_gce.series import SHARED_CORE
 
 CREATED = "2019-06-01T00:00:00.000-07:00"
 
@@ -56,7 +57,7 @@ def machine_type(catalogue: Catalogue, project: str, zone: str, name: str) -> di
         "maximumPersistentDisks": 128,
         "maximumPersistentDisksSizeGb": "263168",
         "zone": zone,
-        "isSharedCpu": name == "e2-small",
+        "isSharedCpu": name in SHARED_CORE,
         "architecture": "X86_64",
     }
 
