@@ -245,7 +245,7 @@ def test_unknown_zone_or_project_is_refused(client):
     """An unknown zone is invalid, an unknown project is not found."""
     with pytest.raises(exceptions.BadRequest, match="Unknown zone"):
         client.insert(zone="us-west9-b")
-    with pytest.raises(exceptions.NotFound, match="projects/another"):
+    with pytest.raises(exceptions.NotFound, match="Failed to find project another"):
         client.instances.get(project="another", zone=ZONE, instance="vm-1")
 
 

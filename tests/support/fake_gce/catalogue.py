@@ -50,10 +50,6 @@ class Catalogue:
     not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
     unreachable: set[str] = field(default_factory=set)  # zones that do not answer
     partial_lists: bool = True  # False: a list over all zones fails while one does not answer
-    networks: set[str] = field(default_factory=lambda: {"default"})
-    subnetworks: set[tuple[str, str]] = field(
-        default_factory=set
-    )  # (name, region), besides default
     service_accounts: set[str] = field(default_factory=set)  # that a machine may have
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)  # region → metric → limit
     images: list[Image] = field(

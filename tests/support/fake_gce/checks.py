@@ -2,16 +2,20 @@
 
 import re
 
-from fake_gce import errors, views
+from fake_gce import errors, policies, views
+from fake_gce.call import Call
 from fake_gce.catalogue import Catalogue, Image, region_of
+from fake_gce.project import Project
 from fake_gce.resources import last
 from fake_gce.series import DISK_TYPES, series_of
 
 IMAGE = re.compile(r"(?:.*/)?projects/([^/]+)/global/images/(family/)?([^/]+)$")
 
 
-def check_insert(body: dict, zone: str, catalogue: Catalogue) -> Image:
-    """The image of the boot disk. Raises ApiError where the request names what does not exist."""
+def check_insert(call: Call, catalogue: Catalogue, settings: Project) -> Image:
+    """The image of the boot disk. Raises ApiError where the request names what does not exist, or
+    a policy forbids it."""
+    body, zone = call.body, call.zone
     kind = last(body["machineType"])
     if not catalogue.has_machine_type(kind, zone):
         why = f"Machine type with name '{kind}' does not exist in zone '{zone}'."
@@ -23,9 +27,11 @@ def check_insert(body: dict, zone: str, catalogue: Catalogue) -> Image:
         why = "At least one network interface is required."
         raise errors.invalid("resource.networkInterfaces", "", why)
     for interface in body["networkInterfaces"]:
-        _check_interface(interface, region_of(zone), catalogue)
+        _check_interface(interface, f"projects/{call.project}", region_of(zone), settings)
     _check_scheduling(body.get("scheduling", {}), kind)
-    return _check_disk(body["disks"][0], kind, catalogue)
+    image = _check_disk(body["disks"][0], kind, catalogue)
+    policies.check(call, image, settings.policies)
+    return image
 
 
 def _check_platform(platform: str, machine_type: str, of_zone: list[str]) -> None:
@@ -50,14 +56,21 @@ def _short(platform: str) -> str:
     return "".join(platform.split()[1:]).lower()
 
 
-def _check_interface(interface: dict, region: str, catalogue: Catalogue) -> None:
-    place, network = "resource.networkInterfaces[0]", interface.get("network", "default")
-    why = "The referenced {} resource cannot be found."
-    if last(network) not in catalogue.networks:
-        raise errors.invalid(f"{place}.network", network, why.format("network"))
-    subnet = interface.get("subnetwork", "default")
-    if last(subnet) != "default" and (last(subnet), region) not in catalogue.subnetworks:
-        raise errors.invalid(f"{place}.subnetwork", subnet, why.format("subnetwork"))
+def _check_interface(interface: dict, project: str, region: str, settings: Project) -> None:
+    place, subnet = "resource.networkInterfaces[0]", last(interface.get("subnetwork", ""))
+    of_subnet = settings.network_of(subnet, region)
+    if subnet and not of_subnet:
+        raise errors.not_found(f"{project}/regions/{region}/subnetworks/{subnet}")
+    network = interface.get("network", of_subnet or "global/networks/default")
+    if last(network) not in settings.networks:
+        why = "The referenced network resource cannot be found."
+        raise errors.invalid(f"{place}.network", network, why)
+    if not subnet and not settings.networks[last(network)]:
+        why = "Network interface must specify a subnet if the network resource is in custom subnet"
+        raise errors.invalid(f"{place}.subnetwork", "", f"{why} mode.")
+    if subnet and of_subnet != last(network):  # assumed
+        why = f"The subnetwork is not of the network '{last(network)}'."
+        raise errors.invalid(f"{place}.subnetwork", subnet, why)
 
 
 def _check_disk(disk: dict, machine_type: str, catalogue: Catalogue) -> Image:

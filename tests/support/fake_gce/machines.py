@@ -31,6 +31,7 @@ class Instance:
     resource: dict
     vm: Vm
     agent: Agent
+    shared: dict[str, str]  # the project's metadata
     insert: Operation | None = None  # the operation that creates it
     ends: float | None = None  # by time.monotonic: its time limit
     preempted: bool = False
@@ -60,6 +61,11 @@ class Instance:
         items = self.resource.get("metadata", {}).get("items", [])
         return next((item.get("value", "") for item in items if item["key"] == key), default)
 
+    @property
+    def os_login(self) -> bool:
+        """Whether OS Login is on, which makes the keys of the metadata inert."""
+        return self.metadata("enable-oslogin", self.shared.get("enable-oslogin", "")) == "TRUE"
+
     def metadata_keys(self) -> list[str]:
         return [item["key"] for item in self.resource.get("metadata", {}).get("items", [])]
 
@@ -73,7 +79,7 @@ class Instance:
     def authorize(self) -> None:
         """Install the SSH keys of the metadata, unless the agent never does."""
         if self.agent.ssh_keys_after is not None:
-            self.vm.authorize(self.metadata("ssh-keys"))
+            self.vm.authorize("" if self.os_login else self.metadata("ssh-keys"))
 
     def remove(self) -> None:
         """Remove the machine from this computer."""
