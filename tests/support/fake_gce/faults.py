@@ -209,6 +209,8 @@ KINDS = {
     "late_guest_attributes": Kind(GUEST, _nothing, ("seconds",)),
     "no_guest_attributes": Kind(GUEST, _nothing),
     "wrong_host_key": Kind(GUEST, _nothing),
+    "host_keys_again": Kind(GUEST, _nothing, ("seconds",)),
+    "new_host_keys": Kind(GUEST, _nothing, ("seconds",)),
     "no_ssh_key": Kind(GUEST, _nothing),
     "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
     # The machine is deleted, its disk stays.
