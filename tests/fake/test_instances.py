@@ -183,6 +183,47 @@ BAD = [
 ]
 
 
+SERIES = [  # machine type, platform, disk type, words of the refusal
+    ("n1-standard-8", "Intel Skylake", "pd-standard", ""),
+    ("n2-standard-8", "Intel Ice Lake", "pd-ssd", ""),
+    ("n2-standard-8", "Intel Skylake", "pd-ssd", "platform of cascadelake.*but was skylake"),
+    ("c3d-highcpu-8", "AMD Genoa", "pd-balanced", ""),
+    ("c3d-highcpu-8", "Intel Skylake", "pd-balanced", "required CPU platform of genoa"),
+    ("c3d-highcpu-8", "", "pd-standard", r"\[pd-standard, c3d-highcpu-8\] features are not"),
+    ("c3-standard-4", "", "pd-standard", "features are not compatible"),
+    ("n4-standard-2", "", "hyperdisk-balanced", ""),
+    ("n4-standard-2", "", "pd-balanced", "features are not compatible"),
+    ("n2d-standard-4", "AMD Milan", "pd-standard", ""),
+    ("t2d-standard-1", "", "hyperdisk-balanced", "features are not compatible"),
+]
+
+
+@pytest.mark.parametrize(("kind", "platform", "disk", "says"), SERIES)
+def test_series_takes_its_own_platforms_and_disks(shared, connect, kind, platform, disk, says):
+    """A series refuses platforms and disk types of others, as Compute Engine words it."""
+    client, name = connect(shared), f"vm-{uuid.uuid4().hex[:8]}"
+    body = client.body(name, machine_type=f"zones/{ZONE}/machineTypes/{kind}")
+    body["disks"][0]["initialize_params"]["disk_type"] = f"zones/{ZONE}/diskTypes/{disk}"
+    body |= {"min_cpu_platform": platform} if platform else {}
+    request = {"project": PROJECT, "zone": ZONE, "instance_resource": body}
+    if not says:
+        client.instances.insert_unary(request)
+        return
+    with pytest.raises(exceptions.BadRequest, match=says) as refused:
+        client.instances.insert_unary(request)
+    assert refused.value.errors[0]["reason"] == "badRequest"
+
+
+def test_e2_machine_cannot_end_at_host_maintenance(gce, client):
+    """onHostMaintenance=TERMINATE is refused for E2, unless the machine is spot."""
+    body = {"machine_type": f"zones/{ZONE}/machineTypes/e2-highcpu-8"}
+    ends = {"on_host_maintenance": "TERMINATE"}
+    with pytest.raises(exceptions.BadRequest, match="e2 instances do not support"):
+        client.insert(**body, scheduling=ends)
+    client.insert(**body, scheduling=ends | {"provisioning_model": "SPOT"})
+    client.insert("vm-2", **body, scheduling={"on_host_maintenance": "MIGRATE"})
+
+
 @pytest.mark.parametrize(("fields", "says"), BAD, ids=lambda case: next(iter(case), ""))
 def test_insert_of_what_does_not_exist_is_refused(gce, client, fields, says):
     """An insert with an unknown value is refused with 400 and the field's name."""
@@ -204,7 +245,7 @@ def test_unknown_zone_or_project_is_refused(client):
     """An unknown zone is invalid, an unknown project is not found."""
     with pytest.raises(exceptions.BadRequest, match="Unknown zone"):
         client.insert(zone="us-west9-b")
-    with pytest.raises(exceptions.NotFound, match="projects/another"):
+    with pytest.raises(exceptions.NotFound, match="Failed to find project another"):
         client.instances.get(project="another", zone=ZONE, instance="vm-1")
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fake_gce.host import state_of
+from fake_gce.host import command_of, state_of
 from fake_gce.vm import FAKETIME
 
 
@@ -129,6 +129,29 @@ def test_wrong_host_key_is_published(gce, client):
     assert "Host key verification failed" in client.ssh("true").stderr
 
 
+def test_host_keys_are_published_again_as_lines(gce, client):
+    """A second publisher replaces the values: the same keys, as whole lines."""
+    gce.faults.add("boot", "host_keys_again", seconds=600)
+    client.create()
+    bare = client.host_keys()
+    _let_time_pass(gce, "vm-1")
+    again = client.host_keys()
+    assert again == {kind: f"{kind} {key} root@vm-1" for kind, key in bare.items()}
+
+
+def test_host_keys_are_made_anew_at_the_first_boot(gce, client, until):
+    """The first keys are published and valid, then others are."""
+    gce.faults.add("boot", "new_host_keys", seconds=600)
+    client.create()
+    gce.vm("vm-1").wait_for_ssh()
+    first = client.host_keys()
+    assert client.ssh("true").returncode == 0
+    _let_time_pass(gce, "vm-1")
+    second = client.host_keys()
+    assert set(first) == set(second) and not set(first.values()) & set(second.values())
+    until(lambda: client.ssh("true").returncode == 0)  # with the second keys
+
+
 def test_guest_attributes_are_late_or_missing(gce, client):
     """Guest attributes that are not published yet are not found."""
     gce.faults.add("boot", "late_guest_attributes", seconds=600, instance="late")
@@ -215,13 +238,6 @@ def test_32_machines_at_once(gce, client):
 
 def _until_a_session_runs(machine, command: str) -> None:
     deadline = time.monotonic() + 10
-    while command not in {_command(process) for process in machine.processes()}:
+    while command not in {command_of(process) for process in machine.processes()}:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def _command(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ").strip()
-    except OSError:
-        return ""

@@ -70,7 +70,7 @@ def test_unknown_call_is_refused_and_recorded(gce, session):
 
 def test_call_that_the_fake_lacks_is_501(gce, session):
     """A call that Google has and the fake does not is answered with 501."""
-    answer = session.get(f"{gce.url}/compute/v1/projects/test-project/global/networks")
+    answer = session.get(f"{gce.url}/compute/v1/projects/test-project/global/routes")
     assert answer.status_code == 501
 
 

@@ -16,5 +16,6 @@ from fake_gce.catalogue import Catalogue, Image
 from fake_gce.fake import FakeGce
 from fake_gce.faults import FOR_EVER
 from fake_gce.host import missing_tools
+from fake_gce.project import Project
 
-__all__ = ["FOR_EVER", "Behaviour", "Catalogue", "FakeGce", "Image", "missing_tools"]
+__all__ = ["FOR_EVER", "Behaviour", "Catalogue", "FakeGce", "Image", "Project", "missing_tools"]

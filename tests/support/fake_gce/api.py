@@ -4,7 +4,7 @@ import copy
 import re
 from collections.abc import Callable
 
-from fake_gce import checks, errors, listing, resources, views
+from fake_gce import checks, errors, listing, networks, policies, resources, views
 from fake_gce.behaviour import Behaviour
 from fake_gce.call import Call
 from fake_gce.faults import PENDING
@@ -27,6 +27,7 @@ class Api:
         self.project = project
         self.user = user  # who calls
         self.behaviour = behaviour
+        self.settings = fleet.settings
         self.catalogue = fleet.catalogue
         self.operations = fleet.operations
         self.instances = fleet.instances
@@ -51,7 +52,7 @@ class Api:
         if earlier := self._earlier(call):
             return earlier
         body, name = call.body, call.body["name"]
-        image = checks.check_insert(body, call.zone, self.catalogue)
+        image = checks.check_insert(call, self.catalogue, self.settings)
         if (call.zone, name) in self.instances:
             raise errors.already_exists(
                 f"projects/{call.project}/zones/{call.zone}/instances/{name}"
@@ -75,7 +76,7 @@ class Api:
 
     def instances_aggregatedlist(self, call: Call) -> dict:
         items = [instance.resource for instance in self._listed()]
-        return listing.aggregated("instance", items, self.catalogue, call, self.behaviour)
+        return self._in_zones("instance", items, call)
 
     def instances_delete(self, call: Call) -> dict:
         return self._change(call, self.fleet.delete)
@@ -120,7 +121,8 @@ class Api:
         return self._change_if(call, current, call.body.get("labelFingerprint"), change)
 
     def instances_getguestattributes(self, call: Call) -> dict:
-        return views.guest_attributes(self._instance(call), call.query)
+        disabled = policies.guest_attributes_are_disabled(self.settings)
+        return views.guest_attributes(self._instance(call), call.query, disabled)
 
     def instances_getserialportoutput(self, call: Call) -> dict:
         return views.serial_output(self._instance(call), call.query)
@@ -159,7 +161,7 @@ class Api:
 
     def disks_aggregatedlist(self, call: Call) -> dict:
         items = list(self.disks.values())
-        return listing.aggregated("disk", items, self.catalogue, call, self.behaviour)
+        return self._in_zones("disk", items, call)
 
     def disks_delete(self, call: Call) -> dict:
         if earlier := self._earlier(call):
@@ -177,7 +179,38 @@ class Api:
     # Projects, zones, regions, machine types, images
 
     def projects_get(self, call: Call) -> dict:
-        return views.project(call.project)
+        return views.project(call.project, self.settings, self.fleet.usage)
+
+    def networks_get(self, call: Call) -> dict:
+        return networks.network(call.project, call.path["network"], self.settings, self.catalogue)
+
+    def networks_list(self, call: Call) -> dict:
+        items = [
+            networks.network(call.project, name, self.settings, self.catalogue)
+            for name in self.settings.networks
+        ]
+        return listing.page("compute#networkList", items, call, self.behaviour)
+
+    def subnetworks_get(self, call: Call) -> dict:
+        region, name = call.path["region"], call.path["subnetwork"]
+        for found in self._subnetworks(call):
+            if (last(found["region"]), found["name"]) == (region, name):
+                return found
+        raise errors.not_found(f"projects/{call.project}/regions/{region}/subnetworks/{name}")
+
+    def subnetworks_list(self, call: Call) -> dict:
+        region = call.path["region"]
+        items = [found for found in self._subnetworks(call) if last(found["region"]) == region]
+        return listing.page("compute#subnetworkList", items, call, self.behaviour)
+
+    def subnetworks_aggregatedlist(self, call: Call) -> dict:
+        scopes = [f"regions/{region}" for region in self.catalogue.regions]
+        items = self._subnetworks(call)
+        return listing.aggregated("subnetwork", items, scopes, set(), call, self.behaviour)
+
+    def firewalls_list(self, call: Call) -> dict:
+        items = [networks.firewall(call.project, rule) for rule in self.settings.firewalls]
+        return listing.page("compute#firewallList", items, call, self.behaviour)
 
     def zones_get(self, call: Call) -> dict:
         return views.zone(self.catalogue, call.project, call.zone)
@@ -220,7 +253,7 @@ class Api:
 
     def _check_place(self, call: Call) -> None:
         if call.project != self.project and not call.method.startswith("images."):
-            raise errors.not_found(f"projects/{call.project}")
+            raise errors.no_project(call.project)
         if "zone" in call.path and call.zone not in self.catalogue.zones():
             if call.method == "zones.get":
                 raise errors.not_found(f"projects/{call.project}/zones/{call.zone}")
@@ -234,6 +267,17 @@ class Api:
         if instance is None or not instance.listed:
             raise errors.not_found(f"projects/{call.project}/zones/{call.zone}/instances/{name}")
         return instance
+
+    def _subnetworks(self, call: Call) -> list[dict]:
+        return networks.subnetworks(call.project, self.settings, self.catalogue)
+
+    def _in_zones(self, what: str, items: list[dict], call: Call) -> dict:
+        """A page of a list over all zones. Raises ApiError where it may not be partial."""
+        if call.silent and not self.catalogue.partial_lists:
+            raise errors.unreachable(", ".join(sorted(call.silent)))
+        scopes = [f"zones/{zone}" for zone in self.catalogue.zones()]
+        silent = {f"zones/{zone}" for zone in call.silent}
+        return listing.aggregated(what, items, scopes, silent, call, self.behaviour)
 
     def _listed(self) -> list[Instance]:
         """The instances that a client can see."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from fake_gce.series import ALL_PLATFORMS, MACHINE_TYPES, series_of
+
 REGIONS = {
     "us-west1": ("a", "b", "c"),
     "us-central1": ("a", "b", "c", "f"),
@@ -11,25 +13,13 @@ REGIONS = {
 PLATFORMS = {  # CPU platforms per region; the rest have them all
     "us-east1": ["Intel Haswell", "Intel Broadwell"],
 }
-ALL_PLATFORMS = [
-    *("Intel Sandy Bridge", "Intel Ivy Bridge", "Intel Haswell", "Intel Broadwell"),
-    *("Intel Skylake", "Intel Cascade Lake", "Intel Ice Lake", "AMD Rome", "AMD Genoa"),
-]
-MACHINE_TYPES = {  # name: (virtual CPUs, memory in MB)
-    "e2-small": (2, 2048),
-    "e2-standard-8": (8, 32768),
-    "n1-standard-1": (1, 3840),
-    "n1-standard-4": (4, 15360),
-    "n1-standard-8": (8, 30720),
-    "n1-standard-16": (16, 61440),
-    "n2-standard-8": (8, 32768),
-    "c3d-standard-8": (8, 32768),
-}
 NOT_IN = {("c3d-standard-8", "us-west1-c"), ("n2-standard-8", "us-east1-b")}  # (type, zone)
-DISK_TYPES = ("pd-standard", "pd-balanced", "pd-ssd", "pd-extreme")
 QUOTAS = {  # of each region, unless Catalogue.quotas says otherwise
     "CPUS": 320.0,
     "N2_CPUS": 64.0,
+    "N2D_CPUS": 64.0,
+    "T2D_CPUS": 64.0,
+    "C3_CPUS": 64.0,
     "PREEMPTIBLE_CPUS": 320.0,
     "INSTANCES": 6000.0,
     "IN_USE_ADDRESSES": 69.0,
@@ -60,10 +50,6 @@ class Catalogue:
     not_in: set[tuple[str, str]] = field(default_factory=lambda: set(NOT_IN))
     unreachable: set[str] = field(default_factory=set)  # zones that do not answer
     partial_lists: bool = True  # False: a list over all zones fails while one does not answer
-    networks: set[str] = field(default_factory=lambda: {"default"})
-    subnetworks: set[tuple[str, str]] = field(
-        default_factory=set
-    )  # (name, region), besides default
     service_accounts: set[str] = field(default_factory=set)  # that a machine may have
     quotas: dict[str, dict[str, float]] = field(default_factory=dict)  # region → metric → limit
     images: list[Image] = field(
@@ -101,6 +87,12 @@ class Catalogue:
 
     def platforms_of(self, zone: str) -> list[str]:
         return self.platforms.get(region_of(zone), ALL_PLATFORMS)
+
+    def platform_of(self, machine_type: str, zone: str) -> str:
+        """The newest platform of the series that the zone has; the series' newest where none."""
+        own = series_of(machine_type).platforms
+        here = [platform for platform in own if platform in self.platforms_of(zone)]
+        return (here or own)[-1]
 
     def quota(self, region: str, metric: str) -> float:
         return self.quotas.get(region, {}).get(metric, QUOTAS[metric])

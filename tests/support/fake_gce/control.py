@@ -26,6 +26,7 @@ class Control:
     DELETE /fake/faults            delete every fault, release every call
     POST /fake/credentials         {"revoked": …, "clock_offset": …}
     POST /fake/catalogue           {"unreachable": […], …}: new values of fields of the catalogue
+    POST /fake/settings            {"policies": {…}, …}: the same for the project, see project.py
     POST /fake/behaviour           {"shuffled": …, "most_seconds": …, …}
     POST /fake/vms/NAME/POWER      power_cut, freeze, thaw, blackhole, fill_disk, preempt …
     """
@@ -58,7 +59,7 @@ class Control:
                 self._fake.credentials.revoked = body.get("revoked", False)
                 self._fake.credentials.clock_offset = body.get("clock_offset", 0.0)
                 return {}
-            case "POST", ["catalogue" | "behaviour" as what]:
+            case "POST", ["catalogue" | "settings" | "behaviour" as what]:
                 _set(getattr(self._fake, what), body)
                 return {}
             case "POST", ["vms", name, "preempt"]:

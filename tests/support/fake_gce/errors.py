@@ -58,6 +58,10 @@ def unreachable(zones: str) -> ApiError:
     return ApiError(503, "backendError", f"No answer from {zones}.", "UNAVAILABLE")
 
 
+def no_project(name: str) -> ApiError:
+    return ApiError(404, "notFound", f"Failed to find project {name}")
+
+
 def not_ready(resource: str) -> ApiError:
     return ApiError(400, "resourceNotReady", f"The resource '{resource}' is not ready")
 
@@ -94,6 +98,23 @@ def api_disabled(project: str) -> ApiError:
     return ApiError(403, "accessNotConfigured", message, "PERMISSION_DENIED", [info])
 
 
+def billing_disabled(project: str) -> ApiError:
+    url = f"https://console.developers.google.com/billing/enable?project={project}"
+    message = (
+        "This API method requires billing to be enabled. Please enable billing on project "
+        f"#{project} by visiting {url} then retry. If you enabled billing for this project "
+        "recently, wait a few minutes for the action to propagate to our systems and retry."
+    )
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "BILLING_DISABLED",
+        "domain": "googleapis.com",
+        "metadata": {"service": "compute.googleapis.com", "consumer": f"projects/{project}"},
+    }
+    # Not confirmed: the reason among `errors`.
+    return ApiError(403, "forbidden", message, "PERMISSION_DENIED", [info])
+
+
 def rate_limited(project: str) -> ApiError:
     message = (
         "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service "
@@ -108,12 +129,14 @@ def http_quota(metric: str, limit: float, region: str) -> ApiError:
 
 
 def quota(metric: str, limit: float, region: str) -> OperationError:
-    message = f"Quota '{metric}' exceeded.  Limit: {limit} in region {region}."
+    """`region` "": a quota of the project for all regions."""
+    where = f"in region {region}" if region else "globally"
+    message = f"Quota '{metric}' exceeded.  Limit: {limit} {where}."
     info = {
         "metricName": f"compute.googleapis.com/{metric.lower()}",
-        "limitName": f"{metric.replace('_', '-')}-per-project-region",
+        "limitName": f"{metric.replace('_', '-')}-per-project" + ("-region" if region else ""),
         "limit": limit,
-        "dimensions": {"region": region},
+        "dimensions": {"region": region} if region else {"global": "global"},
     }
     return OperationError("QUOTA_EXCEEDED", message, 403, "FORBIDDEN", [{"quotaInfo": info}])
 

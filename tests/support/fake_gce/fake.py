@@ -14,6 +14,7 @@ from fake_gce.faults import Faults
 from fake_gce.fleet import Fleet
 from fake_gce.machines import Instance
 from fake_gce.operations import Operations
+from fake_gce.project import Project
 from fake_gce.server import Request, Server
 from fake_gce.vm import Vm
 
@@ -33,6 +34,7 @@ class FakeGce:
         page_size: int = 500,
         behaviour: Behaviour | None = None,
         catalogue: Catalogue | None = None,
+        settings: Project | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
@@ -41,8 +43,15 @@ class FakeGce:
         self.credentials = Credentials(project)
         self.catalogue = catalogue or Catalogue()
         self._operations = Operations(operation_seconds, self.credentials.email)
+        self.settings = settings or Project()
         self.fleet = Fleet(
-            root, self.faults, self._operations, self.catalogue, vm_environment or {}, clock_speed
+            root,
+            self.faults,
+            self._operations,
+            self.catalogue,
+            self.settings,
+            vm_environment or {},
+            clock_speed,
         )
         self.behaviour = behaviour or Behaviour(page_size=page_size)
         api = Api(self.fleet, project, self.credentials.email, self.behaviour)

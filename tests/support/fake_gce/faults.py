@@ -168,6 +168,9 @@ KINDS = {
     # The request is not executed; held, it is executed later, also for a client that hung up.
     "permission": Kind(BEFORE, _answer(_permission), ("permission",)),
     "api_disabled": Kind(BEFORE, _answer(lambda _, facts: errors.api_disabled(facts["project"]))),
+    "billing_disabled": Kind(
+        BEFORE, _answer(lambda _, facts: errors.billing_disabled(facts["project"]))
+    ),
     "rate_limit": Kind(BEFORE, _answer(lambda _, facts: errors.rate_limited(facts["project"]))),
     "quota": Kind(BEFORE, _quota(errors.http_quota), ("metric", "limit")),
     "unauthenticated": Kind(BEFORE, _answer(lambda _, facts: errors.unauthenticated(""))),
@@ -206,6 +209,8 @@ KINDS = {
     "late_guest_attributes": Kind(GUEST, _nothing, ("seconds",)),
     "no_guest_attributes": Kind(GUEST, _nothing),
     "wrong_host_key": Kind(GUEST, _nothing),
+    "host_keys_again": Kind(GUEST, _nothing, ("seconds",)),
+    "new_host_keys": Kind(GUEST, _nothing, ("seconds",)),
     "no_ssh_key": Kind(GUEST, _nothing),
     "late_ssh_key": Kind(GUEST, _nothing, ("seconds",)),
     # The machine is deleted, its disk stays.

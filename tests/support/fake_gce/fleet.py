@@ -13,6 +13,7 @@ from fake_gce.host import Host, reserve_address
 from fake_gce.machines import Instance
 from fake_gce.metadata import MetadataServer
 from fake_gce.operations import Operation, Operations
+from fake_gce.project import Project
 from fake_gce.resources import last
 from fake_gce.vm import POWERED_OFF, REBOOT, Vm
 
@@ -31,6 +32,7 @@ class Fleet:
     faults: Faults
     operations: Operations
     catalogue: Catalogue
+    settings: Project = field(default_factory=Project)
     environment: dict[str, str] = field(default_factory=dict)  # of every process on a machine
     clock_speed: float = 1.0
 
@@ -71,7 +73,8 @@ class Fleet:
             environment=self.environment,
             hardware=machines.hardware(odd),
         )
-        instance = Instance(project, zone, resource, vm, machines.agent(odd))
+        shared = self.settings.metadata
+        instance = Instance(project, zone, resource, vm, machines.agent(odd), shared)
         instance.metadata_server = MetadataServer(listener, instance)
         self.instances[zone, body["name"]] = instance
         return instance
@@ -97,7 +100,8 @@ class Fleet:
         instance.resource["status"] = "STAGING"
         instance.boot()
         with self.lock:
-            platform = self.catalogue.platforms_of(instance.zone)[-1]
+            kind = last(instance.resource["machineType"])
+            platform = self.catalogue.platform_of(kind, instance.zone)
             resources.started(instance.resource, instance.vm.address, platform)
             seconds = resources.max_run_seconds(instance.resource)
             instance.ends = time.monotonic() + seconds / self.clock_speed if seconds else None
@@ -156,23 +160,24 @@ class Fleet:
                 raise
 
     def usage(self, region: str, metric: str) -> float:
-        """How much of a quota is in use."""
+        """How much of a quota is in use in a region; "": in all of them."""
         return sum(demand.get(metric, 0.0) for demand in self._demands(region))
 
     def _demands(self, region: str) -> Iterator[dict[str, float]]:
         for (zone, _), instance in self.instances.items():
-            if region_of(zone) == region:
+            if region in ("", region_of(zone)):
                 cpus, _ = self.catalogue.machine_types[last(instance.resource["machineType"])]
                 yield resources.demand(instance.resource, cpus)
         for (zone, _), disk in self.disks.items():
-            if region_of(zone) == region:
+            if region in ("", region_of(zone)):
                 yield resources.disk_demand(disk)
 
     def _check_quota(self, region: str) -> None:
-        for metric in QUOTAS:
-            limit = self.catalogue.quota(region, metric)
-            if self.usage(region, metric) > limit:
-                raise errors.quota(metric, limit, region)
+        limits = [(region, metric, self.catalogue.quota(region, metric)) for metric in QUOTAS]
+        limits += [("", metric, limit) for metric, limit in self.settings.quotas.items()]
+        for where, metric, limit in limits:
+            if self.usage(where, metric) > limit:
+                raise errors.quota(metric, limit, where)
 
     def _power_off(self, instance: Instance) -> None:
         instance.vm.press_power_button()

@@ -42,6 +42,14 @@ def state_of(process: int) -> str:
         return "Z"
 
 
+def command_of(process: int) -> str:
+    """Its command line; "" where it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""
+
+
 class Firewall:
     """Drops all packets of an address silently, in this network namespace."""
 

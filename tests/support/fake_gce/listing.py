@@ -6,9 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from fake_gce import errors
 from fake_gce.behaviour import Behaviour
 from fake_gce.call import Call
-from fake_gce.catalogue import Catalogue
 from fake_gce.operations import ROOT
-from fake_gce.resources import last
 
 TERM = re.compile(
     r"\(?\s*(?P<field>[\w.-]+)\s*(?P<operator>=|!=|:|eq\b|ne\b)\s*(?P<text>\"[^\"]*\"|[^\s()]+)\s*\)?"
@@ -31,23 +29,25 @@ def page(kind: str, items: list[dict], call: Call, behaviour: Behaviour) -> dict
 
 
 def aggregated(
-    what: str, items: list[dict], catalogue: Catalogue, call: Call, behaviour: Behaviour
+    what: str,
+    items: list[dict],
+    scopes: list[str],
+    silent: set[str],
+    call: Call,
+    behaviour: Behaviour,
 ) -> dict:
-    """One page of a list over all zones; a zone with nothing on this page says so, and so does one
-    that does not answer. Raises ApiError where the list may not be partial."""
-    silent = call.silent
-    if silent and not catalogue.partial_lists:
-        raise errors.unreachable(", ".join(sorted(silent)))
-    seen = [item for item in items if last(item["zone"]) not in silent]
+    """One page of a list over all zones or regions; a scope with nothing on this page says so, and
+    so does one that is `silent`: it does not answer."""
+    seen = [item for item in items if _scope(item) not in silent]
     chosen, token = _slice(seen, call.query, behaviour)
-    scopes = {}
-    for zone in catalogue.zones():
-        here = [item for item in chosen if last(item["zone"]) == zone]
-        empty = _warning(zone, *(UNREACHABLE if zone in silent else NO_RESULTS))
-        scopes[f"zones/{zone}"] = {f"{what}s": here} if here else empty
+    found = {}
+    for scope in scopes:
+        here = [item for item in chosen if _scope(item) == scope]
+        empty = _warning(scope, *(UNREACHABLE if scope in silent else NO_RESULTS))
+        found[scope] = {f"{what}s": here} if here else empty
     kind = f"compute#{what}AggregatedList"
-    answer = {"kind": kind, "id": what, "selfLink": ROOT + kind, "items": scopes}
-    answer |= {"unreachables": [f"zones/{zone}" for zone in sorted(silent)]} if silent else {}
+    answer = {"kind": kind, "id": what, "selfLink": ROOT + kind, "items": found}
+    answer |= {"unreachables": sorted(silent)} if silent else {}
     return answer | ({"nextPageToken": token} if token else {})
 
 
@@ -100,7 +100,11 @@ def _holds(item: dict, term: re.Match[str]) -> bool:
     return equal == (term["operator"] in ("=", "eq"))
 
 
-def _warning(zone: str, code: str, message: str) -> dict:
-    scope = f"zones/{zone}"
+def _scope(item: dict) -> str:
+    """zones/NAME or regions/NAME."""
+    return "/".join((item.get("zone") or item["region"]).split("/")[-2:])
+
+
+def _warning(scope: str, code: str, message: str) -> dict:
     said = {"code": code, "message": message.format(scope)}
     return {"warning": said | {"data": [{"key": "scope", "value": scope}]}}

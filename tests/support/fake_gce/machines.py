@@ -20,6 +20,10 @@ class Agent:
     host_keys_after: float | None = 0.0  # seconds from boot; None: never published
     ssh_keys_after: float | None = 0.0
     wrong_host_key: bool = False
+    # On Ubuntu both the guest agent and cloud-init publish host keys: the second one as whole
+    # lines here. At the first boot cloud-init may make the keys anew, after the first was there.
+    host_keys_again_after: float | None = None
+    new_host_keys_after: float | None = None
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Instance:
     resource: dict
     vm: Vm
     agent: Agent
+    shared: dict[str, str]  # the project's metadata
     insert: Operation | None = None  # the operation that creates it
     ends: float | None = None  # by time.monotonic: its time limit
     preempted: bool = False
@@ -60,6 +65,11 @@ class Instance:
         items = self.resource.get("metadata", {}).get("items", [])
         return next((item.get("value", "") for item in items if item["key"] == key), default)
 
+    @property
+    def os_login(self) -> bool:
+        """Whether OS Login is on, which makes the keys of the metadata inert."""
+        return self.metadata("enable-oslogin", self.shared.get("enable-oslogin", "")) == "TRUE"
+
     def metadata_keys(self) -> list[str]:
         return [item["key"] for item in self.resource.get("metadata", {}).get("items", [])]
 
@@ -69,11 +79,13 @@ class Instance:
         self.vm.boot(self.metadata("startup-script"))
         if self.metadata("enable-guest-attributes").lower() == "true":
             self._in(self.agent.host_keys_after, self._publish_host_keys)
+            self._in(self.agent.host_keys_again_after, lambda: self._publish_host_keys(lines=True))
+        self._in(self.agent.new_host_keys_after, self._renew_host_keys)
 
     def authorize(self) -> None:
         """Install the SSH keys of the metadata, unless the agent never does."""
         if self.agent.ssh_keys_after is not None:
-            self.vm.authorize(self.metadata("ssh-keys"))
+            self.vm.authorize("" if self.os_login else self.metadata("ssh-keys"))
 
     def remove(self) -> None:
         """Remove the machine from this computer."""
@@ -83,10 +95,18 @@ class Instance:
         if self.metadata_server:
             self.metadata_server.close()
 
-    def _publish_host_keys(self) -> None:
+    def _publish_host_keys(self, *, lines: bool = False) -> None:
+        """`lines`: with the type and a comment, as a file has them."""
         for kind, key in self.vm.host_keys().items():
             shown = _another(kind) if self.agent.wrong_host_key else key
+            shown = f"{kind} {shown} root@{self.name}" if lines else shown
             self.attributes["hostkeys", kind] = shown
+
+    def _renew_host_keys(self) -> None:
+        self.agent.new_host_keys_after = None  # at the first boot alone
+        self.vm.renew_host_keys()
+        if self.metadata("enable-guest-attributes").lower() == "true":
+            self._publish_host_keys()
 
     def _in(self, seconds: float | None, action: Callable[[], None]) -> None:
         """Run an action after `seconds`; 0 = now, None = never."""
@@ -117,14 +137,17 @@ def agent(faults: list[Fault]) -> Agent:
     kinds = {fault.kind: fault for fault in faults}
 
     def after(late: str, never: str) -> float | None:
-        if never in kinds:
-            return None
-        return kinds[late].number("seconds", 1.0) if late in kinds else 0.0
+        return None if never in kinds else at(late, 0.0)
+
+    def at(kind: str, default: float | None = None) -> float | None:
+        return kinds[kind].number("seconds", 1.0) if kind in kinds else default
 
     return Agent(
         host_keys_after=after("late_guest_attributes", "no_guest_attributes"),
         ssh_keys_after=after("late_ssh_key", "no_ssh_key"),
         wrong_host_key="wrong_host_key" in kinds,
+        host_keys_again_after=at("host_keys_again"),
+        new_host_keys_after=at("new_host_keys"),
     )
 
 

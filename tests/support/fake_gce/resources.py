@@ -96,7 +96,12 @@ def demand(resource: dict, cpus: int) -> dict[str, float]:
     if resource["scheduling"]["provisioningModel"] == "SPOT":
         metric = "PREEMPTIBLE_CPUS"
     addresses = sum(len(nic.get("accessConfigs", [])) for nic in resource["networkInterfaces"])
-    return {metric: float(cpus), "INSTANCES": 1.0, "IN_USE_ADDRESSES": float(addresses)}
+    return {
+        metric: float(cpus),
+        "CPUS_ALL_REGIONS": float(cpus),
+        "INSTANCES": 1.0,
+        "IN_USE_ADDRESSES": float(addresses),
+    }
 
 
 def disk_demand(disk: dict) -> dict[str, float]:

@@ -7,13 +7,22 @@ from fake_gce import errors
 from fake_gce.catalogue import QUOTAS, Catalogue, Image
 from fake_gce.machines import Instance
 from fake_gce.operations import ROOT
+from fake_gce.project import Project
+from fake_gce.resources import metadata
+from fake_gce.series import SHARED_CORE
 
 CREATED = "2019-06-01T00:00:00.000-07:00"
 
 
-def project(name: str) -> dict:
-    return _resource("project", f"projects/{name}", name) | {
-        "commonInstanceMetadata": {"kind": "compute#metadata", "fingerprint": "AAAAAAAAAAA="},
+def project(name: str, settings: Project, usage: Callable[[str, str], float]) -> dict:
+    items = [{"key": key, "value": value} for key, value in settings.metadata.items()]
+    quotas = [
+        {"metric": metric, "limit": limit, "usage": usage("", metric)}
+        for metric, limit in settings.quotas.items()
+    ]
+    return resource("project", f"projects/{name}", name) | {
+        "commonInstanceMetadata": metadata({"items": items}),
+        "quotas": quotas,
         "defaultServiceAccount": "123456789012-compute@developer.gserviceaccount.com",
         "defaultNetworkTier": "PREMIUM",
         "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
@@ -21,7 +30,7 @@ def project(name: str) -> dict:
 
 
 def zone(catalogue: Catalogue, project: str, name: str) -> dict:
-    return _resource("zone", f"projects/{project}/zones/{name}", name) | {
+    return resource("zone", f"projects/{project}/zones/{name}", name) | {
         "description": name,
         "status": "UP",
         "region": f"{ROOT}projects/{project}/regions/{name.rpartition('-')[0]}",
@@ -40,7 +49,7 @@ def region(
         for metric in QUOTAS
     ]
     shown = {"description": name, "status": "UP", "zones": zones, "quotas": quotas}
-    return _resource("region", f"projects/{project}/regions/{name}", name) | shown
+    return resource("region", f"projects/{project}/regions/{name}", name) | shown
 
 
 def machine_type(catalogue: Catalogue, project: str, zone: str, name: str) -> dict:
@@ -48,7 +57,7 @@ def machine_type(catalogue: Catalogue, project: str, zone: str, name: str) -> di
     if not catalogue.has_machine_type(name, zone):
         raise errors.not_found(path)
     cpus, memory = catalogue.machine_types[name]
-    return _resource("machineType", path, name) | {
+    return resource("machineType", path, name) | {
         "description": f"{cpus} vCPUs, {memory // 1024} GB RAM",
         "guestCpus": cpus,
         "memoryMb": memory,
@@ -56,7 +65,7 @@ def machine_type(catalogue: Catalogue, project: str, zone: str, name: str) -> di
         "maximumPersistentDisks": 128,
         "maximumPersistentDisksSizeGb": "263168",
         "zone": zone,
-        "isSharedCpu": name == "e2-small",
+        "isSharedCpu": name in SHARED_CORE,
         "architecture": "X86_64",
     }
 
@@ -80,7 +89,7 @@ def image(catalogue: Catalogue, project: str, name: str) -> dict:
 
 def show(image: Image) -> dict:
     where = f"projects/{image.project}/global/images/{image.name}"
-    shown = _resource("image", where, image.name) | {
+    shown = resource("image", where, image.name) | {
         "family": image.family,
         "diskSizeGb": str(image.disk_gb),
         "status": "READY",
@@ -98,9 +107,9 @@ def show(image: Image) -> dict:
     return shown
 
 
-def guest_attributes(instance: Instance, query: dict[str, str]) -> dict:
-    """The guest attributes that the guest has published."""
-    if instance.metadata("enable-guest-attributes").lower() != "true":
+def guest_attributes(instance: Instance, query: dict[str, str], disabled: bool) -> dict:
+    """The guest attributes that the guest has published; `disabled`: by a policy."""
+    if disabled or instance.metadata("enable-guest-attributes").lower() != "true":
         message = "Guest attributes endpoint access is disabled."
         raise errors.ApiError(412, "conditionNotMet", message)
     asked = query.get("queryPath", "")
@@ -133,7 +142,8 @@ def serial_output(instance: Instance, query: dict[str, str]) -> dict:
     }
 
 
-def _resource(kind: str, path: str, name: str) -> dict:
+def resource(kind: str, path: str, name: str) -> dict:
+    """What every resource has."""
     return {
         "kind": f"compute#{kind}",
         "id": str(1_000_000_000_000_000_000 + zlib.crc32(path.encode())),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fake_gce.host import Host, send_signal, state_of
+from fake_gce.host import Host, command_of, send_signal, state_of
 
 GUEST = Path(__file__).parent / "guest"
 POWERED_OFF, REBOOT = 0, 3  # how process 1 ends when the guest asked for it; else it crashed
@@ -52,16 +52,21 @@ class Vm:
             (self.folder / "home" / name).mkdir(mode=0o700, exist_ok=True)
         etc = self.folder / "etc"
         (etc / "ssh/authorized_keys").mkdir(parents=True, exist_ok=True)
-        for kind in ("ed25519", "ecdsa"):
-            key = etc / f"ssh/ssh_host_{kind}_key"
-            command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(key)]
-            subprocess.run(command, check=True)
+        self._make_host_keys()
         self._write_etc(etc)
 
     def host_keys(self) -> dict[str, str]:
         """The public host keys: type → base64."""
         lines = [path.read_text().split() for path in (self.folder / "etc/ssh").glob("*.pub")]
         return {line[0]: line[1] for line in lines}
+
+    def renew_host_keys(self) -> None:
+        """Make the host keys anew; the SSH server, if it runs, reads them."""
+        for path in (self.folder / "etc/ssh").glob("ssh_host_*"):
+            path.unlink()
+        self._make_host_keys()
+        servers = [p for p in self.processes() if "/usr/sbin/sshd -D" in command_of(p)]
+        send_signal(signal.SIGHUP, servers)
 
     def authorize(self, ssh_keys: str) -> None:
         """Install the keys of the metadata `ssh-keys`, as the guest agent does; each expires by the
@@ -176,6 +181,12 @@ class Vm:
         expires = datetime.strptime(json.loads(comment)["expireOn"], "%Y-%m-%dT%H:%M:%S%z")
         expires -= timedelta(seconds=self.hardware.clock_offset)  # sshd goes by the host's clock
         return f'expiry-time="{expires.astimezone(UTC):%Y%m%d%H%M%S}Z" {key}'
+
+    def _make_host_keys(self) -> None:
+        for kind in ("ed25519", "ecdsa"):
+            key = self.folder / f"etc/ssh/ssh_host_{kind}_key"
+            command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(key)]
+            subprocess.run(command, check=True)
 
     def _write_etc(self, etc: Path) -> None:
         # The user has the ID of root: bwrap sets no_new_privs, so that sudo cannot work.
