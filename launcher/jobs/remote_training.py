@@ -11,7 +11,7 @@ from pathlib import Path
 from launcher import errors
 from launcher.config.settings import as_settings
 from launcher.errors import ConfigError, HostKeyMismatch, JobFailed, MachineLost, PullFailed
-from launcher.jobs import remote_script
+from launcher.jobs import remote_script, results
 from launcher.jobs.bounded_log import END_BYTES, BoundedLog
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import ResultsPulled, ScriptLost, ScriptStarted
@@ -123,6 +123,7 @@ def pull(context: JobContext, machine: Machine) -> None:
         except (ConnectionError, TimeoutError, HostKeyMismatch) as error:
             silence = silence or Silence(context)  # a pull itself may take longer than that
             silence.wait(machine, error)
+    results.check(context.folder, plan.wanted_words, machine.name)
     context.ledger.add(ResultsPulled(sums))
     shutil.rmtree(context.folder / CHECKPOINTS, ignore_errors=True)
 
