@@ -34,17 +34,23 @@ class Number:
 
 
 SHARE, COUNT, RATE = Number(1), Number(MOST, whole=True), Number(MOST)
-WORD = {
-    **dict.fromkeys(("clips", "predicted", "correct"), COUNT),
-    **dict.fromkeys(("precision", "recall"), Number(1, null=True)),
+MAYBE = Number(1, null=True)
+WORD = dict.fromkeys(("clips", "predicted", "correct"), COUNT) | {
+    "precision": MAYBE,
+    "recall": MAYBE,
 }
 POINT = {
-    **{"threshold": SHARE, "missed": COUNT, "miss_rate": SHARE},
-    **{"false_accepts": COUNT, "false_accepts_per_hour": RATE},
+    "threshold": SHARE,
+    "missed": COUNT,
+    "miss_rate": SHARE,
+    "false_accepts": COUNT,
+    "false_accepts_per_hour": RATE,
 }
 BOUNDS = {"miss_rate_interval": [SHARE] * 2, "false_accepts_per_hour_interval": [RATE] * 2}
 STREAM = {
-    **{"hours": RATE, "keywords": COUNT, "other_words": COUNT},
+    "hours": RATE,
+    "keywords": COUNT,
+    "other_words": COUNT,
     "seconds": dict.fromkeys(("average", "suppression", "tolerance"), RATE),
     "operating_point": POINT | BOUNDS,
 }
@@ -57,7 +63,8 @@ def check(folder: Path, words: list[str], machine: str) -> None:
     from firmware_export import clips
 
     labels = [SILENCE, UNKNOWN, *words]
-    hint = f"launcher logs {refer(folder)} shows what the machine did; launcher resume tries again"
+    job = refer(folder)
+    hint = f"launcher logs {job} shows what the machine did; launcher resume {job} tries again"
     for name, wrong in ((LABELS_FILE, _wrong_labels), (METRICS_FILE, _wrong_metrics)):
         try:
             problem = wrong((folder / name).read_bytes().decode("utf-8"), labels)
