@@ -87,7 +87,10 @@ def main(model: Path, out: Path, labels: str | None, as_json: bool, **choices: A
 def show(what: str, done: int, total: int) -> None:
     """Progress: one line that moves on a terminal; elsewhere one at the start and the end."""
     if sys.stderr.isatty():
-        click.echo(f"\r{what}: {done}/{total}", err=True, nl=done == total)
+        # The stream as it was: the launcher's own shows a \r instead of acting on it.
+        print(
+            f"\r{what}: {done}/{total}", end="\n" * (done == total), file=sys.__stderr__, flush=True
+        )
     elif done in (0, total):
         click.echo(f"{what}: {done}/{total}" if done else f"{what} …", err=True)
 

@@ -40,8 +40,9 @@ def write_json(path: Path, value: dict) -> None:
 
 def describe(path: Path) -> dict:
     """A file's size in bytes and its SHA-256."""
-    content = path.read_bytes()
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"size": file.tell(), "sha256": sha256}
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """The command line: parse, call one function, print."""
 
+import codecs
 import contextlib
-import io
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from launcher import doctor as checks
 from launcher import status as views
 from launcher.config import data_checks, loading, reference
 from launcher.config.settings import Config
-from launcher.console import LossyStream, error_text, json_text, readable, screen
+from launcher.console import error_text, guard_streams, json_text, readable, screen
 from launcher.errors import Detached, Interrupted, LauncherError, Unseen, UsageError, describe
 from launcher.jobs import control, folders, report
 from launcher.jobs import plan as plans
@@ -129,8 +130,15 @@ def status(ctx: click.Context, job: str | None, project: str, as_json: bool) -> 
 @JOB
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job ends.")
 def logs(job: str, follow: bool) -> None:
-    """Print the training log of JOB."""
-    for chunk in views.log(folders.find(job), follow):
+    """Print the training log of JOB.
+
+    To a terminal as readable text, elsewhere byte for byte.
+    """
+    log = views.log(folders.find(job), follow)
+    shown: Iterable[str | bytes] = log
+    if sys.stdout and sys.stdout.isatty():  # a character may be cut at the end of a chunk
+        shown = codecs.iterdecode(log, "utf-8", "surrogateescape")
+    for chunk in shown:
         click.echo(chunk, nl=False)
 
 
@@ -254,11 +262,7 @@ def main(interrupted: bool = False) -> None:
     """The command `launcher`: the one place where errors become messages and exit codes.
     `interrupted`: a Ctrl-C came before it began."""
     interrupts.handle_signals()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # it may be closed
-            stream.reconfigure(errors="replace")  # not every character set has an arrow
-    if sys.stderr:
-        sys.stderr = LossyStream(sys.stderr)
+    guard_streams()
     try:
         if interrupted:
             raise KeyboardInterrupt

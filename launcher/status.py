@@ -16,6 +16,7 @@ from launcher.jobs.states import Outcome
 from launcher.machines import cost
 
 POLL_SECONDS = 0.3
+CHUNK = 1 << 16  # bytes of a log read at once
 REAP = {  # who needs a machine: the command that deletes it
     Owner.NOBODY: ": launcher reap",
     Owner.ELSEWHERE: ", where its job may be running; launcher reap {name} deletes it all the same",
@@ -76,9 +77,9 @@ def log(folder: Path, follow: bool) -> Iterator[bytes]:
         if path.exists():
             with path.open("rb") as file:
                 file.seek(offset)
-                chunk = file.read()
-            offset += len(chunk)
-            yield chunk
+                while chunk := file.read(CHUNK):
+                    offset += len(chunk)
+                    yield chunk
         if not alive:
             return
         time.sleep(POLL_SECONDS)
@@ -106,7 +107,8 @@ def _machine_line(shown: dict[str, Any]) -> str:
     ends = shown["ends_in_seconds"]
     parts += [f"deletes itself in {ends} s"] if ends else []
     parts.append(shown["owner"] + REAP.get(shown["owner"], "").format(**shown))
-    return ", ".join([*parts, f"job folder {shown['folder'] or 'unknown'}"])
+    parts += [f"job folder {shown['folder'] or 'unknown'}"]
+    return ", ".join(parts).replace("\n", r"\x0a")  # what a cloud says makes no line of its own
 
 
 def _line(shown: dict[str, Any]) -> str:

@@ -12,9 +12,9 @@ from launcher.machines.base import MachinePlan
 from vm_startup.conventions import LABELS_FILE, METRICS_FILE, TEST_FEATURES_FILE, phase_line
 
 # What a machine may send back, and how large it may be in bytes: a machine is not trusted.
-# A graph is about 70 kB; 1,000 test clips are 8 MB of features.
+# A graph is about 70 kB; the exporter has the same limit. 1,000 test clips are 8 MB of features.
 RESULTS = {
-    "{network}.pb": 16 << 20,
+    "{network}.pb": 4 << 20,
     LABELS_FILE: 64 << 10,
     METRICS_FILE: 4 << 20,
     TEST_FEATURES_FILE: 128 << 20,
@@ -99,7 +99,8 @@ def job_script(plan: Plan) -> str:
     for phase, command in plan.steps.items():
         lines += [f"echo {shlex.quote(phase_line(phase))}", command]
     lines += [
-        f"cp -- train/{LABELS_FILE} train/{METRICS_FILE} train/{TEST_FEATURES_FILE} results/",
+        # A link stays a link, which is not pulled.
+        f"cp -P -- train/{LABELS_FILE} train/{METRICS_FILE} train/{TEST_FEATURES_FILE} results/",
         f"(cd results && sha256sum -- *) >{CHECKSUMS}.tmp",
         f"mv {CHECKSUMS}.tmp {CHECKSUMS}",
     ]

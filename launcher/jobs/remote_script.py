@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import JobFailed, PullFailed
+from launcher.jobs.bounded_log import LOG_BYTES, BoundedLog
 from launcher.jobs.plan import CHECKSUMS
 from launcher.machines import scripts
 from launcher.machines.base import Completed, Machine
@@ -21,6 +22,7 @@ from launcher.machines.base import Completed, Machine
 CALL_SECONDS = 60  # longest single call on a machine
 POLL_SECONDS = 0.5
 SLOWEST_POLL_SECONDS = 3.0
+MESSAGE = 2000  # most bytes that are shown of a message; its end says the most
 CHUNK = 1 << 20  # most bytes of log in the answer to a poll
 CHECKPOINT = (".data-00000-of-00001", ".index")  # its files, in TensorFlow's format
 CHECKPOINT_BYTES = 64 << 20  # largest file; tiny_conv's has about 200 kB
@@ -40,7 +42,7 @@ class Poll:
 def start(machine: Machine, run: str, command: str, limit_seconds: float) -> bool:
     """Start `command` detached in run folder `run`, for at most `limit_seconds`; False if that run
     was started before, also by a call that was cut off."""
-    detached = scripts.arguments("detached", run, f"{limit_seconds:g}", command)
+    detached = scripts.arguments("detached", run, f"{limit_seconds:g}", command, LOG_BYTES)
     done = _run(machine, "start", run, *detached)
     if done.code not in (STARTED, STARTED_BEFORE):
         raise PullFailed(f"the job could not be started on {machine.name}: {_text(done.stderr)}")
@@ -52,8 +54,8 @@ def poll(machine: Machine, run: str, offset: int) -> Poll:
     exit code is complete once its chunk is empty."""
     done = _run(machine, "poll", run, offset, CHUNK)
     head, newline, chunk = done.stdout.partition(b"\n")
-    match = re.fullmatch(rb"(running|lost|\d+) (\d+)", head)
-    if done.code != 0 or not newline or not match:
+    match = re.fullmatch(rb"(running|lost|\d{1,3}) (\d{1,18})", head)
+    if done.code != 0 or not newline or not match or len(chunk) > CHUNK:
         raise PullFailed(f"{run} on {machine.name} cannot be read: {_text(done.stderr)}")
     state, size = match[1], int(match[2])
     code = int(state) if state.isdigit() else None
@@ -68,35 +70,30 @@ def stop(machine: Machine, run: str) -> None:
 def follow(
     machine: Machine,
     run: str,
-    log: Path,
-    base: int,
+    log: BoundedLog,
     deadline: float,
     on_poll: Callable[[bytes], object],
 ) -> int | None:
-    """Append the log of a run to `log` until it ends; its exit code, or None if it was lost.
+    """Add the log of a run to `log` until it ends; its exit code, or None if it was lost.
 
-    `base` is the length of `log` before this run, so the file's length says where to continue.
     `on_poll` gets each chunk, also an empty one, after it is on the disk. Raises JobFailed after
     `deadline` (seconds since the epoch).
     """
     pause = POLL_SECONDS
-    with log.open("ab") as file:
-        while True:
-            seen = poll(machine, run, file.tell() - base)
-            ended = seen.lost or seen.code is not None
-            if seen.chunk:
-                file.write(seen.chunk)
-                file.flush()
-                os.fsync(file.fileno())
-                pause = POLL_SECONDS
-            on_poll(seen.chunk)
-            if ended and not seen.chunk:
-                return seen.code
-            if not ended and time.time() > deadline:
-                raise JobFailed(f"the job on {machine.name} did not end within its time")
-            if not seen.chunk:  # the longer the log is silent, the rarer the polls
-                time.sleep(pause)
-                pause = min(pause * 1.25, SLOWEST_POLL_SECONDS)
+    while True:
+        seen = poll(machine, run, log.offset)
+        ended = seen.lost or seen.code is not None
+        log.add(seen.chunk, seen.size)
+        on_poll(seen.chunk)
+        if ended and not seen.chunk:
+            return seen.code
+        if not ended and time.time() > deadline:
+            raise JobFailed(f"the job on {machine.name} did not end within its time")
+        if seen.chunk:
+            pause = POLL_SECONDS
+        else:  # the longer the log is silent, the rarer the polls
+            time.sleep(pause)
+            pause = min(pause * 1.25, SLOWEST_POLL_SECONDS)
 
 
 def pull(machine: Machine, results: dict[str, int], folder: Path) -> dict[str, str]:
@@ -166,4 +163,4 @@ def _run(machine: Machine, program: str, *parameters: object) -> Completed:
 
 
 def _text(output: bytes) -> str:
-    return output.decode(errors="replace").strip() or "no message"
+    return output[-MESSAGE:].decode(errors="replace").strip() or "no message"

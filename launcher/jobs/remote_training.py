@@ -1,15 +1,18 @@
 """The half of a job that happens on a machine: upload, start, follow the log, pull."""
 
 import contextlib
+import io
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from launcher import errors
 from launcher.config.settings import as_settings
 from launcher.errors import ConfigError, HostKeyMismatch, JobFailed, MachineLost, PullFailed
-from launcher.jobs import remote_script
+from launcher.jobs import remote_script, results
+from launcher.jobs.bounded_log import END_BYTES, BoundedLog
 from launcher.jobs.context import JobContext
 from launcher.jobs.events import ResultsPulled, ScriptLost, ScriptStarted
 from launcher.jobs.job import Job
@@ -27,6 +30,8 @@ CHECKPOINTS = "checkpoints"  # the newest one, in the job's folder until the res
 SILENCE_SECONDS = 180  # after which a machine that does not answer counts as lost
 REFUSAL_SECONDS = 10
 RETRY_SECONDS = 2
+LINE_BYTES = 4096  # most that is read of a line of the log
+LINE_SHOWN = 500  # most characters of a line in the message of a failed step
 OUT_OF_TIME = 124  # exit code of `timeout`
 # Only names that our trainers give: the log is untrusted, and this becomes a path.
 SAVED = re.compile(".*" + checkpoint_line(r"\S*?(train/[a-z0-9_]{1,40}\.ckpt-\d{1,9})"))
@@ -99,8 +104,9 @@ def _follow(context: JobContext, machine: Machine, silence: Silence) -> None:
 
 
 def pull(context: JobContext, machine: Machine) -> None:
-    """Copy the results here and verify them; a pull that fails is tried again. Raises MachineLost
-    if the machine is gone: another one continues from the last checkpoint."""
+    """Copy the results here and verify them; a pull that fails is tried again. Raises JobFailed
+    where they are not of this job, MachineLost if the machine is gone: another one continues from
+    the last checkpoint."""
     plan, silence, failed = context.job.plan, None, 0
     while True:
         try:
@@ -117,6 +123,7 @@ def pull(context: JobContext, machine: Machine) -> None:
         except (ConnectionError, TimeoutError, HostKeyMismatch) as error:
             silence = silence or Silence(context)  # a pull itself may take longer than that
             silence.wait(machine, error)
+    results.check(context.folder, plan.wanted_words, machine.name)
     context.ledger.add(ResultsPulled(sums))
     shutil.rmtree(context.folder / CHECKPOINTS, ignore_errors=True)
 
@@ -144,7 +151,7 @@ def _read_to_end(
         raise errors.Detached
     reader = LogReader(context, plan)
     if log.exists():
-        reader.catch_up(log.read_bytes()[context.job.log_base :])
+        reader.catch_up(log, context.job.log_base)
 
     def on_poll(chunk: bytes) -> None:
         silence.end()
@@ -153,12 +160,18 @@ def _read_to_end(
                 remote_script.pull_checkpoint(machine, saved, context.folder / CHECKPOINTS)
 
     deadline = context.job.ends + 60
-    return remote_script.follow(machine, run, log, context.job.log_base, deadline, on_poll)
+    bounded = BoundedLog(log, context.job.log_base)
+    try:
+        with bounded:
+            return remote_script.follow(machine, run, bounded, deadline, on_poll)
+    finally:
+        if bounded.cut:
+            context.screen.say(f"the log is long: {bounded.cut:,} bytes in its middle are cut")
 
 
 def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
     name = refer(log.parent)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _last_lines(log)
     # The trainer refuses its data with one sentence and exit code 2.
     if code == 2 and lines and lines[-1].startswith("error: "):
         return ConfigError(as_settings(lines[-1].removeprefix("error: ")))
@@ -169,11 +182,24 @@ def _failure(log: Path, plan: Plan, code: int, job: Job) -> Exception:
         )
     command = plan.steps.get(job.phase, "the job's script")
     hint = f"launcher logs {name} shows all of it; launcher resume {name} tries again"
-    return errors.StepFailed(command, code, "\n".join(lines[-15:]), hint)
+    tail = "\n".join(_shortened(line) for line in lines[-15:])
+    return errors.StepFailed(command, code, tail, hint)
+
+
+def _shortened(line: str) -> str:
+    more = len(line) - LINE_SHOWN
+    return f"{line[:LINE_SHOWN]} … {more:,} more characters" if more > 0 else line
+
+
+def _last_lines(log: Path) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - END_BYTES))
+        return file.read(END_BYTES).decode(errors="replace").splitlines()
 
 
 class LogReader:
-    """Reads a job's log as it grows, for its phases, its progress and its saved checkpoints."""
+    """Reads a job's log as it grows, for its phases, its progress and its saved checkpoints. It
+    holds LINE_BYTES of the last line; what a line has beyond is in the log alone."""
 
     def __init__(self, context: JobContext, plan: Plan) -> None:
         self._context = context
@@ -184,18 +210,30 @@ class LogReader:
     def __call__(self, chunk: bytes) -> str:
         """Read the next piece; the newest checkpoint that it says was saved, or ""."""
         self._saved = ""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._read(line.decode(errors="replace").rstrip())
+        for line in self._lines(chunk):
+            self._read(line)
         return self._saved
 
-    def catch_up(self, text: bytes) -> None:
-        """Note the phase that the log had reached before, without showing all of it again."""
-        *lines, self._rest = text.split(b"\n")
-        seen = [self._phases.get(line.decode(errors="replace").rstrip()) for line in lines]
-        last = next((phase for phase in reversed(seen) if phase), None)
+    def catch_up(self, log: Path, base: int) -> None:
+        """Note the phase that the log, from byte `base` on, had reached before, without showing
+        all of it again."""
+        last = None
+        with log.open("rb") as file:
+            file.seek(base)
+            while chunk := file.read(END_BYTES):
+                for line in self._lines(chunk):
+                    last = self._phases.get(line, last)
         if last and last != self._context.job.phase:
             self._context.begin(last)
+
+    def _lines(self, chunk: bytes) -> Iterator[str]:
+        """The lines that end in the next piece of the log, each cut after LINE_BYTES."""
+        for piece in io.BytesIO(chunk):
+            line = (self._rest + piece[:LINE_BYTES])[:LINE_BYTES]
+            ends = piece.endswith(b"\n")
+            self._rest = b"" if ends else line
+            if ends:
+                yield line.decode(errors="replace").rstrip()
 
     def _read(self, line: str) -> None:
         phase = self._phases.get(line)

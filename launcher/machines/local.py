@@ -76,8 +76,9 @@ class LocalMachine(base.Machine):
             shutil.copyfile(source, place)
 
     def get(self, source: str, target: Path, limit: int) -> None:
-        facts = (self.work / source).lstat()
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+        facts, place = (self.work / source).lstat(), self.work.resolve() / source
+        linked = place.resolve() != place
+        if linked or not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
             raise ValueError(f"no plain file of at most {limit:,} bytes")
         shutil.copyfile(self.work / source, target)
 

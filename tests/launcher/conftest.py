@@ -100,7 +100,8 @@ def launcher(workspace, monkeypatch, capfd):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
-        monkeypatch.setattr(sys, "stderr", sys.stderr)  # main() replaces it
+        for stream in ("stdout", "stderr"):  # main() replaces them
+            monkeypatch.setattr(sys, stream, getattr(sys, stream))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capfd.readouterr()

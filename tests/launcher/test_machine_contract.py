@@ -75,6 +75,15 @@ def test_get_refuses_all_but_plain_files_within_the_limit(machine, tmp_path, mak
     assert not (tmp_path / "back").exists()
 
 
+def test_get_follows_no_link_of_a_folder(machine, tmp_path):
+    """A file behind a link of a folder is refused as a link of a file is."""
+    machine.run("mkdir real; echo secret >real/wanted; ln -s real link", timeout=10)
+    machine.get("real/wanted", tmp_path / "back", limit=10)
+    with pytest.raises(ValueError, match="no plain file"):
+        machine.get("link/wanted", tmp_path / "other", limit=10)
+    assert not (tmp_path / "other").exists()
+
+
 def test_create_twice_gives_the_same_machine(backend, machine, spec):
     """A repeated request creates no second machine."""
     machine.run("touch mark", timeout=10)

@@ -245,6 +245,29 @@ def test_failed_step_shows_command_code_and_last_lines(workspace, trained):
     assert json.loads(workspace.run("status", "words-1", "--json")[1])["outcome"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("echo {} >train/metrics.json", "metrics.json of machine .*: validation is missing"),
+        ("ln -sf ~+/past/metrics.json train/", "results/metrics.json cannot be pulled"),
+        ("printf 'no\\nyes\\n' >train/labels.txt", "it has no, yes, expected _silence_, _unknown_"),
+        ("truncate -s 12M results/*.pb", ".pb cannot be pulled .* at most 4,194,304 bytes"),
+    ],
+)
+def test_results_of_a_stranger_fail_the_job_at_the_pull(workspace, trained, harm, says):
+    """Results that are not of this job, or not plain files, end it with one sentence and exit code
+    1 before anything is made of them; no machine is left."""
+    steps = ledger.read(trained).plan.steps
+    change_plan(trained, lambda plan: plan["steps"].update(freeze=f"{steps['freeze']}; {harm}"))
+    code, _, err = workspace.run("resume", "words-1")
+    assert code == 1
+    assert re.search(f"\nerror: .*{says}", err), err
+    assert "Traceback" not in err
+    assert workspace.job("words-1").phase == Phase.PULL
+    assert err.splitlines()[-1] == "Nothing is still being paid for."
+    assert (workspace.machines(), list(trained.glob("*.tflite"))) == ([], [])
+
+
 def test_job_over_its_machine_time_says_so(workspace, trained):
     """A job that takes longer than its machine may run ends with how long that was."""
     change_plan(trained, lambda plan: plan["steps"].update(train="sleep 60"))

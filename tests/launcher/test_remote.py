@@ -4,12 +4,15 @@ import time
 import pytest
 
 from launcher.errors import JobFailed, PullFailed
-from launcher.jobs import remote_script
+from launcher.jobs import bounded_log, remote_script
+from launcher.jobs.bounded_log import END_BYTES, BoundedLog
+from launcher.machines.base import Completed
 
 
 def follow(machine, run, log, seconds=30):
-    """Follow a run from the start of its log; its exit code."""
-    return remote_script.follow(machine, run, log, 0, time.time() + seconds, lambda _: None)
+    """Follow a run from where its log ends here; its exit code."""
+    with BoundedLog(log, 0) as bounded:
+        return remote_script.follow(machine, run, bounded, time.time() + seconds, lambda _: None)
 
 
 def make_results(machine, **files):
@@ -50,6 +53,42 @@ def test_log_is_complete_to_its_last_byte(machine, tmp_path):
     log = (tmp_path / "log").read_bytes()
     assert hashlib.sha256(log[:3_000_000]).hexdigest() == copy
     assert log[3_000_000:] == b"end\x00\xff"
+
+
+def test_endless_log_takes_bounded_room_on_both_sides(machine, tmp_path, monkeypatch):
+    """Of a log that is too long, its beginning and its end are kept here, with the count of what is
+    cut; on the machine its middle takes no room."""
+    kept, size = 1 << 18, 5_000_001
+    monkeypatch.setattr(bounded_log, "LOG_BYTES", kept)
+    monkeypatch.setattr(remote_script, "LOG_BYTES", kept)
+    code = f"head -c {size} /dev/urandom | tr '\\n' x | tee copy; sleep 2; exit 3"
+    remote_script.start(machine, "run-1", code, 30)
+    assert follow(machine, "run-1", tmp_path / "log") == 3
+    room, length = machine.run("stat -c '%b %s' run-1/out.log", timeout=10).stdout.split()
+    assert int(room) * 512 <= 2 * kept + (1 << 16)
+    assert int(length) == size
+    ends = f"head -c {kept} copy; tail -c {END_BYTES} copy"
+    copy = machine.run(ends, timeout=10).stdout
+    gap = f"\n[{size - kept - END_BYTES} bytes of the log are cut here]\n".encode()
+    assert (tmp_path / "log").read_bytes() == copy[:kept] + gap + copy[kept:]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["running x", "999999 5", f"0 {'9' * 5000}", f"{'9' * 5000} 0", "", "running 1", "lost -1"],
+)
+def test_poll_refuses_another_answer(answer):
+    """An answer that `poll` never gives, or one that is too long, is an error of the pull."""
+    more = b"x" * (remote_script.CHUNK + 1) if answer == "running 1" else b""
+
+    class Liar:
+        name = "liar"
+
+        def run(self, command, *, timeout):
+            return Completed(0, answer.encode() + b"\n" + more, b"y" * 9_000_000)
+
+    with pytest.raises(PullFailed, match="run-1 on liar cannot be read: y{2000}$"):
+        remote_script.poll(Liar(), "run-1", 0)
 
 
 def test_follow_continues_where_it_stopped(machine, tmp_path):

@@ -2,12 +2,14 @@
 ledger, in Google's client or in SSH."""
 
 import os
+import shlex
 import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, lease
+from vm_startup.conventions import SILENCE, UNKNOWN
 
 INJECTED = "injected"  # a file that marks that the fault happened
 LINES = 20  # of log that a training prints, one each LINE_SECONDS
@@ -88,7 +90,7 @@ def _shorten(reference: str, lines: int, pause: float) -> None:
         f"for i in $(seq {lines}); do echo line $i; sleep {LINE_SECONDS}; if [ $i = 5 ]; then "
         f"echo weights >{CHECKPOINT}.data-00000-of-00001; echo index >{CHECKPOINT}.index; "
         f"echo 'Saving to \"{CHECKPOINT}\"'; fi; done; "
-        "cp reference/labels.txt reference/metrics.json reference/test_features.npz train/"
+        "cp reference/metrics.json reference/test_features.npz train/"
     )
     steps = {
         "set up": f"echo ready; sleep {pause}",
@@ -98,6 +100,9 @@ def _shorten(reference: str, lines: int, pause: float) -> None:
 
     def make_plan(*arguments):
         plan = make(*arguments)
+        # Of the job's own words: a reference may have another order of them.
+        labels = shlex.join([SILENCE, UNKNOWN, *plan.wanted_words])
+        steps["train"] = f"{train}; printf '%s\\n' {labels} >train/labels.txt"
         return replace(plan, upload={**plan.upload, "reference": reference}, steps=steps)
 
     control.make_plan = make_plan
