@@ -102,10 +102,11 @@ def train(config: Path, out: Path | None, detach: bool, as_json: bool, **choices
 def plan(config: Path, as_json: bool, **choices: Any) -> None:
     """Show what a job would do and cost.
 
-    Creates nothing.
+    Creates nothing. Works without a cloud account: what only the cloud can answer is then marked as
+    open.
     """
     settings = _settings(config, **choices)
-    made = control.draft(settings, f"{settings.name}-N")
+    made = control.draft(settings, f"{settings.name}-N", needs_account=False)
     shown = {**made.to_json(), "script": plans.job_script(made)}
     click.echo(json_text(shown) if as_json else plans.text(made))
 

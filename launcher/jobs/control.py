@@ -52,12 +52,13 @@ def begin(config: Config, out: Path | None) -> Ledger:
             return folders.create(replace(plan, job=name), RUNS / name)
 
 
-def draft(config: Config, name: str, out: Path | None = None) -> Plan:
+def draft(config: Config, name: str, out: Path | None = None, needs_account: bool = True) -> Plan:
     """Check the data, and make the plan of a job called `name`; nothing is written. Raises
-    ConfigError if the job cannot work."""
+    ConfigError if the job cannot work. Without `needs_account`, the plan is made without one too;
+    it then says what is open."""
     data_checks.check(config, out or RUNS)
     backend = registry.load(config.backend).for_config(config)
-    return make_plan(config, name, backend.plan_machine(config))
+    return make_plan(config, name, backend.plan_machine(config, needs_account))
 
 
 def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:

@@ -118,6 +118,7 @@ def headline(plan: Plan) -> str:
         f"machine  {machine.backend}, {price}\n"
         + (f"zones    {', '.join(machine.zones)}, in this order\n" if any(machine.zones) else "")
         + "".join(f"choice   {choice}\n" for choice in machine.choices)
+        + "".join(f"open     {question}\n" for question in machine.open)
         + f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
     )
 
