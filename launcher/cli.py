@@ -43,8 +43,8 @@ def cli() -> None:
     launcher train words.toml    train them
     launcher status              jobs, and what is paid for
 
-    A CONFIG is a TOML file or a built-in config: any_words, classic,
-    quickstart or yes_no. Shell completion: launcher completion --help.
+    A CONFIG is a TOML file or a built-in config: any_words, cheapest,
+    classic, quickstart or yes_no. Shell completion: launcher completion --help.
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong;
     3 the cloud refused; 4 the firmware does not fit or match; 5 not now;

@@ -125,7 +125,7 @@ def headline(plan: Plan) -> str:
 
 def text(plan: Plan) -> str:
     """The plan for people."""
-    lines = [headline(plan)]
+    lines = [headline(plan), *(f"cheaper  {other}" for other in plan.machine.cheaper)]
     lines += [f"upload   {source} → {target}/" for target, source in plan.upload.items()]
     lines += [f"{phase:8} {command}" for phase, command in plan.steps.items()]
     lines += [f"pull     {name}, at most {size >> 10:,} KiB" for name, size in plan.results.items()]

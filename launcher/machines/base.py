@@ -36,6 +36,7 @@ class MachinePlan:
     metered: bool = True  # whether machine time costs money, so that the job's bound applies
     choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
     open: list[str] = field(default_factory=list)  # what only the account could say, and why not
+    cheaper: list[str] = field(default_factory=list)  # a sentence each: what would cost less
     details: dict[str, Any] = field(default_factory=dict)  # only the backend itself reads them
 
 

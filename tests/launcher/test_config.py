@@ -86,7 +86,7 @@ def test_missing_file_names_its_neighbour(tmp_path):
     with pytest.raises(ConfigError, match="quikstart: no such config file") as refusal:
         loading.load(Path("quikstart"))
     assert "did you mean quickstart?" in refusal.value.hint
-    assert "built-in: any_words, classic, quickstart, yes_no" in refusal.value.hint
+    assert "built-in: any_words, cheapest, classic, quickstart, yes_no" in refusal.value.hint
 
 
 def test_built_in_configs_are_the_files_in_configs():

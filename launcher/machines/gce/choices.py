@@ -5,13 +5,14 @@ import re
 import shlex
 import shutil
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from launcher.config.settings import Config, Gce
 from launcher.errors import CloudRefused, ConfigError, LauncherError
 from launcher.machines.base import MachinePlan
 from launcher.machines.cost import Price
-from launcher.machines.gce import prices, request, series
+from launcher.machines.gce import cheaper, prices, request, series
 from launcher.machines.gce.api_errors import MORE_QUOTA, region_of
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
@@ -81,7 +82,7 @@ def _unanswered(client: Client, gce: Gce, refusal: LauncherError) -> Answers:
         [
             *unknown,
             f"zones: which of them have {gce.machine_type}{platform}",
-            f"image: which of {', '.join(gce.image_families)} {gce.image_project} has",
+            f"image: whether {gce.image_project} has {' or '.join(gce.image_families)}",
             "quota: whether the project has enough of it",
             f"why: {refusal}" + (f"; {refusal.hint}" if refusal.hint else ""),
         ],
@@ -90,7 +91,11 @@ def _unanswered(client: Client, gce: Gce, refusal: LauncherError) -> Answers:
 
 def _offer(config: Config, startup: str, answers: Answers, notes: list[str]) -> MachinePlan:
     gce, project = config.gce, answers.project
-    price = _price(config, sorted({_region(name) for name in answers.zones}))
+    regions = sorted({_region(name) for name in answers.zones})
+    price, alternatives = _price(config, regions), []
+    if not gce.usd_per_hour:  # else it is the config that states the price
+        notes = [*notes, *prices.out_of_date(date.today())]
+        alternatives = cheaper.sentences(config, regions, price.usd_per_hour)
     details = Details(
         project=project,
         insert=request.template(config, project, answers.image, startup),
@@ -105,6 +110,7 @@ def _offer(config: Config, startup: str, answers: Answers, notes: list[str]) -> 
         price_source=price.source,
         choices=[*answers.choices, *notes],
         open=answers.open,
+        cheaper=alternatives,
         details=asdict(details),
     )
 

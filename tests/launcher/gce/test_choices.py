@@ -1,13 +1,17 @@
 import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from fake_gce import FOR_EVER, Image
 
 from launcher.cli import cli
+from launcher.config import loading
 from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import CloudRefused, ConfigError
-from launcher.machines.gce import choices, doctor
+from launcher.machines.gce import choices, doctor, prices
 from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.timeouts import Timeouts
 
@@ -73,6 +77,31 @@ def test_price_is_the_highest_of_all_zones(plan_machine):
     assert far.usd_per_hour == pytest.approx(0.41834 + 120 * 0.10 / 730 + 0.005)
     assert "2026-11-22" in near.price_source
     assert plan_machine(zones=("us-west1",), spot=True).usd_per_hour < 0.14
+
+
+def test_plan_says_that_its_prices_are_old(plan_machine, monkeypatch):
+    """A table older than a year is named among the choices, unless the config states the price."""
+    assert not any("a year ago" in choice for choice in plan_machine().choices)
+    monkeypatch.setitem(prices._table(), "read", date(2020, 1, 1))
+    assert "the prices were read on 2020-01-01, more than a year ago" in plan_machine().choices[-1]
+    assert not any("a year ago" in choice for choice in plan_machine(usd_per_hour=0.5).choices)
+
+
+def test_cheapest_config_falls_through_its_image_families(gce, plan_machine):
+    """`cheapest` takes a spot machine and a plain image; of the next family if one is obsolete."""
+    gce.catalogue.machine_types["t2d-standard-4"] = (4, 16384)
+    newer, older = loading.load(Path("cheapest")).gce.image_families
+    image = Image(f"{newer}-v1", newer, "ubuntu-os-cloud", disk_gb=10)
+    gce.catalogue.images += [image, Image(f"{older}-v1", older, "ubuntu-os-cloud", disk_gb=10)]
+    settings = asdict(loading.load(Path("cheapest")).gce)
+    found = plan_machine(**settings)
+    assert any(choice.startswith(f"image {newer}-v1") for choice in found.choices)
+    assert found.details["insert"]["scheduling"]["provisioningModel"] == "SPOT"
+    assert found.usd_per_hour < plan_machine().usd_per_hour / 8
+    image.state = "OBSOLETE"
+    assert any(
+        choice.startswith(f"image {older}-v1") for choice in plan_machine(**settings).choices
+    )
 
 
 def test_unknown_price_is_refused_unless_cost_is_unbounded(plan_machine):
@@ -255,6 +284,7 @@ def test_plan_needs_no_account(without_account, tmp_path):
     assert "open     why: no usable Google Cloud credentials" in text.output
     assert "gcloud auth application-default login" in text.output
     assert "cap      240 minutes, 1.61 USD" in text.output
+    assert "cheaper  launcher plan cheapest" in text.output
     plan = json.loads(without_account("plan", "yes_no", "--json").output)
     assert {what.partition(":")[0] for what in plan["machine"]["open"]} == {"project", *OPEN}
     assert plan["machine"]["details"]["project"] == "<project>"
