@@ -228,7 +228,7 @@ def test_trainer_accepts_bounds_and_choices_of_setting(flag):
 def test_every_network_has_its_defaults():
     """Each network of the trainer is a choice, and has a default for every setting of [train]
     that has none of its own."""
-    from vm_startup.speech_commands.model.networks import ARCHITECTURES
+    from vm_startup.speech_commands.model.architectures import ARCHITECTURES
 
     open_settings = {spec.name for spec in dataclasses.fields(Train) if spec.default is None}
     assert RECIPES.keys() == ARCHITECTURES.keys()
