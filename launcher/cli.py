@@ -44,8 +44,8 @@ def cli() -> None:
     launcher train words.toml    train them
     launcher status              jobs, and what is paid for
 
-    A CONFIG is a TOML file or a built-in config: any_words, classic,
-    quickstart or yes_no. Shell completion: launcher completion --help.
+    A CONFIG is a TOML file or a built-in config: any_words, cheapest,
+    classic, quickstart or yes_no. Shell completion: launcher completion --help.
 
     Exit codes: 0 done; 1 the job failed; 2 the command or config is wrong;
     3 the cloud refused; 4 the firmware does not fit or match; 5 not now;
@@ -103,10 +103,11 @@ def train(config: Path, out: Path | None, detach: bool, as_json: bool, **choices
 def plan(config: Path, as_json: bool, **choices: Any) -> None:
     """Show what a job would do and cost.
 
-    Creates nothing.
+    Creates nothing. Works without a cloud account: what only the cloud can answer is then marked as
+    open.
     """
     settings = _settings(config, **choices)
-    made = control.draft(settings, f"{settings.name}-N")
+    made = control.draft(settings, f"{settings.name}-N", needs_account=False)
     shown = {**made.to_json(), "script": plans.job_script(made)}
     click.echo(json_text(shown) if as_json else plans.text(made))
 

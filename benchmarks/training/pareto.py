@@ -23,7 +23,7 @@ def run(folder: Path) -> None:
     """Print a table of the networks."""
     heads = ("accuracy, 95 %", "flash", "RAM", "an inference", "a frame")
     print(ROW.format(f"{STEPS:,} steps", *heads), flush=True)
-    from vm_startup.speech_commands.model.networks import ARCHITECTURES
+    from vm_startup.speech_commands.model.architectures import ARCHITECTURES
 
     for network in ARCHITECTURES:
         with tempfile.TemporaryDirectory(prefix="pareto-") as place:

@@ -30,7 +30,7 @@ def check_words(wanted: tuple[str, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _setting(key: str) -> Iterator[None]:
+def as_config_error(key: str) -> Iterator[None]:
     """A DataError in the block becomes a ConfigError that names the setting `key`."""
     from vm_startup.speech_commands.errors import DataError
 
@@ -44,17 +44,17 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
     from vm_startup.speech_commands.data import archive, dataset, folder, words
     from vm_startup.speech_commands.synthetic import speech
 
-    with _setting("words.wanted"):
+    with as_config_error("words.wanted"):
         words.check_words(wanted)
     if data.archive:
-        with _setting("data.archive"):
+        with as_config_error("data.archive"):
             archive.check_url(data.archive_url, data.archive_sha256)
     if data.synthetic_clips:
-        with _setting("words.wanted"):
+        with as_config_error("words.wanted"):
             speech.check_speakable(wanted)
     if not data.folder:
         return
-    with _setting("data.folder"):
+    with as_config_error("data.folder"):
         folder.check_folder(data.folder, wanted)
         if not data.archive and not data.synthetic_clips:
             clips = folder.FolderSource(

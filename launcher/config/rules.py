@@ -93,11 +93,6 @@ def _check_gce(gce: Gce, path: Path) -> None:
                 f"{path}: [gce] names {name!r}, which is not a name of Compute Engine",
                 "its names have lower-case letters, digits and hyphens",
             )
-    if gce.machine_type.startswith("e2-") and gce.min_cpu_platform:
-        raise ConfigError(
-            f"{path}: gce.machine_type = {gce.machine_type!r} has no choice of the CPU",
-            'set gce.min_cpu_platform = ""',
-        )
     if not _is_command(gce.proxy_command):
         what = f"{path}: gce.proxy_command = {gce.proxy_command!r} is not a command"
         raise ConfigError(what, QUOTES)

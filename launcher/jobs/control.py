@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import vm_startup
-from launcher.config import data_checks
+from launcher.config import data_checks, size_check
 from launcher.config.settings import Config
 from launcher.console import Screen
 from launcher.errors import (
@@ -52,12 +52,14 @@ def begin(config: Config, out: Path | None) -> Ledger:
             return folders.create(replace(plan, job=name), RUNS / name)
 
 
-def draft(config: Config, name: str, out: Path | None = None) -> Plan:
-    """Check the data, and make the plan of a job called `name`; nothing is written. Raises
-    ConfigError if the job cannot work."""
+def draft(config: Config, name: str, out: Path | None = None, needs_account: bool = True) -> Plan:
+    """Check data and size, and make the plan of a job called `name`; nothing is written. Raises
+    ConfigError if the job cannot work. Without `needs_account`, the plan is made without one too;
+    it then says what is open."""
     data_checks.check(config, out or RUNS)
+    size_check.check(config)
     backend = registry.load(config.backend).for_config(config)
-    return make_plan(config, name, backend.plan_machine(config))
+    return make_plan(config, name, backend.plan_machine(config, needs_account))
 
 
 def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:

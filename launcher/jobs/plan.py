@@ -119,13 +119,14 @@ def headline(plan: Plan) -> str:
         f"machine  {machine.backend}, {price}\n"
         + (f"zones    {', '.join(machine.zones)}, in this order\n" if any(machine.zones) else "")
         + "".join(f"choice   {choice}\n" for choice in machine.choices)
+        + "".join(f"open     {question}\n" for question in machine.open)
         + f"cap      {plan.max_run_seconds / 60:g} minutes{cap}"
     )
 
 
 def text(plan: Plan) -> str:
     """The plan for people."""
-    lines = [headline(plan)]
+    lines = [headline(plan), *(f"cheaper  {other}" for other in plan.machine.cheaper)]
     lines += [f"upload   {source} → {target}/" for target, source in plan.upload.items()]
     lines += [f"{phase:8} {command}" for phase, command in plan.steps.items()]
     lines += [f"pull     {name}, at most {size >> 10:,} KiB" for name, size in plan.results.items()]

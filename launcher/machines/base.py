@@ -35,6 +35,8 @@ class MachinePlan:
     price_source: str
     metered: bool = True  # whether machine time costs money, so that the job's bound applies
     choices: list[str] = field(default_factory=list)  # a sentence each: what was chosen, and why
+    open: list[str] = field(default_factory=list)  # what only the account could say, and why not
+    cheaper: list[str] = field(default_factory=list)  # a sentence each: what would cost less
     details: dict[str, Any] = field(default_factory=dict)  # only the backend itself reads them
 
 
@@ -133,9 +135,10 @@ class Backend(Protocol):
         """What `check` returns for each check of the account of `config`; creates nothing."""
         return []
 
-    def plan_machine(self, config: Config) -> MachinePlan:
+    def plan_machine(self, config: Config, needs_account: bool = True) -> MachinePlan:
         """What a job of `config` would get, and for how much; creates nothing. Raises ConfigError
-        where the config names what does not exist, CloudRefused where the cloud refuses."""
+        where the config names what does not exist, CloudRefused where the cloud refuses. Without
+        `needs_account`, a plan whose `open` is not empty if there is no account that answers."""
 
     def create(self, spec: MachineSpec) -> Machine:
         """The machine of `spec`, created if it does not exist yet. Raises NoCapacity where another

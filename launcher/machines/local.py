@@ -110,7 +110,7 @@ class LocalBackend(base.Backend):
     def everywhere(cls, project: str) -> list[Self]:
         return [cls()]
 
-    def plan_machine(self, config: Config) -> MachinePlan:
+    def plan_machine(self, config: Config, needs_account: bool = True) -> MachinePlan:
         return MachinePlan("local", [""], 0.0, "this computer: no cost", metered=False)
 
     def create(self, spec: MachineSpec) -> LocalMachine:

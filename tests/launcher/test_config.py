@@ -86,7 +86,7 @@ def test_missing_file_names_its_neighbour(tmp_path):
     with pytest.raises(ConfigError, match="quikstart: no such config file") as refusal:
         loading.load(Path("quikstart"))
     assert "did you mean quickstart?" in refusal.value.hint
-    assert "built-in: any_words, classic, quickstart, yes_no" in refusal.value.hint
+    assert "built-in: any_words, cheapest, classic, quickstart, yes_no" in refusal.value.hint
 
 
 def test_built_in_configs_are_the_files_in_configs():
@@ -228,7 +228,7 @@ def test_trainer_accepts_bounds_and_choices_of_setting(flag):
 def test_every_network_has_its_defaults():
     """Each network of the trainer is a choice, and has a default for every setting of [train]
     that has none of its own."""
-    from vm_startup.speech_commands.model.networks import ARCHITECTURES
+    from vm_startup.speech_commands.model.architectures import ARCHITECTURES
 
     open_settings = {spec.name for spec in dataclasses.fields(Train) if spec.default is None}
     assert RECIPES.keys() == ARCHITECTURES.keys()

@@ -6,7 +6,7 @@ from vm_startup.speech_commands import features, freeze
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.data import wav
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.model import checkpoint, networks
+from vm_startup.speech_commands.model import architectures, checkpoint, networks
 
 FLAGS = "--wanted_words=yes,no --model_architecture=tiny_conv --window_stride=20 --quantize=1"
 
@@ -95,7 +95,7 @@ def test_frozen_graph_computes_the_trainers_features(tmp_path, preprocess):
 
 
 @pytest.mark.parametrize("quantize", [True, False])
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
 def test_every_network_freezes(tmp_path, architecture, quantize):
     """Each network's graph computes the logits of training, and has constants only."""
     settings = settings_of("micro")

@@ -8,13 +8,13 @@ from tiny_training import STEPS, run
 
 from firmware_export import folder, steps
 from vm_startup.speech_commands import freeze
-from vm_startup.speech_commands.model import networks
+from vm_startup.speech_commands.model import architectures
 
 WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")
 
 
 # tiny_conv is exported by the tests of the launcher's pipeline.
-@pytest.mark.parametrize("network", sorted(networks.ARCHITECTURES.keys() - {"tiny_conv"}))
+@pytest.mark.parametrize("network", sorted(architectures.ARCHITECTURES.keys() - {"tiny_conv"}))
 def test_firmware_scores_equal_tensorflow_lite(recordings, tmp_path, network):
     """After a short training and export, the emulated chip and TensorFlow Lite give the same bytes
     for every test clip."""

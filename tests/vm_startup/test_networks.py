@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.model import networks, optimizers
+from vm_startup.speech_commands.model import architectures, networks, optimizers
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 
@@ -33,8 +33,8 @@ def test_tiny_embedding_conv_equals_upstream():
         **{"second_weights": (10, 8, 8, 8), "second_bias": (8,)},
         **{"final_fc_weights": (96, 4), "final_fc_bias": (4,)},
     }
-    assert networks.dropout_size(MICRO, "tiny_embedding_conv") == 25 * 20 * 8 + 4 * 3 * 8
-    assert networks.dropout_size(MICRO) == networks.hidden_size(MICRO) == 4000
+    assert architectures.dropout_size(MICRO, "tiny_embedding_conv") == 25 * 20 * 8 + 4 * 3 * 8
+    assert architectures.dropout_size(MICRO) == architectures.hidden_size(MICRO) == 4000
 
 
 def test_dropout_applies_to_both_convolutions(features):
@@ -58,7 +58,7 @@ def test_time_conv_has_its_known_size():
     """Three convolutions over time after a small one over frequency: 13,020 weights."""
     values = networks.initial(MICRO, 4, 0, "time_conv")
     assert values["second_weights"].shape == (3, 1, 80, 24)
-    assert networks.hidden_size(MICRO, "time_conv") == 32
+    assert architectures.hidden_size(MICRO, "time_conv") == 32
     assert sum(values[name].size for name in networks.weight_names("time_conv")) == 13_020
     assert networks.range_names("time_conv")[:2] == ("relu_max", "second_relu_max")
 
@@ -68,7 +68,7 @@ def test_seed_decides_initial_weights():
     first, again, other = (networks.initial(MICRO, 4, seed)["first_weights"] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert np.abs(first).max() <= 2 * networks.ARCHITECTURES["tiny_conv"].deviation
+    assert np.abs(first).max() <= 2 * architectures.ARCHITECTURES["tiny_conv"].deviation
 
 
 def test_quantised_weights_are_on_a_symmetric_grid(state):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from vm_startup.speech_commands import flags
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.model import networks, optimizers, trainable_network
+from vm_startup.speech_commands.model import architectures, networks, optimizers, trainable_network
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 BATCH = 10
@@ -58,7 +58,7 @@ def test_dropout_keeps_its_share_and_scales_the_rest():
     assert network("--dropout=0")._dropout_mask(tf.constant(1)) is None
 
 
-@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
 def test_training_step_is_repeatable_on_a_gpu(batch, architecture):
     """It has no operation that TensorFlow refuses or does not repeat on a GPU."""
     one = network("--label_smoothing=0.1", architecture=architecture)

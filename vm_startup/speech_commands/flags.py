@@ -13,7 +13,7 @@ from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.batches import AUGMENTATIONS
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.model import optimizers
-from vm_startup.speech_commands.model.networks import ARCHITECTURES
+from vm_startup.speech_commands.model.architectures import ARCHITECTURES
 
 ARCHIVE = ARCHIVES["v0.02"]
 WORDS = "yes,no,up,down,left,right,on,off,stop,go"

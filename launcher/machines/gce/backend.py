@@ -67,9 +67,9 @@ class GceBackend(base.Backend):
     def examine(cls, config: Config) -> list[dict[str, Any]]:
         return doctor.examine(config.gce)
 
-    def plan_machine(self, config: Config) -> MachinePlan:
+    def plan_machine(self, config: Config, needs_account: bool = True) -> MachinePlan:
         startup = Path(vm_startup.__file__).with_name("startup.sh").read_text(encoding="utf-8")
-        return choices.plan_machine(self._client, config, startup)
+        return choices.plan_machine(self._client, config, startup, needs_account)
 
     def create(self, spec: MachineSpec) -> Machine:
         """Each wait ends as timeouts.py says."""

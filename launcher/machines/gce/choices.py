@@ -1,16 +1,18 @@
 """What a config would get, decided before anything is created: zones, image, quota, price."""
 
 import difflib
+import re
 import shlex
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from launcher.config.settings import Config, Gce
-from launcher.errors import CloudRefused, ConfigError
+from launcher.errors import CloudRefused, ConfigError, LauncherError
 from launcher.machines.base import MachinePlan
 from launcher.machines.cost import Price
-from launcher.machines.gce import prices, request
+from launcher.machines.gce import cheaper, prices, request, series
 from launcher.machines.gce.api_errors import MORE_QUOTA, region_of
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
@@ -18,39 +20,97 @@ from launcher.machines.gce.details import Details
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
 SSD = ("pd-ssd", "pd-balanced")  # disk types of the SSD quota
 UNUSABLE = ("OBSOLETE", "DELETED")
+_SPOT = ", spot: it may be preempted"
 HINT = (
     "gcloud compute machine-types list --zones=ZONE and gcloud compute zones describe ZONE show "
     "what a zone has"
 )
 
 
-def plan_machine(client: Client, config: Config, startup: str) -> MachinePlan:
-    """What a job of `config` would get. `startup` is the text of the machine's start-up script."""
-    gce, project = config.gce, client.project
+def plan_machine(
+    client: Client, config: Config, startup: str, needs_account: bool = True
+) -> MachinePlan:
+    """What a job of `config` would get. `startup` is the text of the machine's start-up script.
+    Without `needs_account`, what a project that refuses to answer would have to say stays open."""
+    unknown = series.check(config.gce)
+    if not needs_account:
+        try:
+            client.zones()
+        except LauncherError as refusal:
+            return _offer(config, startup, _unanswered(client, config.gce, refusal), unknown)
+    return _offer(config, startup, _ask(client, config.gce), unknown)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What only Compute Engine knows of a project."""
+
+    project: str
+    zones: list[str]  # where there is no answer, regions too
+    image: str  # its self link
+    choices: list[str]
+    open: list[str] = field(default_factory=list)  # what is not answered, and why
+
+
+def _ask(client: Client, gce: Gce) -> Answers:
     usable = UsableZones(client, gce)
-    cpus = int(usable.machine_type["guestCpus"])
     image, why = find_image(client, gce)
+    cpus = int(usable.machine_type["guestCpus"])
     zones, too_little_quota = with_quota(client, gce, usable.zones, cpus)
-    price = _price(config, sorted({region_of(zone) for zone in zones}))
+    choices = [
+        f"project {client.project}: {'as configured' if gce.project else 'of your environment'}",
+        f"machine {_size(gce, usable.machine_type)}",
+        f"image {image['name']}: {why}",
+        *(f"zone {zone} is left out: {reason}" for zone, reason in usable.left_out.items()),
+        *too_little_quota,
+    ]
+    return Answers(client.project, zones, image["selfLink"], choices)
+
+
+def _unanswered(client: Client, gce: Gce, refusal: LauncherError) -> Answers:
+    """What the config alone says, and what stays open because of `refusal`."""
+    try:
+        project, unknown = client.project, []
+    except LauncherError:
+        project, unknown = "<project>", ["project: that of your credentials"]
+    platform = f" and {gce.min_cpu_platform}" if gce.min_cpu_platform else ""
+    return Answers(
+        project,
+        list(gce.zones),
+        "<image>",
+        [f"machine {gce.machine_type}{_SPOT if gce.spot else ''}"],
+        [
+            *unknown,
+            f"zones: which of them have {gce.machine_type}{platform}",
+            f"image: whether {gce.image_project} has {' or '.join(gce.image_families)}",
+            "quota: whether the project has enough of it",
+            f"why: {refusal}" + (f"; {refusal.hint}" if refusal.hint else ""),
+        ],
+    )
+
+
+def _offer(config: Config, startup: str, answers: Answers, notes: list[str]) -> MachinePlan:
+    gce, project = config.gce, answers.project
+    regions = sorted({_region(name) for name in answers.zones})
+    price, alternatives = _price(config, regions), []
+    if not gce.usd_per_hour:  # else it is the config that states the price
+        notes = [*notes, *prices.out_of_date(date.today())]
+        alternatives = cheaper.sentences(config, regions, price.usd_per_hour)
     details = Details(
         project=project,
-        insert=request.template(config, project, image["selfLink"], startup),
+        insert=request.template(config, project, answers.image, startup),
         user=gce.user,
         proxy_command=_proxy_command(gce, project),
         impersonate=gce.impersonate,
     )
     return MachinePlan(
         backend="gce",
-        zones=zones,
+        zones=answers.zones,
         usd_per_hour=price.usd_per_hour,
         price_source=price.source,
-        choices=[
-            f"project {project}: {'as configured' if gce.project else 'of your environment'}",
-            f"machine {_size(gce, usable.machine_type)}",
-            f"image {image['name']}: {why}",
-            *(f"zone {zone} is left out: {reason}" for zone, reason in usable.left_out.items()),
-            *too_little_quota,
-        ],
+        choices=[*answers.choices, *notes],
+        open=answers.open,
+        cheaper=alternatives,
         details=asdict(details),
     )
 
@@ -211,5 +271,10 @@ def _proxy_command(gce: Gce, project: str) -> str:
 
 def _size(gce: Gce, machine_type: dict[str, Any]) -> str:
     memory = int(machine_type.get("memoryMb", 0)) / 1024
-    spot = ", spot: it may be preempted" if gce.spot else ""
+    spot = _SPOT if gce.spot else ""
     return f"{gce.machine_type}: {machine_type['guestCpus']} CPUs, {memory:g} GB{spot}"
+
+
+def _region(name: str) -> str:
+    """The region of a zone, or the region itself: zones end with a letter."""
+    return region_of(name) if re.search(r"-[a-z]$", name) else name

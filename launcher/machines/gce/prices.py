@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ HOURS_A_MONTH = 730
 @cache
 def _table() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("prices.toml").read_text(encoding="utf-8"))
+
+
+def classes() -> list[str]:
+    """The classes of machines in the table, such as e2-standard."""
+    return [name for name in _table() if "-" in name]
 
 
 def machine(machine_type: str, region: str, spot: bool) -> float | None:
@@ -45,5 +51,20 @@ def highest(gce: Gce, regions: list[str]) -> Price | None:
         return None
     rest = storage + (address(gce.spot) if gce.external_ip else 0.0)
     spot = " as spot" if gce.spot else ""
-    source = f"{gce.machine_type}{spot}, disk, address: {_table()['source']}"
+    source = f"{gce.machine_type}{spot}, disk, address: list prices read on {read()}"
     return Price(max(machines) + rest, source)
+
+
+def read() -> date:
+    """The day on which the oldest price of the table was read."""
+    return min(_table()["read"], _table()["disks_read"])
+
+
+def out_of_date(today: date) -> list[str]:
+    """A sentence if the table is more than a year old."""
+    if (today - read()).days <= 365:
+        return []
+    return [
+        f"the prices were read on {read()}, more than a year ago: state gce.usd_per_hour, or run "
+        "scripts/refresh_prices.py of the repository"
+    ]

@@ -1,9 +1,17 @@
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 from fake_gce import FOR_EVER, Image
 
+from launcher.cli import cli
+from launcher.config import loading
 from launcher.config.settings import Config, Gce, Machine, Words
 from launcher.errors import CloudRefused, ConfigError
-from launcher.machines.gce import choices, doctor
+from launcher.machines.gce import choices, doctor, prices
 from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.timeouts import Timeouts
 
@@ -15,11 +23,11 @@ FAMILY = "common-cu129-ubuntu-2404-nvidia-580"
 def plan_machine(gce):
     """Makes the machine plan of a config; a plan creates nothing."""
 
-    def make(max_usd=5.0, **settings):
+    def make(max_usd=5.0, needs_account=True, **settings):
         config = Config(Words(("yes",)), gce=Gce(**settings), machine=Machine(max_usd=max_usd))
         backend = GceBackend.for_config(config)
         backend.timeouts = TIMEOUTS
-        return choices.plan_machine(backend._client, config, "true\n")
+        return choices.plan_machine(backend._client, config, "true\n", needs_account)
 
     yield make
     assert gce.instances == {}
@@ -37,7 +45,8 @@ def test_region_means_all_its_zones(plan_machine):
 
 def test_zones_without_the_machine_type_are_left_out(plan_machine):
     """The plan names each zone of a region that is left out, and why."""
-    found = plan_machine(machine_type="c3d-standard-8", zones=("us-west1",), usd_per_hour=0.4)
+    c3d = {"machine_type": "c3d-standard-8", "min_cpu_platform": "", "usd_per_hour": 0.4}
+    found = plan_machine(zones=("us-west1",), **c3d)
     assert found.zones == ["us-west1-a", "us-west1-b"]
     assert any("zone us-west1-c is left out: it has no machine" in c for c in found.choices)
 
@@ -70,9 +79,34 @@ def test_price_is_the_highest_of_all_zones(plan_machine):
     assert plan_machine(zones=("us-west1",), spot=True).usd_per_hour < 0.14
 
 
+def test_plan_says_that_its_prices_are_old(plan_machine, monkeypatch):
+    """A table older than a year is named among the choices, unless the config states the price."""
+    assert not any("a year ago" in choice for choice in plan_machine().choices)
+    monkeypatch.setitem(prices._table(), "read", date(2020, 1, 1))
+    assert "the prices were read on 2020-01-01, more than a year ago" in plan_machine().choices[-1]
+    assert not any("a year ago" in choice for choice in plan_machine(usd_per_hour=0.5).choices)
+
+
+def test_cheapest_config_falls_through_its_image_families(gce, plan_machine):
+    """`cheapest` takes a spot machine and a plain image; of the next family if one is obsolete."""
+    gce.catalogue.machine_types["t2d-standard-4"] = (4, 16384)
+    newer, older = loading.load(Path("cheapest")).gce.image_families
+    image = Image(f"{newer}-v1", newer, "ubuntu-os-cloud", disk_gb=10)
+    gce.catalogue.images += [image, Image(f"{older}-v1", older, "ubuntu-os-cloud", disk_gb=10)]
+    settings = asdict(loading.load(Path("cheapest")).gce)
+    found = plan_machine(**settings)
+    assert any(choice.startswith(f"image {newer}-v1") for choice in found.choices)
+    assert found.details["insert"]["scheduling"]["provisioningModel"] == "SPOT"
+    assert found.usd_per_hour < plan_machine().usd_per_hour / 8
+    image.state = "OBSOLETE"
+    assert any(
+        choice.startswith(f"image {older}-v1") for choice in plan_machine(**settings).choices
+    )
+
+
 def test_unknown_price_is_refused_unless_cost_is_unbounded(plan_machine):
     """A machine without a known price needs gce.usd_per_hour, or machine.max_usd = 0."""
-    unknown = {"machine_type": "n2-standard-8", "zones": ("europe-west4",)}
+    unknown = {"machine_type": "n2-standard-8", "zones": ("europe-west4",), "min_cpu_platform": ""}
     with pytest.raises(ConfigError, match="machine.max_usd cannot be enforced") as refused:
         plan_machine(**unknown)
     assert "gce.usd_per_hour" in refused.value.hint
@@ -107,7 +141,7 @@ BAD = {
         "did you mean us-west1",
     ),
     "machine type not in that zone": (
-        {"zones": ("us-west1-c",), "machine_type": "c3d-standard-8"},
+        {"zones": ("us-west1-c",), "machine_type": "c3d-standard-8", "min_cpu_platform": ""},
         "zone us-west1-c has no machine type c3d-standard-8",
         "gcloud compute machine-types list",
     ),
@@ -120,6 +154,31 @@ BAD = {
         {"zones": ("us-east1-b",)},
         "zone us-east1-b has no Intel Skylake (gce.min_cpu_platform), only Intel Haswell",
         "gcloud compute zones describe",
+    ),
+    "CPU platform of another series": (
+        {"machine_type": "n2-standard-8"},
+        'gce.min_cpu_platform = "Intel Skylake" does not go with gce.machine_type = "n2',
+        'set gce.min_cpu_platform = "Intel Cascade Lake" or "Intel Ice Lake" or ""',
+    ),
+    "CPU platform of a newer series": (
+        {"machine_type": "c3d-standard-8"},
+        'gce.min_cpu_platform = "Intel Skylake" does not go with gce.machine_type = "c3d',
+        'set gce.min_cpu_platform = "AMD Genoa" or ""',
+    ),
+    "series without choice of the CPU": (
+        {"machine_type": "e2-standard-8"},
+        'gce.min_cpu_platform = "Intel Skylake" does not go with gce.machine_type = "e2',
+        'set gce.min_cpu_platform = ""',
+    ),
+    "hard disk with C3D": (
+        {"machine_type": "c3d-standard-8", "min_cpu_platform": "", "disk_type": "pd-standard"},
+        'gce.disk_type = "pd-standard" does not go with gce.machine_type = "c3d-standard-8"',
+        'set gce.disk_type = "pd-balanced" or "pd-ssd" or "hyperdisk-balanced"',
+    ),
+    "persistent disk with N4": (
+        {"machine_type": "n4-standard-8", "min_cpu_platform": ""},
+        'gce.disk_type = "pd-balanced" does not go with gce.machine_type = "n4-standard-8"',
+        'set gce.disk_type = "hyperdisk-balanced"',
     ),
     "image family gone": (
         {"image_families": ("gone", "gone-too")},
@@ -164,6 +223,75 @@ def test_spot_machine_needs_preemptible_quota(gce, plan_machine):
         plan_machine(zones=("us-west1",), spot=True)
     gce.catalogue.quotas["us-west1"] = {"PREEMPTIBLE_CPUS": 0.0}
     assert plan_machine(zones=("us-west1",), spot=True).zones
+
+
+def test_series_or_disk_that_is_not_in_the_table_is_named(plan_machine):
+    """What the table of series does not know is not refused, and the plan says so."""
+    assert not any("not checked" in choice for choice in plan_machine().choices)
+    disk = plan_machine(disk_type="pd-extreme", usd_per_hour=0.5).choices
+    assert "disk type pd-extreme with series n1 is not in the table: not checked" in disk
+    with pytest.raises(ConfigError, match="has no machine type n9-standard-8"):  # of the zone
+        plan_machine(machine_type="n9-standard-8")
+
+
+OPEN = {"zones", "image", "quota", "why"}
+
+
+@pytest.mark.parametrize("kind", ["permission", "api_disabled", "unavailable", "unauthenticated"])
+def test_project_that_cannot_be_asked_leaves_its_part_of_the_plan_open(gce, plan_machine, kind):
+    """Without needs_account, price and request are as configured; what only the project knows is
+    open, with the reason and the command that mends it."""
+    asked = plan_machine()
+    gce.faults.add("zones.list", kind, times=FOR_EVER)
+    found = plan_machine(needs_account=False)
+    assert {what.partition(":")[0] for what in found.open} == OPEN
+    assert found.open[-1].startswith("why: ") and "; " in found.open[-1]
+    assert found.zones == list(Gce().zones)
+    assert found.usd_per_hour == asked.usd_per_hour
+    assert asked.open == []
+    for plan in (asked, found):
+        del plan.details["insert"]["disks"]  # they name the image
+    assert found.details == asked.details
+
+
+def test_project_that_answers_leaves_nothing_open(gce, plan_machine):
+    """Without needs_account, a project that answers is asked, and can refuse."""
+    assert plan_machine(needs_account=False) == plan_machine()
+    gce.catalogue.quotas["us-west1"] = {"CPUS": 4.0}
+    with pytest.raises(CloudRefused, match="too little quota"):
+        plan_machine(needs_account=False, zones=("us-west1",))
+    with pytest.raises(ConfigError, match="no zone or region"):
+        plan_machine(needs_account=False, zones=("us-west9",))
+
+
+@pytest.fixture
+def without_account(tmp_path, monkeypatch):
+    """No Google credentials, and no project; runs a command of the launcher."""
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "CLOUDSDK_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no search for a metadata server
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(cli, arguments)
+
+
+def test_plan_needs_no_account(without_account, tmp_path):
+    """Without credentials `launcher plan` shows commands, price and cap, and what is open and why;
+    `launcher train` is refused; neither writes anything."""
+    text = without_account("plan", "yes_no")
+    assert text.exit_code == 0
+    assert "open     why: no usable Google Cloud credentials" in text.output
+    assert "gcloud auth application-default login" in text.output
+    assert "cap      240 minutes, 1.61 USD" in text.output
+    assert "cheaper  launcher plan cheapest" in text.output
+    plan = json.loads(without_account("plan", "yes_no", "--json").output)
+    assert {what.partition(":")[0] for what in plan["machine"]["open"]} == {"project", *OPEN}
+    assert plan["machine"]["details"]["project"] == "<project>"
+    refused = without_account("train", "yes_no").exception
+    assert isinstance(refused, CloudRefused)
+    assert "no usable Google Cloud credentials" in str(refused)
+    assert list(tmp_path.iterdir()) == []
 
 
 CALLS = ("zones.list", "machineTypes.get", "getFromFamily", "regions.list")

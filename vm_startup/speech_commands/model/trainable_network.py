@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.model import networks, optimizers
+from vm_startup.speech_commands.model import architectures, networks, optimizers
 from vm_startup.speech_commands.random_streams import DROPOUT
 
 
@@ -29,7 +29,7 @@ class TrainableNetwork:
         self.architecture = flags.model_architecture
         self.weights = networks.weight_names(self.architecture)
         values = networks.initial(settings, label_count, flags.seed, self.architecture)
-        if networks.ARCHITECTURES[self.architecture].centred:
+        if architectures.ARCHITECTURES[self.architecture].centred:
             values["first_bias"] -= mean * values["first_weights"].sum((0, 1, 2))
         values |= optimizers.initial(flags.optimizer, {n: values[n] for n in self.weights})
         self.state = {name: tf.Variable(value, name=name) for name, value in values.items()}
@@ -92,7 +92,7 @@ class TrainableNetwork:
         share, batch = self._flags.dropout, self._flags.batch_size
         if not share:
             return None
-        size = networks.dropout_size(self._settings, self.architecture)
+        size = architectures.dropout_size(self._settings, self.architecture)
         seed = tf.random.experimental.stateless_fold_in([self._flags.seed, DROPOUT], step)
         words = tf.random.stateless_uniform([batch, -(-size // 4)], seed, None, None, tf.int32)
         drawn = tf.reshape(tf.bitcast(words, tf.uint8), [batch, -1])[:, :size]
