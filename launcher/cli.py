@@ -165,8 +165,9 @@ def resume(job: str, add_minutes: float, detach: bool, as_json: bool) -> None:
 @JOB
 def cancel(job: str) -> None:
     """End JOB and delete its machine."""
-    ended = control.cancel(folders.find(job))
-    click.echo(f"{ended.name} is cancelled. {report.paying(ended)}")
+    folder = folders.find(job)
+    ended = control.cancel(folder)
+    click.echo(f"{ended.name} is cancelled. {report.paying(ended, refer(folder))}")
 
 
 @cli.command()
@@ -296,10 +297,10 @@ def _finish(ledger: Ledger, as_json: bool, detach: bool = False) -> None:
         return
     except LauncherError as error:
         code = _explain(error)
-        click.echo(report.paying(ledger.job), err=True)
+        click.echo(report.paying(ledger.job, refer(ledger.folder)), err=True)
         sys.exit(code)
     click.echo(json_text(done) if as_json else report.summary(done))
-    click.echo(report.paying(ledger.job), err=as_json)
+    click.echo(report.paying(ledger.job, refer(ledger.folder)), err=as_json)
 
 
 def _explain(error: LauncherError | click.ClickException) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.errors import LauncherError
 from launcher.jobs import folders, inventory, ledger, report
-from launcher.jobs.inventory import Found, Owner
+from launcher.jobs.inventory import Found
 from launcher.jobs.job import Job
 from launcher.jobs.remote_training import LOG
 from launcher.jobs.states import Outcome
@@ -17,10 +17,6 @@ from launcher.machines import cost
 
 POLL_SECONDS = 0.3
 CHUNK = 1 << 16  # bytes of a log read at once
-REAP = {  # who needs a machine: the command that deletes it
-    Owner.NOBODY: ": launcher reap",
-    Owner.ELSEWHERE: ", where its job may be running; launcher reap {name} deletes it all the same",
-}
 
 
 def one(folder: Path) -> dict[str, Any]:
@@ -28,7 +24,12 @@ def one(folder: Path) -> dict[str, Any]:
     job, alive = ledger.read(folder) or Job(), ledger.is_alive(folder)
     shown = asdict(job) | {"done": sorted(job.done), "alive": alive}
     facts = {"lease_open": job.lease_open, "cost_usd": job.cost_usd(time.time())}
-    return {"folder": str(folder), **shown, **facts, "paying": report.paying(job, alive)}
+    return {
+        "folder": str(folder),
+        **shown,
+        **facts,
+        "paying": report.paying(job, ledger.refer(folder), alive),
+    }
 
 
 def everything(project: str = "") -> dict[str, Any]:
@@ -51,7 +52,8 @@ def open_leases(arguments: list[str]) -> list[str]:
     for folder in dict.fromkeys([*folders.all_jobs(), *map(Path, arguments)]):
         with contextlib.suppress(LauncherError, OSError):
             if (job := ledger.read(folder)) and job.lease_open:
-                lines.append(f"{job.name}: {report.paying(job, ledger.is_alive(folder))}")
+                name, alive = ledger.refer(folder), ledger.is_alive(folder)
+                lines.append(f"{job.name}: {report.paying(job, name, alive)}")
     return lines or ["no job in runs/ has a machine; launcher status looks everywhere"]
 
 
@@ -94,6 +96,7 @@ def _machine(found: Found) -> dict[str, Any]:
         "state": machine.state,
         "folder": machine.folder,
         "owner": found.owner,
+        "delete_with": found.delete_with,
         "age_seconds": round(age),
         "ends_in_seconds": round(machine.ends - found.now) if machine.ends else None,
         "cost_usd": cost.usd(machine.usd_per_hour, age),
@@ -106,7 +109,8 @@ def _machine_line(shown: dict[str, Any]) -> str:
     parts += [f"{cost.dollars(shown['cost_usd'])} so far"] if shown["zone"] else []
     ends = shown["ends_in_seconds"]
     parts += [f"deletes itself in {ends} s"] if ends else []
-    parts.append(shown["owner"] + REAP.get(shown["owner"], "").format(**shown))
+    parts.append(shown["owner"])
+    parts += [f"{shown['delete_with']} deletes it"] if shown["delete_with"] else []
     parts += [f"job folder {shown['folder'] or 'unknown'}"]
     return ", ".join(parts).replace("\n", r"\x0a")  # what a cloud says makes no line of its own
 

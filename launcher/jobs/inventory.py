@@ -3,6 +3,7 @@
 The one place that says whose a machine is.
 """
 
+import shlex
 import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -28,6 +29,9 @@ class Owner(StrEnum):
     UNKNOWN = "the ledger of its job cannot be read"
 
 
+NAMED = {Owner.NOBODY: "", Owner.ELSEWHERE: " {}"}  # what `reap` must be told to delete it
+
+
 @dataclass(frozen=True)
 class Found:
     """A machine that exists."""
@@ -36,6 +40,7 @@ class Found:
     backend: Backend
     owner: Owner
     now: float  # by its backend's clock
+    delete_with: str  # the command that deletes it; "" while a job needs it
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def look(project: str = "") -> Inventory:
     for backend in backends:
         places.setdefault(backend.place, backend)
     for place, backend in places.items():
-        _look_at(place, backend, found)
+        _look_at(place, backend, found, f" --project {shlex.quote(project)}" if project else "")
     listed = {each.machine.name for each in found.machines}
     for folder in leases:
         job = ledger.read(folder) or Job()  # again: the lease may be closed by now
@@ -114,18 +119,22 @@ def owner_of(machine: MachineInfo, now: float) -> Owner:
     return Owner.NOBODY if ours else Owner.ELSEWHERE
 
 
-def _look_at(place: str, backend: Backend, found: Inventory) -> None:
+def _look_at(place: str, backend: Backend, found: Inventory, option: str) -> None:
+    """Add what `backend` sees. `option` stands in every command that looks there again."""
     try:
         listing = backend.list_machines()
     except LauncherError as error:
         found.missing.append(Unseen(f"{place}: {error}", error.hint))
         return
     found.places.append(place)
-    again = "launcher status looks again"
+    again = f"launcher status{option} looks again"
     found.missing.extend(Unseen(f"{place}: {what}", again) for what in listing.unseen)
     for machine in listing.machines:
         owner = owner_of(machine, listing.now)
-        found.machines.append(Found(machine, backend, owner, listing.now))
+        command = (
+            f"launcher reap{NAMED[owner].format(machine.name)}{option}" if owner in NAMED else ""
+        )
+        found.machines.append(Found(machine, backend, owner, listing.now, command))
 
 
 def _unproved(folder: Path, job: Job) -> Unseen:

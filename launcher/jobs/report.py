@@ -135,21 +135,21 @@ def detached(job: Job, name: str) -> str:
     )
 
 
-def paying(job: Job, alive: bool = False) -> str:
+def paying(job: Job, name: str, alive: bool = False) -> str:
     """The last line of every command about a job: what is still being paid for, as its ledger says
-    it."""
+    it. `name` is how a command names the job."""
     if not job.lease_open:
         return f"{NOTHING_PAID} by this job: {job.proof or 'it has no machine'}."
     if alive:
-        return f"Machine {job.machine} is at work: launcher cancel ends the job and deletes it."
+        return f"Machine {job.machine} is at work: launcher cancel {name} ends it."
     if job.outcome == Outcome.DETACHED:
         return (
-            f"Machine {job.machine} works detached, or keeps its results: launcher resume pulls "
-            "them, launcher cancel deletes them."
+            f"Machine {job.machine} works detached, or keeps its results: launcher resume {name} "
+            f"pulls them, launcher cancel {name} deletes them."
         )
     return (
-        f"Machine {job.machine} may still exist: launcher resume continues with it, "
-        "launcher cancel or launcher reap deletes it."
+        f"Machine {job.machine} may still exist: launcher resume {name} continues with it, "
+        f"launcher cancel {name} or launcher reap deletes it."
     )
 
 

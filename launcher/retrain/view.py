@@ -30,7 +30,8 @@ def summary(done: dict[str, Any]) -> str:
 
 def paying(done: dict[str, Any]) -> str:
     """What is still paid for after a run."""
-    return report.paying((done["job"] and ledger.read(Path(done["job"]))) or Job())
+    folder = Path(done["job"] or "/nowhere")
+    return report.paying(ledger.read(folder) or Job(), ledger.refer(folder))
 
 
 def shown(name: str) -> dict[str, Any]:
