@@ -32,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import leak_cells  # noqa: E402  its folder is on the path only now
 from fake_gce import missing_tools  # noqa: E402
 from leak_cells import FAULTS, MINUTES, SPEED, UNATTENDED, ForkServer, Outcome  # noqa: E402
-from workspace import QUICKSTART, SMALL, Workspace  # noqa: E402
 
 LEGEND = f"""Each cell: machines and disks left / results lost, after `launcher reap` (in every
 second cell, marked ·) and `launcher resume`. ↻: trained again, since an interrupt or `reap` deleted
@@ -62,7 +61,7 @@ def main() -> None:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        reference = _reference(place)
+        reference = leak_cells.reference_job(place)
         run = [stack.enter_context(ForkServer(place)), reference, place, options.jobs]
         outcomes = _shown(leak_cells.run_all(cells, *run, leak_cells.run_cell))
         alone = _shown(leak_cells.run_all(unattended, *run, leak_cells.run_unattended))
@@ -81,15 +80,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="work there; keeps failed cells")
     parser.add_argument("--list", action="store_true", help="only print the names of the cells")
     return parser.parse_args()
-
-
-def _reference(place: Path) -> Path:
-    """The folder of a small job without a fault, with a real training, on this computer."""
-    (place / "reference").mkdir(parents=True)
-    code, _, err = Workspace(place / "reference").run("train", str(QUICKSTART), *SMALL)
-    if code:
-        sys.exit(err)
-    return place / "reference" / "runs" / "quickstart-1"
 
 
 def _shown(outcomes) -> list[Outcome]:

@@ -138,7 +138,7 @@ class Api:
 
     def globaloperations_aggregatedlist(self, call: Call) -> dict:
         items = [operation.resource for operation in self.operations.all.values()]
-        return listing.aggregated("operation", items, self.catalogue, call, self.behaviour)
+        return self._in_zones("operation", items, call)
 
     def zoneoperations_wait(self, call: Call) -> dict:
         operation = self._operation(call)

@@ -8,12 +8,14 @@ a job without a fault.
 
 from leak_cells.cell import Cell, Outcome
 from leak_cells.fork_server import ForkServer
-from leak_cells.matrix import all_cells, named, run_all, run_cell
+from leak_cells.matrix import all_cells, named, reference_job, run_all, run_cell
+from leak_cells.random_kills import LATE, Killed, KilledRun
 from leak_cells.steps import FAULTS, LOST_REPLY, STEPS, Step
 from leak_cells.unattended import MINUTES, SPEED, UNATTENDED, run_unattended
 
 __all__ = [
     "FAULTS",
+    "LATE",
     "LOST_REPLY",
     "MINUTES",
     "UNATTENDED",
@@ -21,10 +23,13 @@ __all__ = [
     "STEPS",
     "Cell",
     "ForkServer",
+    "Killed",
+    "KilledRun",
     "Outcome",
     "Step",
     "all_cells",
     "named",
+    "reference_job",
     "run_unattended",
     "run_all",
     "run_cell",

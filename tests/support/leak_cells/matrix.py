@@ -7,6 +7,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from workspace import QUICKSTART, SMALL, Workspace
+
+from launcher.jobs import ledger
+from launcher.jobs.job import Job
 from leak_cells.cell import Cell, CellRun, Outcome
 from leak_cells.fork_server import ForkServer
 from leak_cells.steps import FAULTS, STEPS
@@ -27,6 +31,19 @@ def all_cells() -> list[Cell]:
 def named(pattern: str) -> list[Cell]:
     """The cells whose name contains the pattern; `*` matches anything."""
     return [cell for cell in all_cells() if fnmatchcase(cell.name, f"*{pattern}*")]
+
+
+def reference_job(place: Path) -> Path:
+    """The folder of a small job without a fault, with a real training, on this computer; one that
+    an earlier run left in `place` is used again. Raises RuntimeError where it fails."""
+    workspace = Workspace(place / "reference")
+    folder = workspace.folder / "runs" / "quickstart-1"
+    if (ledger.read(folder) or Job()).outcome != "done":
+        workspace.folder.mkdir(parents=True)
+        code, _, err = workspace.run("train", str(QUICKSTART), *SMALL)
+        if code:
+            raise RuntimeError(err)
+    return folder
 
 
 def run_all(
