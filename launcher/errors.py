@@ -10,7 +10,7 @@ LauncherError            1
 │   └── HostKeyMismatch  1   the host key is not the machine's
 ├── MachineNotDeleted    1   a machine could not be deleted
 ├── CloudRefused         3   credentials, quota, no capacity in any zone
-│   ├── NoCapacity       3   no capacity in this zone or region; another may have some
+│   ├── NoCapacity       3   no machine in this zone or region; another may have one
 │   ├── Unavailable      3   the cloud does not answer
 │   ├── MachineKept      3   a stopped machine cannot start at the moment; its disk has results
 │   └── Unseen           3   something may be paid for that could not be looked at
@@ -90,15 +90,23 @@ class CloudRefused(LauncherError):
 
 
 class NoCapacity(CloudRefused):
-    """A zone, or with `region` a whole region, has no such machine at the moment; `elsewhere` are
-    zones that have one, as far as the cloud says."""
+    """A zone, or with `region` a whole region, has no such machine at the moment, or may not have
+    one. `elsewhere` are zones that have one, as far as the cloud says; `again`: a second request to
+    the same zone may succeed."""
 
     def __init__(
-        self, message: str, hint: str = "", *, elsewhere: tuple[str, ...] = (), region: str = ""
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        elsewhere: tuple[str, ...] = (),
+        region: str = "",
+        again: bool = False,
     ) -> None:
         super().__init__(message, hint)
         self.elsewhere = elsewhere
         self.region = region
+        self.again = again
 
 
 class Unavailable(CloudRefused):

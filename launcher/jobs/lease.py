@@ -93,8 +93,9 @@ def _connect(ledger: Ledger, backend: Backend) -> Machine | None:
 
 def _create(ledger: Ledger, backend: Backend) -> Machine:
     """A new machine, in the first zone that has one."""
-    planned = ledger.job.plan.machine.zones
-    zones, refusal = planned, None
+    zones = planned = ledger.job.plan.machine.zones
+    tried: list[str] = []
+    refusals: dict[str, str] = {}  # sentence → hint
     while zones:
         spec = _request(ledger, zones[0])
         try:
@@ -106,13 +107,17 @@ def _create(ledger: Ledger, backend: Backend) -> Machine:
             if not isinstance(error, NoCapacity):
                 raise
             delete_machine(ledger, backend)  # it may have existed for a moment
-            zones, refusal = _other_zones(zones, error), error
+            refusals[str(error)] = error.hint
+            once_more = error.again and zones[0] not in tried
+            tried.append(zones[0])
+            zones = zones if once_more else _other_zones(zones, error)
         else:
             _note_ready(ledger, machine)
             return machine
     raise CloudRefused(
-        f"no zone has a machine free: {', '.join(planned)}; the last answer: {refusal}",
-        (refusal and refusal.hint) or "try again later, or add zones to gce.zones",
+        f"no zone has a machine free: {', '.join(planned)}; {'; '.join(refusals)}",
+        "; ".join(dict.fromkeys(filter(None, refusals.values())))
+        or "try again later, or add zones to gce.zones",
     )
 
 

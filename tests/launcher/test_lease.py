@@ -166,12 +166,17 @@ ZONES = ["west1-a", "west1-b", "east1-a", "east1-b"]
             },
             ["west1-a", "east1-b", "west1-b"],
         ),
+        (
+            {"west1-a": NoCapacity("broke", again=True)},
+            ["west1-a", "west1-a", "west1-b"],
+        ),
     ],
-    ids=["room", "next", "named by the refusal", "region out", "never twice"],
+    ids=["room", "next", "named by the refusal", "region out", "never twice", "once more"],
 )
 def test_zone_without_capacity_is_followed_by_another(tmp_path, backend, plan, refusals, asked):
     """After a stockout the zones that the refusal names come first, then the other allowed ones;
-    after a quota nothing else in that region is tried."""
+    after a quota nothing else in that region is tried; after an internal error the same zone is
+    tried once more."""
     crowded = Crowded(backend, refusals)
     made = plan(machine=MachinePlan("local", ZONES, 0.0, "no cost"))
     with Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger:
@@ -182,9 +187,12 @@ def test_zone_without_capacity_is_followed_by_another(tmp_path, backend, plan, r
         assert not state(ledger).lease_open
 
 
-def test_no_capacity_anywhere_names_all_zones(tmp_path, backend, plan):
-    """Without capacity in any zone the job fails, names every zone, and leaves no machine."""
-    crowded = Crowded(backend, {zone: NoCapacity("full") for zone in ZONES})
+def test_no_capacity_anywhere_names_all_zones_and_reasons(tmp_path, backend, plan):
+    """Without a machine in any zone the job fails, names every zone, each reason and each hint
+    once, and leaves no machine."""
+    refusals = {zone: NoCapacity("full", "wait") for zone in ZONES}
+    refusals["west1-b"] = NoCapacity("a policy", "ask")
+    crowded = Crowded(backend, refusals)
     made = plan(machine=MachinePlan("local", ZONES, 0.0, "no cost"))
     with (
         Ledger.create(tmp_path / "job", Created(made, uid="ab", pid=1)) as ledger,
@@ -193,6 +201,8 @@ def test_no_capacity_anywhere_names_all_zones(tmp_path, backend, plan):
     ):
         pass
     assert refused.value.exit_code == 3
+    assert str(refused.value).endswith("east1-b; full; a policy")
+    assert refused.value.hint == "wait; ask"
     assert backend.list_machines().machines == []
     assert not state(ledger).lease_open
 

@@ -28,14 +28,24 @@ RATE_LIMIT = {
 }
 QUOTA = {"QUOTA_EXCEEDED", "quotaExceeded"}
 
+# Of an operation that failed inside of Compute Engine: another one may succeed.
+INTERNAL = "INTERNAL_ERROR"
+
 MORE_QUOTA = "ask for more: https://console.cloud.google.com/iam-admin/quotas?project={}"
+COMPUTE = "compute.googleapis.com"
 LOG_IN = "gcloud auth application-default login"
 TRY_LATER = "try again later; https://status.cloud.google.com shows outages"
+EXPLAINED = "https://cloud.google.com/compute/docs/troubleshooting explains refusals"
+BILLING = (
+    "gcloud billing projects link {} --billing-account=$(gcloud billing accounts list "
+    "--filter=open=true --format='value(name.basename())' --limit=1)"
+)
 
 # The least roles that hold a permission; the first prefix that fits wins.
 ROLES = {
     "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
     "compute.images.": "roles/compute.imageUser",
+    "compute.firewalls.": "roles/compute.networkViewer",
     "serviceusage.": "roles/serviceusage.serviceUsageConsumer",
     "compute.": "roles/compute.instanceAdmin.v1",
 }
@@ -47,6 +57,10 @@ class AlreadyExists(CloudRefused):
 
 class NotFound(CloudRefused):
     """No resource of this name exists."""
+
+
+class InternalError(Unavailable):
+    """An operation failed inside of Compute Engine."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Resource:
     project: str
     zone: str = ""
     name: str = ""
+    member: str = "user:$(gcloud config get-value account)"  # who asks, as roles name them
 
     @property
     def region(self) -> str:
@@ -105,9 +120,15 @@ def to_launcher_error(error: ApiError, resource: Resource) -> LauncherError:
         return _quota(error, resource, text)
     if error.reason in NO_CAPACITY:
         return _no_capacity(error, resource, text)
+    if error.reason == INTERNAL:
+        return InternalError(f"Compute Engine had an internal error: {text}", TRY_LATER)
     if is_transient(error):
         return Unavailable(f"Compute Engine is not available: {text}", TRY_LATER)
-    convert = _BY_REASON.get(error.reason) or _BY_STATUS.get(error.status, _refused)
+    convert = (
+        _BY_DETAIL.get(error.details.get("reason", ""))
+        or _BY_REASON.get(error.reason)
+        or _BY_STATUS.get(error.status, _refused)
+    )
     return convert(error, resource, text)
 
 
@@ -155,28 +176,46 @@ def _quota(error: ApiError, resource: Resource, text: str) -> CloudRefused:
 
 def _forbidden(error: ApiError, resource: Resource, text: str) -> LauncherError:
     project = resource.project
-    if error.details.get("reason") == "SERVICE_DISABLED":
-        return _api_disabled(error, resource, text)
-    if error.details.get("reason") == "BILLING_DISABLED" or "billing" in text.lower():
-        return CloudRefused(
-            f"project {project} has no billing account: {text}",
-            f"gcloud billing projects link {project} --billing-account=ACCOUNT",
-        )
+    if "billing" in text.lower():
+        return _no_billing(error, resource, text)
     missing = re.search(r"'((?:[\w-]+\.)+\w+)' permission", error.message)
     permission = missing[1] if missing else error.details.get("permission", "")
     if not permission:
         return _refused(error, resource, text)
-    role = next((role for prefix, role in ROLES.items() if permission.startswith(prefix)), "ROLE")
+    roles = (role for prefix, role in ROLES.items() if permission.startswith(prefix))
+    role = next(roles, "")
     return CloudRefused(
         f"you lack the permission {permission} in project {project}",
-        f"gcloud projects add-iam-policy-binding {project} --member=user:YOU --role={role}",
+        f"an administrator of the project can run {_grant(resource, role)}"
+        if role
+        else "https://cloud.google.com/iam/docs/permissions-reference has the roles with it",
+    )
+
+
+def _grant(resource: Resource, role: str) -> str:
+    binding = f"--member={resource.member} --role={role}"
+    return f"gcloud projects add-iam-policy-binding {resource.project} {binding}"
+
+
+def _no_billing(error: ApiError, resource: Resource, text: str) -> CloudRefused:
+    return CloudRefused(
+        f"project {resource.project} has no billing account: {text}",
+        f"to link your first one, run {BILLING.format(resource.project)}; to choose one, see "
+        f"https://console.cloud.google.com/billing/linkedaccount?project={resource.project}",
     )
 
 
 def _api_disabled(error: ApiError, resource: Resource, text: str) -> CloudRefused:
+    if "billing" in text.lower():
+        return _no_billing(error, resource, text)
+    service = error.details.get("service", COMPUTE)
+    name, project = "Compute Engine API", resource.project
+    if service != COMPUTE:  # of the credentials' own project, which may be another one
+        name = error.details.get("serviceTitle", service)
+        project = error.details.get("consumer", project).removeprefix("projects/")
     return CloudRefused(
-        f"the Compute Engine API is not enabled in project {resource.project}",
-        f"gcloud services enable compute.googleapis.com --project {resource.project}",
+        f"the {name} is not enabled in project {project}",
+        f"gcloud services enable {service} --project={project}",
     )
 
 
@@ -197,33 +236,55 @@ def _impersonation(error: ApiError, resource: Resource, text: str) -> CloudRefus
     return CloudRefused(
         f"you may not impersonate {resource.name}: {text}",
         f"gcloud iam service-accounts add-iam-policy-binding {resource.name} "
-        "--member=user:YOU --role=roles/iam.serviceAccountTokenCreator",
+        f"--member={resource.member} --role=roles/iam.serviceAccountTokenCreator",
     )
 
 
 def _not_found(error: ApiError, resource: Resource, text: str) -> LauncherError:
-    """NotFound only where the answer names the resource itself: a 404 that means the project, or
+    """NotFound only where the answer is about the resource itself: a 404 that means the project, or
     comes from a proxy, does not prove that a machine was deleted."""
     path = re.search(r"[Rr]esource '([^']+)' was not found", error.message)
-    if path and path[1].rpartition("/")[2] != resource.name or error.reason != "notFound":
-        missing = path[1] if path else text
-        if path and re.fullmatch(r"projects/[^/]+", path[1]):
-            return ConfigError(f"project {resource.project} does not exist", "gcloud projects list")
-        return ConfigError(f"Compute Engine does not find {missing}", "launcher doctor")
-    return NotFound(f"{resource.name} does not exist in {resource.zone}")
+    missing = path[1] if path else text
+    if re.search(r"^projects/[^/]+$|^Failed to find project\b", missing):
+        return ConfigError(f"project {resource.project} does not exist", "gcloud projects list")
+    if "/subnetworks/" in missing:
+        return _no_subnet(error, resource, text)
+    about_it = missing.rpartition("/")[2] == resource.name if path else bool(resource.name)
+    if error.reason != "notFound" or not about_it:
+        return ConfigError(
+            f"Compute Engine does not find {missing}",
+            "gcloud projects list and gcloud compute zones list show what exists",
+        )
+    return NotFound(f"{resource.name} does not exist in {resource.zone or resource.project}")
 
 
 def _already_exists(error: ApiError, resource: Resource, text: str) -> AlreadyExists:
     return AlreadyExists(f"{resource.name} exists already in {resource.zone}: {text}")
 
 
+# Policies of an organisation that may forbid the machine, and the setting to change.
+LOCATIONS, GUEST_ATTRIBUTES = "gcp.resourceLocations", "compute.disableGuestAttributesAccess"
+POLICIES = {
+    LOCATIONS: "gce.zones to regions that it allows",
+    "compute.vmExternalIpAccess": "gce.external_ip = false",
+    "compute.trustedImageProjects": "gce.image_project and gce.image_families to what it allows",
+    "compute.requireOsLogin": "",
+    "compute.requireShieldedVm": "gce.image_families to images with UEFI",
+    GUEST_ATTRIBUTES: "",
+}
+SUBNETS = "gcloud compute networks subnets list --regions={region} --project={project}"
+NETWORKS = (
+    "gcloud compute networks list --project={project}; to create one where there is none, run "
+    "gcloud compute networks create default --subnet-mode=auto --project={project}"
+)
+
 # What the message of an invalid request matches, and the setting to change.
 SETTINGS = [
     (r"disk size.*smaller|smaller than the image", "set a larger gce.disk_gb"),
     (r"cpu ?platform", "set another gce.min_cpu_platform, or '' for any"),
     (r"machine ?type", "gcloud compute machine-types list --zones={zone}"),
-    (r"subnet", "set gce.subnet to one of: gcloud compute networks subnets list"),
-    (r"network", "set gce.network to one of: gcloud compute networks list"),
+    (r"subnet", "set gce.subnet to one of: " + SUBNETS),
+    (r"network", "set gce.network to one of: " + NETWORKS),
     (r"image", "set other gce.image_families"),
     (r"disk ?type", "gcloud compute disk-types list --zones={zone}"),
     (r"service ?account", "set another gce.service_account, or '' for none"),
@@ -233,8 +294,9 @@ SETTINGS = [
 
 def _invalid(error: ApiError, resource: Resource, text: str) -> ConfigError:
     hints = (hint for pattern, hint in SETTINGS if re.search(pattern, text, re.IGNORECASE))
-    hint = next(hints, "launcher plan --json shows the request").format(zone=resource.zone)
-    return ConfigError(f"Compute Engine rejects the request: {text}", hint)
+    hint = next(hints, "change the setting of [gce] that the message is about")
+    known = {"zone": resource.zone, "region": resource.region, "project": resource.project}
+    return ConfigError(f"Compute Engine rejects the request: {text}", hint.format(**known))
 
 
 def _not_ready(error: ApiError, resource: Resource, text: str) -> Unavailable:
@@ -243,25 +305,43 @@ def _not_ready(error: ApiError, resource: Resource, text: str) -> Unavailable:
 
 
 def _no_subnet(error: ApiError, resource: Resource, text: str) -> NoCapacity:
-    hint = "gcloud compute networks subnets list"
     region = resource.region
+    hint = "set gce.subnet to one of: " + SUBNETS.format(region=region, project=resource.project)
     return NoCapacity(f"region {region} has no such subnet: {text}", hint, region=region)
 
 
 def _policy(error: ApiError, resource: Resource, text: str) -> CloudRefused:
-    ip = "vmExternalIpAccess" in text
-    hint = "set gce.external_ip = false" if ip else "ask the administrator of your organisation"
-    return CloudRefused(f"a policy of your organisation forbids the machine: {text}", hint)
+    """A policy on locations forbids one zone; any other one forbids the machine everywhere."""
+    found = re.search(r"constraints/([\w.]+)", error.message)
+    name = found[1] if found else GUEST_ATTRIBUTES if "Guest attributes" in text else ""
+    sentence = f"a policy of your organisation forbids the machine: {text}"
+    hint = policy_hint(name, resource.project)
+    if name == LOCATIONS:
+        return NoCapacity(f"{sentence} (zone {resource.zone})", hint)
+    return CloudRefused(sentence, hint)
+
+
+def policy_hint(name: str, project: str) -> str:
+    """What helps against the policy `name`, such as compute.requireOsLogin; "" = not known."""
+    if not name:
+        return f"gcloud resource-manager org-policies list --project={project} names the policies"
+    setting = f"set {POLICIES[name]}, or " if POLICIES.get(name) else ""
+    shown = f"gcloud resource-manager org-policies describe {name} --effective --project={project}"
+    return f"{setting}ask its administrator for an exception; {shown}"
 
 
 def _refused(error: ApiError, resource: Resource, text: str) -> CloudRefused:
-    return CloudRefused(f"Compute Engine refuses the request: {text}", "launcher doctor")
+    return CloudRefused(f"Compute Engine refuses the request: {text}", EXPLAINED)
 
 
 _Convert = Callable[[ApiError, Resource, str], LauncherError]
+# A request's older reason may be the same for both.
+_BY_DETAIL: dict[str, _Convert] = {
+    "SERVICE_DISABLED": _api_disabled,
+    "BILLING_DISABLED": _no_billing,
+}
 _BY_REASON: dict[str, _Convert] = {
     "accessNotConfigured": _api_disabled,
-    "SERVICE_DISABLED": _api_disabled,
     "noCredentials": _no_credentials,
     "credentialsRefused": _expired,
     "impersonation": _impersonation,

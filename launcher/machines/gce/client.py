@@ -17,23 +17,21 @@ from urllib.parse import urlsplit
 
 import google.auth
 import requests
-from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.api_core.exceptions import RetryError
 from google.api_core.retry import Retry
 from google.auth import impersonated_credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.cloud import compute_v1
 from google.protobuf import json_format
 from requests.exceptions import RequestException
 
 from launcher.errors import CloudRefused, ConfigError, Unavailable
-from launcher.machines.gce import api_errors, labels
-from launcher.machines.gce.api_errors import NO_ANSWER, ApiError, NotFound, Resource
+from launcher.machines.gce import api_errors, google_errors, labels
+from launcher.machines.gce.api_errors import ApiError, NotFound, Resource
 from launcher.machines.gce.timeouts import Timeouts
 
 Json = dict[str, Any]
 Seen = tuple[list[Json], list[str]]  # what a list has; a sentence for each thing that it lacks
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-GOOGLE_ERRORS = (GoogleAPICallError, GoogleAuthError, RequestException, json_format.ParseError)
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"  # as gcloud has it
 IAM_ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"
 SERVER_WAITS = 130.0  # seconds; Compute Engine answers a wait request after at most 120
@@ -68,6 +66,12 @@ class Client:
                 "set gce.project, or run gcloud config set project PROJECT",
             )
         return project
+
+    @cached_property
+    def member(self) -> str:
+        """Who sends the requests, as `gcloud … --member` names them."""
+        own = getattr(self._default[0], "service_account_email", "")
+        return f"serviceAccount:{own}" if own else Resource.member
 
     def identity(self) -> str:
         """The account that sends the requests, as far as the credentials say."""
@@ -174,7 +178,7 @@ class Client:
         """Wait for an operation on `name`. Raises its error, TimeoutError after `seconds`."""
         error = api_errors.of_operation(self.wait_for(zone, operation, seconds))
         if error:
-            raise api_errors.to_launcher_error(error, Resource(self.project, zone, name))
+            raise api_errors.to_launcher_error(error, self._resource(zone, name))
 
     # Zones, machine types, images ---------------------------------------------------------------
 
@@ -202,9 +206,9 @@ class Client:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a user's own login may lack a quota project
                 return google.auth.default(scopes=[SCOPE])
-        except GOOGLE_ERRORS as error:
-            failed = api_errors.to_launcher_error(_api_error(error), Resource(self._project))
-            raise failed from error
+        except google_errors.ALL as error:
+            what, whose = google_errors.convert(error), Resource(self._project)
+            raise api_errors.to_launcher_error(what, whose) from error
 
     @cached_property
     def _credentials(self) -> google.auth.credentials.Credentials:
@@ -279,14 +283,14 @@ class Client:
         timeouts.reply seconds, and the last one begins within timeouts.call; `bound` replaces
         both."""
         request = {"project": self.project} | fields
-        resource = Resource(request["project"], fields.get("zone", ""), name)
+        resource = self._resource(fields.get("zone", ""), name, request["project"])
         call = getattr(self._service(service), method)
 
         def once() -> Any:
             try:
                 return call(request=request, retry=None, timeout=bound or self.timeouts.reply)
-            except GOOGLE_ERRORS as error:
-                raise _Failed(_api_error(error)) from error
+            except google_errors.ALL as error:
+                raise _Failed(google_errors.convert(error)) from error
 
         retry = Retry(
             predicate=lambda e: isinstance(e, _Failed) and api_errors.is_transient(e.error),
@@ -299,8 +303,12 @@ class Client:
         except (_Failed, RetryError) as error:
             failed = error.cause if isinstance(error, RetryError) else error
             if failed.error.reason == "impersonation":
-                resource = Resource(self.project, name=self.impersonate)
+                resource = Resource(self.project, name=self.impersonate, member=self.member)
             raise api_errors.to_launcher_error(failed.error, resource) from failed.__cause__
+
+    def _resource(self, zone: str, name: str, project: str = "") -> Resource:
+        impersonated = self.impersonate and f"serviceAccount:{self.impersonate}"
+        return Resource(project or self.project, zone, name, impersonated or self.member)
 
 
 def _missing(place: str, warning: str) -> list[str]:
@@ -329,29 +337,3 @@ def epoch(text: str) -> float:
 def _plain(message: Any) -> Json:
     """A protocol message as the JSON of the API."""
     return dict(json_format.MessageToDict(type(message).pb(message)))
-
-
-def _api_error(error: Exception) -> ApiError:
-    """An error of any of Google's libraries as an ApiError."""
-    if isinstance(error, GoogleAPICallError):
-        return _http_error(error)
-    if isinstance(error, DefaultCredentialsError):
-        return ApiError(401, "noCredentials", str(error))
-    if isinstance(error, TransportError) or getattr(error, "retryable", False):
-        return ApiError(NO_ANSWER, "", str(error))
-    if isinstance(error, GoogleAuthError):
-        text = str(error.args[0] if error.args else error)
-        impersonated = "impersonated credentials" in text  # else the user's own were refused
-        return ApiError(401, "impersonation" if impersonated else "credentialsRefused", text)
-    return ApiError(NO_ANSWER, "", f"{type(error).__name__}: {error}")
-
-
-def _http_error(error: GoogleAPICallError) -> ApiError:
-    first = error.errors[0] if error.errors else {}
-    details: dict[str, str] = {}
-    for detail in error.details or []:
-        details |= detail.get("metadata", {})
-        details |= {"reason": detail["reason"]} if "reason" in detail else {}
-    reason = first.get("reason") or details.get("reason", "")
-    message = first.get("message") or error.message
-    return ApiError(int(error.code or NO_ANSWER), reason, message, details)

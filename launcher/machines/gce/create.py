@@ -10,7 +10,7 @@ from launcher import interrupts
 from launcher.errors import CloudRefused, MachineKept, MachineLost, NoCapacity
 from launcher.machines.base import MachineSpec
 from launcher.machines.gce import api_errors, labels, request, uptime
-from launcher.machines.gce.api_errors import AlreadyExists
+from launcher.machines.gce.api_errors import AlreadyExists, InternalError
 from launcher.machines.gce.client import Client
 
 BOOTING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING")
@@ -35,7 +35,10 @@ def create(client: Client, spec: MachineSpec, body: dict) -> None:
             ) from None
         wait_until_stable(client, spec)
     else:
-        _complete(client, spec, operation, "created")
+        try:
+            _complete(client, spec, operation, "created")
+        except InternalError as error:
+            raise NoCapacity(f"zone {spec.zone}: {error}", error.hint, again=True) from error
 
 
 def inserts(client: Client, name: str, zone: str) -> list[dict]:
@@ -105,7 +108,7 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
     try:
         operation = client.start(*place, str(uuid.uuid4()))
         _complete(client, spec, operation, "started")
-    except NoCapacity as error:
+    except (NoCapacity, InternalError) as error:
         what = f"{spec.name} is stopped with its results, and cannot start at the moment"
         raise MachineKept(f"{what}: {error}") from error
 

@@ -8,7 +8,8 @@ from launcher.machines.gce.api_errors import ApiError, Resource
 
 FILE = Path(__file__).with_name("api_errors.toml")
 CASES = tomllib.loads(FILE.read_text(encoding="utf-8"))["case"]
-RESOURCE = Resource("my-project", "us-west1-b", "job-1")
+MEMBER = "serviceAccount:me@my-project.iam.gserviceaccount.com"
+RESOURCE = Resource("my-project", "us-west1-b", "job-1", MEMBER)
 
 
 def api_error(case):
@@ -36,6 +37,17 @@ def test_api_error_becomes_one_sentence_with_a_hint(case):
     assert "\n" not in str(error)
     assert list(getattr(error, "elsewhere", ())) == case.get("elsewhere", [])
     assert getattr(error, "region", "") == case.get("region", "")
+
+
+@pytest.mark.parametrize("message", ["Failed to find project p", "It is not there."])
+def test_404_of_a_list_names_what_was_asked(message):
+    """A 404 of a request that names no resource never says that "" does not exist."""
+    error = api_errors.to_launcher_error(ApiError(404, "notFound", message), Resource("p"))
+    assert type(error).__name__ == "ConfigError"
+    assert str(error) in (
+        "project p does not exist",
+        "Compute Engine does not find It is not there",
+    )
 
 
 def test_error_of_an_operation_is_never_missed():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fake_gce import FOR_EVER
+from fake_gce.errors import ApiError
 
 from launcher.errors import CloudRefused, ConfigError
 from launcher.machines.gce import client as client_module
@@ -129,6 +130,21 @@ def test_forbidden_impersonation_is_refused(client, gce, iam):
     assert "you may not impersonate trainer@test-project.iam.gserviceaccount.com" in str(error)
     assert "roles/iam.serviceAccountTokenCreator" in error.hint
     assert error.exit_code == 3
+
+
+def test_disabled_api_of_impersonation_is_not_a_missing_role(client, gce, iam):
+    """The error names the API that the credentials' project lacks, and the command that enables
+    it."""
+    service = "iamcredentials.googleapis.com"
+    info = {"reason": "SERVICE_DISABLED", "metadata": {"service": service}}
+
+    def refuse(facts):
+        raise ApiError(403, "", "It is disabled.", "PERMISSION_DENIED", [info])
+
+    gce.faults.add("generateAccessToken", "call", times=FOR_EVER, function=refuse)
+    error = refused(client(impersonate="trainer@test-project.iam.gserviceaccount.com"))
+    assert str(error) == f"the {service} is not enabled in project {gce.project}"
+    assert error.hint == f"gcloud services enable {service} --project={gce.project}"
 
 
 def test_unreachable_server_is_given_up_in_time(client, monkeypatch):

@@ -1,4 +1,6 @@
 import time
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -155,6 +157,39 @@ def test_insert_that_hangs_is_machine_lost_within_the_timeout(gce, backend, spec
     assert not gce.instances
 
 
+def test_internal_error_allows_a_second_request(gce, backend, spec):
+    """A second request to the same zone may succeed, and does."""
+    backend, spec = backend(), spec()
+    gce.faults.add("instances.insert", "operation_error")
+    with pytest.raises(NoCapacity) as refused:
+        backend.create(spec)
+    assert refused.value.again
+    backend.create(replace(spec, request_id=str(uuid.uuid4()))).close()
+
+
+def test_region_without_the_subnet_is_left_for_another(gce, backend, spec):
+    """A 404 of the subnet means the region: another one may have it."""
+    gce.settings.subnetworks["us-central1/mine"] = "default"
+    backend = backend(subnet="mine")
+    with pytest.raises(NoCapacity, match="region us-west1 has no such subnet") as refused:
+        backend.create(spec())
+    assert refused.value.region == "us-west1"
+    backend.create(spec(zone="us-central1-a")).close()
+
+
+def test_policy_on_locations_leaves_another_zone(gce, backend, spec):
+    """A policy that forbids one zone may allow another; any other policy is final."""
+    gce.settings.policies["gcp.resourceLocations"] = ["us-central1"]
+    backend = backend()
+    with pytest.raises(NoCapacity, match="a policy of your organisation forbids the machine"):
+        backend.create(spec())
+    backend.create(spec(zone="us-central1-a")).close()
+    gce.settings.policies = {"compute.requireOsLogin": True}
+    with pytest.raises(CloudRefused, match="a policy of your organisation") as refused:
+        backend.create(spec(name="words-2-ab"))
+    assert not isinstance(refused.value, NoCapacity)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "error", "says"),
     [
@@ -171,6 +206,13 @@ def test_insert_that_hangs_is_machine_lost_within_the_timeout(gce, backend, spec
             {"code": "RESOURCE_NOT_READY"},
             NoCapacity,
             "us-west1-b has no capacity",
+        ),
+        ("operation_error", {}, NoCapacity, "us-west1-b: Compute Engine had an internal error"),
+        (
+            "operation_error",
+            {"http": 503},
+            NoCapacity,
+            "us-west1-b: Compute Engine had an internal error",
         ),
         ("operation_error", {"code": "IAM_PERMISSION_DENIED"}, CloudRefused, "refuses the request"),
         ("quota_exceeded", {}, NoCapacity, "is used up in region us-west1: its limit is 8"),
