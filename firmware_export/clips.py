@@ -76,12 +76,7 @@ DAMAGES = (
 )  # fmt: skip
 KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U"}
 SOUND = {"audio", "audio_of"}
-EXPECTED = {
-    "features": "floats",
-    "labels": "a whole number for each clip",
-    "sources": "a string for each clip",
-    "names": "a string for each clip",
-}
+EXPECTED = {"f": "floats", "iu": "a whole number for each clip", "U": "a string for each clip"}
 
 
 def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
@@ -94,7 +89,7 @@ def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
         if array.dtype.kind not in KINDS[name] or (name != "features" and array.shape != (count,)):
             raise BadModel(
                 f"{path}: the array {name} is {array.dtype} of shape {array.shape}; "
-                f"expected {EXPECTED[name]}"
+                f"expected {EXPECTED[KINDS[name]]}"
             )
     if not (np.abs(features) <= np.finfo(np.float32).max).all():
         raise BadModel(f"{path} has features that are NaN, infinite or too large")

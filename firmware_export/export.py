@@ -13,7 +13,7 @@ from firmware_export import labels as label_names
 from firmware_export.boards import registry
 from firmware_export.errors import BadModel
 from firmware_export.importers import frozen_graph, tflite
-from firmware_export.progress import Progress, no_progress
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 LABEL_FILES = (folders.LABELS, "tiny_conv_labels.txt")  # this trainer's, and upstream's
 MAGIC = b"TFL3"  # bytes 4 to 8 of a .tflite

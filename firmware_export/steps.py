@@ -21,8 +21,8 @@ from firmware_export.boards.registry import DEFAULT
 from firmware_export.compiler import c_array, sources
 from firmware_export.errors import DoesNotFit
 from firmware_export.importers import convert, frozen_graph, tflite
-from firmware_export.progress import Progress, no_progress
 from firmware_export.verify import proof
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 CALIBRATION = 100  # clips; more hardly change the measured ranges
 

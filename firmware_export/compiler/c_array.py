@@ -14,6 +14,7 @@ from firmware_export.errors import BadModel
 
 EXPERIMENTAL = "tensorflow/lite/experimental/micro/examples/micro_speech/micro_features"
 MICRO = "tensorflow/lite/micro/examples/micro_speech/micro_features"
+ALIGNED = " __attribute__((aligned(4)))"
 
 
 def stem(network: str) -> str:
@@ -38,14 +39,6 @@ def _xxd(model: bytes) -> str:
     return ",\n".join("  " + ", ".join(f"0x{byte:02x}" for byte in row) for row in rows)
 
 
-def _render_2019(model: bytes, stem: str) -> tuple[str, str]:
-    return _with_guard(model, f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}")
-
-
-def _render_2020(model: bytes, stem: str) -> tuple[str, str]:
-    return _with_guard(model, f"{MICRO}/model.h", "g_model", " __attribute__((aligned(4)))")
-
-
 def _with_guard(model: bytes, path: str, name: str, attribute: str = "") -> tuple[str, str]:
     guard = path.upper().replace("/", "_").replace(".", "_") + "_"
     header = (
@@ -61,7 +54,7 @@ def _with_guard(model: bytes, path: str, name: str, attribute: str = "") -> tupl
     return header, source
 
 
-def _render_current(model: bytes, stem: str) -> tuple[str, str]:
+def _generated(model: bytes, stem: str) -> tuple[str, str]:
     name = f"g_{stem}"
     header = (
         "#include <cstdint>\n\n"
@@ -77,7 +70,7 @@ def _render_current(model: bytes, stem: str) -> tuple[str, str]:
 
 
 CONVENTIONS: dict[str, Callable[[bytes, str], tuple[str, str]]] = {
-    "2019": _render_2019,
-    "2020": _render_2020,
-    "current": _render_current,
+    "2019": lambda model, stem: _with_guard(model, f"{EXPERIMENTAL}/{stem}.h", f"g_{stem}"),
+    "2020": lambda model, _: _with_guard(model, f"{MICRO}/model.h", "g_model", ALIGNED),
+    "current": _generated,
 }

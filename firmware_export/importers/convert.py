@@ -14,7 +14,7 @@ from firmware_export import quiet_tensorflow
 from firmware_export.clips import shaped
 from firmware_export.errors import BadModel
 from firmware_export.importers import frozen_graph as graphs
-from firmware_export.progress import Progress, no_progress
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 LOWEST = {"int8": -128, "uint8": 0}
 

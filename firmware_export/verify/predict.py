@@ -9,8 +9,8 @@ from firmware_export.boards.board import Board
 from firmware_export.boards.registry import DEFAULT
 from firmware_export.errors import Mismatch
 from firmware_export.importers import tflite
-from firmware_export.progress import Progress, no_progress
 from firmware_export.verify.emulator import Chip
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 
 def predict_labels(

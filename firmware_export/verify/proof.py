@@ -14,9 +14,9 @@ from firmware_export.boards.registry import DEFAULT
 from firmware_export.clips import Clips
 from firmware_export.compiler import listener
 from firmware_export.errors import Mismatch
-from firmware_export.progress import Progress, no_progress
 from firmware_export.verify import evaluate, proof_audio, reference
 from firmware_export.verify.emulator import EXIT_PASSED, Chip
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from firmware_export import quiet_tensorflow
 from firmware_export.errors import BadModel
 from firmware_export.importers import tflite
-from firmware_export.progress import Progress, no_progress
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from firmware_export import folder as folders
-from firmware_export.progress import Progress, no_progress
 from firmware_export.verify.predict import predict_labels
 from launcher.config.settings import Retrain
 from launcher.errors import ConfigError
@@ -16,6 +15,7 @@ from launcher.jobs.local_build import translated
 from launcher.retrain import promotion_rule
 from launcher.retrain.held_out import HeldOut
 from launcher.retrain.promotion_rule import ALL_CLIPS, Pairs
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 RULE = ("promote", "confidence", "tolerance", "min_accuracy", "max_miss_rate")
 

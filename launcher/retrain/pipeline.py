@@ -57,15 +57,16 @@ def retrain(
 
 
 def _run_steps(retraining: Retraining, edited: Path | None) -> Verdict:
-    """Check, train, compare, promote. Raises ConfigError for a config that was `edited`, unless
-    the challenger was compared already."""
+    """Check, train, compare, promote. A resumed run whose challenger was compared is only promoted.
+    Raises ConfigError for a config that was `edited` before that."""
     from launcher.retrain import steps
 
-    if edited and not retraining.run.comparison:
+    compared = bool(retraining.run.comparison)
+    if edited and not compared:
         hint = "add the schedule again: launcher schedule add CONFIG --cron EXPRESSION --replace"
         raise ConfigError(f"{edited} was edited since it was scheduled", hint)
     with translated():
-        steps.check(retraining)
-        job = steps.train(retraining)
-        steps.compare(retraining, job)
-        return steps.promote(retraining, job)
+        if not compared:
+            steps.check(retraining)
+            steps.compare(retraining, steps.train(retraining))
+        return steps.promote(retraining)

@@ -1,4 +1,4 @@
-"""The steps of a retraining: check, train, compare, promote. A resumed run skips finished steps."""
+"""The steps of a retraining: check, train, compare, promote."""
 
 import time
 from pathlib import Path
@@ -16,8 +16,6 @@ from launcher.retrain.retraining import Retraining
 def check(retraining: Retraining) -> None:
     """Raise UsageError if the champion or the held-out clips cannot be used, ConfigError if the
     config's model cannot be compared with them. Before anything is trained."""
-    if retraining.run.comparison:
-        return
     from launcher.retrain import held_out
 
     if champion := versions.champion(retraining.model, retraining.state.runs):
@@ -26,11 +24,9 @@ def check(retraining: Retraining) -> None:
 
 
 def train(retraining: Retraining) -> Path:
-    """The folder of the run's finished job. Raises OverBudget before a machine is created. A run
-    whose challenger was compared gets no other job, even if the folder was removed."""
+    """The folder of the run's finished job, a resumed one where there is one. Raises OverBudget
+    before a machine is created."""
     folder = challenger_job.choose_folder(retraining.model.name, retraining.state.runs)
-    if retraining.run.comparison:
-        return folder
     if (ledger.read(folder) or Job()).outcome != Outcome.DONE:
         with _open_job(retraining, folder) as opened:
             control.finish(opened, retraining.screen)
@@ -41,8 +37,6 @@ def train(retraining: Retraining) -> Path:
 
 def compare(retraining: Retraining, job: Path) -> None:
     """Compare the job's firmware with the champion's, and record the decision."""
-    if retraining.run.comparison:
-        return
     from launcher.retrain import held_out
     from launcher.retrain.compare import compare_firmware
 
@@ -58,12 +52,12 @@ def compare(retraining: Retraining, job: Path) -> None:
     retraining.screen.over()
 
 
-def promote(retraining: Retraining, job: Path) -> Verdict:
+def promote(retraining: Retraining) -> Verdict:
     """Make the challenger the champion, if that was decided."""
     run, model = retraining.run, retraining.model
     if not run.version:
         return Verdict.KEPT
-    why = versions.Promotion(run.version, str(job), run.run, run.champion, run.comparison)
+    why = versions.Promotion(run.version, run.job, run.run, run.champion, run.comparison)
     versions.publish(model, why)
     versions.set_current(model, run.version)
     return Verdict.PROMOTED

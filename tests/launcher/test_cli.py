@@ -2,123 +2,21 @@ import json
 import os
 import re
 import shlex
-import struct
 import subprocess
-import sys
-import wave
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from command import LAUNCHER, QUICKSTART, launcher
+from recordings import write_wav
 
 from launcher.cli import cli
-from launcher.config import loading, reference
 from launcher.jobs import control, ledger, records
 from launcher.jobs.events import Created, MachineRequested
 from launcher.jobs.plan import Plan
 
 ROOT = Path(__file__).parents[2]
-QUICKSTART = str(ROOT / "configs" / "quickstart.toml")
-LAUNCHER = [sys.executable, "-c", "from launcher.cli import main; main()"]
-
-
-def launcher(folder, *arguments, **variables):
-    """Run the launcher in `folder`, with environment variables: a CompletedProcess with text."""
-    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), **variables}
-    return subprocess.run(
-        [*LAUNCHER, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def write_wav(path, seconds=1.0, channels=1, rate=16000):
-    """A quiet WAV of 16 bits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(struct.pack("<h", 100) * int(seconds * rate) * channels)
-
-
-@pytest.fixture
-def clips(tmp_path):
-    """A folder with two words of four speakers each."""
-    folder = tmp_path / "clips"
-    for word in ("yes", "no"):
-        for speaker in "abcd":
-            write_wav(folder / word / f"{speaker}_nohash_0.wav")
-    return folder
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:1000])
-
-
-HARMS = {
-    "empty": (lambda path: path.write_bytes(b""), "empty"),
-    "truncated": (cut, "truncated"),
-    "stereo": (lambda path: write_wav(path, channels=2), "stereo"),
-    "of 8 kHz": (lambda path: write_wav(path, rate=8000), "8,000 Hz"),
-    "text": (lambda path: path.write_text("not a recording"), "WAV"),
-}
-
-
-@pytest.mark.parametrize("harm", HARMS)
-def test_bad_recording_is_named_before_job(tmp_path, clips, harm):
-    """One bad WAV among good ones ends the command with its name, exit code 2 and no job."""
-    make, says = HARMS[harm]
-    make(clips / "no" / "c_nohash_0.wav")
-    done = launcher(tmp_path, "train", QUICKSTART, f"--set=data.folder={clips}")
-    assert done.returncode == 2
-    (sentence, *_) = done.stderr.splitlines()
-    assert "c_nohash_0.wav" in sentence
-    assert says.lower() in sentence.lower()
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "says"),
-    [
-        ("['yes', 'Yes']", "case"),
-        ("['yes; rm -rf /']", "yes; rm -rf /"),
-        ("['$(id)']", "$(id)"),
-        ("['../yes']", "../yes"),
-        ("['yes,no']", "yes,no"),
-        ("['_silence_']", "_silence_"),
-        ("['']", "word"),
-        ("[]", "word"),
-    ],
-)
-def test_bad_word_is_refused(tmp_path, wanted, says):
-    """Words that differ only by case, or could do harm in a shell or a path, are refused."""
-    done = launcher(tmp_path, "train", QUICKSTART, "--set", f"words.wanted={wanted}")
-    assert done.returncode == 2
-    assert says in done.stderr.splitlines()[0]
-    assert not (tmp_path / "runs").exists()
-
-
-def test_missing_word_folder_names_the_nearest(tmp_path, clips):
-    """A wanted word that has no folder is refused with the folder that resembles it."""
-    (clips / "yes").rename(clips / "yess")
-    done = launcher(tmp_path, "plan", QUICKSTART, f"--set=data.folder={clips}")
-    assert done.returncode == 2
-    assert "yess" in done.stderr
-
-
-def test_too_few_speakers_are_refused_before_job(tmp_path, clips):
-    """Recordings that leave no speaker to test on are refused before anything is made."""
-    arguments = (f"--set=data.folder={clips}", "--set=data.synthetic_clips=0")
-    done = launcher(tmp_path, "train", QUICKSTART, *arguments)
-    assert done.returncode == 2
-    assert "4 speakers" in done.stderr
-    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -426,6 +324,13 @@ def test_doctor_names_what_is_missing(tmp_path):
     assert "apt install util-linux" in done.stdout
 
 
+def test_dry_run_with_another_backend_is_refused(tmp_path):
+    """--dry-run means the local backend; another one beside it is a contradiction."""
+    done = launcher(tmp_path, "plan", "quickstart", "--dry-run", "--backend", "gce")
+    assert done.returncode == 2
+    assert "--dry-run and --backend gce exclude each other" in done.stderr
+
+
 def commands(group=cli, path=()):
     """Each command and group of the launcher, with the words that call it."""
     yield path, group
@@ -446,39 +351,3 @@ def test_help_is_complete_at_80_columns(path, command):
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{path} --{parameter.name}"
-
-
-def readme_commands():
-    """The launcher's commands in the shell blocks of the README and the guide."""
-    pages = [ROOT / "README.md", ROOT / "docs" / "compute_engine.md"]
-    text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        for line in block.splitlines():
-            for part in line.split("&&"):
-                words = shlex.split(part, comments=True)
-                if words[:1] == ["launcher"]:
-                    yield words[1:]
-
-
-def written_in_readme():
-    """The configs that the README's and the guide's `launcher init` commands write."""
-    for _, *arguments in (words for words in readme_commands() if words[0] == "init"):
-        given = cli.commands["init"].make_context("init", arguments).params
-        yield str(given["file"] or reference.starter_name(given["words"].split(",")))
-
-
-def test_dry_run_with_another_backend_is_refused(tmp_path):
-    """--dry-run means the local backend; another one beside it is a contradiction."""
-    done = launcher(tmp_path, "plan", "quickstart", "--dry-run", "--backend", "gce")
-    assert done.returncode == 2
-    assert "--dry-run and --backend gce exclude each other" in done.stderr
-
-
-@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
-def test_commands_in_readme_exist(words):
-    """Every launcher command in README and guide parses; its config is a file, is built in, or is
-    what another command writes."""
-    command = cli.commands[words[0]]
-    context = command.make_context(words[0], words[1:])
-    config = str(context.params.get("config") or "quickstart")
-    assert (ROOT / config).exists() or config in [*loading.built_in(), *written_in_readme()]

@@ -41,7 +41,7 @@ def promote() -> None:
         retraining = Retraining(config, {}, Fingerprint(), history, Screen())
         retraining.recover()
         if history.state.unfinished:
-            retraining.end(steps.promote(retraining, Path(retraining.run.job)))
+            retraining.end(steps.promote(retraining))
             retraining.notify()
 
 

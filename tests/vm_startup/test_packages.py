@@ -228,3 +228,11 @@ def test_lock_pins_every_package_by_digest():
     assert {pin.split()[0] for pin in pins} <= {entry.split()[0] for entry in entries}
     assert "://" not in lock
     assert "--index" not in lock
+
+
+@pytest.mark.parametrize(("name", "pythons"), [("requirements", 3), ("upstream_requirements", 1)])
+def test_lock_has_one_digest_for_each_python(name, pythons):
+    """A lock has the digests of the wheels that a machine can install, and of no others."""
+    lock = (VM_STARTUP / f"{name}.txt").read_text()
+    entries = re.split(r"(?m)^(?=[a-z])", lock)[1:]
+    assert [e for e in entries if not 1 <= e.count("--hash=sha256:") <= pythons] == []

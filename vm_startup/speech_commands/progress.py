@@ -49,3 +49,7 @@ class LogProgress:
 
 
 log_progress = LogProgress()
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Reports nothing."""

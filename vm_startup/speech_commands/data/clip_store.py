@@ -23,7 +23,7 @@ import numpy as np
 from vm_startup.conventions import CLIP_SAMPLES
 from vm_startup.micro_frontend.extract import cores
 from vm_startup.speech_commands.data.clip import Reader, Source
-from vm_startup.speech_commands.files import disk_errors, free_bytes
+from vm_startup.speech_commands.files import disk_errors, free_bytes, write_bytes
 from vm_startup.speech_commands.progress import Progress, log_progress
 
 FORMAT = 1  # of both files; a store of another format is made again
@@ -197,12 +197,8 @@ class _Index:
         return {b.clips: b for b in blocks}, modified[-1] if modified and complete else 0, ""
 
     def _write_list(self, lines: Iterable[str]) -> None:
-        unfinished = self._list.with_suffix(".tmp")
-        with unfinished.open("w") as file:
-            file.write(_line("clips", FORMAT, self._clips) + "".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._list)
+        text = _line("clips", FORMAT, self._clips) + "".join(lines)
+        write_bytes(self._list, text.encode())
 
     def _modified(self) -> int:
         """The file's modification time in ns; 0 if it has the wrong size."""
