@@ -112,6 +112,15 @@ def test_zone_without_an_answer_is_never_nothing(launcher, gce, machine):
     assert gce.instances == {}
 
 
+@pytest.mark.parametrize("listed", ["globalOperations.aggregatedList", "disks.aggregatedList"])
+def test_refused_list_hides_no_machine(launcher, gce, machine, listed):
+    """Where the role may not list disks or operations, the machines are shown, and that is said."""
+    gce.faults.add(listed, "permission", times=9)
+    code, out, _ = launcher("status")
+    assert (code, f"machine {MACHINE} in {ZONE}" in out) == (3, True)
+    assert "not seen: project test-project: you lack the permission" in out
+
+
 def test_page_that_fails_is_unseen(launcher, gce, machine):
     """Where a later page of a list fails, what came before it is shown, and the rest is unseen."""
     gce.behaviour.page_size = 1

@@ -1,22 +1,35 @@
 """List what the launcher created in a project."""
 
+from collections.abc import Callable
+from functools import partial
+
+from launcher.errors import CloudRefused, ConfigError
 from launcher.machines.base import Listing, MachineInfo
 from launcher.machines.gce import labels, prices, uptime
 from launcher.machines.gce.api_errors import region_of
-from launcher.machines.gce.client import Client, epoch
+from launcher.machines.gce.client import Client, Seen, epoch
 
 
 def list_machines(client: Client) -> Listing:
     """Every machine, and every disk without its machine: it costs money too. Unseen are zones that
     did not answer, and machines whose creation has not begun yet."""
-    pending, no_operations = client.pending_inserts()  # first: what begins meanwhile is listed
+    # Operations first: what begins meanwhile is listed.
+    pending, no_operations = _if_possible(client.pending_inserts)
     machines, no_machines = client.all("instances")
-    disks, no_disks = client.all("disks")
+    disks, no_disks = _if_possible(partial(client.all, "disks"))
     names = {(machine["name"], _last(machine["zone"])) for machine in machines}
     alone = [d for d in disks if (d["name"], _last(d["zone"])) not in names and not d.get("users")]
     found = [_machine(machine) for machine in machines] + [_disk(disk) for disk in alone]
     unseen = [*no_operations, *no_machines, *no_disks, *_announced(pending, names)]
     return Listing(found, client.now(), list(dict.fromkeys(unseen)))
+
+
+def _if_possible(list_all: Callable[[], Seen]) -> Seen:
+    """A list whose refusal, as by a role that lacks its permission, hides no machine."""
+    try:
+        return list_all()
+    except (CloudRefused, ConfigError) as error:
+        return [], [str(error)]
 
 
 def _announced(inserts: list[dict], names: set[tuple[str, str]]) -> list[str]:
