@@ -19,11 +19,26 @@ def test_machine_is_isolated_from_the_host(fake, connect, tmp_path):
     client.create()
     gce.vm("vm-1").wait_for_ssh()
     (tmp_path / "secret").write_text("of the host")
-    script = f"hostname; pwd; echo $PYTHON; ls {tmp_path} /tmp; ps ax | wc -l; touch /usr/x /etc/x"
+    script = f"hostname; id -u; id -un; pwd; echo $PYTHON; ls {tmp_path} /tmp; ps ax | wc -l;"
+    script += "sudo touch /usr/x /etc/x"
     lines = client.ssh(script).stdout.splitlines()
-    assert lines[:3] == ["vm-1", "/home/jupyter", "/usr/bin/env python3"]
+    assert lines[:4] == ["vm-1", "1000", "jupyter", "/home/jupyter"]
+    assert lines[4] == "/usr/bin/env python3"
     assert "secret" not in lines and not Path("/usr/x").exists()
     assert int(lines[-1]) < 15
+
+
+def test_user_is_not_root_and_sudo_is(gce, client):
+    """The user owns its home alone; sudo runs a command as root, with its input and exit code."""
+    client.create()
+    gce.vm("vm-1").wait_for_ssh()
+    assert client.ssh("touch file /tmp/file && stat -c %U . file").stdout == "jupyter\njupyter\n"
+    assert "Permission denied" in client.ssh("touch /root/file || ls /root").stderr
+    refused = client.ssh("poweroff")
+    assert refused.returncode != 0 and gce.vm("vm-1").ended() is None
+    done = client.ssh("echo words | sudo -n tee '/root/a file'; sudo sh -c 'id -un; pwd; exit 7'")
+    assert (done.stdout, done.returncode) == ("words\nroot\n/home/jupyter\n", 7)
+    assert (gce.vm("vm-1").folder / "root/a file").read_text() == "words\n"
 
 
 def test_startup_script_runs_as_root_at_each_boot(gce, client, until):
@@ -34,18 +49,18 @@ def test_startup_script_runs_as_root_at_each_boot(gce, client, until):
     boots = gce.vm("vm-1").folder / "root/boots"
     until(boots.exists)
     gce.vm("vm-1").wait_for_ssh()
-    client.ssh("reboot")
+    client.ssh("sudo reboot")
     until(lambda: boots.read_text() == "boot\nboot\n")
     place = {"project": "test-project", "zone": "us-west1-b", "instance": "vm-1"}
     assert client.instances.get_serial_port_output(**place).contents.startswith("0\n")
 
 
-@pytest.mark.parametrize("command", ["sudo -n poweroff", "systemctl poweroff", "shutdown -h now"])
+@pytest.mark.parametrize("command", ["poweroff", "systemctl poweroff", "shutdown -h now"])
 def test_guest_powers_itself_off(gce, client, command):
     """Each of the usual commands powers the machine off."""
     client.create()
     gce.vm("vm-1").wait_for_ssh()
-    client.ssh(command)
+    client.ssh(f"sudo -n {command}")
     assert gce.vm("vm-1").wait() == 0
 
 

@@ -1,9 +1,10 @@
 """The rule by which benchmarks/random_kills.py compares a last line with what exists."""
 
+from types import SimpleNamespace
+
 import pytest
 from leak_cells.random_kills import VERDICT, untrue
 
-from launcher.jobs import inventory
 from launcher.jobs.inventory import Inventory
 from launcher.machines.base import MachineInfo
 
@@ -13,13 +14,8 @@ NOTHING = "Nothing is still being paid for: looked at this computer"
 
 def _paid(*names: str) -> str:
     """The last line of an inventory with these machines."""
-    machines = [
-        inventory.Found(
-            MachineInfo(name, {}, "", 0.0, zone="us-west1-b"), None, inventory.Owner.NOBODY, 0.0
-        )
-        for name in names
-    ]
-    return Inventory(machines).verdict()
+    machines = [MachineInfo(name, {}, "", 0.0, zone="us-west1-b") for name in names]
+    return Inventory([SimpleNamespace(machine=machine) for machine in machines]).verdict()
 
 
 TRUE = [

@@ -3,6 +3,9 @@
     with FakeGce(folder, vm_environment={"PYTHON": sys.executable}) as gce:
         os.environ.update(gce.environment)       # google.auth and the launcher use it now
         gce.faults.add("insert", "lost_reply")   # see faults.KINDS for other faults
+        gce.catalogue.unreachable.add("us-west1-b")  # what Google has: zones, machine types, images
+        gce.settings.policies["compute.requireShieldedVm"] = True  # the project, see project.py
+        gce.behaviour.most_seconds = 5           # order, pages, words and pace of the answers
         …
         gce.vm("vm-1").power_cut()
         assert gce.instances == {} and gce.violations == []

@@ -17,6 +17,8 @@ GUEST = Path(__file__).parent / "guest"
 POWERED_OFF, REBOOT = 0, 3  # how process 1 ends when the guest asked for it; else it crashed
 PRIVATE = ("/home", "/root", "/tmp", "/var/tmp", "/var/log")  # its own disk, kept while it is off
 OWN_ETC = ("passwd", "group", "shadow", "hosts", "ssh")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of everyone, as on Ubuntu
+FIRST_USER = 1000  # the ID of its first user
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -48,16 +50,19 @@ class Vm:
         """Write the disk: own host keys, own users, empty homes."""
         for path in PRIVATE:
             (self.folder / path[1:]).mkdir(parents=True, exist_ok=True)
-        for name in self.users:
+            if path.endswith("/tmp"):
+                (self.folder / path[1:]).chmod(0o1777)
+        for name in self.users:  # who gets it at boot
             (self.folder / "home" / name).mkdir(mode=0o700, exist_ok=True)
         etc = self.folder / "etc"
         (etc / "ssh/authorized_keys").mkdir(parents=True, exist_ok=True)
         self._make_host_keys()
+        self._make_key(etc / "ssh/sudo_key", "ed25519")
         self._write_etc(etc)
 
     def host_keys(self) -> dict[str, str]:
         """The public host keys: type → base64."""
-        lines = [path.read_text().split() for path in (self.folder / "etc/ssh").glob("*.pub")]
+        lines = [path.read_text().split() for path in self.folder.glob("etc/ssh/ssh_host_*.pub")]
         return {line[0]: line[1] for line in lines}
 
     def renew_host_keys(self) -> None:
@@ -71,12 +76,14 @@ class Vm:
     def authorize(self, ssh_keys: str) -> None:
         """Install the keys of the metadata `ssh-keys`, as the guest agent does; each expires by the
         machine's own clock."""
+        ssh = self.folder / "etc/ssh"
         allowed: dict[str, str] = {user: "" for user in self.users}
+        allowed["root"] = (ssh / "sudo_key.pub").read_text()
         for entry in filter(None, ssh_keys.splitlines()):
             user, _, line = entry.partition(":")
             allowed[user] = allowed.get(user, "") + self._with_expiry(line) + "\n"
         for user, lines in allowed.items():
-            (self.folder / "etc/ssh/authorized_keys" / user).write_text(lines)
+            (ssh / "authorized_keys" / user).write_text(lines)
 
     def boot(self, startup_script: str = "") -> None:
         """Power on. Returns at once; SSH works a moment later."""
@@ -184,25 +191,32 @@ class Vm:
 
     def _make_host_keys(self) -> None:
         for kind in ("ed25519", "ecdsa"):
-            key = self.folder / f"etc/ssh/ssh_host_{kind}_key"
-            command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(key)]
-            subprocess.run(command, check=True)
+            self._make_key(self.folder / f"etc/ssh/ssh_host_{kind}_key", kind)
+
+    def _make_key(self, path: Path, kind: str) -> None:
+        command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", self.name, "-f", str(path)]
+        subprocess.run(command, check=True)
 
     def _write_etc(self, etc: Path) -> None:
-        # The user has the ID of root: bwrap sets no_new_privs, so that sudo cannot work.
-        users = "".join(f"{name}:x:0:0::/home/{name}:/bin/bash\n" for name in self.users)
+        numbered = list(enumerate(self.users, FIRST_USER))
+        users = "".join(f"{name}:x:{n}:{n}::/home/{name}:/bin/bash\n" for n, name in numbered)
+        groups = "".join(f"{name}:x:{n}:\n" for n, name in numbered)
         (etc / "passwd").write_text(users + Path("/etc/passwd").read_text())
-        (etc / "group").write_text(Path("/etc/group").read_text())
+        (etc / "group").write_text(groups + Path("/etc/group").read_text())
         names = [*self.users, "root", "sshd"]
         (etc / "shadow").write_text("".join(f"{name}:*:19000::::::\n" for name in names))
         (etc / "shadow").chmod(0o600)
+        # sshd opens a session as root for sudo: in bwrap no program can gain rights. ssh accepts a
+        # private key that others can read where it is not the caller's.
+        (etc / "ssh/sudo_key").chmod(0o644)
         own = f"{self.address} {self.name} metadata.google.internal metadata"
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n{own}\n")
 
     def _write_sshd_config(self) -> None:
-        pairs = "".join(f' "{key}={text}"' for key, text in self._variables().items())
+        variables = {"PATH": PATH} | self._variables()
+        pairs = "".join(f' "{key}={text}"' for key, text in variables.items())
         config = (GUEST / "sshd_config").read_text() + f"ListenAddress {self.address}\n"
-        config += f"SetEnv{pairs}\n" if pairs else ""
+        config += f"SetEnv{pairs}\n"
         (self.folder / "etc/ssh/sshd_config").write_text(config)
 
     def _variables(self) -> dict[str, str]:
@@ -229,8 +243,8 @@ class Vm:
             *("--ro-bind", f"{GUEST}/bin", "/usr/local/sbin"),
             *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--hostname", self.name),
             *("--as-pid-1", "--die-with-parent", "--new-session", "--cap-add", "ALL", "--clearenv"),
-            *("--setenv", "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            *("--setenv", "HOME", "/root", "--setenv", "LANG", "C.UTF-8", "--chdir", "/"),
+            *("--setenv", "PATH", PATH, "--setenv", "HOME", "/root", "--setenv", "LANG", "C.UTF-8"),
+            *("--chdir", "/"),
             *("--", "/bin/bash", "/run/init", "sshd" if self.hardware.ssh else "no sshd"),
             str(self.hardware.boot_seconds),
             str(self.host.lifeline),

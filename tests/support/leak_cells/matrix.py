@@ -15,6 +15,7 @@ from leak_cells.cell import Cell, CellRun, Outcome
 from leak_cells.fork_server import ForkServer
 from leak_cells.steps import FAULTS, STEPS
 
+REFERENCE_SECONDS = 1200  # half a minute, unless the computer is busy
 Run = Callable[[Cell, Path, ForkServer, Path], Outcome]  # cell, its folder, forks, reference
 
 
@@ -40,8 +41,9 @@ def reference_job(place: Path) -> Path:
     folder = workspace.folder / "runs" / "quickstart-1"
     if (ledger.read(folder) or Job()).outcome != "done":
         workspace.folder.mkdir(parents=True)
-        code, _, err = workspace.run("train", str(QUICKSTART), *SMALL)
-        if code:
+        training = workspace.start("train", str(QUICKSTART), *SMALL)
+        _, err = training.communicate(timeout=REFERENCE_SECONDS)
+        if training.returncode:
             raise RuntimeError(err)
     return folder
 
