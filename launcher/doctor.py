@@ -46,13 +46,21 @@ def examine_backend(config: Config) -> list[dict[str, Any]]:
 
 
 def text(found: list[dict[str, Any]]) -> str:
-    """The checks as text, one per line."""
+    """The checks as text, one per line; at the end, what could not be checked."""
     lines = []
     for one in found:
-        mark = "ok     " if one["ok"] else ("absent " if one["optional"] else "MISSING")
-        mend = "" if one["ok"] else f": {one['mend']}"
-        lines.append(f"{mark} {one['name']:20} {one['found']}{mend}")
-    return "\n".join(lines)
+        mend = f": {one['mend']}" if one["mend"] and not one["ok"] else ""
+        lines.append(f"{_mark(one)} {one['name']:20} {one['found']}{mend}")
+    unseen = [one["name"] for one in found if not one["seen"]]
+    return "\n".join(lines + ([f"not seen: {len(unseen)}: {', '.join(unseen)}"] if unseen else []))
+
+
+def _mark(one: dict[str, Any]) -> str:
+    if one["ok"]:
+        return "ok     "
+    if not one["seen"]:
+        return "unseen "
+    return "absent " if one["optional"] else "MISSING"
 
 
 def _install(what: str) -> str:

@@ -86,7 +86,19 @@ class Listing:
 
 def check(name: str, ok: bool, found: str, mend: str, optional: bool = False) -> dict[str, Any]:
     """A check of launcher.doctor: whether it is `ok`, what was found, what to do about it."""
-    return {"name": name, "ok": ok, "found": found, "mend": mend, "optional": optional}
+    return {
+        "name": name,
+        "ok": ok,
+        "found": found,
+        "mend": mend,
+        "optional": optional,
+        "seen": True,
+    }
+
+
+def unseen(name: str, why: str, show: str) -> dict[str, Any]:
+    """A check that could not be made, and the command that shows what it is about."""
+    return check(name, False, why, show, optional=True) | {"seen": False}
 
 
 class Machine(Protocol):

@@ -97,7 +97,7 @@ def nothing(gce, set_env):
 BEFORE_A_JOB = {
     "no credentials": (without_credentials, [], 3, "credentials", "application-default login"),
     "revoked": (revoked, [], 3, "expired or revoked", "application-default login"),
-    "no project": (without_project, [], 2, "no project is set", "gcloud config set project"),
+    "no project": (without_project, [], 2, "no project is set", "gcloud projects list"),
     "unknown project": (nothing, ["gce.project=another"], 2, "project another does not", "list"),
     "API disabled": (disabled, [], 3, "not enabled in project test-project", "services enable"),
     "no answer": (unavailable, [], 3, "not available", "status.cloud.google.com"),
@@ -113,7 +113,7 @@ BEFORE_A_JOB = {
         "us-west1-c has no machine type c3d-standard-8",
         "machine-types list",
     ),
-    "platform": (nothing, ["gce.zones=['us-east1-b']"], 2, "no Intel Skylake", "zones describe"),
+    "platform": (nothing, ["gce.zones=['us-east1-b']"], 2, "no Intel Skylake", "zones list"),
     "family": (no_images, [], 2, "no family of gce.image_families", "gcloud compute images list"),
     "quota": (little_quota, [], 3, "quota CPUS is 4", "iam-admin/quotas"),
     "disk": (small_image, [], 2, "gce.disk_gb = 120 is smaller", "200 or more"),
@@ -188,7 +188,7 @@ WITH_A_JOB = {
         fault("boot", "no_guest_attributes", times=FOR_EVER),
         1,
         "published no host keys within 2 s",
-        "get-serial-port-output",
+        "the end of its console is in ",
         2,
     ),
     "no SSH": (
@@ -198,7 +198,7 @@ WITH_A_JOB = {
         "firewall-rules list",
         2,
     ),
-    "failing proxy": (failing_proxy, 1, "no tunnel", "try: bash", 2),
+    "failing proxy": (failing_proxy, 1, "no tunnel", "gce.proxy_command", 2),
     "missing proxy": (missing_proxy, 2, "program /nowhere/tunnel not found", "install it", 1),
     "a link for a result": (results(LINK), 1, "time_conv.pb cannot be pulled", "", 1),
     "a result too large": (

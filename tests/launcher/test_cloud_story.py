@@ -264,16 +264,6 @@ def test_stockout_in_every_zone_ends_with_exit_code_3(workspace, gce, trained):
     assert gce.instances == {}
 
 
-def test_host_key_mismatch_ends_the_job(workspace, gce, trained):
-    """A server with another host key than the published one ends the job; exit code 1."""
-    gce.faults.add("boot", "wrong_host_key")
-    code, _, err = workspace.run("resume", "words-1")
-    assert code == 1
-    assert "host key" in err
-    assert len(gce.asked("instances.insert")) == 1
-    assert gce.instances == {}
-
-
 def test_machine_of_a_killed_launcher_deletes_itself(tmp_path, cloud_plan, finished):
     """Without its launcher, a machine deletes itself within its max_run_duration."""
     with FakeGce(tmp_path / "gce", clock_speed=100) as gce:

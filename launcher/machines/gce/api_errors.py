@@ -186,15 +186,15 @@ def _forbidden(error: ApiError, resource: Resource, text: str) -> LauncherError:
     role = next(roles, "")
     return CloudRefused(
         f"you lack the permission {permission} in project {project}",
-        f"an administrator of the project can run {_grant(resource, role)}"
+        f"an administrator of the project can run {grant(project, resource.member, role)}"
         if role
         else "https://cloud.google.com/iam/docs/permissions-reference has the roles with it",
     )
 
 
-def _grant(resource: Resource, role: str) -> str:
-    binding = f"--member={resource.member} --role={role}"
-    return f"gcloud projects add-iam-policy-binding {resource.project} {binding}"
+def grant(project: str, member: str, role: str) -> str:
+    """The command that gives a role of a project."""
+    return f"gcloud projects add-iam-policy-binding {project} --member={member} --role={role}"
 
 
 def _no_billing(error: ApiError, resource: Resource, text: str) -> CloudRefused:
@@ -315,19 +315,23 @@ def _policy(error: ApiError, resource: Resource, text: str) -> CloudRefused:
     found = re.search(r"constraints/([\w.]+)", error.message)
     name = found[1] if found else GUEST_ATTRIBUTES if "Guest attributes" in text else ""
     sentence = f"a policy of your organisation forbids the machine: {text}"
-    hint = policy_hint(name, resource.project)
+    hint = _policy_hint(name, resource.project)
     if name == LOCATIONS:
         return NoCapacity(f"{sentence} (zone {resource.zone})", hint)
     return CloudRefused(sentence, hint)
 
 
-def policy_hint(name: str, project: str) -> str:
+def _policy_hint(name: str, project: str) -> str:
     """What helps against the policy `name`, such as compute.requireOsLogin; "" = not known."""
     if not name:
         return f"gcloud resource-manager org-policies list --project={project} names the policies"
     setting = f"set {POLICIES[name]}, or " if POLICIES.get(name) else ""
-    shown = f"gcloud resource-manager org-policies describe {name} --effective --project={project}"
-    return f"{setting}ask its administrator for an exception; {shown}"
+    return f"{setting}ask its administrator for an exception; {show_policy(name, project)}"
+
+
+def show_policy(name: str, project: str) -> str:
+    """The command that shows a policy of an organisation as it holds for a project."""
+    return f"gcloud resource-manager org-policies describe {name} --effective --project={project}"
 
 
 def _refused(error: ApiError, resource: Resource, text: str) -> CloudRefused:

@@ -9,21 +9,20 @@ from datetime import date
 from typing import Any
 
 from launcher.config.settings import Config, Gce
-from launcher.errors import CloudRefused, ConfigError, LauncherError
+from launcher.errors import ConfigError, LauncherError
 from launcher.machines.base import MachinePlan
 from launcher.machines.cost import Price
-from launcher.machines.gce import cheaper, prices, request, series
-from launcher.machines.gce.api_errors import MORE_QUOTA, region_of
+from launcher.machines.gce import cheaper, prices, quotas, request, series
+from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client
 from launcher.machines.gce.details import Details
 
 IAP = "gcloud compute start-iap-tunnel <machine> 22 --listen-on-stdin --project={} --zone=<zone>"
-SSD = ("pd-ssd", "pd-balanced")  # disk types of the SSD quota
 UNUSABLE = ("OBSOLETE", "DELETED")
 _SPOT = ", spot: it may be preempted"
 HINT = (
-    "gcloud compute machine-types list --zones=ZONE and gcloud compute zones describe ZONE show "
-    "what a zone has"
+    "gcloud compute machine-types list --filter=name={} --project={} shows the zones that have it, "
+    "and gcloud compute zones list --format='table(name,availableCpuPlatforms.list())' their CPUs"
 )
 
 
@@ -56,15 +55,16 @@ def _ask(client: Client, gce: Gce) -> Answers:
     usable = UsableZones(client, gce)
     image, why = find_image(client, gce)
     cpus = int(usable.machine_type["guestCpus"])
-    zones, too_little_quota = with_quota(client, gce, usable.zones, cpus)
+    quota = quotas.check(client, gce, usable.zones, cpus)
     choices = [
         f"project {client.project}: {'as configured' if gce.project else 'of your environment'}",
         f"machine {_size(gce, usable.machine_type)}",
         f"image {image['name']}: {why}",
         *(f"zone {zone} is left out: {reason}" for zone, reason in usable.left_out.items()),
-        *too_little_quota,
+        *quota.left_out,
+        *(f"quota that was not seen: {what}" for what in quota.unseen),
     ]
-    return Answers(client.project, zones, image["selfLink"], choices)
+    return Answers(client.project, quota.zones, image["selfLink"], choices)
 
 
 def _unanswered(client: Client, gce: Gce, refusal: LauncherError) -> Answers:
@@ -100,7 +100,7 @@ def _offer(config: Config, startup: str, answers: Answers, notes: list[str]) -> 
         project=project,
         insert=request.template(config, project, answers.image, startup),
         user=gce.user,
-        proxy_command=_proxy_command(gce, project),
+        proxy_command=proxy_command(gce, project),
         impersonate=gce.impersonate,
     )
     return MachinePlan(
@@ -128,7 +128,7 @@ class UsableZones:
             self._add(name)
         if not self.zones:
             why = "; ".join(f"{zone}: {reason}" for zone, reason in self.left_out.items())
-            raise ConfigError(f"no zone of gce.zones is usable: {why or 'it is empty'}", HINT)
+            raise ConfigError(f"no zone of gce.zones is usable: {why or 'it is empty'}", self._hint)
 
     def _add(self, name: str) -> None:
         """Add a zone, which must have everything unless it is down; or of a region the zones that
@@ -141,9 +141,13 @@ class UsableZones:
             if not missing:
                 self.zones.append(zone)
             elif zone == name and not down:
-                raise ConfigError(f"zone {zone} {missing}", HINT)
+                raise ConfigError(f"zone {zone} {missing}", self._hint)
             else:
                 self.left_out[zone] = f"it {missing}"
+
+    @property
+    def _hint(self) -> str:
+        return HINT.format(self._gce.machine_type, self._client.project)
 
     def _expand(self, name: str) -> list[str]:
         if name in self._all:
@@ -193,50 +197,6 @@ def find_image(client: Client, gce: Gce) -> tuple[dict, str]:
     )
 
 
-def with_quota(
-    client: Client, gce: Gce, zones: list[str], cpus: int
-) -> tuple[list[str], list[str]]:
-    """The zones whose region has enough quota left for the machine, and a sentence for each other
-    region. Raises CloudRefused where no region has enough."""
-    regions = {region["name"]: region.get("quotas", []) for region in client.regions()}
-    too_little: dict[str, str] = {}
-    for region in dict.fromkeys(region_of(zone) for zone in zones):
-        quotas = {quota["metric"]: quota for quota in regions.get(region, [])}
-        needs = _needs(gce, cpus, quotas)
-        missing = [_missing(metric, amount, quotas) for metric, amount in needs.items()]
-        if any(missing):
-            too_little[region] = f"region {region} is left out: {', '.join(filter(None, missing))}"
-    enough = [zone for zone in zones if region_of(zone) not in too_little]
-    if not enough:
-        raise CloudRefused(
-            f"project {client.project} has too little quota: {'; '.join(too_little.values())}",
-            MORE_QUOTA.format(client.project),
-        )
-    return enough, list(too_little.values())
-
-
-def _needs(gce: Gce, cpus: int, quotas: dict[str, dict]) -> dict[str, int]:
-    """What the machine uses of each quota."""
-    family = gce.machine_type.partition("-")[0].upper()
-    metric = "CPUS" if family in ("N1", "E2", "F1", "G1") else f"{family}_CPUS"
-    # Spot machines use a quota of their own where the project has one, else the common one.
-    if gce.spot and quotas.get("PREEMPTIBLE_CPUS", {}).get("limit", 0) > 0:
-        metric = "PREEMPTIBLE_CPUS"
-    storage = "SSD_TOTAL_GB" if gce.disk_type in SSD else "DISKS_TOTAL_GB"
-    address = {"IN_USE_ADDRESSES": 1} if gce.external_ip else {}
-    return {metric: cpus, "INSTANCES": 1, storage: gce.disk_gb, **address}
-
-
-def _missing(metric: str, amount: int, quotas: dict[str, dict]) -> str:
-    quota = quotas.get(metric)
-    if quota is None:  # not every quota is listed here; the insert may still be refused
-        return ""
-    limit, usage = quota.get("limit", 0.0), quota.get("usage", 0.0)
-    if limit - usage >= amount:
-        return ""
-    return f"quota {metric} is {limit:g}, {usage:g} in use, and {amount} more are needed"
-
-
 def _price(config: Config, regions: list[str]) -> Price:
     gce = config.gce
     if gce.usd_per_hour:
@@ -254,7 +214,7 @@ def _price(config: Config, regions: list[str]) -> Price:
     return Price(0.0, f"unknown: {unknown}")
 
 
-def _proxy_command(gce: Gce, project: str) -> str:
+def proxy_command(gce: Gce, project: str) -> str:
     """The command that carries SSH to a machine without a public address, "" for the others."""
     if gce.external_ip:
         return ""

@@ -63,7 +63,7 @@ class Client:
         if not project:
             raise ConfigError(
                 "no project is set, and the credentials name none",
-                "set gce.project, or run gcloud config set project PROJECT",
+                "set gce.project to one of: gcloud projects list",
             )
         return project
 
@@ -144,6 +144,12 @@ class Client:
             return []
         return list(found.get("queryValue", {}).get("items", []))
 
+    def serial_output(self, zone: str, name: str) -> str:
+        """What the machine has written to its console, at most the last megabyte."""
+        fields: Json = {"zone": zone, "instance": name}
+        found = self._call("instances", "get_serial_port_output", name, **fields)
+        return str(found.get("contents", ""))
+
     # Operations ---------------------------------------------------------------------------------
 
     def operations(self, zone: str, name: str) -> list[Json]:
@@ -189,6 +195,22 @@ class Client:
     def regions(self) -> list[Json]:
         """Every region, with its quotas."""
         return self._list("regions")
+
+    def project_info(self) -> Json:
+        """The project, with its quotas for all regions together and its common metadata."""
+        return self._call("projects", "get", "")
+
+    def networks(self) -> list[Json]:
+        """The networks of the project."""
+        return self._list("networks")
+
+    def subnets(self) -> Seen:
+        """The subnets of all regions."""
+        return self._all("subnetworks", "subnetworks", "")
+
+    def firewalls(self) -> list[Json]:
+        """The firewall rules of the project's networks."""
+        return self._list("firewalls")
 
     def machine_type(self, zone: str, name: str) -> Json | None:
         """A machine type, None where the zone does not have it."""

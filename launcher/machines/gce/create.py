@@ -16,7 +16,6 @@ from launcher.machines.gce.client import Client
 BOOTING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING")
 ENDING = ("PENDING_STOP", "STOPPING", "SUSPENDING", "DEPROVISIONING")
 LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
-SERIAL_OUTPUT = "gcloud compute instances get-serial-port-output {} --zone={} --project={}"
 
 
 def create(client: Client, spec: MachineSpec, body: dict) -> None:

@@ -20,6 +20,11 @@ def of(machine_type: str) -> dict[str, list[str]] | None:
     return _table()["series"].get(machine_type.partition("-")[0])
 
 
+def names() -> list[str]:
+    """The series of the table."""
+    return list(_table()["series"])
+
+
 def check(gce: Gce) -> list[str]:
     """A sentence for each thing that the table does not know, and that is not checked. Raises
     ConfigError for a CPU platform or disk type that the machine's series does not take."""

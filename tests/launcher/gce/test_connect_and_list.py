@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from launcher.errors import MachineKept, MachineLost
+from launcher.errors import HostKeyMismatch, MachineKept, MachineLost
 from launcher.machines.gce import request
 
 ZONE = "us-west1-b"
@@ -180,6 +180,64 @@ def test_machine_deleted_while_booting_is_lost_at_once(gce, backend, spec):
 def _delete_once_running(gce, backend, spec):
     wait_for(lambda: gce.instances.get(spec.name, {}).get("status") == "RUNNING")
     backend.delete(spec.name, ZONE)
+
+
+def test_machine_without_an_address_says_so(gce, backend, spec):
+    """A machine that gets no address is not reported as one without host keys."""
+    with pytest.raises(MachineLost, match="words-1-ab got no address within 0.5 s") as lost:
+        backend(timeouts=dict(host_keys=0.5), external_ip=False).create(spec())
+    assert "words-1-ab" not in lost.value.hint
+
+
+def test_console_of_a_machine_without_host_keys_is_kept(gce, backend, spec):
+    """The machine is deleted after the failure, so the end of its console is in the job's folder,
+    with no character that a terminal acts on."""
+    backend, spec = backend(timeouts=dict(host_keys=1)), spec()
+    items = {item["key"]: item for item in backend._details.insert["metadata"]["items"]}
+    items["startup-script"]["value"] = "#!/bin/bash\nprintf 'boot \\033[31mfailed\\n'\n"
+    gce.faults.add("boot", "no_guest_attributes")
+    with pytest.raises(MachineLost, match="published no host keys") as lost:
+        backend.create(spec)
+    assert lost.value.hint == f"the end of its console is in {spec.folder}/console.txt"
+    assert r"boot \x1b[31mfailed" in (spec.folder / "console.txt").read_text("utf-8")
+
+
+def test_console_that_was_not_seen_does_not_hide_the_error(gce, backend, spec):
+    """Without the permission to see the console, the error is the same, and the hint says why."""
+    gce.faults.add("boot", "no_guest_attributes")
+    gce.faults.add("instances.getSerialPortOutput", "permission")
+    with pytest.raises(MachineLost, match="published no host keys") as lost:
+        backend(timeouts=dict(host_keys=0.5)).create(spec())
+    assert lost.value.hint.startswith("its console was not seen: you lack the permission")
+
+
+def test_host_keys_made_anew_are_read_again(gce, backend, spec, create):
+    """Keys that change after the launcher has read them are read again, once they are published;
+    keys that are published twice are the same."""
+    gce.faults.add("boot", "new_host_keys", seconds=0.6)
+    gce.faults.add("boot", "host_keys_again", seconds=0.1)
+    gce.faults.add("boot", "late_ssh_key", seconds=1.2)  # no login before the keys change
+    spec = spec()
+    create(backend(), spec)
+    asked = [request.query["queryPath"] for request in gce.asked("instances.getGuestAttributes")]
+    assert len(asked) > 1
+
+
+def test_host_key_that_is_never_published_is_refused(gce, backend, spec):
+    """A server whose keys changed and were not published again is not connected to."""
+    gce.faults.add("boot", "new_host_keys", seconds=0.6)
+    gce.faults.add("boot", "late_ssh_key", seconds=1.2)
+    spec = spec()
+
+    def publish_no_more():
+        wait_for(lambda: gce.asked("instances.getGuestAttributes"))
+        gce.instance(spec.name)._publish_host_keys = lambda: None
+
+    thread = threading.Thread(target=publish_no_more)
+    thread.start()
+    with pytest.raises(HostKeyMismatch, match="nothing was sent"):
+        backend(timeouts=dict(host_keys=2, connect=5)).create(spec)
+    thread.join()
 
 
 @pytest.mark.parametrize("gce", [{"page_size": 1}], indirect=True)
