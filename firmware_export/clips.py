@@ -13,6 +13,7 @@ import numpy as np
 
 from firmware_export import files
 from firmware_export.errors import BadModel
+from vm_startup.arrays import packed
 from vm_startup.conventions import CLIP_SAMPLES
 
 OWN, GENERATED = "own", "generated"  # sources: a user's recordings, and inputs that no sound made
@@ -119,9 +120,7 @@ def _sound(found: dict[str, np.ndarray], count: int, path: Path) -> tuple[Any, .
 
 def save(clips: Clips, path: Path) -> None:
     """Writes an .npz atomically; equal clips give equal bytes."""
-    packed = io.BytesIO()
-    np.savez(packed, **{name: getattr(clips, name) for name in TYPES})
-    files.write(path, packed.getvalue())
+    files.write(path, packed(**{name: getattr(clips, name) for name in TYPES}))
 
 
 def join(first: Clips | None, second: Clips) -> Clips:

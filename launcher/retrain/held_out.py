@@ -1,7 +1,6 @@
 """The held-out clips that a model's versions are compared on. The first retraining stores its test
 clips; later ones add theirs, and none is removed."""
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from launcher.errors import ConfigError, UsageError
 from launcher.jobs.local_build import translated
 from launcher.retrain.events import FORMAT
 from launcher.retrain.history import check_format
+from vm_startup.arrays import packed
 from vm_startup.conventions import SILENCE, UNKNOWN
 from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
 
@@ -167,6 +167,4 @@ def _load(path: Path) -> HeldOut:
 
 
 def _save(path: Path, held_out: HeldOut) -> None:
-    packed = io.BytesIO()
-    np.savez(packed, format=FORMAT, **vars(held_out))
-    files.write(path, packed.getvalue())
+    files.write(path, packed(format=FORMAT, **vars(held_out)))

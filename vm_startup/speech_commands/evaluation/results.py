@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vm_startup.arrays import packed
 from vm_startup.conventions import METRICS_FILE, TEST_FEATURES_FILE
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.augmentation.augment import Background, augment
@@ -14,7 +15,7 @@ from vm_startup.speech_commands.data.dataset import SILENCE_INDEX, Dataset, Spli
 from vm_startup.speech_commands.evaluation import detection, stream
 from vm_startup.speech_commands.evaluation.metrics import Score, by_source
 from vm_startup.speech_commands.features import extract_cached
-from vm_startup.speech_commands.files import atomic, write_json
+from vm_startup.speech_commands.files import write_bytes, write_json
 from vm_startup.speech_commands.progress import log, log_progress
 from vm_startup.speech_commands.random_streams import SILENCE, random_stream
 
@@ -129,16 +130,15 @@ def write_test_features(path: Path, features: np.ndarray, split: Split) -> None:
     """
     picked = _evenly(np.arange(len(split)), MAX_TEST_CLIPS)
     with_audio = _evenly(np.flatnonzero(split.label[picked] != SILENCE_INDEX), MAX_TEST_AUDIO)
-    with atomic(path) as file:
-        np.savez(
-            file,
-            features=features[picked],
-            labels=split.label[picked].astype(np.int32),
-            sources=split.source[picked].astype("<U16"),
-            names=split.name[picked].astype(str),
-            audio=split.audio[picked[with_audio]],
-            audio_of=with_audio.astype(np.int32),
-        )
+    content = packed(
+        features=features[picked],
+        labels=split.label[picked].astype(np.int32),
+        sources=split.source[picked].astype("<U16"),
+        names=split.name[picked].astype(str),
+        audio=split.audio[picked[with_audio]],
+        audio_of=with_audio.astype(np.int32),
+    )
+    write_bytes(path, content)
 
 
 def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
