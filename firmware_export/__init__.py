@@ -1,0 +1,5 @@
+"""The exporter. Importing any part of it pins NumPy and TensorFlow, see processor.py."""
+
+from vm_startup import processor
+
+processor.pin()

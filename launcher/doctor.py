@@ -15,6 +15,7 @@ from typing import Any
 from launcher.config.settings import Config
 from launcher.machines import registry
 from launcher.machines.base import check
+from vm_startup import processor
 
 PACKAGE = "micro-speech-launcher"
 TOOLS = {
@@ -30,6 +31,7 @@ def examine() -> list[dict[str, Any]]:
     """The checks of this computer, each as base.check returns it."""
     return [
         _python(),
+        _processor(),
         *(_package(line) for line in requires(PACKAGE) or [] if "extra ==" not in line),
         *(_tool(name, mend) for name, mend in TOOLS.items()),
         _clang(),
@@ -67,6 +69,12 @@ def _python() -> dict[str, Any]:
     wanted = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
     mend = f"install Python {wanted}"
     return check("python", wanted.contains(found, prereleases=True), found, mend)
+
+
+def _processor() -> dict[str, Any]:
+    name, lacking = processor.describe()
+    mend = "for the model of every other processor, train on a machine: --backend gce"
+    return check("processor", not lacking, processor.text(name, lacking), mend, optional=True)
 
 
 def _package(requirement: str) -> dict[str, Any]:

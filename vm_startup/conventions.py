@@ -28,6 +28,11 @@ def phase_line(phase: str) -> str:
     return f"== {phase} =="
 
 
+def processor_line(processor: str) -> str:
+    """What a trainer logs about the processor that it computes with."""
+    return f"Processor: {processor}"
+
+
 def checkpoint_line(prefix: str) -> str:
     """What a trainer logs once the checkpoint `prefix` can be pulled; TensorFlow's own words."""
     return f'Saving to "{prefix}"'

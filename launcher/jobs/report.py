@@ -9,9 +9,12 @@ from firmware_export.boards.board import PASSED
 from firmware_export.boards.registry import DEFAULT as BOARD
 from launcher.jobs.inventory import NOTHING_PAID
 from launcher.jobs.job import Job
+from launcher.jobs.remote_training import LOG
 from launcher.jobs.states import Outcome
 from launcher.machines import cost
-from vm_startup.conventions import METRICS_FILE
+from vm_startup.conventions import METRICS_FILE, processor_line
+
+LONGEST_NAME = 200  # of a processor, as a machine's log says it
 
 
 def write(job: Job, folder: Path) -> None:
@@ -52,7 +55,12 @@ def build(job: Job, folder: Path) -> dict:
             "cap_usd": job.plan.cap_usd,
             "price": job.plan.machine.price_source,
         },
-        "machine": {"name": job.machine, "lease": job.lease, "proof": job.proof},
+        "machine": {
+            "name": job.machine,
+            "processors": processors(folder / LOG),
+            "lease": job.lease,
+            "proof": job.proof,
+        },
         "seconds": {phase: round(spent, 1) for phase, spent in job.phase_seconds.items()},
         "manifest": _read(folder / "manifest.json"),
     }
@@ -75,6 +83,14 @@ def _accuracy(metrics: dict, proof: dict) -> dict:
     }
 
 
+def processors(log: Path) -> list[str]:
+    """What the trainer trained on, as the machine's log says it, without control characters."""
+    prefix = processor_line("")
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        names = [line[len(prefix) :][:LONGEST_NAME] for line in lines if line.startswith(prefix)]
+    return list(dict.fromkeys("".join(filter(str.isprintable, name)) for name in names))
+
+
 def summary(report: dict) -> str:
     """The last screen of a job."""
     from firmware_export.report import listener_lines, mismatches, share
@@ -95,11 +111,16 @@ def summary(report: dict) -> str:
         f"  proof         {firmware['clips']:,} clips through the emulated chip, "
         f"{mismatches(firmware['mismatches'])} with TensorFlow Lite",
         *listener_lines(firmware["listener"], firmware["listener_refused"], BOARD),
+        f"  trained on    {_trained_on(report)}",
         f"  cost          {cost.dollars(report['cost']['usd'])} ({report['cost']['price']})",
         "",
         PASSED if passed(report) else "the firmware did not pass its tests",
     ]
     return "\n".join(lines)
+
+
+def _trained_on(report: dict) -> str:
+    return "; ".join(report["machine"]["processors"]) or "a processor that its log does not name"
 
 
 def _indented(*lines: str) -> list[str]:

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from launcher import doctor
+from vm_startup import processor
 
 
 def check(name):
@@ -22,6 +23,15 @@ def test_doctor_reads_the_range_of_python_from_the_package(monkeypatch, version,
     found = check("python")
     assert found["ok"] is ok
     assert found["mend"] == "install Python <3.14,>=3.11"
+
+
+@pytest.mark.parametrize("lacking", [[], ["fma"]])
+def test_doctor_names_the_processor(monkeypatch, lacking):
+    """A processor without AVX2 and FMA can train, so that its check is optional."""
+    monkeypatch.setattr(processor, "describe", lambda: ("Xeon", lacking))
+    found = check("processor")
+    assert (found["ok"], found["optional"]) == (not lacking, True)
+    assert found["found"] == processor.text("Xeon", lacking)
 
 
 @pytest.mark.parametrize("pip", [True, False])

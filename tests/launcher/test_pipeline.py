@@ -24,6 +24,7 @@ from launcher.jobs import ledger
 from launcher.jobs.package import artefacts
 from launcher.jobs.states import Phase
 from launcher.machines.local import LocalBackend
+from vm_startup import processor
 
 PHASES = [phase for phase in Phase if phase != Phase.CREATED]
 MACHINE_PHASES = PHASES[: PHASES.index(Phase.DELETE_MACHINE)]
@@ -80,6 +81,7 @@ def test_report_has_the_figures_of_the_proof(finished):
     assert (folder / "firmware" / "bluepill.bin").stat().st_size == report["firmware"]["flash"]
     assert report["firmware"]["ram"] <= 6 << 10
     assert report["machine"]["lease"] == "closed"
+    assert report["machine"]["processors"] == [processor.text(*processor.describe())]
     metrics = json.loads((folder / "metrics.json").read_text())
     answered = metrics["firmware_testing"]
     assert answered["accuracy"] == proof["accuracy_firmware"]

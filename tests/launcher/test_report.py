@@ -72,7 +72,12 @@ REPORT = {
         "transcript": "yes/a: …\n~~~ALL TESTS PASSED~~~\n",
     },
     "cost": {"usd": 0.0, "machine_seconds": 1.0, "cap_usd": 0.0, "price": "this computer"},
-    "machine": {"lease": "closed", "name": "words-1-ab", "proof": "words-1-ab is gone"},
+    "machine": {
+        "lease": "closed",
+        "name": "words-1-ab",
+        "processors": ["AMD EPYC 7B13", "Intel(R) Xeon(R) CPU @ 2.00GHz"],
+        "proof": "words-1-ab is gone",
+    },
     "seconds": {"train": 60.0},
     "manifest": {"artefacts": {"labels.txt": {"size": 3, "sha256": "ab"}}},
 }
@@ -92,10 +97,26 @@ def test_summary_has_every_figure():
         "2,048 bytes of 20 KiB (10%)",
         "1,184,301 per inference",
         "1,087 clips",
+        "trained on    AMD EPYC 7B13; Intel(R) Xeon(R) CPU @ 2.00GHz",
         "0.00 USD",
         "~~~ALL TESTS PASSED~~~",
     ):
         assert part in text, part
+
+
+def test_report_names_each_processor_of_the_log_once(tmp_path):
+    """A job that moved to another machine names both; control characters and excess are dropped."""
+    log = tmp_path / "training.log"
+    names = "AMD EPYC", "Xeon \x1b[31m\x07x", "AMD EPYC", "y" * 999
+    log.write_text("== train ==\n" + "".join(f"Processor: {name}\nStep #1\n" for name in names))
+    assert report.processors(log) == ["AMD EPYC", "Xeon [31mx", "y" * 200]
+
+
+def test_summary_says_where_the_processor_is_unknown():
+    """A trainer that does not log its processor leaves no empty line."""
+    unknown = copy.deepcopy(REPORT)
+    unknown["machine"]["processors"] = []
+    assert "trained on    a processor that its log does not name" in report.summary(unknown)
 
 
 @pytest.mark.parametrize(

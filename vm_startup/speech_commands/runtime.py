@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from vm_startup import processor
+from vm_startup.conventions import processor_line
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.progress import log
 
@@ -24,7 +26,11 @@ def log_to_stdout(verbosity: str = "INFO") -> None:
 
 
 def make_repeatable() -> None:
-    """Make equal computations give equal bits; call it before TensorFlow computes anything."""
+    """Make equal computations give equal bits; call it before TensorFlow computes anything.
+
+    Logs the processor: without AVX2 and FMA the bits may be others (see processor.py).
+    """
+    log.info(processor_line(processor.text(*processor.describe())))
     # A fixed number on every machine: sums are split by thread, and the split decides their last
     # bits.
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
