@@ -23,6 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parents[1]
 MODELS = "Haswell,Skylake-Server,Cascadelake-Server,EPYC,EPYC-Rome,EPYC-Milan"
 ROUNDS, STEPS = 5, 40
@@ -133,7 +134,7 @@ def speed() -> int:
 def child(program: str, emulator: list[str], *arguments: object) -> str:
     """The last line that a program in Python prints."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
-    environment = os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"PYTHONPATH": path}
     command = [*emulator, sys.executable, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
