@@ -22,14 +22,20 @@ UNPINNED = ("NPY_ENABLE_CPU_FEATURES",)  # contradicts NPY_DISABLE_CPU_FEATURES
 
 
 def pin() -> None:
-    """Pin the libraries of this process and of its children, before it imports NumPy."""
+    """Pin the libraries of this process and of its children, before it imports NumPy.
+
+    A processor that lacks something keeps what its libraries choose: OpenBLAS's code for Haswell
+    would end the process there.
+    """
+    if describe()[1]:
+        return
     for name in UNPINNED:
         os.environ.pop(name, None)
     os.environ.update(PINNED)
 
 
 def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, list[str]]:
-    """The name of this processor, and which of NEEDED it lacks."""
+    """The name of this processor, and what of NEEDED it lacks."""
     try:
         lines = cpuinfo.read_text("utf-8", errors="replace").splitlines()
     except OSError:

@@ -45,8 +45,16 @@ def test_numpy_has_no_code_above_avx2_left():
     assert set(processor.PINNED["NPY_DISABLE_CPU_FEATURES"].split()) == set(choices) - {"X86_V3"}
 
 
-def test_pin_replaces_what_the_environment_asks_for(monkeypatch):
-    """A variable that contradicts the pin is dropped: NumPy refuses to start with both."""
-    monkeypatch.setattr(os, "environ", {"NPY_ENABLE_CPU_FEATURES": "X86_V4", "HOME": "/"})
+ASKED = {"NPY_ENABLE_CPU_FEATURES": "X86_V4", "HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "expected"), [([], {"HOME": "/", **processor.PINNED}), (["avx2"], ASKED)]
+)
+def test_pin_replaces_what_the_environment_asks_for(monkeypatch, lacking, expected):
+    """A variable that contradicts the pin is dropped: NumPy refuses to start with both. A processor
+    without AVX2 is left alone: OpenBLAS's code for Haswell would crash there."""
+    monkeypatch.setattr(os, "environ", dict(ASKED))
+    monkeypatch.setattr(processor, "describe", lambda: ("Xeon", lacking))
     processor.pin()
-    assert os.environ == {"HOME": "/", **processor.PINNED}
+    assert os.environ == expected

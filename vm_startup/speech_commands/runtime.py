@@ -28,14 +28,15 @@ def log_to_stdout(verbosity: str = "INFO") -> None:
 def make_repeatable() -> None:
     """Make equal computations give equal bits; call it before TensorFlow computes anything.
 
-    Logs the processor: without AVX2 and FMA the bits may be others (see processor.py).
+    Logs the processor: without AVX2 and FMA, and on a GPU, bits may be others (see processor.py).
     """
-    log.info(processor_line(processor.text(*processor.describe())))
     # A fixed number on every machine: sums are split by thread, and the split decides their last
     # bits.
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     tf.config.experimental.enable_op_determinism()
+    gpu = ", with a GPU: the model may differ" if tf.config.list_physical_devices("GPU") else ""
+    log.info(processor_line(processor.text(*processor.describe()) + gpu))
 
 
 def exit_code(main: Callable[[], None]) -> int:

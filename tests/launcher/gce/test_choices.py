@@ -225,6 +225,22 @@ def test_spot_machine_needs_preemptible_quota(gce, plan_machine):
     assert plan_machine(zones=("us-west1",), spot=True).zones
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"min_cpu_platform": ""}, True),
+        ({"min_cpu_platform": "Intel Ivy Bridge"}, True),
+        ({"min_cpu_platform": "Intel Haswell"}, False),
+        ({"min_cpu_platform": "", "machine_type": "e2-standard-8"}, False),
+    ],
+)
+def test_processor_without_avx2_is_known_beforehand(plan_machine, settings, named):
+    """The plan says where the machine may lack AVX2, and which setting excludes that."""
+    choices = "\n".join(plan_machine(zones=("us-central1",), **settings).choices)
+    assert ("without AVX2" in choices) is named
+    assert ('gce.min_cpu_platform = "Intel Haswell" excludes it' in choices) is named
+
+
 def test_series_or_disk_that_is_not_in_the_table_is_named(plan_machine):
     """What the table of series does not know is not refused, and the plan says so."""
     assert not any("not checked" in choice for choice in plan_machine().choices)
