@@ -9,7 +9,7 @@ from typing import Any
 from launcher.config.settings import Config
 from launcher.errors import ConfigError
 from launcher.machines.base import MachineSpec
-from launcher.machines.gce import labels
+from launcher.machines.gce import labels, series
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -33,7 +33,7 @@ def template(config: Config, project: str, image: str, startup: str) -> dict:
             "provisioningModel": "SPOT" if gce.spot else "STANDARD",
             "maxRunDuration": {"seconds": seconds},
             "instanceTerminationAction": "DELETE",
-            "onHostMaintenance": "TERMINATE",
+            "onHostMaintenance": series.on_host_maintenance(gce),
             "automaticRestart": False,
         },
         "disks": [_disk(config, image)],

@@ -14,10 +14,17 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("series.toml").read_text(encoding="utf-8"))
 
 
-def of(machine_type: str) -> dict[str, list[str]] | None:
+def of(machine_type: str) -> dict[str, Any] | None:
     """What the series of a machine type takes: its "cpu_platforms" and "disk_types", the best for a
-    training first. None where the table does not have it."""
+    training first, and whether it "must_migrate". None where the table does not have it."""
     return _table()["series"].get(machine_type.partition("-")[0])
+
+
+def on_host_maintenance(gce: Gce) -> str:
+    """What happens to the machine when its host is maintained: it ends, and another one continues
+    from the last checkpoint, unless its series must migrate."""
+    migrates = (of(gce.machine_type) or {}).get("must_migrate", False)
+    return "MIGRATE" if migrates and not gce.spot else "TERMINATE"
 
 
 def names() -> list[str]:

@@ -50,6 +50,20 @@ def test_request_matches_the_api_description():
         json_format.ParseDict(body(**gce), compute.Instance.pb(compute.Instance()))
 
 
+@pytest.mark.parametrize(
+    ("kind", "spot", "what"),
+    [
+        ("e2-standard-8", False, "MIGRATE"),
+        ("e2-standard-8", True, "TERMINATE"),
+        ("n1-standard-8", False, "TERMINATE"),
+    ],
+)
+def test_request_has_the_maintenance_that_its_series_takes(kind, spot, what):
+    """A standard machine of series E2 must migrate, and others end when their host is maintained."""
+    scheduling = body(machine_type=kind, spot=spot)["scheduling"]
+    assert scheduling["onHostMaintenance"] == what
+
+
 def test_request_has_no_unfilled_word():
     """No <word> of the template is left in the request."""
     text = json.dumps(body(subnet="mine"))
