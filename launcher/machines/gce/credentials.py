@@ -29,7 +29,7 @@ def missing(project: str) -> Unseen | None:
         return None
     return Unseen(
         "Google Cloud: this computer has no credentials, and no project is known here",
-        "gcloud auth application-default login; then launcher status --project PROJECT",
+        "gcloud auth application-default login; then, to look again: launcher status",
     )
 
 

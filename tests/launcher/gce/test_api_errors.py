@@ -2,6 +2,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hints import check_hint
 
 from launcher.machines.gce import api_errors
 from launcher.machines.gce.api_errors import ApiError, Resource
@@ -34,6 +35,7 @@ def test_api_error_becomes_one_sentence_with_a_hint(case):
     assert type(error).__name__ == case["error"], repr(error)
     assert case["says"].lower() in str(error).lower()
     assert case.get("hint", "") in error.hint
+    check_hint(error.hint)
     assert "\n" not in str(error)
     assert list(getattr(error, "elsewhere", ())) == case.get("elsewhere", [])
     assert getattr(error, "region", "") == case.get("region", "")

@@ -1,5 +1,6 @@
 import pytest
 from fake_gce import FOR_EVER
+from hints import check_hint
 
 from launcher import doctor as texts
 from launcher.config.settings import Gce
@@ -20,8 +21,11 @@ QUOTAS = "https://console.cloud.google.com/iam-admin/quotas?project=test-project
 
 
 def examined(**settings):
-    """What doctor finds, by name."""
-    return {one["name"].removeprefix("gce: "): one for one in doctor.examine(Gce(**settings))}
+    """What doctor finds, by name; each command that it names works."""
+    found = doctor.examine(Gce(**settings))
+    for one in found:
+        check_hint(one["mend"])
+    return {one["name"].removeprefix("gce: "): one for one in found}
 
 
 def failed(found):
