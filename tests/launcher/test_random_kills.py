@@ -1,7 +1,7 @@
 """The rule by which benchmarks/random_kills.py compares a last line with what exists."""
 
 import pytest
-from leak_cells.random_kills import VERDICT, untrue
+from leak_cells.said import VERDICT, untrue
 
 from launcher.jobs import inventory
 from launcher.jobs.inventory import Inventory
