@@ -51,7 +51,6 @@ from leak_cells import (  # noqa: E402
 from leak_cells.story_run import StoryRun  # noqa: E402
 
 
-
 def _waits(timeouts: dict[str, float]) -> str:
     return ", ".join(f"{name} {seconds:g} s" for name, seconds in timeouts.items())
 

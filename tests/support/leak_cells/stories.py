@@ -1,4 +1,4 @@
-"""Jobs to which something happens that is no fault at one step: what happens, act by act. Data only.
+"""Jobs to which something else happens than a fault at one step, act by act. Data only.
 
 An act is the name of a method of StoryRun, and its arguments. After the last act, the job is
 resumed until it is done, and `launcher reap` must find nothing.
