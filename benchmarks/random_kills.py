@@ -130,7 +130,7 @@ def _shown(outcomes: Iterator[Killed]) -> list[Killed]:
 
 def _sentences(outcome: Killed) -> list[str]:
     left = [f"{outcome.left} machines or disks left"] if outcome.left else []
-    return [*left, *outcome.lost, *outcome.untrue, *outcome.wrong]
+    return [*left, *outcome.sentences]
 
 
 def _report(

@@ -4,7 +4,8 @@ import codecs
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,8 @@ def resume(job: str, add_minutes: float, detach: bool, as_json: bool) -> None:
 def cancel(job: str) -> None:
     """End JOB and delete its machine."""
     folder = folders.find(job)
-    ended = control.cancel(folder)
+    with _saying_what_is_paid(folder):
+        ended = control.cancel(folder)
     click.echo(f"{ended.name} is cancelled. {report.paying(ended, refer(folder))}")
 
 
@@ -276,6 +278,10 @@ def main(interrupted: bool = False) -> None:
         click.echo("\n".join(views.open_leases(sys.argv[1:])), err=True)
     except OSError as error:
         code = _explain(LauncherError(describe(error)))
+    except Exception:  # a mistake in the launcher itself
+        traceback.print_exc()
+        click.echo("\n".join(views.open_leases(sys.argv[1:])), err=True)
+        code = LauncherError.exit_code
     sys.exit(code)
 
 
@@ -289,18 +295,26 @@ def _settings(
 
 def _finish(ledger: Ledger, as_json: bool, detach: bool = False) -> None:
     try:
-        with ledger:
+        with _saying_what_is_paid(ledger.folder), ledger:
             done = control.finish(ledger, screen(quiet=as_json), detach)
     except Detached:
         message = report.detached(ledger.job, refer(ledger.folder))
         click.echo(json_text(views.one(ledger.folder)) if as_json else message)
         return
-    except LauncherError as error:
-        code = _explain(error)
-        click.echo(report.paying(ledger.job, refer(ledger.folder)), err=True)
-        sys.exit(code)
     click.echo(json_text(done) if as_json else report.summary(done))
     click.echo(report.paying(ledger.job, refer(ledger.folder)), err=as_json)
+
+
+@contextlib.contextmanager
+def _saying_what_is_paid(folder: Path) -> Iterator[None]:
+    """Ends the command at an error, with what is still being paid for the job in `folder`."""
+    try:
+        yield
+    except LauncherError as error:
+        code = _explain(error)
+        with contextlib.suppress(LauncherError):  # of a ledger that cannot be read
+            click.echo(views.one(folder)["paying"], err=True)
+        sys.exit(code)
 
 
 def _explain(error: LauncherError | click.ClickException) -> int:

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from leak_cells.random_kills import VERDICT, untrue
+from leak_cells.said import VERDICT, untrue
 
 from launcher.jobs.inventory import Inventory
 from launcher.machines.base import MachineInfo

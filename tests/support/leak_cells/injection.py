@@ -5,8 +5,11 @@ import os
 import shlex
 import shutil
 import signal
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from leak_cells.steps import AFTER, BEFORE, LOST_REPLY, Step, lease
 from vm_startup.conventions import SILENCE, UNKNOWN
@@ -53,10 +56,20 @@ class Injection:
 
 
 def install(
-    step: dict | None = None, fault: str = "", reference: str = "", whole: bool = False
+    step: dict | None = None,
+    fault: str = "",
+    reference: str = "",
+    whole: bool = False,
+    timeouts: dict[str, float] | None = None,
+    clock: float = 0.0,
 ) -> None:
     """Let `fault` happen at `step` of this launcher. Its machine copies the results of the job
-    `reference` instead of training; with `whole`, the firmware is copied too."""
+    `reference` instead of training; with `whole`, the firmware is copied too. `timeouts` replaces
+    those of machines/gce/timeouts.py. The launcher's clock is `clock` seconds ahead."""
+    if timeouts:
+        _hurry(timeouts)
+    if clock:
+        _shift_clock(clock)
     if reference:
         _shorten(reference, *(QUICK if whole else (LINES, 0.3)))
     if whole:
@@ -64,6 +77,21 @@ def install(
     if step:
         injection = Injection(Step(**step), fault)
         {"ledger": _ledger, "api": _api, "ssh": _ssh}[injection.step.where](injection)
+
+
+def _hurry(timeouts: dict[str, float]) -> None:
+    from launcher.machines.gce.backend import GceBackend
+
+    GceBackend.timeouts = replace(GceBackend.timeouts, **timeouts)
+
+
+def _shift_clock(seconds: float) -> None:
+    """Only for the launcher's own modules: Google refuses the credentials of a wrong clock, which
+    are signed with the time."""
+    wrong = SimpleNamespace(**{**vars(time), "time": lambda: time.time() + seconds})
+    for name, module in list(sys.modules.items()):
+        if name.startswith("launcher.") and getattr(module, "time", None) is time:
+            module.time = wrong
 
 
 def _repeat(reference: Path) -> None:
