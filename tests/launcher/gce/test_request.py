@@ -59,7 +59,7 @@ def test_request_matches_the_api_description():
     ],
 )
 def test_request_has_the_maintenance_that_its_series_takes(kind, spot, what):
-    """A standard machine of series E2 must migrate, and others end when their host is maintained."""
+    """A standard machine of series E2 migrates when its host is maintained; any other ends."""
     scheduling = body(machine_type=kind, spot=spot)["scheduling"]
     assert scheduling["onHostMaintenance"] == what
 
