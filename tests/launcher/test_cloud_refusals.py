@@ -306,6 +306,7 @@ def pull(tmp_path, plan, monkeypatch):
         monkeypatch.setattr(remote_training.time, "sleep", wait)
         monkeypatch.setattr(remote_training.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(remote_training.remote_script, "pull", once)
+        monkeypatch.setattr(remote_training.results, "check", lambda *_: None)
         context = FakeContext(plan(), tmp_path)
         remote_training.pull(context, context)
         return context.events
@@ -340,13 +341,13 @@ def test_refusing_project_does_not_stop_reap_in_another(
     monkeypatch.setenv("XDG_STATE_HOME", workspace.environment["XDG_STATE_HOME"])
     (workspace.folder / "state/micro-speech-launcher/projects/another").write_text("")
     code, out, _ = launcher("status")
-    assert code == 2
+    assert code == 3
     assert "machine words-1-abcd in us-west1-b" in out
-    assert "not seen: project another does not exist" in out
-    code, out, err = launcher("reap")
-    assert code == 1
+    assert "not seen: project another: project another does not exist" in out
+    code, out, _ = launcher("reap")
+    assert code == 3
     assert "deleted words-1-abcd" in out
-    assert "project another does not exist" in err
+    assert "not seen: project another: project another does not exist" in out
 
 
 def test_interrupt_during_a_refused_request_ends_the_job(gce, workspace, trained):
