@@ -11,7 +11,8 @@ from pathlib import Path
 NEEDED = ("avx2", "fma")  # as /proc/cpuinfo names them
 
 PINNED = {
-    # TensorFlow computes with Eigen alone, which chooses nothing at run time; oneDNN does.
+    # TensorFlow computes with Eigen alone, which chooses nothing at run time. oneDNN is faster, but
+    # the sizes of caches change its last bits, also where ONEDNN_MAX_CPU_ISA leaves it AVX2 alone.
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "0",
     # NumPy keeps its code for AVX2: everything above that is disabled, where the processor has it.
