@@ -163,7 +163,7 @@ def delete_machine(ledger: Ledger, backend: Backend, cut_by: int = 2) -> None:
         with contextlib.suppress(OSError):  # a full disk must not keep the machine
             ledger.add(MachineDeleting())
         try:
-            proof = backend.delete(job.machine, job.zone, job.unanswered_since)
+            proof = backend.delete(job.machine, job.zone, bool(job.unanswered_since))
         except MachineNotDeleted:
             raise
         except Exception as error:  # after any error the machine may still exist

@@ -163,10 +163,10 @@ class Backend(Protocol):
     def termination_reason(self, spec: MachineSpec) -> str:
         """Why the machine no longer exists; "" while it does, or where that cannot be found out."""
 
-    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
+    def delete(self, name: str, zone: str, unanswered: bool = False) -> str:
         """End everything on the machine and delete it; the proof that it is gone, one sentence.
-        A request for it that has no answer `unanswered_since`, seconds since the epoch, may still
-        be on its way: it is waited for. Raises OSError or MachineNotDeleted without a proof."""
+        A request for it that is `unanswered` may still be on its way: it is waited for. Raises
+        OSError or MachineNotDeleted without a proof."""
 
     def list_machines(self) -> Listing:
         """Every machine that the launcher created here, for any job. Raises CloudRefused or

@@ -136,7 +136,7 @@ class LocalBackend(base.Backend):
     def termination_reason(self, spec: MachineSpec) -> str:
         return "" if self.connect(spec) else f"the folder of {spec.name} was deleted"
 
-    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
+    def delete(self, name: str, zone: str, unanswered: bool = False) -> str:
         folder = self.root / name
         _end_processes(folder)
         for path in (folder, folder.with_name(f".{name}")):

@@ -30,11 +30,11 @@ class Stubborn:
     def __getattr__(self, name):
         return getattr(self._backend, name)
 
-    def delete(self, name, zone, since=0.0):
+    def delete(self, name, zone, unanswered=False):
         if self._times:
             self._times -= 1
             raise OSError("the network is down")
-        return self._backend.delete(name, zone, since)
+        return self._backend.delete(name, zone, unanswered)
 
 
 def state(ledger):
@@ -71,9 +71,9 @@ def test_interrupt_waits_for_the_deletion(ledger, backend, number):
     """Ctrl-C while a machine is deleted waits until it is gone, and then ends the job."""
 
     class Interrupted(Stubborn):
-        def delete(self, name, zone, since=0.0):
+        def delete(self, name, zone, unanswered=False):
             signal.raise_signal(number)
-            return super().delete(name, zone, since)
+            return super().delete(name, zone, unanswered)
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -262,7 +262,7 @@ def test_any_error_of_a_deletion_keeps_the_lease_open(ledger, backend):
     """An unforeseen error is no proof that the machine is gone."""
 
     class Broken(Stubborn):
-        def delete(self, name, zone, since=0.0):
+        def delete(self, name, zone, unanswered=False):
             raise ZeroDivisionError("who would have thought")
 
     with (

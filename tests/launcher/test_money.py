@@ -11,19 +11,20 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import interrupted
 import pytest
-from fake_gce import FakeGce, missing_tools
+from fake_gce import FOR_EVER, FakeGce, missing_tools
 from workspace import PATIENCE, Workspace
 
 from launcher import state
 from launcher.config.settings import Config, Gce, Words
-from launcher.jobs import inventory, reap
+from launcher.jobs import control, inventory, reap
 from launcher.jobs.events import Created, Ended, MachineReady, MachineRequested
 from launcher.jobs.lease import spec_of
 from launcher.jobs.ledger import Ledger, read
 from launcher.jobs.states import Outcome
 from launcher.machines.base import MachinePlan
-from launcher.machines.gce import request
+from launcher.machines.gce import delete, request
 from launcher.machines.gce.backend import GceBackend
 from launcher.machines.gce.details import Details
 from launcher.machines.gce.request import fill
@@ -158,9 +159,11 @@ def test_computer_without_credentials_says_that_it_did_not_look(launcher, monkey
     assert out.splitlines()[-1].startswith(UNKNOWN)
 
 
-def test_request_that_is_held_is_awaited_by_reap(launcher, gce, ledger):
+def test_request_that_is_held_is_awaited_by_reap(launcher, gce, ledger, monkeypatch):
     """Where Compute Engine holds an insert and its launcher was killed, `reap` waits for it, and
-    deletes the machine that then appears."""
+    deletes the machine that then appears, also if this computer's clock was put forward."""
+    ahead = {"time": lambda: time.time() + 7200}
+    monkeypatch.setattr(delete, "time", SimpleNamespace(**{**vars(time), **ahead}))
     held = gce.faults.add("insert", "hold")
     thread = threading.Thread(target=send, args=[ledger])
     thread.start()
@@ -246,21 +249,24 @@ def test_kept_machine_is_resumed_later(launcher, gce, machine, ledger):
     assert (code, out.splitlines()[0]) == (0, "nothing to delete")
 
 
-INTERRUPTED = """
-import os, signal, sys
+def test_cancel_that_fails_ends_with_what_is_paid(launcher, gce, machine):
+    """Where `cancel` cannot delete the machine, its last line says that it may still exist."""
+    gce.faults.add("instances.delete", "permission", times=FOR_EVER)
+    code, _, err = launcher("cancel", "words-1")
+    assert code != 0 and "could not be deleted" in err
+    assert err.splitlines()[-1].startswith(f"Machine {MACHINE} may still exist: launcher resume")
 
-class Interrupt:
-    name = sys.argv.pop(1)
 
-    def find_spec(self, name, path, target=None):
-        if name == self.name:
-            sys.meta_path.remove(self)
-            os.kill(os.getpid(), signal.SIGINT)
+def test_mistake_of_the_launcher_ends_with_what_is_paid(launcher, ledger, monkeypatch):
+    """An unexpected exception shows its trace, and then the machines that may still exist."""
 
-sys.meta_path.insert(0, Interrupt())
-from launcher.__main__ import main
-main()
-"""
+    def fail(folder):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(control, "cancel", fail)
+    code, _, err = launcher("cancel", "words-1")
+    assert (code, "Traceback" in err) == (1, True)
+    assert err.splitlines()[-1].startswith(f"words-1: Machine {MACHINE} may still exist")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +281,7 @@ def test_interrupt_while_libraries_load(module, deleted, gce, machine, ledger, w
     """A Ctrl-C while `resume` loads its libraries ends it with 130: before the job is opened its
     machine is left, and named; later it is deleted, with libraries that are loaded whole."""
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, module, "resume", "words-1"],
+        [sys.executable, interrupted.__file__, module, "SIGINT", "resume", "words-1"],
         env=workspace.environment,
         cwd=workspace.folder,
         capture_output=True,

@@ -96,8 +96,8 @@ class GceBackend(base.Backend):
     def termination_reason(self, spec: MachineSpec) -> str:
         return delete.termination_reason(self._client, spec)
 
-    def delete(self, name: str, zone: str, unanswered_since: float = 0.0) -> str:
-        return delete.delete(self._client, name, zone, unanswered_since)
+    def delete(self, name: str, zone: str, unanswered: bool = False) -> str:
+        return delete.delete(self._client, name, zone, unanswered)
 
     def list_machines(self) -> Listing:
         return list_machines(self._client)

@@ -23,14 +23,15 @@ CAUSES = {
 }
 
 
-def delete(client: Client, name: str, zone: str, unanswered_since: float = 0.0) -> str:
+def delete(client: Client, name: str, zone: str, unanswered: bool = False) -> str:
     """Delete a machine and its disk; the proof that both are gone, one sentence. A deletion that
     fails is tried again for timeouts.delete. Raises MachineNotDeleted after that.
 
-    A request for it that has no answer `unanswered_since` may still be on its way: until its
-    operation shows, or timeouts.unanswered is over, a 404 proves nothing."""
+    Where a request for it is `unanswered`, it may still be on its way: until its operation shows,
+    or timeouts.unanswered is over, a 404 proves nothing."""
     deadline = time.monotonic() + client.timeouts.delete
-    _await_request(client, name, zone, unanswered_since)
+    if unanswered:
+        _await_request(client, name, zone)
     pause, refused = client.timeouts.poll, 0
     while True:
         try:
@@ -84,10 +85,10 @@ def _delete_once(client: Client, name: str, zone: str, deadline: float) -> str:
     return f"{name} and its disk were not found (404) in {zone} at {now}"
 
 
-def _await_request(client: Client, name: str, zone: str, since: float) -> None:
-    started, bound = time.time(), client.timeouts.unanswered
-    ends = min(since, started) + bound
-    while started <= time.time() < ends:  # and not after a jump of this computer's clock
+def _await_request(client: Client, name: str, zone: str) -> None:
+    """Wait from now on: by this computer's clock, which may be wrong, it may be sent long ago."""
+    deadline = time.monotonic() + client.timeouts.unanswered
+    while time.monotonic() < deadline:
         with contextlib.suppress(Unavailable):
             if client.instance(zone, name) is not None or inserts(client, name, zone):
                 return

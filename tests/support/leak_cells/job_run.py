@@ -22,7 +22,7 @@ from leak_cells.steps import JOB
 CONFIG = "words.toml"
 TRAIN = ("train", CONFIG, "--backend=gce", *SMALL)
 RESULTS = ("time_conv.pb", "labels.txt", "metrics.json", "test_features.npz")
-# Of launcher/machines/gce/timeouts.py: a cell would only wait for a request that never arrived.
+# Of launcher/machines/gce/timeouts.py: a cell would only wait for a request that never arrives.
 TIMEOUTS = {"unanswered": 5.0}
 
 

@@ -7,7 +7,7 @@ from launcher.jobs import ledger
 from launcher.jobs.job import Job
 
 LOST_REPLY = "lost reply"
-DISORDERLY = "SIGKILL, disorderly"  # shuffled lists of one item a page, other words of errors
+DISORDERLY = "disorderly, SIGKILL"  # shuffled lists of one item a page, other words of errors
 FAULTS = ("SIGKILL", "SIGINT", "SIGTERM", "exception", LOST_REPLY, DISORDERLY)
 BEFORE, AFTER = "before", "after"
 JOB = "words-1"

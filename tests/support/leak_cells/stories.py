@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Act = tuple  # of a name, and arguments
 
 NOT_NOW = (1, 3)  # exit codes of a command that could not do or see everything
-LATE = 1.5  # seconds after which something that was held takes effect
+LATE = 1.0  # seconds after which something that is held takes effect
 TRAINING, PULLED = "phase begun train", "results pulled"
 READY, DELETING = "machine ready", "machine deleting"
 INSERT, DELETE, START = "instances.insert", "instances.delete", "instances.start"
@@ -236,7 +236,7 @@ def _deletions() -> list[Story]:
         Story(
             "deletion under way",
             f"for longer than {command} waits",
-            (held, ("then", command, NOT_NOW), ("release",), ("then", "status")),
+            (held, ("then", command, NOT_NOW), ("release",), ("then", "status", (0, 3))),
         )
         for command in commands
     ]

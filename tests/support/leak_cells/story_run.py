@@ -1,5 +1,6 @@
 """Runs a story: its acts, then the rest of the job."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from launcher.jobs import ledger
 from launcher.jobs.job import Job
 from leak_cells.fork_server import LAUNCHER_SECONDS, ForkServer
-from leak_cells.job_run import TIMEOUTS, TRAIN, JobRun, Outcome
+from leak_cells.job_run import TRAIN, JobRun, Outcome
 from leak_cells.steps import AFTER, JOB, Step
 from leak_cells.stories import Story
 
@@ -28,7 +29,7 @@ class StoryRun(JobRun):
 
     # A command that meets a request or zone without an answer, or a deletion under way, would only
     # wait for longer.
-    timeouts = TIMEOUTS | {"pending_insert": 6.0, "call": 6.0, "delete": 10.0}
+    timeouts = {"pending_insert": 6.0, "call": 6.0, "delete": 10.0}
 
     def __init__(self, story: Story, folder: Path, forks: ForkServer, reference: Path) -> None:
         super().__init__(folder, forks, reference)
@@ -113,10 +114,16 @@ class StoryRun(JobRun):
         self.wait_for_requests()
 
     def release_after(self, seconds: float) -> None:
-        """What is held takes effect while the next command runs."""
+        """What is held takes effect `seconds` after the next command has asked for it."""
         timer = threading.Timer(seconds, self._held.release)
         timer.daemon = True
-        timer.start()
+
+        def begin(facts: dict[str, str]) -> None:
+            with contextlib.suppress(RuntimeError):  # it has begun already
+                timer.start()
+
+        for method in ("instances.get", "instances.insert", "zoneOperations.wait"):
+            self.gce.faults.add(method, "call", function=begin)
 
     def fault(self, method: str, kind: str) -> None:
         """The next call of a method fails, also when it is tried again."""
