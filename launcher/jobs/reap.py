@@ -47,7 +47,9 @@ def reap(
             reaped.failures.append(f"{name}: {error}")
     unknown = set(names) - {name for name, _ in deletions}
     reaped.failures += [f"{name}: no such machine was seen" for name in sorted(unknown)]
-    reaped.left = found.without(reaped.deleted)
+    # Looked at again: what was under way before may be over by now.
+    left = inventory.look(project) if reaped.deleted else found
+    reaped.left = left.without(reaped.deleted)
     return reaped
 
 

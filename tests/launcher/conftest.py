@@ -19,7 +19,7 @@ from launcher.machines.gce.timeouts import Timeouts
 from launcher.machines.local import LocalBackend
 
 IMAGE = "projects/debian-cloud/global/images/debian-12-bookworm-v20260401"
-IMPATIENT = Timeouts(call=2.0, host_keys=2.0, connect=2.0, poll=0.1, unanswered=2.0)
+IMPATIENT = Timeouts(call=2.0, host_keys=2.0, connect=2.0, poll=0.1, unanswered=2.0, delete=4.0)
 BINARY = bytes(range(256)) * 33 + b"\r\n\x00\xff"
 
 

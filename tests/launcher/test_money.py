@@ -198,6 +198,16 @@ def test_pending_insert_is_seen_before_its_machine(launcher, gce, ledger, tmp_pa
     assert (code, f"{MACHINE} is being created in {ZONE}" in out) == (3, True)
 
 
+def test_pending_insert_is_awaited_and_deleted_by_reap(launcher, gce, ledger):
+    """After `reap` deleted a machine whose creation had not begun, nothing of it is unseen."""
+    held = gce.faults.add("insert", "pending_operation")
+    send(ledger)
+    assert held.reached.wait(10)
+    gce.faults.add("instances.get", "call", function=lambda facts: held.release())
+    code, out, err = launcher("reap")
+    assert (code, out.splitlines()) == (0, [f"deleted {MACHINE}", NOTHING]), err
+
+
 def test_deletion_under_way_is_waited_for(launcher, gce, machine):
     """A deletion that another launcher began is refused as not ready, and waited for."""
     held = gce.faults.add("delete", "hold_operation")
