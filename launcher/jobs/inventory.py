@@ -143,7 +143,8 @@ def _unproved(folder: Path, job: Job) -> Unseen:
     if ledger.is_alive(folder):
         what, hint = "is at work with", f"launcher status {name}"
     elif since := job.unanswered_since:
-        what = f"sent a request {max(0.0, time.time() - since):.0f} s ago, without an answer yet, for"
+        ago = max(0.0, time.time() - since)
+        what = f"sent a request {ago:.0f} s ago, without an answer yet, for"
         hint = "launcher reap waits for the answer, and deletes the machine"
     else:
         what, hint = "has no proof of the deletion of", f"launcher resume {name}, or launcher reap"
