@@ -162,7 +162,9 @@ def paying(job: Job, name: str, alive: bool = False) -> str:
     if not job.lease_open:
         return f"{NOTHING_PAID} by this job: {job.proof or 'it has no machine'}."
     if alive:
-        return f"Machine {job.machine} is at work: launcher cancel {name} ends it."
+        return (
+            f"Machine {job.machine} is at work: launcher cancel {name} ends the job and deletes it."
+        )
     if job.outcome == Outcome.DETACHED:
         return (
             f"Machine {job.machine} works detached, or keeps its results: launcher resume {name} "

@@ -297,7 +297,7 @@ def test_status_of_running_job_says_what_is_paid_for(tmp_path):
         book.add(MachineRequested("msl-words-1", "us-west1-b", "r", seconds=3600))
         done = launcher(tmp_path, "status", "words-1").stdout.splitlines()
         shown = json.loads(launcher(tmp_path, "status", "words-1", "--json").stdout)
-    says = "Machine msl-words-1 is at work: launcher cancel ends the job and deletes it."
+    says = "Machine msl-words-1 is at work: launcher cancel words-1 ends the job and deletes it."
     assert done[-1] == shown["paying"] == says
 
 

@@ -204,7 +204,7 @@ WITH_A_JOB = {
     "a result too large": (
         results("truncate -s 17M results/time_conv.pb"),
         1,
-        "no plain file of at most 16,777,216 bytes",
+        "no plain file of at most 4,194,304 bytes",
         "",
         1,
     ),

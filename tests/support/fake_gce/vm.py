@@ -52,6 +52,8 @@ class Vm:
             (self.folder / path[1:]).mkdir(parents=True, exist_ok=True)
             if path.endswith("/tmp"):
                 (self.folder / path[1:]).chmod(0o1777)
+        for path in self.host.shared:  # bwrap's own folders above it would be root's alone
+            (self.folder / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         for name in self.users:  # who gets it at boot
             (self.folder / "home" / name).mkdir(mode=0o700, exist_ok=True)
         etc = self.folder / "etc"
