@@ -99,13 +99,9 @@ def _create(ledger: Ledger, backend: Backend) -> Machine:
     while zones:
         spec = _request(ledger, zones[0])
         try:
-            machine = backend.create(spec)
-        except Unavailable:
-            raise
-        except (CloudRefused, ConfigError) as error:
-            ledger.add(MachineRefused(str(error)))
-            if not isinstance(error, NoCapacity):
-                raise
+            with _refusal_noted(ledger):
+                machine = backend.create(spec)
+        except NoCapacity as error:
             delete_machine(ledger, backend)  # it may have existed for a moment
             refusals[str(error)] = error.hint
             once_more = error.again and zones[0] not in tried
@@ -119,6 +115,20 @@ def _create(ledger: Ledger, backend: Backend) -> Machine:
         "; ".join(dict.fromkeys(filter(None, refusals.values())))
         or "try again later, or add zones to gce.zones",
     )
+
+
+@contextlib.contextmanager
+def _refusal_noted(ledger: Ledger) -> Iterator[None]:
+    """Note that the cloud answered and creates no machine, so that no answer is awaited; also where
+    a Ctrl-C waited for that answer."""
+    try:
+        yield
+    except BaseException as error:
+        refusal = error.__cause__ if isinstance(error, KeyboardInterrupt) else error
+        answered = isinstance(refusal, CloudRefused | ConfigError)
+        if answered and not isinstance(refusal, Unavailable):
+            ledger.add(MachineRefused(str(refusal)))
+        raise
 
 
 def _note_ready(ledger: Ledger, machine: Machine) -> None:

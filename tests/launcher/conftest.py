@@ -1,8 +1,12 @@
 import contextlib
+import fcntl
+import os
 import signal
 import sys
+import tempfile
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fake_gce import FakeGce, missing_tools
@@ -115,9 +119,18 @@ def launcher(workspace, monkeypatch, capfd):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small job that ran to its end undisturbed on this computer: (its folder, its last screen).
-    What other jobs of the same config leave is compared with it."""
-    workspace = Workspace(tmp_path_factory.mktemp("finished"))
-    code, out, err = workspace.run("train", str(QUICKSTART), *SMALL)
-    assert code == 0, err
-    assert workspace.machines() == []
-    return workspace.folder / "runs" / "quickstart-1", out
+    What other jobs of the same config leave is compared with it. Workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    place.mkdir(exist_ok=True)
+    screen = place / "screen"
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not screen.exists():
+            workspace = Workspace(Path(tempfile.mkdtemp(dir=place)))  # again after a failure
+            code, out, err = workspace.run("train", str(QUICKSTART), *SMALL)
+            assert code == 0, err
+            assert workspace.machines() == []
+            workspace.folder.rename(place / "workspace")
+            screen.write_text(out)
+    return place / "workspace" / "runs" / "quickstart-1", screen.read_text()

@@ -362,6 +362,7 @@ def test_interrupt_during_a_refused_request_ends_the_job(gce, workspace, trained
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert len(gce.asked("instances.insert")) == 1
+    assert workspace.job("words-1").answered  # so that the deletion awaited no other answer
     assert err.splitlines()[-1].startswith("Nothing is still being paid for by this job: ")
 
 
