@@ -1,4 +1,4 @@
-"""The fast subset: `scripts/test -m fast`."""
+"""The fast subset, `scripts/test -m fast`; and the order of files, slow ones first."""
 
 from pathlib import Path
 
@@ -14,17 +14,31 @@ FAST = {
     "firmware_export/compiler": ["c_array"],
     "vm_startup": ["import_order", "metrics", "speaker_splits", "wav", "words"],
 }
+# Files that take minutes, the longest first: begun last, they would keep one worker alone.
+SLOW = [
+    "launcher/test_resume_after_kill.py",
+    "launcher/test_cloud_story.py",
+    "launcher/test_pipeline.py",
+    "launcher/test_cloud_refusals.py",
+    "launcher/test_leaks.py",
+    "launcher/retrain/test_pipeline.py",
+    "firmware_export/test_export.py",
+    "vm_startup/test_train.py",
+]
 HERE = Path(__file__).parent
 FAST_FILES = {HERE / folder / f"test_{name}.py" for folder in FAST for name in FAST[folder]}
+SLOW_FILES = [HERE / name for name in SLOW]
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests of the fast files."""
-    if missing := sorted(str(path) for path in FAST_FILES if not path.exists()):
+    """Mark the tests of the fast files, and put those of the slow files first."""
+    if missing := sorted(str(path) for path in (*FAST_FILES, *SLOW_FILES) if not path.exists()):
         raise pytest.UsageError(f"tests/conftest.py lists files that do not exist: {missing}")
     for item in items:
         if item.path in FAST_FILES:
             item.add_marker("fast")
+    rank = {path: number for number, path in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_ignore_collect(collection_path, config):

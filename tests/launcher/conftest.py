@@ -1,6 +1,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from fake_gce import FakeGce, missing_tools
-from workspace import QUICKSTART, SMALL, Workspace
+from workspace import QUICKSTART, SMALL, Workspace, without_training
 
 from launcher import cli, state
 from launcher.config.settings import Config, Data, Words
+from launcher.jobs import ledger
 from launcher.jobs import plan as plans
 from launcher.machines.base import MachinePlan, MachineSpec
 from launcher.machines.gce import request as gce_request
@@ -93,6 +95,24 @@ def plan():
         return replace(plans.make(config, "words-1", "/nowhere", machine), **changes)
 
     return make
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A workspace on this computer, where a file has no other; whatever a failed test left running
+    there is ended."""
+    made = Workspace(tmp_path)
+    yield made
+    for process in made.processes():
+        process.kill()
+
+
+@pytest.fixture
+def trained(workspace, finished):
+    """A job named words-1 without a training of its own, ready to be resumed."""
+    shutil.copytree(finished[0], workspace.folder / "past")
+    plan = ledger.read(finished[0]).plan.to_json()
+    return workspace.begin(without_training(plan, workspace.folder / "past"))
 
 
 @pytest.fixture

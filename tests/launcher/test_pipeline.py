@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +16,6 @@ from workspace import (
     Workspace,
     change_plan,
     digests,
-    without_training,
 )
 
 from launcher.jobs import ledger
@@ -25,26 +23,6 @@ from launcher.jobs.package import artefacts
 from launcher.jobs.states import Phase
 from launcher.machines.local import LocalBackend
 from vm_startup import processor
-
-PHASES = [phase for phase in Phase if phase != Phase.CREATED]
-MACHINE_PHASES = PHASES[: PHASES.index(Phase.DELETE_MACHINE)]
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    """A workspace; whatever a failed test left running there is ended."""
-    made = Workspace(tmp_path)
-    yield made
-    for process in made.processes():
-        process.kill()
-
-
-@pytest.fixture
-def trained(workspace, finished):
-    """A job named words-1 without a training of its own, ready to be resumed."""
-    shutil.copytree(finished[0], workspace.folder / "past")
-    plan = ledger.read(finished[0]).plan.to_json()
-    return workspace.begin(without_training(plan, workspace.folder / "past"))
 
 
 def test_finished_job_has_every_artefact(finished):
@@ -142,22 +120,6 @@ def test_detached_job_is_resumed_later(workspace, trained, finished):
     assert code == 0, err
     assert (trained / "training.log").read_text().count("== train ==") == 1
     assert digests(trained) == digests(finished[0])
-    assert (workspace.machines(), workspace.processes()) == ([], [])
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_resume_after_sigkill_at_any_phase(workspace, trained, finished, phase):
-    """SIGKILL as a phase begins, then `resume`: the same artefacts, no machine, one training."""
-    launcher = workspace.start("resume", "words-1")
-    workspace.wait_for("words-1", phase)
-    launcher.kill()
-    launcher.communicate()
-    if workspace.job("words-1").outcome != "done":  # the last phase may outrun its killer
-        code, _, err = workspace.run("resume", "words-1")
-        assert code == 0, err
-    assert digests(trained) == digests(finished[0])
-    assert "~~~ALL TESTS PASSED~~~" in (trained / "report.md").read_text()
-    assert (trained / "training.log").read_text().count("== train ==") == 1
     assert (workspace.machines(), workspace.processes()) == ([], [])
 
 
