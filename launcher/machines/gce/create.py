@@ -98,6 +98,7 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
         "fingerprint": metadata.get("fingerprint", ""),
         "items": [{"key": key, "value": value} for key, value in items.items()],
     }
+    # Documented for a stopped machine; not confirmed by a request to Google.
     scheduling = machine.get("scheduling", {}) | {"maxRunDuration": {"seconds": str(left)}}
     place = (spec.zone, spec.name)
     operation = client.set_metadata(*place, body, str(uuid.uuid4()))
