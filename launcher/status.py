@@ -21,15 +21,7 @@ CHUNK = 1 << 16  # bytes of a log read at once
 
 def one(folder: Path) -> dict[str, Any]:
     """The state of one job as plain JSON values."""
-    job, alive = ledger.read(folder) or Job(), ledger.is_alive(folder)
-    shown = asdict(job) | {"done": sorted(job.done), "alive": alive}
-    facts = {"lease_open": job.lease_open, "cost_usd": job.cost_usd(time.time())}
-    return {
-        "folder": str(folder),
-        **shown,
-        **facts,
-        "paying": report.paying(job, ledger.refer(folder), alive),
-    }
+    return _job(folder, ledger.read(folder) or Job())
 
 
 def everything(project: str = "") -> dict[str, Any]:
@@ -37,7 +29,7 @@ def everything(project: str = "") -> dict[str, Any]:
     the errors of what could not be looked at."""
     found = inventory.look(project)
     return {
-        "jobs": [one(folder) for folder in found.jobs],
+        "jobs": [_job(folder, job) for folder, job in found.jobs.items()],
         "machines": [_machine(each) for each in found.machines],
         "looked_at": found.places,
         "unseen": [error.to_json() for error in found.unseen],
@@ -51,9 +43,8 @@ def open_leases(arguments: list[str]) -> list[str]:
     lines = []
     for folder in dict.fromkeys([*folders.all_jobs(), *map(Path, arguments)]):
         with contextlib.suppress(LauncherError, OSError):
-            if (job := ledger.read(folder)) and job.lease_open:
-                name, alive = ledger.refer(folder), ledger.is_alive(folder)
-                lines.append(f"{job.name}: {report.paying(job, name, alive)}")
+            if (shown := one(folder))["lease_open"]:
+                lines.append(f"{shown['name']}: {shown['paying']}")
     return lines or ["no job in runs/ has a machine; launcher status looks everywhere"]
 
 
@@ -85,6 +76,18 @@ def log(folder: Path, follow: bool) -> Iterator[bytes]:
         if not alive:
             return
         time.sleep(POLL_SECONDS)
+
+
+def _job(folder: Path, job: Job) -> dict[str, Any]:
+    alive = ledger.is_alive(folder)
+    shown = asdict(job) | {"done": sorted(job.done), "alive": alive}
+    facts = {"lease_open": job.lease_open, "cost_usd": job.cost_usd(time.time())}
+    return {
+        "folder": str(folder),
+        **shown,
+        **facts,
+        "paying": report.paying(job, ledger.refer(folder), alive),
+    }
 
 
 def _machine(found: Found) -> dict[str, Any]:

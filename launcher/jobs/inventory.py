@@ -95,7 +95,7 @@ def look(project: str = "") -> Inventory:
         _look_at(place, backend, found, f" --project {shlex.quote(project)}" if project else "")
     listed = {each.machine.name for each in found.machines}
     for folder in leases:
-        job = ledger.read(folder) or Job()  # again: the lease may be closed by now
+        found.jobs[folder] = job = ledger.read(folder) or Job()  # the lease may be closed by now
         if job.lease_open and job.plan.machine.metered and job.machine not in listed:
             found.unproved[job.machine] = _unproved(folder, job)
     return found

@@ -29,10 +29,9 @@ from launcher.jobs.events import (
 from launcher.jobs.job import Job
 from launcher.jobs.ledger import Ledger, refer
 from launcher.jobs.states import LeaseState
-from launcher.machines.base import SSH_KEY, Backend, Machine, MachineSpec
+from launcher.machines.base import LEAST_SECONDS, SSH_KEY, Backend, Machine, MachineSpec
 
 ANSWER_SECONDS = 300  # after which a request for a machine is no longer under way
-LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 
 
 @contextlib.contextmanager

@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from launcher.errors import LauncherError
-from launcher.jobs import inventory, lease, ledger
+from launcher.jobs import control, inventory, lease, ledger
 from launcher.jobs.inventory import Found, Inventory, Owner
 from launcher.jobs.job import Job
 from launcher.jobs.ledger import Ledger
 from launcher.jobs.states import Outcome
-from launcher.machines import registry
 from launcher.machines.base import Say, say_nothing
 
 Deletion = tuple[str, Callable[[], None]]  # of a machine's name, and what deletes it
@@ -55,10 +54,10 @@ def reap(
 
 def _listed(found: Inventory, names: Sequence[str], everybody: bool) -> Iterator[Deletion]:
     """Machines that exist."""
-    wanted = {Owner.NOBODY, Owner.ELSEWHERE} if names or everybody else {Owner.NOBODY}
+    wanted = {Owner.NOBODY, Owner.UNKNOWN} | ({Owner.ELSEWHERE} if everybody else set())
     for each in found.machines:
         name = each.machine.name
-        if name in names or not names and each.owner in {*wanted, Owner.UNKNOWN}:
+        if name in names if names else each.owner in wanted:
             yield name, partial(_delete, each)
 
 
@@ -92,5 +91,4 @@ def _close(folder: Path, job: Job, say: Say) -> None:
     """Delete the machine of a lease, and close the lease."""
     if job.unanswered_since:
         say(f"waiting for the answer to the request for {job.machine}")
-    with Ledger.open(folder) as opened:
-        lease.delete_machine(opened, registry.for_plan(opened.job.plan.machine))
+    control.delete_machine(folder)

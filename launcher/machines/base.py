@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from launcher.config.settings import Config
 
+LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 SSH_KEY = "ssh_key"  # a file in a job's folder, for as long as it has a machine
 
 Say = Callable[[str], object]  # shows a sentence to the user

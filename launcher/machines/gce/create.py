@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 
 from launcher import interrupts
 from launcher.errors import CloudRefused, MachineKept, MachineLost, NoCapacity
-from launcher.machines.base import MachineSpec
+from launcher.machines.base import LEAST_SECONDS, MachineSpec
 from launcher.machines.gce import api_errors, labels, request, uptime
 from launcher.machines.gce.api_errors import AlreadyExists, InternalError
 from launcher.machines.gce.client import Client
 
 BOOTING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING")
 ENDING = ("PENDING_STOP", "STOPPING", "SUSPENDING", "DEPROVISIONING")
-LEAST_SECONDS = 60  # a machine with less time left cannot do anything useful
 
 
 def create(client: Client, spec: MachineSpec, body: dict) -> None:
@@ -92,10 +91,9 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
         )
     expires = request.key_expiry(datetime.fromtimestamp(now, UTC), left)
     changed = {"ssh-keys": request.ssh_key(user, public_key, expires), uptime.RAN: f"{ran:.0f}"}
-    metadata = machine.get("metadata", {})
-    items = {item["key"]: item.get("value", "") for item in metadata.get("items", [])} | changed
+    items = request.metadata_of(machine) | changed
     body = {
-        "fingerprint": metadata.get("fingerprint", ""),
+        "fingerprint": machine.get("metadata", {}).get("fingerprint", ""),
         "items": [{"key": key, "value": value} for key, value in items.items()],
     }
     # Documented for a stopped machine; not confirmed by a request to Google.

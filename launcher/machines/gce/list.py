@@ -5,7 +5,7 @@ from functools import partial
 
 from launcher.errors import CloudRefused, ConfigError
 from launcher.machines.base import Listing, MachineInfo
-from launcher.machines.gce import labels, prices, uptime
+from launcher.machines.gce import labels, prices, request, uptime
 from launcher.machines.gce.api_errors import region_of
 from launcher.machines.gce.client import Client, Seen, epoch
 
@@ -43,12 +43,11 @@ def _announced(inserts: list[dict], names: set[tuple[str, str]]) -> list[str]:
 
 def _machine(machine: dict) -> MachineInfo:
     zone = _last(machine["zone"])
-    metadata = {i["key"]: i.get("value", "") for i in machine.get("metadata", {}).get("items", [])}
     state = machine.get("status", "unknown").lower()
     return MachineInfo(
         name=machine["name"],
         labels=machine["labels"],
-        folder=metadata.get("job-folder", ""),
+        folder=request.metadata_of(machine).get("job-folder", ""),
         created=epoch(machine.get("creationTimestamp", "")),
         zone=zone,
         state="stopped" if state == "terminated" else state,

@@ -80,6 +80,12 @@ def key_expiry(now: datetime, seconds: float) -> str:
     return expiry.strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
+def metadata_of(machine: dict[str, Any]) -> dict[str, str]:
+    """The metadata of a machine that exists, by key."""
+    items = machine.get("metadata", {}).get("items", [])
+    return {item["key"]: item.get("value", "") for item in items}
+
+
 def ssh_key(user: str, public_key: str, expires: str) -> str:
     """One line of the ssh-keys metadata, in the form whose expiry the guest agent enforces."""
     facts = json.dumps({"userName": user, "expireOn": expires})

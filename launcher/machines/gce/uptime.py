@@ -3,6 +3,7 @@
 from typing import Any
 
 from launcher.machines.base import Uptime
+from launcher.machines.gce import request
 from launcher.machines.gce.client import epoch
 
 STOPPED = ("TERMINATED", "STOPPED")
@@ -12,8 +13,7 @@ RAN = "seconds-run"  # metadata of a machine that was started again: how long it
 def ran(machine: dict[str, Any], now: float) -> float:
     """Seconds that a machine has run, over all its starts. `now` is Compute Engine's time."""
     until = epoch(machine.get("lastStopTimestamp", "")) if is_stopped(machine) else now
-    items = machine.get("metadata", {}).get("items", [])
-    before = next((float(item["value"]) for item in items if item["key"] == RAN), 0.0)
+    before = float(request.metadata_of(machine).get(RAN, 0.0))
     return before + max(0.0, until - _started(machine))
 
 
