@@ -90,7 +90,10 @@ def start(client: Client, spec: MachineSpec, machine: dict, user: str, public_ke
             f"{spec.max_run_seconds / 60:.0f} minutes"
         )
     expires = request.key_expiry(datetime.fromtimestamp(now, UTC), left)
-    changed = {"ssh-keys": request.ssh_key(user, public_key, expires), uptime.RAN: f"{ran:.0f}"}
+    changed = {
+        "ssh-keys": request.ssh_key(user, public_key, expires),
+        uptime.RAN: uptime.note(machine, ran),
+    }
     items = request.metadata_of(machine) | changed
     body = {
         "fingerprint": machine.get("metadata", {}).get("fingerprint", ""),

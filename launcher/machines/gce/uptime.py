@@ -7,14 +7,22 @@ from launcher.machines.gce import request
 from launcher.machines.gce.client import epoch
 
 STOPPED = ("TERMINATED", "STOPPED")
-RAN = "seconds-run"  # metadata of a machine that was started again: how long it had run before
+# Metadata of a machine that was started again: how long it had run, and until which stop.
+RAN = "seconds-run"
 
 
 def ran(machine: dict[str, Any], now: float) -> float:
     """Seconds that a machine has run, over all its starts. `now` is Compute Engine's time."""
-    until = epoch(machine.get("lastStopTimestamp", "")) if is_stopped(machine) else now
-    before = float(request.metadata_of(machine).get(RAN, 0.0))
-    return before + max(0.0, until - _started(machine))
+    before, _, stop = request.metadata_of(machine).get(RAN, "0").partition(" ")
+    if is_stopped(machine) and stop == _stopped(machine):  # noted before a start that failed
+        return float(before)
+    until = epoch(_stopped(machine)) if is_stopped(machine) else now
+    return float(before) + max(0.0, until - _started(machine))
+
+
+def note(machine: dict[str, Any], seconds: float) -> str:
+    """The value of RAN for a stopped machine that has run for so long."""
+    return f"{seconds:.0f} {_stopped(machine)}"
 
 
 def ends(machine: dict[str, Any]) -> float:
@@ -34,6 +42,10 @@ def uptime(machine: dict[str, Any], now: float) -> Uptime:
 def is_stopped(machine: dict[str, Any]) -> bool:
     """Whether it is off, with its disk kept."""
     return machine.get("status") in STOPPED
+
+
+def _stopped(machine: dict[str, Any]) -> str:
+    return str(machine.get("lastStopTimestamp", ""))
 
 
 def _started(machine: dict[str, Any]) -> float:

@@ -126,6 +126,21 @@ def test_restarted_machine_has_only_what_is_left_of_its_time(gce, backend, stopp
         ran += 100
 
 
+def test_start_that_failed_counts_no_time(gce, stopped):
+    """However often a stopped machine cannot start, what it ran counts once."""
+    backend, spec = stopped()
+    resource = gce.instance(spec.name).resource
+    off = datetime.fromisoformat(resource["lastStopTimestamp"])
+    resource["lastStartTimestamp"] = (off - timedelta(seconds=100)).isoformat()
+    for _ in range(3):
+        gce.faults.add("instances.start", "stockout")
+        with pytest.raises(MachineKept):
+            backend.connect(spec)
+    backend.connect(spec).close()
+    bound = float(gce.instances[spec.name]["scheduling"]["maxRunDuration"]["seconds"])
+    assert bound == 500
+
+
 def test_stopped_machine_without_time_is_kept(gce, stopped):
     """A machine that has used up its time is not started again, and is kept."""
     backend, spec = stopped(seconds=59.0)
