@@ -26,10 +26,8 @@ else is wrong.
 """
 
 import argparse
-import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +41,6 @@ from leak_cells import (  # noqa: E402
     MINUTES,
     SPEED,
     Cell,
-    ForkServer,
     Outcome,
     Story,
     Unattended,
@@ -87,12 +84,7 @@ def main() -> None:
     if lacking := missing_tools():
         sys.exit(lacking)
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        print("the job that the others are compared with", flush=True)
-        reference = leak_cells.reference_job(place)
-        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        forks = stack.enter_context(ForkServer(own))
+    with leak_cells.workplace(options.keep) as (place, reference, forks):
         found = leak_cells.run_all(cells, forks, reference, place, options.jobs)
         outcomes = _shown(found, len(cells))
     text = _report(outcomes, time.monotonic() - began)

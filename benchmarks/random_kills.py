@@ -24,7 +24,6 @@ else is wrong.
 """
 
 import argparse
-import contextlib
 import os
 import shutil
 import sys
@@ -48,12 +47,7 @@ def main() -> None:
     if lacking := missing_tools():
         sys.exit(lacking)
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        print("the job that the others are compared with", flush=True)
-        reference = leak_cells.reference_job(place)
-        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        forks = stack.enter_context(ForkServer(own))
+    with leak_cells.workplace(options.keep) as (place, reference, forks):
         seconds = _undisturbed(place, forks, reference, options.speed)
         outcomes = _shown(_killed(options, place, forks, reference, seconds))
     text = _report(outcomes, seconds, options, time.monotonic() - began)

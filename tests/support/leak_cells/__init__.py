@@ -10,7 +10,7 @@ command is true.
 from leak_cells.cell import Cell
 from leak_cells.fork_server import ForkServer
 from leak_cells.job_run import TIMEOUTS, Outcome
-from leak_cells.matrix import all_cells, named, reference_job, run_all, run_cell
+from leak_cells.matrix import all_cells, named, run_all, run_cell, workplace
 from leak_cells.random_kills import LATE, Killed, KilledRun
 from leak_cells.steps import DISORDERLY, FAULTS, LOST_REPLY, STEPS, Step
 from leak_cells.stories import STORIES, Story
@@ -37,7 +37,7 @@ __all__ = [
     "Unattended",
     "all_cells",
     "named",
-    "reference_job",
     "run_all",
     "run_cell",
+    "workplace",
 ]

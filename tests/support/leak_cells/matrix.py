@@ -1,5 +1,6 @@
 """Choose cells, and run them."""
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -53,6 +54,18 @@ def reference_job(place: Path) -> Path:
         if training.returncode:
             raise RuntimeError(err)
     return folder
+
+
+@contextlib.contextmanager
+def workplace(keep: Path | None) -> Iterator[tuple[Path, Path, ForkServer]]:
+    """A folder, which is `keep` or temporary, the job in it that others are compared with, and a
+    fork server."""
+    with contextlib.ExitStack() as stack:
+        place = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        print("the job that the others are compared with", flush=True)
+        reference = reference_job(place)
+        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        yield place, reference, stack.enter_context(ForkServer(own))
 
 
 def run_all(
