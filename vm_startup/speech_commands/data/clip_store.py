@@ -1,22 +1,25 @@
 """Clips decoded once: int16 [n, 16000] in one memory-mapped file, beside its index.
 
-The index has one line, with a checksum, for each block of clips that is complete in the file. The
-line is written after the block. So a process that is killed at any time leaves no block that looks
+A source's items are read in blocks. The index has one line, with a checksum, for each block that is
+complete in the file: which items, which rows of the file they became, and a note of each item. The
+line is written after the rows. So a process that is killed at any time leaves no block that looks
 complete and is not, and the next process continues there. The index's last line holds the file's
 modification time: if that differs, every block is checked before its use.
 """
 
 import errno
 import fcntl
+import json
 import os
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,66 +29,81 @@ from vm_startup.speech_commands.data.clip import Reader, Source
 from vm_startup.speech_commands.files import disk_errors, free_bytes, write_bytes
 from vm_startup.speech_commands.progress import Progress, log_progress
 
-FORMAT = 1  # of both files; a store of another format is made again
+FORMAT = 2  # of both files; a store of another format is made again
 CLIP_BYTES = 2 * CLIP_SAMPLES
 PIECE = 64  # clips checked at once: 2 MB
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The clips of a source, in its order."""
+class Block:
+    """Items that were read, and their clips, which are complete in the file."""
 
-    audio: np.ndarray  # int16 [n, 16000], a read-only map of the file
-    silent: list[int]  # clips whose samples are all zero
+    items: range
+    rows: range  # of the file; items have any number of clips
+    checksum: int  # CRC-32 of their samples
+    notes: list[Any]  # JSON values, one of each item, or none
 
 
 @dataclass(frozen=True)
-class Block:
-    """Clips that are complete in the file."""
+class Stored:
+    """What was read of a source."""
 
-    clips: range
-    checksum: int  # CRC-32 of their samples
-    silent: tuple[int, ...]
+    audio: np.ndarray  # int16 [n, 16000], a read-only map of the file
+    notes: list[Any]  # of the items, in order
+    rows: np.ndarray  # int64 [n]: the row in `audio` of each clip, in the items' order
 
 
 def store(source: Source, folder: Path, progress: Progress = log_progress) -> Stored:
     """The source's clips, read from `folder` or, where missing, written there first.
 
     `progress` is called as progress(source.reading, done, total) for every piece. Raises DataError
-    if a clip cannot be read or the folder cannot store them, 32 kB each.
+    if an item cannot be read or the folder cannot store the clips, 32 kB each.
     """
-    path, blocks = _path(source, folder), source.blocks()
-    total = sum(map(len, blocks))
-    with disk_errors(folder, f"the {total:,} clips", lambda: _missing_bytes(path, total)):
+    path, index = _filled(source, folder, progress, keep_audio=True)
+    blocks = index.in_order()
+    total = max((block.rows.stop for block in blocks), default=0)
+    audio = np.memmap(path, "<i2", "r", shape=(total, CLIP_SAMPLES)) if total else np.empty(0)
+    return Stored(
+        np.asarray(audio, np.int16).reshape(total, CLIP_SAMPLES),
+        [note for block in blocks for note in block.notes],
+        np.array([row for block in blocks for row in block.rows], np.int64),
+    )
+
+
+def notes(source: Source, folder: Path, progress: Progress = log_progress) -> list[Any]:
+    """The notes of the source's items, read from `folder` or, where missing, written there first;
+    no sound is kept. Raises DataError as `store` does."""
+    _, index = _filled(source, folder, progress, keep_audio=False)
+    return [note for block in index.in_order() for note in block.notes]
+
+
+def _filled(
+    source: Source, folder: Path, progress: Progress, keep_audio: bool
+) -> tuple[Path, "_Index"]:
+    """The file of the clips and its index, complete."""
+    blocks = source.blocks()
+    items = sum(map(len, blocks))
+    name = f"clips-{source.key()}.int16" if keep_audio else f"notes-{source.key()}"
+    path, least = folder / name, items * CLIP_BYTES * keep_audio
+    with disk_errors(folder, f"the {items:,} clips", lambda: _missing_bytes(path, least)):
         folder.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two trainings may share a cache
-            index = _Index(path, total)
+            index = _Index(path, items, keep_audio)
             index.open(progress)
             missing = [block for block in blocks if block not in index.blocks]
             if missing or not index.finished:
-                if _missing_bytes(path, total) > free_bytes(folder):
+                if _missing_bytes(path, least) > free_bytes(folder):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                _fill(source, missing, index, _Counter(progress, source.reading, total))
+                _fill(source, missing, index, _Counter(progress, source.reading, items))
                 index.finish()
-        audio = np.memmap(path, "<i2", "r", shape=(total, CLIP_SAMPLES)) if total else np.empty(0)
-    silent = [clip for block in index.blocks.values() for clip in block.silent]
-    return Stored(np.asarray(audio, np.int16).reshape(total, CLIP_SAMPLES), sorted(silent))
-
-
-def is_stored(source: Source, folder: Path) -> bool:
-    """Whether all of the source's clips are in the folder already."""
-    return _Index(_path(source, folder), sum(map(len, source.blocks()))).is_complete()
-
-
-def _path(source: Source, folder: Path) -> Path:
-    return folder / f"clips-{source.key()}.int16"
+    return path, index
 
 
 def _fill(source: Source, missing: list[range], index: "_Index", counter: "_Counter") -> None:
     """Read blocks with one reader per core."""
     todo = deque(missing)
-    counter.add(index.clips)
+    counter.add(index.items)
     with ThreadPoolExecutor(max_workers=cores()) as pool, ExitStack() as readers:
         readers.callback(todo.clear)  # on any error, no reader begins another block
         reads = [readers.enter_context(source.reader()) for _ in range(min(cores(), len(todo)))]
@@ -100,85 +118,97 @@ def _work(read: Reader, todo: deque[range], index: "_Index", counter: "_Counter"
             block = todo.popleft()
         except IndexError:
             return
-        index.write(block, counter.counted(read(block)))
+        pieces, noted = [], []
+        for samples, these in read(block):
+            pieces.append(np.ascontiguousarray(samples, "<i2"))
+            noted += these
+            counter.add(len(these))
+        index.write(block, pieces, noted)
 
 
 class _Index:
     """The two files of a store: the clips, and the list of complete blocks."""
 
-    def __init__(self, path: Path, clips: int) -> None:
+    def __init__(self, path: Path, items: int, keep_audio: bool) -> None:
         self._path, self._list = path, path.with_suffix(".index")
-        self._clips = clips
+        self._items, self._keep_audio = items, keep_audio
         self._lock = threading.Lock()
+        self._rows = 0  # of the file that belong to a block
+        self._places: dict[range, range] = {}  # rows of blocks that are read again, by their items
         self.finished = False
         self.blocks: dict[range, Block] = {}
 
     @property
-    def clips(self) -> int:
-        """The number of complete clips."""
+    def items(self) -> int:
+        """The number of items whose clips are complete."""
         return sum(map(len, self.blocks))
 
-    def write(self, clips: range, pieces: Iterable[np.ndarray]) -> None:
+    def in_order(self) -> list[Block]:
+        """The blocks in the source's order; they are in the file in the order of their reading."""
+        return sorted(self.blocks.values(), key=lambda block: block.items.start)
+
+    def write(self, items: range, pieces: list[np.ndarray], noted: list[Any]) -> None:
         """Write a block to the file and then to the list."""
-        checksum, at = 0, clips.start
-        silent: list[int] = []
-        with self._path.open("r+b") as file:
-            for piece in pieces:
-                samples = np.ascontiguousarray(piece, "<i2")
-                checksum = zlib.crc32(samples.data, checksum)
-                silent += (at + np.flatnonzero(~samples.any(1))).tolist()
-                file.seek(at * CLIP_BYTES)
-                file.write(samples.data)
-                at += len(samples)
-        if at != clips.stop:
-            raise ValueError(f"a reader gave {at - clips.start} clips instead of {len(clips)}")
-        self._append(Block(clips, checksum, tuple(silent)))
+        if len(noted) != len(items):
+            raise ValueError(f"a reader gave {len(noted)} notes of {len(items)} items")
+        rows = self._place(items, sum(map(len, pieces)))
+        checksum = 0
+        if self._keep_audio:
+            with self._path.open("r+b") as file:
+                file.seek(rows.start * CLIP_BYTES)
+                for samples in pieces:
+                    checksum = zlib.crc32(samples.data, checksum)
+                    file.write(samples.data)
+        block = Block(items, rows, checksum, noted)
+        with self._lock, self._list.open("a") as file:
+            file.write(_as_line(block))
+            self.blocks[items] = block
+
+    def _place(self, items: range, clips: int) -> range:
+        """Rows for the clips of a block: those that it had, else at the file's end."""
+        with self._lock:
+            rows = self._places.get(items, range(0))
+            if len(rows) != clips:
+                rows = range(self._rows, self._rows + clips)
+            self._rows = max(self._rows, rows.stop)
+            return rows
 
     def finish(self) -> None:
         """Write the last line, once all blocks are on the disk."""
         with self._path.open("r+b") as file:
-            file.truncate(self._clips * CLIP_BYTES)
+            file.truncate(self._size())
             os.fsync(file.fileno())
         self._write_list([*map(_as_line, self.blocks.values()), _line("whole", self._modified())])
         self.finished = True
 
-    def is_complete(self) -> bool:
-        """Whether the store is finished and unchanged since."""
-        _, modified, _ = self._read_list()
-        return bool(modified) and modified == self._modified()
-
     def open(self, progress: Progress) -> None:
         """Keep the blocks that are complete; log what happens to the others."""
-        blocks, modified, problem = self._read_list()
+        self.blocks, modified, problem = self._read_list()
         if modified and modified == self._modified():
-            self.blocks, self.finished = blocks, True
+            self.finished = True
             return
         with self._path.open("ab"):  # creates the file if it is missing
             pass
-        self.blocks = self._verified(blocks, progress)
+        self._places = {block.items: block.rows for block in self.blocks.values()}
+        self._rows = self._end()
+        self.blocks = self._verified(progress)
         if problem:
-            print(f"{self._list} {problem}: all clips are made again", flush=True)
+            print(f"{self._list} {problem}: everything is read again", flush=True)
         elif modified:
-            kept = f"{self.clips:,} of its {self._clips:,} clips are unchanged"
-            print(f"{self._path} was modified: {kept}, the others are made again", flush=True)
+            kept = f"{self.items:,} of {self._items:,} are unchanged"
+            print(f"{self._path} was modified: {kept}, the others are read again", flush=True)
         elif self.blocks:
-            kept = f"{self.clips:,} of {self._clips:,} clips are stored already"
-            print(f"{self._path}: {kept}", flush=True)
+            print(f"{self._path}: {self.items:,} of {self._items:,} are stored already", flush=True)
         self._write_list(map(_as_line, self.blocks.values()))
 
-    def _verified(self, blocks: dict[range, Block], progress: Progress) -> dict:
+    def _verified(self, progress: Progress) -> dict[range, Block]:
         """The blocks whose samples are in the file."""
         found = {}
-        for number, (clips, block) in enumerate(blocks.items(), 1):
+        for number, (items, block) in enumerate(self.blocks.items(), 1):
             if self._has(block):
-                found[clips] = block
-            progress("Checking stored blocks", number, len(blocks))
+                found[items] = block
+            progress("Checking stored blocks", number, len(self.blocks))
         return found
-
-    def _append(self, block: Block) -> None:
-        with self._lock, self._list.open("a") as file:
-            file.write(_as_line(block))
-            self.blocks[block.clips] = block
 
     def _read_list(self) -> tuple[dict[range, Block], int, str]:
         """The listed blocks, the file's modification time (0: not finished), the list's problem."""
@@ -188,17 +218,25 @@ class _Index:
         first = _fields(head)
         if first[:1] != ["clips"]:
             return {}, 0, "is damaged"
-        if first != ["clips", str(FORMAT), str(self._clips)]:
+        if first != ["clips", str(FORMAT), str(self._items)]:
             return {}, 0, "is of another version"
         found = [fields for line in lines if (fields := _fields(line))]
-        blocks = [_as_block(fields) for fields in found if fields[0] == "block"]
+        blocks = {b.items: b for f in found if f[0] == "block" for b in [_as_block(f)]}
         modified = [int(fields[1]) for fields in found if fields[0] == "whole"]
-        complete = sum(len(block.clips) for block in blocks) == self._clips
-        return {b.clips: b for b in blocks}, modified[-1] if modified and complete else 0, ""
+        complete = sum(map(len, blocks)) == self._items
+        return blocks, modified[-1] if modified and complete else 0, ""
 
     def _write_list(self, lines: Iterable[str]) -> None:
-        text = _line("clips", FORMAT, self._clips) + "".join(lines)
+        text = _line("clips", FORMAT, self._items) + "".join(lines)
         write_bytes(self._list, text.encode())
+
+    def _size(self) -> int:
+        """Bytes that the file of the clips should have."""
+        return self._end() * CLIP_BYTES * self._keep_audio
+
+    def _end(self) -> int:
+        """The row after the last block's."""
+        return max((block.rows.stop for block in self.blocks.values()), default=0)
 
     def _modified(self) -> int:
         """The file's modification time in ns; 0 if it has the wrong size."""
@@ -206,35 +244,29 @@ class _Index:
             found = self._path.stat()
         except FileNotFoundError:
             return 0
-        return found.st_mtime_ns if found.st_size == self._clips * CLIP_BYTES else 0
+        return found.st_mtime_ns if found.st_size == self._size() else 0
 
     def _has(self, block: Block) -> bool:
-        checksum, left = 0, len(block.clips) * CLIP_BYTES
+        checksum, left = 0, len(block.rows) * CLIP_BYTES * self._keep_audio
         with self._path.open("rb") as file:
-            file.seek(block.clips.start * CLIP_BYTES)
+            file.seek(block.rows.start * CLIP_BYTES)
             while piece := file.read(min(left, PIECE * CLIP_BYTES)):
                 checksum, left = zlib.crc32(piece, checksum), left - len(piece)
         return not left and checksum == block.checksum
 
 
 class _Counter:
-    """Counts the stored clips of all threads, and reports the number."""
+    """Counts the items that were read by all threads, and reports the number."""
 
     def __init__(self, progress: Progress, what: str, total: int) -> None:
         self._progress, self._what, self._total = progress, what, total
         self._lock = threading.Lock()
         self._done = 0
 
-    def counted(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The same pieces, counted as they are taken."""
-        for piece in pieces:
-            yield piece
-            self.add(len(piece))
-
-    def add(self, clips: int) -> None:
-        """Count more clips."""
+    def add(self, items: int) -> None:
+        """Count more items."""
         with self._lock:
-            self._done += clips
+            self._done += items
             self._progress(self._what, self._done, self._total)
 
 
@@ -244,23 +276,22 @@ def _line(*fields: object) -> str:
 
 
 def _fields(line: str) -> list[str]:
-    """The fields of a line, [] if its checksum is wrong."""
+    """The fields of a line, [] if its checksum is wrong; the last one may hold spaces."""
     text, _, checksum = line.rpartition(" ")
-    return text.split(" ") if checksum == f"{zlib.crc32(text.encode()):08x}" else []
+    return text.split(" ", 6) if checksum == f"{zlib.crc32(text.encode()):08x}" else []
 
 
 def _as_line(block: Block) -> str:
-    silent = ",".join(map(str, block.silent)) or "-"
-    return _line("block", block.clips.start, block.clips.stop, block.checksum, silent)
+    ends = block.items.start, block.items.stop, block.rows.start, block.rows.stop
+    return _line("block", *ends, block.checksum, json.dumps(block.notes, separators=(",", ":")))
 
 
 def _as_block(fields: list[str]) -> Block:
-    _, start, stop, checksum, silent = fields
-    clips = () if silent == "-" else tuple(map(int, silent.split(",")))
-    return Block(range(int(start), int(stop)), int(checksum), clips)
+    first, stop, row, end, checksum = map(int, fields[1:6])
+    return Block(range(first, stop), range(row, end), checksum, json.loads(fields[6]))
 
 
-def _missing_bytes(path: Path, clips: int) -> int:
-    """Bytes that a store's file still needs."""
+def _missing_bytes(path: Path, needed: int) -> int:
+    """Bytes that a store's file still needs at least."""
     allocated = path.stat().st_blocks * 512 if path.exists() else 0
-    return max(0, clips * CLIP_BYTES - allocated)
+    return max(0, needed - allocated)

@@ -1,0 +1,95 @@
+"""The same sound under several names: copied, converted, or encoded again by a lossy codec.
+
+Copies on both sides of a split would be a test on what was trained on. A print, the clip's loudness
+over time, finds pairs that may be copies; their waveforms decide. On 3,846 recordings of Speech
+Commands, with each print compared to all others, `python -m benchmarks.recordings copies` shows how
+far copies and other takes of one speaker lie apart.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
+
+FRAMES = 100  # of 10 ms, in a print
+STEP_DB, FLOOR = 0.5, 40  # a print's values are STEP_DB apart and end FLOOR steps below the loudest
+NEAR = 2  # steps between the prints of copies, on average over the frames above the floor
+LEAST_FRAMES = 8  # that an average is over
+ALIKE = np.array([1.0, 1.0, 12.0])  # how far apart the shapes of copies may be, see _shapes
+BAND = slice(300, 3450)  # Hz in a spectrum of one second: hum and what codecs leave out are not in it
+LAG = SAMPLE_RATE // 10  # samples that an encoder may delay
+SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.72
+
+
+def print_of(clip: np.ndarray) -> str:
+    """The loudness of int16 [16000] in each 10 ms, relative to the loudest: one character each."""
+    frames = np.abs(clip.astype(np.int32)).reshape(FRAMES, -1).sum(1)
+    steps = np.rint(20 / STEP_DB * np.log10((frames + 1.0) / (frames.max() + 1.0)))
+    return bytes((48 + FLOOR + np.maximum(steps, -FLOOR)).astype(np.uint8)).decode("ascii")
+
+
+def find(prints: Sequence[str], audio: Callable[[int], np.ndarray]) -> list[int]:
+    """For each clip the first clip with the same sound; its own index where no other has it.
+
+    `audio` gives a clip's samples, int16 [16000], for the few pairs whose prints are alike.
+    """
+    first = list(range(len(prints)))
+    alike: dict[str, list[int]] = defaultdict(list)
+    for index, text in enumerate(prints):
+        alike[text].append(index)
+    pairs = [(indices[0], index) for indices in alike.values() for index in indices[1:]]
+    pairs += _near([indices[0] for indices in alike.values()], list(alike))
+    for one, other in sorted((min(pair), max(pair)) for pair in pairs):
+        if first[other] == other and is_same(audio(one), audio(other)):
+            first[other] = first[one]
+    return first
+
+
+def is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two clips are one sound, at any level and up to LAG apart."""
+    return correlation(one, other) >= SAME
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest correlation of two clips within LAG, in BAND, with half-flattened spectra: a vowel
+    of the same pitch must not look like the same take."""
+    spectra = [np.fft.rfft(clip.astype(np.float64))[BAND] for clip in (one, other)]
+    flat = [spectrum / np.sqrt(np.abs(spectrum) + 1e-9) for spectrum in spectra]
+    product = np.zeros(CLIP_SAMPLES // 2 + 1, complex)
+    product[BAND] = flat[0] * flat[1].conj()
+    found = np.fft.irfft(product)
+    largest = max(np.abs(found[: LAG + 1]).max(), np.abs(found[-LAG:]).max())
+    energy = [np.square(np.abs(part)).sum() for part in flat]
+    return float(largest * CLIP_SAMPLES / 2 / max(np.sqrt(energy[0] * energy[1]), 1e-9))
+
+
+def _near(indices: list[int], prints: list[str]) -> list[tuple[int, int]]:
+    """Pairs of different prints that may be of one sound."""
+    if not prints:
+        return []
+    steps = np.frombuffer("".join(prints).encode("ascii"), np.uint8).reshape(len(prints), FRAMES)
+    steps = steps.astype(np.int8) - np.int8(48)
+    shapes = _shapes(steps)
+    order = np.argsort(shapes[0], kind="stable")
+    steps, shapes = steps[order], shapes[:, order]
+    ends = np.searchsorted(shapes[0], shapes[0] + ALIKE[0], "right")
+    pairs = []
+    for at, end in enumerate(ends):
+        apart = np.abs(shapes[1:, at + 1 : end] - shapes[1:, at : at + 1])
+        others = at + 1 + np.flatnonzero((apart <= ALIKE[1:, np.newaxis]).all(0))
+        active = np.maximum(((steps[others] > 0) | (steps[at] > 0)).sum(1), LEAST_FRAMES)
+        apart = np.abs(steps[others] - steps[at]).sum(1, dtype=np.int64)
+        for near in others[apart <= NEAR * active]:
+            pairs.append((indices[order[at]], indices[order[near]]))
+    return pairs
+
+
+def _shapes(steps: np.ndarray) -> np.ndarray:
+    """What a pair of prints is looked up by: float64 [3, n], the centre of the loudness, its spread,
+    both in frames, and the frames above the floor."""
+    loudness, frame = 10.0 ** (steps * (STEP_DB / 20)), np.arange(FRAMES)
+    centre = (loudness * frame).sum(1) / loudness.sum(1)
+    spread = np.sqrt((loudness * np.square(frame - centre[:, np.newaxis])).sum(1) / loudness.sum(1))
+    return np.array([centre, spread, (steps > 0).sum(1)])
