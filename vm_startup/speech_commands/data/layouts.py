@@ -1,0 +1,249 @@
+"""Which word, speaker and split each recording of a folder has, in the layouts that people use.
+
+| layout | what it looks like | speaker | split |
+|---|---|---|---|
+| a table | CSV or TSV with a header: path, label, speaker, split; `info.labels` | its column | its \
+column, the table's name, or folders `train/`, `test/` |
+| a folder for each word | `yes/ab12_nohash_0.wav`, `yes/anna/1.flac`, `anna/yes/1.wav`, at any \
+depth | `_nohash_`, or the folder | folders `train/`, `val/`, `test/`; `testing_list.txt` |
+| file names | `yes.2k7gs.wav` | `_nohash_` | folders `training/`, `testing/` |
+
+The first of these that has every wanted word is used. A table must name at least half as many
+recordings as the folders of words hold: a list of doubtful files is not the data set. Whatever
+could have been meant too is in `Layout.remarks`.
+
+In each layout `_background_noise_` and `_silence_` hold noise, `_unknown_` holds other words, and
+other folders that begin with "_" are ignored. Names of splits count if there are two of them:
+`train/` alone, as in Kaggle's challenge, is a folder like any other. A word is compared by
+`words.fold`.
+
+Sources: TensorFlow's speech_commands/input_data.py (folders, `_nohash_`, noise);
+google-research/kws_streaming/data/input_data.py (`prepare_split_data_index`: training, validation,
+testing); TensorFlow Datasets' audio/speech_commands.py (`_silence_`, `_unknown_`); the page *Data*
+of Kaggle's TensorFlow Speech Recognition Challenge (`train/audio/WORD`, `test/audio`). Tables and
+Edge Impulse: label_tables.py and path_labels.py.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm_startup.conventions import BACKGROUND_NOISE, UNKNOWN
+from vm_startup.speech_commands.data.file_tree import Tree, scan
+from vm_startup.speech_commands.data.label_tables import TableLabels, label_tables
+from vm_startup.speech_commands.data.naming import Label, spelled, suffix_of, word_of
+from vm_startup.speech_commands.data.path_labels import (
+    Labels,
+    label_folders,
+    label_names,
+    label_special_folders,
+)
+from vm_startup.speech_commands.data.split_lists import listed_splits
+from vm_startup.speech_commands.data.words import check_words, fold
+from vm_startup.speech_commands.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file of the sound of one word, or of several takes of it."""
+
+    path: Path
+    name: str  # relative to the folder, with "/"; unique
+    word: str  # the wanted word's spelling; "_unknown_" where the layout says other words
+    speaker: str | None  # None: nothing says who
+    split: str | None  # "training", "validation" or "testing"; None: not given
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every file of a folder: what is used as what, and what is not used."""
+
+    kind: str  # for people, e.g. "a folder for each word"
+    recordings: list[Recording]  # sorted by name
+    noises: list[Path]  # background noise and silence
+    ignored: list[tuple[str, str]]  # the name of every other file, and why it is not used
+    remarks: tuple[str, ...] = ()  # what was chosen, joined or taken for something
+
+
+def find(root: Path | str, wanted: Sequence[str]) -> Layout:
+    """Find the recordings in a folder; no file is opened but tables and lists.
+
+    Raises DataError if the folder cannot be read or understood, or a wanted word has no recording.
+    """
+    check_words(wanted)
+    spelling = {fold(word): word for word in wanted}
+    tree = scan(Path(root))
+    tables = label_tables(tree, spelling)
+    folders = label_folders(tree.recordings, spelling)
+    chosen = _choose([tables, folders, label_names(tree.recordings, spelling)], spelling)
+    if chosen is tables:
+        chosen.labels = label_special_folders(tree.recordings) | chosen.labels
+    _check_words(tree, chosen, tables, spelling)
+    remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders)]
+    if chosen is folders:
+        remarks += listed_splits(tree, chosen.labels)
+    remarks += _merged(chosen.labels, spelling) + _keep_together(chosen.labels)
+    recordings, noises = _recordings(tree, chosen.labels, spelling)
+    ignored = _ignored(tree, chosen, tables)
+    return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks))
+
+
+def _choose(candidates: list[Labels], spelling: dict[str, str]) -> Labels:
+    """The first candidate with the most wanted words; a table of a few recordings comes last."""
+    tables, folders, names = candidates
+    if not tables.labels or 2 * len(tables.labels) < len(folders.labels):
+        candidates = [folders, names, tables]
+    return max(candidates, key=lambda labels: len(_words(labels) & spelling.keys()))
+
+
+def _words(labels: Labels) -> set[str]:
+    """The words of the labels, folded."""
+    return {fold(word) for word in {label.word for label in labels.labels.values()}}
+
+
+def _recordings(
+    tree: Tree, labels: dict[str, Label], spelling: dict[str, str]
+) -> tuple[list[Recording], list[Path]]:
+    words = {word: word_of(word, spelling) for word in {label.word for label in labels.values()}}
+    recordings, noises = [], []
+    for name in tree.recordings:
+        if label := labels.get(name):
+            path, word = tree.root / name, words[label.word]
+            if word == BACKGROUND_NOISE:
+                noises.append(path)
+            else:
+                recordings.append(Recording(path, name, word, label.speaker, label.split))
+    return recordings, noises
+
+
+def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> list[tuple[str, str]]:
+    """Every file that is neither a recording with a label nor a table that is used; each once."""
+    why = dict(tree.ignored) | tables.problems
+    if chosen is not tables:
+        why |= dict.fromkeys(tables.used, "a table that is not used")
+    for name, reason in chosen.ignored:
+        if name not in chosen.labels:
+            why.setdefault(name, reason)
+    for name in tree.recordings:
+        if name not in chosen.labels:
+            why.setdefault(name, f"not in {chosen.kind}")
+    return sorted(why.items())
+
+
+def _also_possible(chosen: Labels, tables: TableLabels, folders: Labels) -> list[str]:
+    """What else says the words of recordings, and is not followed."""
+    if chosen is not tables and tables.used:
+        names, count = ", ".join(tables.used), len(tables.labels)
+        return [f"{names} names {count:,} recordings and is not used: {chosen.kind} is"]
+    if chosen is tables and folders.labels:
+        return [f"the folders' names are not used: {', '.join(tables.used)} says the words"]
+    return []
+
+
+def _merged(labels: dict[str, Label], spelling: dict[str, str]) -> list[str]:
+    """Names that mean one word, and names that are taken for noise."""
+    names: dict[str, set[str]] = {}
+    for name in {label.word for label in labels.values()}:
+        names.setdefault(word_of(name, spelling), set()).add(name)
+    remarks = []
+    for word, same in sorted(names.items()):
+        if word == BACKGROUND_NOISE:
+            plain = sorted(name for name in same if not name.startswith("_"))
+            remarks += [f"{name!r} is taken for noise without speech" for name in plain]
+        elif len(same) > 1 and word != UNKNOWN:
+            remarks.append(f"{' and '.join(map(ascii, sorted(same)))} are joined as {word!r}")
+    return remarks
+
+
+def _keep_together(labels: dict[str, Label]) -> list[str]:
+    """A speaker of one split stays in it, also with recordings that have none; else say so."""
+    splits: dict[str, set[str]] = {}
+    for label in labels.values():
+        if label.speaker and label.split:
+            splits.setdefault(label.speaker, set()).add(label.split)
+    for name, label in labels.items():
+        if not label.split and label.speaker and len(own := splits.get(label.speaker, ())) == 1:
+            labels[name] = label._replace(split=next(iter(own)))
+    several = sorted(speaker for speaker, own in splits.items() if len(own) > 1)
+    if not several:
+        return []
+    return [f"{len(several):,} speakers are in more than one of the given splits: {several[0]} …"]
+
+
+def _check_words(tree: Tree, chosen: Labels, tables: TableLabels, spelling: dict[str, str]) -> None:
+    """Raise DataError for the first wanted word without a recording, or an empty noise folder."""
+    if not tree.recordings:
+        raise DataError(_nothing(tree, next(iter(spelling.values()))))
+    with_recordings = {name for name in _folders_of(chosen.labels)}
+    words = _words(chosen)
+    for form, word in spelling.items():
+        if form not in words:
+            raise DataError(_missing(tree, chosen, tables, word))
+    for folder in tree.folders:
+        if folder.rpartition("/")[2] == BACKGROUND_NOISE and folder not in with_recordings:
+            raise DataError(
+                f"{tree.root / folder} has no recording: it needs recordings of noise without "
+                "speech; remove the folder to train without noise"
+            )
+
+
+def _folders_of(names: Iterable[str]) -> set[str]:
+    """The folders that hold these files, and those above."""
+    found: set[str] = set()
+    for folder in {name.rpartition("/")[0] for name in names}:
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
+def _missing(tree: Tree, chosen: Labels, tables: TableLabels, word: str) -> str:
+    """Why a wanted word has no recording."""
+    empty = next((f for f in tree.folders if fold(f.rpartition("/")[2]) == fold(word)), None)
+    if empty:
+        return f"{tree.root / empty} has no recording of {word!r}: {_kinds(tree, empty + '/')}"
+    names = {label.word for label in chosen.labels.values()}
+    names |= {folder.rpartition("/")[2] for folder in tree.folders}
+    nearest = _nearest(word, names)
+    if tables.problems and not nearest:
+        return next(iter(tables.problems.values()))
+    if chosen is tables:
+        return f"{', '.join(tables.used)} has no row for the word {word!r}{nearest or _some(names)}"
+    if names:
+        return f"{tree.root} has no folder for the word {word!r}{nearest or _some(names)}"
+    return (
+        f"{tree.root} holds {len(tree.recordings):,} recordings, and nothing says their words: put "
+        f"those of {word!r} into the folder {tree.root / word}, and others into folders beside it"
+    )
+
+
+def _nothing(tree: Tree, word: str) -> str:
+    return (
+        f"{tree.root} has no recording that can be used: {_kinds(tree, '')}; the simplest layout "
+        f"is a folder for each word, such as {tree.root / word / '1.wav'}"
+    )
+
+
+def _kinds(tree: Tree, folder: str) -> str:
+    """What a folder holds besides recordings, by kind."""
+    kinds = Counter(
+        f".{suffix} ({why})" if (suffix := suffix_of(name)) else f"others ({why})"
+        for name, why in tree.ignored
+        if name.startswith(folder)
+    )
+    shown = [f"{count:,} {kind}" for kind, count in kinds.most_common(4)]
+    return f"it holds {', '.join(shown)}" if shown else "it is empty"
+
+
+def _nearest(word: str, names: Iterable[str]) -> str:
+    forms = {fold(name): name for name in sorted(names)}
+    near = difflib.get_close_matches(fold(word), forms, n=1, cutoff=0.5)
+    return f"; the nearest name there is {spelled(forms[near[0]])!r}" if near else ""
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - 5:,} more" if len(shown) > 5 else ""
+    return f"; it has {', '.join(shown[:5])}{more}"
