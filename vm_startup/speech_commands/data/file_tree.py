@@ -1,7 +1,6 @@
-"""Every file below a folder, sorted by kind: recordings, tables, and what is not read, with why."""
+"""Every file below a folder, by kind: recordings, tables, lists, and what is not read, with why."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,17 +16,23 @@ from vm_startup.speech_commands.errors import DataError
 MAX_DEPTH = 16  # folders in one another
 HIDDEN = "hidden"
 
+Parts = tuple[str, ...]  # the folders on the way to a file
+
 
 @dataclass
 class Tree:
     """The files of a folder; names are relative to it, with "/"."""
 
     root: Path
-    recordings: list[str] = field(default_factory=list)
+    recordings: dict[Parts, list[str]] = field(default_factory=dict)  # by folder; sorted
     tables: list[str] = field(default_factory=list)
     split_lists: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # empty ones too, hidden ones not
     ignored: list[tuple[str, str]] = field(default_factory=list)  # name, why
+
+    def names(self) -> list[str]:
+        """All recordings, folder after folder."""
+        return [name for names in self.recordings.values() for name in names]
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,6 @@ class _Folder:
     name: str  # relative, "" or with "/" at its end
     depth: int
     linked: bool  # reached through a link
-
-    def path(self, root: str) -> str:
-        return f"{root}/{self.name}"
 
 
 def scan(root: Path) -> Tree:
@@ -56,63 +58,83 @@ def scan(root: Path) -> Tree:
     while pending:
         folder = pending.pop()
         try:
-            with os.scandir(folder.path(base)) as entries:
-                for entry in entries:
-                    pending.extend(_add(tree, folder, entry, base, linked))
+            with os.scandir(f"{base}/{folder.name}") as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
+            why = f"cannot be read: {error.strerror or error}"
             if not folder.name:
-                raise DataError(f"{root} cannot be read: {error.strerror or error}") from error
-            tree.ignored.append((folder.name, f"cannot be read: {error.strerror or error}"))
-    for names in (tree.recordings, tree.tables, tree.folders):
-        names.sort(key=lambda name: name.split("/"))
+                raise DataError(f"{root} {why}") from error
+            tree.ignored.append((folder.name, why))
+            continue
+        pending += _sort(tree, folder, found, base, linked)
+    tree.recordings = dict(sorted(tree.recordings.items()))
     return tree
 
 
-def _add(
-    tree: Tree, folder: _Folder, entry: os.DirEntry[str], base: str, linked: set[str]
-) -> Iterator[_Folder]:
-    """Put one entry where it belongs; yields a folder that is to be read too."""
-    name = folder.name + entry.name
-    is_folder = entry.is_dir()
-    link = entry.is_symlink()
+def _sort(
+    tree: Tree, folder: _Folder, entries: list[os.DirEntry[str]], base: str, linked: set[str]
+) -> list[_Folder]:
+    """Put a folder's entries where they belong; the folders that are to be read too."""
+    folders, recordings = [], []
+    for entry in entries:
+        name = folder.name + entry.name
+        try:
+            is_folder, link = entry.is_dir(), entry.is_symlink()
+            why = _unused(entry, is_folder, link, folder, base, linked)
+        except OSError as error:  # a circle of links, or one to what may not be seen
+            is_folder, why = False, f"cannot be read: {error.strerror or error}"
+        if why:
+            tree.ignored.append((f"{name}/" if is_folder else name, why))
+        elif is_folder:
+            tree.folders.append(name)
+            folders.append(_Folder(f"{name}/", folder.depth + 1, folder.linked or link))
+        elif (suffix := suffix_of(entry.name)) in RECORDINGS:
+            recordings.append(name)
+        elif suffix in TABLES:
+            tree.tables.append(name)
+        elif entry.name in SPLIT_LISTS:
+            tree.split_lists.append(name)
+        else:
+            tree.ignored.append((name, why_unread(entry.name)))
+    if recordings:
+        tree.recordings[tuple(folder.name.split("/")[:-1])] = recordings
+    return folders
+
+
+def _unused(
+    entry: os.DirEntry[str],
+    is_folder: bool,
+    link: bool,
+    folder: _Folder,
+    base: str,
+    linked: set[str],
+) -> str:
+    """Why an entry is not used, whatever it holds; "" if it may be."""
     if entry.name.startswith("."):
-        tree.ignored.append((name + "/", _hidden(entry.path)) if is_folder else (name, HIDDEN))
-    elif link and (why := _refused(entry.path, is_folder, folder, base, linked)):
-        tree.ignored.append((name, why))
-    elif is_folder and folder.depth == MAX_DEPTH:
-        tree.ignored.append((name + "/", f"deeper than {MAX_DEPTH} folders"))
-    elif is_folder:
-        tree.folders.append(name)
-        yield _Folder(name + "/", folder.depth + 1, folder.linked or link)
-    elif not entry.is_file():
-        tree.ignored.append((name, "neither a file nor a folder"))
-    elif (suffix := suffix_of(entry.name)) in RECORDINGS:
-        tree.recordings.append(name)
-    elif suffix in TABLES:
-        tree.tables.append(name)
-    elif entry.name in SPLIT_LISTS:
-        tree.split_lists.append(name)
-    else:
-        tree.ignored.append((name, why_unread(entry.name)))
+        return _hidden(entry.path) if is_folder else HIDDEN
+    if is_folder and folder.depth == MAX_DEPTH:
+        return f"deeper than {MAX_DEPTH} folders"
+    if link:
+        return _refused(entry.path, is_folder, folder, base, linked)
+    return "" if is_folder or entry.is_file() else "neither a file nor a folder"
 
 
 def _refused(path: str, is_folder: bool, folder: _Folder, base: str, linked: set[str]) -> str:
     """Why a link is not followed; "" if it is. The folder is copied to the machine that trains."""
     target = os.path.realpath(path)
-    if target != base and not target.startswith(base + os.sep):
+    if target != base and not target.startswith(f"{base}/"):
         return f"a link to {target}, outside the folder: copy it there"
-    if not Path(target).exists():
+    if is_folder:
+        if folder.linked or target in linked:
+            return "a link to a folder that another link leads to"
+        if f"{base}/{folder.name}".startswith(f"{target}/"):
+            return "a link to a folder above it"
+        linked.add(target)
+    elif not Path(target).is_file():
         return "a link to a file that does not exist"
-    if not is_folder:
-        return ""
-    if folder.linked or target in linked:
-        return "a link to a folder that another link leads to"
-    if os.path.realpath(folder.path(base)).startswith(target):
-        return "a link to a folder above it"
-    linked.add(target)
     return ""
 
 
 def _hidden(path: str) -> str:
     count = sum(len(files) for _, _, files in os.walk(path))
-    return f"{HIDDEN}: {count:,} files"
+    return f"{HIDDEN}, with {count:,} {'file' if count == 1 else 'files'}"

@@ -53,6 +53,8 @@ _SENTENCES = frozenset(["sentence", "transcript", "transcription", "text"])
 _UNCONFIRMED = frozenset(("invalidated", "other", "reported"))  # tables of Common Voice
 _PUNCTUATION = " .,;:!?…。、¡¿\"'“”„«»()"
 
+_BEGIN = "begin with a line such as path,label,speaker,split"
+
 NO_FILE = "no such file"
 OUTSIDE = "a path that leaves the folder"
 
@@ -71,7 +73,7 @@ class TableLabels(Labels):
     """The labels of all tables, and what is wrong with those that cannot be used."""
 
     used: list[str] = field(default_factory=list)  # tables that name recordings
-    problems: dict[str, str] = field(default_factory=dict)  # by table: one sentence
+    problems: dict[str, str] = field(default_factory=dict)  # of the others: why
 
 
 def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
@@ -104,7 +106,7 @@ class _Reading:
     def read(self, table: str, path: Path) -> None:
         """Add what a table says; raises DataError if none of its rows can be used."""
         if Path(table).stem in _UNCONFIRMED:
-            raise DataError(f"{table} lists clips that Common Voice's listeners did not confirm")
+            raise DataError("clips that Common Voice's listeners did not confirm")
         bases = self._finder.bases(posixpath.dirname(table))
         unused: list[tuple[str, str]] = []
         count = used = missing = 0
@@ -114,8 +116,11 @@ class _Reading:
             if why and (why != NO_FILE or missing <= MAX_NAMED):
                 unused.append((name, why))
         if not used:
-            first = "{}: {}".format(*unused[0]) if unused else f"{table} has no rows"
-            raise DataError(f"{first}; none of the table's {count:,} rows can be used")
+            if not unused:
+                raise DataError("a header and no row")
+            name, why = unused[0]
+            first = name.removeprefix(f"{table}, ")
+            raise DataError(f"none of its {count:,} rows can be used: {first}: {why}")
         self._found.used.append(table)
         self._found.ignored.extend(unused)
         if missing > MAX_NAMED:
@@ -147,7 +152,7 @@ class _Finder:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._names = set(tree.recordings)
+        self._names = set(tree.names())
         self._root = str(tree.root.absolute())
 
     def bases(self, folder: str) -> list[str]:
@@ -168,7 +173,7 @@ class _Finder:
                 return name, ""
         candidates = [posixpath.normpath(base + path) for base in bases]
         for name in candidates:
-            if found := self._loose.get(_loose(name)):
+            if found := name if name in self._names else self._loose.get(_loose(name)):
                 return found, ""
             if name in self._ignored:
                 return name, self._ignored[name]
@@ -192,7 +197,7 @@ class _Finder:
     def _loose(self) -> dict[str, str]:
         """Recordings by their names without suffix, in one Unicode form; "" for several."""
         found: dict[str, str] = {}
-        for name in self._tree.recordings:
+        for name in self._tree.names():
             key = _loose(name)
             found[key] = "" if key in found else name
         return found
@@ -213,11 +218,11 @@ def _rows(table: str, path: Path, wanted: dict[str, str]) -> Iterator[Row]:
             else:
                 yield from _csv_rows(table, file, wanted)
     except UnicodeDecodeError as error:
-        raise DataError(f"{table} is not UTF-8: save it as CSV UTF-8") from error
+        raise DataError("not UTF-8: save it as CSV UTF-8") from error
     except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{table} is not JSON: {error}") from error
+        raise DataError(f"not JSON: {error}") from error
     except OSError as error:
-        raise DataError(f"{table} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"cannot be read: {error.strerror or error}") from error
 
 
 def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]:
@@ -225,8 +230,8 @@ def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]
     while not (header := file.readline()).strip():
         head += 1
         if not header:
-            raise DataError(f"{table} is empty: begin with a line such as path,label,speaker,split")
-    delimiter, columns, sentences = _columns(table, header)
+            raise DataError(f"empty: {_BEGIN}")
+    delimiter, columns, sentences = _columns(header)
     plain = delimiter == "\t"  # Common Voice's tables have single quotation marks
     reader = csv.reader(
         file, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
@@ -237,7 +242,7 @@ def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]
             if any(cells):
                 yield _row(head + reader.line_num, cells, columns, split, sentences, wanted)
     except csv.Error as error:
-        raise DataError(f"{table}, row {head + reader.line_num}: {error}") from error
+        raise DataError(f"row {head + reader.line_num}: {error}") from error
 
 
 def _row(
@@ -266,7 +271,7 @@ def _row(
     return Row(number, path, label, why)
 
 
-def _columns(table: str, header: str) -> tuple[str, dict[str, int], bool]:
+def _columns(header: str) -> tuple[str, dict[str, int], bool]:
     """The delimiter, the place of each column that is known, and whether words are sentences."""
     best: tuple[str, dict[str, int], list[str]] = (",", {}, [])
     for delimiter in ",;\t|":
@@ -282,14 +287,12 @@ def _columns(table: str, header: str) -> tuple[str, dict[str, int], bool]:
     if {"path", "word"} <= columns.keys():
         return delimiter, columns, cells[columns["word"]] in _SENTENCES
     if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
-        raise DataError(
-            f"{table}, row 1: it has no header: begin with a line such as path,label,speaker,split"
-        )
+        raise DataError(f"row 1 is not a header: {_BEGIN}")
     missing = "the recording's file: name one 'path'"
     if "path" in columns:
         missing = "the word: name one 'label'"
     shown = ", ".join(cells[:5])
-    raise DataError(f"{table}, row 1: no column says {missing}; its columns are {shown}")
+    raise DataError(f"row 1: no column says {missing}; its columns are {shown}")
 
 
 def _plain(name: str) -> str:

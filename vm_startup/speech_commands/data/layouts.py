@@ -2,10 +2,10 @@
 
 | layout | what it looks like | speaker | split |
 |---|---|---|---|
-| a table | CSV or TSV with a header: path, label, speaker, split; `info.labels` | its column | its \
+| a table | CSV or TSV with a header: path, label, speaker, split; `info.labels` | column | \
 column, the table's name, or folders `train/`, `test/` |
 | a folder for each word | `yes/ab12_nohash_0.wav`, `yes/anna/1.flac`, `anna/yes/1.wav`, at any \
-depth | `_nohash_`, or the folder | folders `train/`, `val/`, `test/`; `testing_list.txt` |
+depth | `_nohash_`, or the folder | folders `train/`, `val/`, `test/`; lists |
 | file names | `yes.2k7gs.wav` | `_nohash_` | folders `training/`, `testing/` |
 
 The first of these that has every wanted word is used. A table must name at least half as many
@@ -24,16 +24,22 @@ of Kaggle's TensorFlow Speech Recognition Challenge (`train/audio/WORD`, `test/a
 Edge Impulse: label_tables.py and path_labels.py.
 """
 
-import difflib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vm_startup.conventions import BACKGROUND_NOISE, UNKNOWN
 from vm_startup.speech_commands.data.file_tree import Tree, scan
 from vm_startup.speech_commands.data.label_tables import TableLabels, label_tables
-from vm_startup.speech_commands.data.naming import Label, spelled, suffix_of, word_of
+from vm_startup.speech_commands.data.layout_errors import (
+    Ignored,
+    nearest,
+    no_recording,
+    no_word_known,
+    not_there,
+    nothing_usable,
+)
+from vm_startup.speech_commands.data.naming import Label, word_of
 from vm_startup.speech_commands.data.path_labels import (
     Labels,
     label_folders,
@@ -63,7 +69,7 @@ class Layout:
     kind: str  # for people, e.g. "a folder for each word"
     recordings: list[Recording]  # sorted by name
     noises: list[Path]  # background noise and silence
-    ignored: list[tuple[str, str]]  # the name of every other file, and why it is not used
+    ignored: Ignored  # the name of every other file, and why it is not used
     remarks: tuple[str, ...] = ()  # what was chosen, joined or taken for something
 
 
@@ -77,25 +83,27 @@ def find(root: Path | str, wanted: Sequence[str]) -> Layout:
     tree = scan(Path(root))
     tables = label_tables(tree, spelling)
     folders = label_folders(tree.recordings, spelling)
-    chosen = _choose([tables, folders, label_names(tree.recordings, spelling)], spelling)
+    chosen = _choose(tree, tables, folders, spelling)
     if chosen is tables:
         chosen.labels = label_special_folders(tree.recordings) | chosen.labels
-    _check_words(tree, chosen, tables, spelling)
+    ignored = _ignored(tree, chosen, tables)
+    _check(tree, chosen, tables, ignored, spelling)
     remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders)]
     if chosen is folders:
         remarks += listed_splits(tree, chosen.labels)
     remarks += _merged(chosen.labels, spelling) + _keep_together(chosen.labels)
     recordings, noises = _recordings(tree, chosen.labels, spelling)
-    ignored = _ignored(tree, chosen, tables)
     return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks))
 
 
-def _choose(candidates: list[Labels], spelling: dict[str, str]) -> Labels:
-    """The first candidate with the most wanted words; a table of a few recordings comes last."""
-    tables, folders, names = candidates
+def _choose(tree: Tree, tables: TableLabels, folders: Labels, spelling: dict[str, str]) -> Labels:
+    """The first that has the most wanted words; a table of a few of the recordings is not it."""
+    found: list[Labels] = [tables, folders]
     if not tables.labels or 2 * len(tables.labels) < len(folders.labels):
-        candidates = [folders, names, tables]
-    return max(candidates, key=lambda labels: len(_words(labels) & spelling.keys()))
+        found = [folders]
+    if not any(spelling.keys() <= _words(labels) for labels in found):
+        found.append(label_names(tree.recordings, spelling))
+    return max(found, key=lambda labels: len(_words(labels) & spelling.keys()))
 
 
 def _words(labels: Labels) -> set[str]:
@@ -108,7 +116,7 @@ def _recordings(
 ) -> tuple[list[Recording], list[Path]]:
     words = {word: word_of(word, spelling) for word in {label.word for label in labels.values()}}
     recordings, noises = [], []
-    for name in tree.recordings:
+    for name in tree.names():
         if label := labels.get(name):
             path, word = tree.root / name, words[label.word]
             if word == BACKGROUND_NOISE:
@@ -118,7 +126,7 @@ def _recordings(
     return recordings, noises
 
 
-def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> list[tuple[str, str]]:
+def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> Ignored:
     """Every file that is neither a recording with a label nor a table that is used; each once."""
     why = dict(tree.ignored) | tables.problems
     if chosen is not tables:
@@ -126,7 +134,7 @@ def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> list[tuple[str,
     for name, reason in chosen.ignored:
         if name not in chosen.labels:
             why.setdefault(name, reason)
-    for name in tree.recordings:
+    for name in tree.names():
         if name not in chosen.labels:
             why.setdefault(name, f"not in {chosen.kind}")
     return sorted(why.items())
@@ -163,6 +171,8 @@ def _keep_together(labels: dict[str, Label]) -> list[str]:
     for label in labels.values():
         if label.speaker and label.split:
             splits.setdefault(label.speaker, set()).add(label.split)
+    if not splits:
+        return []
     for name, label in labels.items():
         if not label.split and label.speaker and len(own := splits.get(label.speaker, ())) == 1:
             labels[name] = label._replace(split=next(iter(own)))
@@ -172,78 +182,45 @@ def _keep_together(labels: dict[str, Label]) -> list[str]:
     return [f"{len(several):,} speakers are in more than one of the given splits: {several[0]} …"]
 
 
-def _check_words(tree: Tree, chosen: Labels, tables: TableLabels, spelling: dict[str, str]) -> None:
-    """Raise DataError for the first wanted word without a recording, or an empty noise folder."""
+def _check(
+    tree: Tree, chosen: Labels, tables: TableLabels, ignored: Ignored, spelling: dict[str, str]
+) -> None:
+    """Raise DataError for the first wanted word without a recording, or a noise folder without."""
     if not tree.recordings:
-        raise DataError(_nothing(tree, next(iter(spelling.values()))))
-    with_recordings = {name for name in _folders_of(chosen.labels)}
+        raise DataError(nothing_usable(tree.root, ignored, next(iter(spelling.values()))))
     words = _words(chosen)
     for form, word in spelling.items():
         if form not in words:
-            raise DataError(_missing(tree, chosen, tables, word))
+            raise DataError(_missing(tree, chosen, tables, ignored, spelling, word))
+    used = {name.rpartition("/")[0] for name in chosen.labels}
     for folder in tree.folders:
-        if folder.rpartition("/")[2] == BACKGROUND_NOISE and folder not in with_recordings:
+        holds_some = any(f"{name}/".startswith(f"{folder}/") for name in used)
+        if folder.rpartition("/")[2] == BACKGROUND_NOISE and not holds_some:
             raise DataError(
                 f"{tree.root / folder} has no recording: it needs recordings of noise without "
                 "speech; remove the folder to train without noise"
             )
 
 
-def _folders_of(names: Iterable[str]) -> set[str]:
-    """The folders that hold these files, and those above."""
-    found: set[str] = set()
-    for folder in {name.rpartition("/")[0] for name in names}:
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return found
-
-
-def _missing(tree: Tree, chosen: Labels, tables: TableLabels, word: str) -> str:
+def _missing(
+    tree: Tree,
+    chosen: Labels,
+    tables: TableLabels,
+    ignored: Ignored,
+    spelling: dict[str, str],
+    word: str,
+) -> str:
     """Why a wanted word has no recording."""
-    empty = next((f for f in tree.folders if fold(f.rpartition("/")[2]) == fold(word)), None)
-    if empty:
-        return f"{tree.root / empty} has no recording of {word!r}: {_kinds(tree, empty + '/')}"
-    names = {label.word for label in chosen.labels.values()}
-    names |= {folder.rpartition("/")[2] for folder in tree.folders}
-    nearest = _nearest(word, names)
-    if tables.problems and not nearest:
-        return next(iter(tables.problems.values()))
-    if chosen is tables:
-        return f"{', '.join(tables.used)} has no row for the word {word!r}{nearest or _some(names)}"
+    own = next((f for f in tree.folders if fold(f.rpartition("/")[2]) == fold(word)), None)
+    if own:
+        return no_recording(tree.root / own, own, ignored, word)
+    if chosen is tables and tables.used:
+        names = {label.word for label in chosen.labels.values()}
+        return not_there(f"{', '.join(tables.used)} has no row", word, names)
+    names = {folder.rpartition("/")[2] for folder in tree.folders}
+    if tables.problems and not _words(chosen) & spelling.keys() and not nearest(word, names):
+        table, why = next(iter(tables.problems.items()))
+        return f"{tree.root / table}: {why}"
     if names:
-        return f"{tree.root} has no folder for the word {word!r}{nearest or _some(names)}"
-    return (
-        f"{tree.root} holds {len(tree.recordings):,} recordings, and nothing says their words: put "
-        f"those of {word!r} into the folder {tree.root / word}, and others into folders beside it"
-    )
-
-
-def _nothing(tree: Tree, word: str) -> str:
-    return (
-        f"{tree.root} has no recording that can be used: {_kinds(tree, '')}; the simplest layout "
-        f"is a folder for each word, such as {tree.root / word / '1.wav'}"
-    )
-
-
-def _kinds(tree: Tree, folder: str) -> str:
-    """What a folder holds besides recordings, by kind."""
-    kinds = Counter(
-        f".{suffix} ({why})" if (suffix := suffix_of(name)) else f"others ({why})"
-        for name, why in tree.ignored
-        if name.startswith(folder)
-    )
-    shown = [f"{count:,} {kind}" for kind, count in kinds.most_common(4)]
-    return f"it holds {', '.join(shown)}" if shown else "it is empty"
-
-
-def _nearest(word: str, names: Iterable[str]) -> str:
-    forms = {fold(name): name for name in sorted(names)}
-    near = difflib.get_close_matches(fold(word), forms, n=1, cutoff=0.5)
-    return f"; the nearest name there is {spelled(forms[near[0]])!r}" if near else ""
-
-
-def _some(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    more = f" and {len(shown) - 5:,} more" if len(shown) > 5 else ""
-    return f"; it has {', '.join(shown[:5])}{more}"
+        return not_there(f"{tree.root} has no folder", word, names)
+    return no_word_known(tree.root, len(tree.names()), word)

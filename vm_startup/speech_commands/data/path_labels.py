@@ -3,8 +3,11 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from vm_startup.conventions import UNKNOWN
+from vm_startup.speech_commands.data import words
+from vm_startup.speech_commands.data.file_tree import Parts
 from vm_startup.speech_commands.data.naming import (
     GROUPS,
     SPECIAL,
@@ -14,9 +17,10 @@ from vm_startup.speech_commands.data.naming import (
     person,
     speaker_in,
 )
-from vm_startup.speech_commands.data.words import fold
 
-Parts = tuple[str, ...]  # the folders on the way to a recording
+Folders = dict[Parts, list[str]]  # the recordings of each folder
+
+fold = lru_cache(words.fold)  # the same few folders, again and again
 
 NO_WORD = "in no word's folder"
 UNDERSCORE = "in a folder whose name begins with '_'"
@@ -49,22 +53,13 @@ class _Place:
         return given_split(self.above + self.below)
 
 
-def by_folder(names: Iterable[str]) -> dict[Parts, list[str]]:
-    """The recordings of each folder."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(name.rpartition("/")[0], []).append(name)
-    return {tuple(folder.split("/")) if folder else (): names for folder, names in found.items()}
-
-
-def label_folders(names: Iterable[str], wanted: dict[str, str]) -> Labels:
+def label_folders(folders: Folders, wanted: dict[str, str]) -> Labels:
     """Labels by the folders that are named after wanted words, wherever these lie.
 
     The folders beside them are other words. A folder within one, or those that hold them where
     these are several, is the speaker, unless the file's name holds one. Names of splits are splits
     if there are two of them.
     """
-    folders = by_folder(names)
     homes = _homes(folders, wanted)
     places = {parts: _place(parts, homes, wanted) for parts in folders}
     splits = {place.split for place in places.values() if place} - {None}
@@ -83,61 +78,72 @@ def label_folders(names: Iterable[str], wanted: dict[str, str]) -> Labels:
             speaker, split = within or around, place.split if len(splits) > 1 else None
             found.labels.update(_labels(files, place.word, speaker, split))
     found.kind = _kind(inner - {None}, outer - {None}, splits)
+    found.remarks = _doubtful(places.values(), homes, wanted)
     _forget_words(found, inner | outer)
     return found
 
 
-def label_names(names: Iterable[str], wanted: dict[str, str]) -> Labels:
+def label_names(folders: Folders, wanted: dict[str, str]) -> Labels:
     """Labels by file names `word.id.wav`, as Edge Impulse has them.
 
     Source: docs.edgeimpulse.com, *Studio*, *Uploader*: `idle.01` has the label `idle`. Folders
     where no file is named after a wanted word are not used.
     """
     found = Labels("the word in each file's name, before its first dot")
-    folders = {
-        parts: {name: name.rpartition("/")[2].split(".") for name in files}
-        for parts, files in by_folder(names).items()
+    pieces = {
+        parts: [name.rpartition("/")[2].split(".") for name in files]
+        for parts, files in folders.items()
     }
     used = {
         parts
-        for parts, files in folders.items()
-        if any(len(pieces) > 2 and fold(pieces[0]) in wanted for pieces in files.values())
+        for parts, names in pieces.items()
+        if any(len(name) > 2 and fold(name[0]) in wanted for name in names)
     }
     splits = {given_split(parts) for parts in used} - {None}
     for parts, files in folders.items():
         split = given_split(parts) if len(splits) > 1 else None
-        for name, pieces in files.items():
-            if parts in used and len(pieces) > 2 and pieces[0]:
-                found.labels[name] = Label(pieces[0], speaker_in(".".join(pieces[1:-1])), split)
+        for name, (word, *rest) in zip(files, pieces[parts], strict=True):
+            if parts in used and len(rest) > 1 and word:
+                found.labels[name] = Label(word, speaker_in(".".join(rest[:-1])), split)
             else:
                 found.ignored.append((name, "no word in its name"))
     return found
 
 
-def label_special_folders(names: Iterable[str]) -> dict[str, Label]:
+def label_special_folders(folders: Folders) -> dict[str, Label]:
     """Labels of the recordings of noise and of other words, in folders such as `_silence_`."""
     return {
         name: Label(special)
-        for parts, files in by_folder(names).items()
+        for parts, files in folders.items()
         if (special := next((SPECIAL[p.lower()] for p in parts if p.lower() in SPECIAL), None))
         for name in files
     }
 
 
-def _homes(folders: Iterable[Parts], wanted: dict[str, str]) -> set[Parts]:
-    """The folders that hold folders of words.
+def _homes(folders: Folders, wanted: dict[str, str]) -> set[Parts]:
+    """The folders that hold folders of words: those of a wanted word, and others like them.
 
-    They hold a wanted word's, or lie beside two that do: a speaker who said other words alone.
+    Others lie beside several of these, or beside one and hold a folder of the same name: speakers
+    who said other words alone.
     """
+    inside: dict[Parts, set[str]] = {}
     homes = set()
     for parts in folders:
-        at = next((at for at, part in enumerate(parts) if fold(part) in wanted), None)
-        if at is not None and not any(part.startswith("_") for part in parts):
+        for at, part in enumerate(parts):
+            inside.setdefault(parts[:at], set()).add(part)
+        at = next((at for at, part in enumerate(parts) if fold(part) in wanted), -1)
+        if at >= 0 and not any(part.startswith("_") for part in parts):
             homes.add(parts[:at])
-    groups = [home[:-1] for home in homes if home]
-    for group in {group for group in groups if groups.count(group) > 1} - homes:
-        size = len(group)
-        homes |= {p[: size + 1] for p in folders if p[:size] == group and len(p) > size + 1}
+    groups: dict[Parts, list[Parts]] = {}
+    for home in homes:
+        if home and home[:-1] not in homes:
+            groups.setdefault(home[:-1], []).append(home)
+    for group, some in groups.items():
+        known = set().union(*(inside[home] for home in some))
+        for name in inside[group]:
+            names = inside.get((*group, name), set())
+            if names & known or (names and len(some) > 1):
+                homes.add((*group, name))
     return homes
 
 
@@ -184,6 +190,25 @@ def _kind(inner: set[str | None], outer: set[str | None], splits: set[str | None
     if outer:
         kind = f"a folder for each speaker, with {kind}"
     return f"folders of splits, with {kind}" if len(splits) > 1 else kind
+
+
+def _doubtful(
+    places: Iterable[_Place | None], homes: set[Parts], wanted: dict[str, str]
+) -> list[str]:
+    """Folders that could be words, or speakers, too."""
+    nested = {
+        f"{'/'.join((*place.above, place.word, part))!r} is taken for {place.word!r} by {part!r}"
+        for place in places
+        if place and fold(place.word) in wanted
+        for part in place.below
+        if fold(part) in wanted
+    }
+    speakers = {
+        f"{'/'.join(home)!r} lies beside folders of words and holds some: it is taken for a speaker"
+        for home in homes
+        if _people(home[-1:]) and any(home[:at] in homes for at in range(len(home)))
+    }
+    return sorted(nested | speakers)
 
 
 def _forget_words(found: Labels, speakers: set[str | None]) -> None:
