@@ -91,7 +91,8 @@ def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
         except DataError as error:
             found.problems[table] = str(error)
     found.problems.update(dict.fromkeys(tables[MAX_TABLES:], "not a recording"))
-    found.kind = f"a table: {', '.join(sorted(found.used))}"
+    found.used.sort()
+    found.kind = f"a table: {', '.join(found.used)}"
     _split_by_folder(found.labels)
     return found
 
@@ -261,7 +262,7 @@ def _row(
     label = Label(word, person(cell.get("speaker")), given)
     why = ""
     if "path" not in cell or "word" not in cell:
-        why = f"too short: {len(cells)} cells instead of {max(columns.values()) + 1}"
+        why = f"too short: {len(cells)} of {max(columns.values()) + 1} cells"
     elif not path or not word:
         why = f"no {'word' if path else 'file'} in it"
     elif cell.get("valid", "").lower() in ("false", "0", "no"):

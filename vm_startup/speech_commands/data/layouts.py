@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm_startup.conventions import BACKGROUND_NOISE, UNKNOWN
+from vm_startup.conventions import BACKGROUND_NOISE
 from vm_startup.speech_commands.data.file_tree import Tree, scan
 from vm_startup.speech_commands.data.label_tables import TableLabels, label_tables
 from vm_startup.speech_commands.data.layout_errors import (
@@ -39,7 +39,7 @@ from vm_startup.speech_commands.data.layout_errors import (
     not_there,
     nothing_usable,
 )
-from vm_startup.speech_commands.data.naming import Label, word_of
+from vm_startup.speech_commands.data.naming import SPECIAL, Label, spell
 from vm_startup.speech_commands.data.path_labels import (
     Labels,
     label_folders,
@@ -88,11 +88,12 @@ def find(root: Path | str, wanted: Sequence[str]) -> Layout:
         chosen.labels = label_special_folders(tree.recordings) | chosen.labels
     ignored = _ignored(tree, chosen, tables)
     _check(tree, chosen, tables, ignored, spelling)
-    remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders)]
-    if chosen is folders:
-        remarks += listed_splits(tree, chosen.labels)
-    remarks += _merged(chosen.labels, spelling) + _keep_together(chosen.labels)
-    recordings, noises = _recordings(tree, chosen.labels, spelling)
+    words = spell({label.word for label in chosen.labels.values()}, spelling)
+    remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders, spelling)]
+    if chosen is not tables:
+        remarks += _joined(words) + listed_splits(tree, chosen.labels)
+    remarks += _noise_by_name(words) + _keep_together(chosen.labels)
+    recordings, noises = _recordings(tree, chosen.labels, words)
     return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks))
 
 
@@ -112,9 +113,8 @@ def _words(labels: Labels) -> set[str]:
 
 
 def _recordings(
-    tree: Tree, labels: dict[str, Label], spelling: dict[str, str]
+    tree: Tree, labels: dict[str, Label], words: dict[str, str]
 ) -> tuple[list[Recording], list[Path]]:
-    words = {word: word_of(word, spelling) for word in {label.word for label in labels.values()}}
     recordings, noises = [], []
     for name in tree.names():
         if label := labels.get(name):
@@ -140,29 +140,37 @@ def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> Ignored:
     return sorted(why.items())
 
 
-def _also_possible(chosen: Labels, tables: TableLabels, folders: Labels) -> list[str]:
+def _also_possible(
+    chosen: Labels, tables: TableLabels, folders: Labels, spelling: dict[str, str]
+) -> list[str]:
     """What else says the words of recordings, and is not followed."""
     if chosen is not tables and tables.used:
         names, count = ", ".join(tables.used), len(tables.labels)
         return [f"{names} names {count:,} recordings and is not used: {chosen.kind} is"]
-    if chosen is tables and folders.labels:
+    if chosen is tables and spelling.keys() <= _words(folders):
         return [f"the folders' names are not used: {', '.join(tables.used)} says the words"]
     return []
 
 
-def _merged(labels: dict[str, Label], spelling: dict[str, str]) -> list[str]:
-    """Names that mean one word, and names that are taken for noise."""
-    names: dict[str, set[str]] = {}
-    for name in {label.word for label in labels.values()}:
-        names.setdefault(word_of(name, spelling), set()).add(name)
-    remarks = []
-    for word, same in sorted(names.items()):
-        if word == BACKGROUND_NOISE:
-            plain = sorted(name for name in same if not name.startswith("_"))
-            remarks += [f"{name!r} is taken for noise without speech" for name in plain]
-        elif len(same) > 1 and word != UNKNOWN:
-            remarks.append(f"{' and '.join(map(ascii, sorted(same)))} are joined as {word!r}")
-    return remarks
+def _joined(words: dict[str, str]) -> list[str]:
+    """Words that several names mean: upper and lower case, or two Unicode forms."""
+    names: dict[str, list[str]] = {}
+    for name, word in sorted(words.items()):
+        names.setdefault(word, []).append(name)
+    return [
+        f"{' and '.join(map(ascii, same))} are joined as {word!r}"
+        for word, same in sorted(names.items())
+        if len(same) > 1 and word not in SPECIAL
+    ]
+
+
+def _noise_by_name(words: dict[str, str]) -> list[str]:
+    """Names that are taken for noise, though no trainer reserves them."""
+    return [
+        f"{name!r} is taken for noise without speech"
+        for name, word in sorted(words.items())
+        if word == BACKGROUND_NOISE and name.lower() not in SPECIAL
+    ]
 
 
 def _keep_together(labels: dict[str, Label]) -> list[str]:

@@ -74,13 +74,15 @@ def spelled(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def word_of(label: str, wanted: dict[str, str]) -> str:
-    """The word that a label means: the wanted one's spelling, noise, other words, or itself.
+def spell(names: Iterable[str], wanted: dict[str, str]) -> dict[str, str]:
+    """The word that each name means: the wanted one's spelling, noise, other words, or itself.
 
-    `wanted` has the wanted words by their folded form.
+    `wanted` has the wanted words by their folded form. Names of one folded form are one word.
     """
-    form = fold(label)
-    return wanted.get(form) or _SPECIAL_LABELS.get(form) or spelled(label)
+    known = {**_SPECIAL_LABELS, **wanted}
+    return {
+        name: known.setdefault(fold(name), spelled(name)) for name in sorted(names, reverse=True)
+    }
 
 
 def given_split(parts: Iterable[str]) -> str | None:
