@@ -33,7 +33,7 @@ from vm_startup.speech_commands.data.naming import (
     spelled,
     suffix_of,
 )
-from vm_startup.speech_commands.data.path_labels import Labels
+from vm_startup.speech_commands.data.path_labels import Labels, label_special_folders
 from vm_startup.speech_commands.data.words import fold
 from vm_startup.speech_commands.errors import DataError
 
@@ -47,7 +47,7 @@ _COLUMNS = {  # the first of these names that a table has
     "transcript transcription text",
     "speaker": "speaker speaker_id speakerid client_id person subject subject_id user user_id",
     "split": "split set subset partition",
-    "valid": "valid is_valid",
+    "valid": "valid",
 }
 _SENTENCES = frozenset(["sentence", "transcript", "transcription", "text"])
 _UNCONFIRMED = frozenset(("invalidated", "other", "reported"))  # tables of Common Voice
@@ -72,8 +72,7 @@ class Row(NamedTuple):
 class TableLabels(Labels):
     """The labels of all tables, and what is wrong with those that cannot be used."""
 
-    used: list[str] = field(default_factory=list)  # tables that name recordings
-    problems: dict[str, str] = field(default_factory=dict)  # of the others: why
+    problems: dict[str, str] = field(default_factory=dict)  # why the other tables are not used
 
 
 def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
@@ -92,8 +91,11 @@ def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
             found.problems[table] = str(error)
     found.problems.update(dict.fromkeys(tables[MAX_TABLES:], "not a recording"))
     found.used.sort()
-    found.kind = f"a table: {', '.join(found.used)}"
+    more = f" and {len(found.used) - 3} more" if len(found.used) > 3 else ""
+    found.kind = f"a table: {', '.join(found.used[:3])}{more}"
     _split_by_folder(found.labels)
+    if found.labels:
+        found.labels = label_special_folders(tree.recordings) | found.labels
     return found
 
 
@@ -232,7 +234,7 @@ def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]
         head += 1
         if not header:
             raise DataError(f"empty: {_BEGIN}")
-    delimiter, columns, sentences = _columns(header)
+    delimiter, columns, sentences = _columns(header, head)
     plain = delimiter == "\t"  # Common Voice's tables have single quotation marks
     reader = csv.reader(
         file, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
@@ -272,7 +274,7 @@ def _row(
     return Row(number, path, label, why)
 
 
-def _columns(header: str) -> tuple[str, dict[str, int], bool]:
+def _columns(header: str, head: int) -> tuple[str, dict[str, int], bool]:
     """The delimiter, the place of each column that is known, and whether words are sentences."""
     best: tuple[str, dict[str, int], list[str]] = (",", {}, [])
     for delimiter in ",;\t|":
@@ -288,12 +290,12 @@ def _columns(header: str) -> tuple[str, dict[str, int], bool]:
     if {"path", "word"} <= columns.keys():
         return delimiter, columns, cells[columns["word"]] in _SENTENCES
     if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
-        raise DataError(f"row 1 is not a header: {_BEGIN}")
+        raise DataError(f"row {head} is not a header: {_BEGIN}")
     missing = "the recording's file: name one 'path'"
     if "path" in columns:
         missing = "the word: name one 'label'"
     shown = ", ".join(cells[:5])
-    raise DataError(f"row 1: no column says {missing}; its columns are {shown}")
+    raise DataError(f"row {head}: no column says {missing}; its columns are {shown}")
 
 
 def _plain(name: str) -> str:

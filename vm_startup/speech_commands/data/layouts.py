@@ -40,13 +40,8 @@ from vm_startup.speech_commands.data.layout_errors import (
     nothing_usable,
 )
 from vm_startup.speech_commands.data.naming import SPECIAL, Label, spell
-from vm_startup.speech_commands.data.path_labels import (
-    Labels,
-    label_folders,
-    label_names,
-    label_special_folders,
-)
-from vm_startup.speech_commands.data.split_lists import listed_splits
+from vm_startup.speech_commands.data.path_labels import Labels, label_folders, label_names
+from vm_startup.speech_commands.data.split_lists import follow_lists
 from vm_startup.speech_commands.data.words import check_words, fold
 from vm_startup.speech_commands.errors import DataError
 
@@ -84,14 +79,14 @@ def find(root: Path | str, wanted: Sequence[str]) -> Layout:
     tables = label_tables(tree, spelling)
     folders = label_folders(tree.recordings, spelling)
     chosen = _choose(tree, tables, folders, spelling)
-    if chosen is tables:
-        chosen.labels = label_special_folders(tree.recordings) | chosen.labels
+    if chosen is not tables:
+        follow_lists(tree, chosen)
     ignored = _ignored(tree, chosen, tables)
     _check(tree, chosen, tables, ignored, spelling)
     words = spell({label.word for label in chosen.labels.values()}, spelling)
     remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders, spelling)]
     if chosen is not tables:
-        remarks += _joined(words) + listed_splits(tree, chosen.labels)
+        remarks += _joined(words)
     remarks += _noise_by_name(words) + _keep_together(chosen.labels)
     recordings, noises = _recordings(tree, chosen.labels, words)
     return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks))
@@ -128,9 +123,9 @@ def _recordings(
 
 def _ignored(tree: Tree, chosen: Labels, tables: TableLabels) -> Ignored:
     """Every file that is neither a recording with a label nor a table that is used; each once."""
+    unused = {*tables.used, *tree.split_lists}.difference(chosen.used)
     why = dict(tree.ignored) | tables.problems
-    if chosen is not tables:
-        why |= dict.fromkeys(tables.used, "a table that is not used")
+    why |= dict.fromkeys(unused, "the words and splits are not taken from it")
     for name, reason in chosen.ignored:
         if name not in chosen.labels:
             why.setdefault(name, reason)

@@ -34,6 +34,7 @@ class Labels:
     labels: dict[str, Label] = field(default_factory=dict)  # by the recordings' names
     ignored: list[tuple[str, str]] = field(default_factory=list)  # name, why it has no label
     remarks: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)  # tables and lists that are followed
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def _doubtful(
         for home in homes
         if _people(home[-1:]) and any(home[:at] in homes for at in range(len(home)))
     }
-    return sorted(nested | speakers)
+    found = sorted(nested | speakers)
+    return [*found[:3], f"{len(found) - 3:,} more folders like these"] if len(found) > 3 else found
 
 
 def _forget_words(found: Labels, speakers: set[str | None]) -> None:

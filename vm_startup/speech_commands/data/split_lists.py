@@ -9,12 +9,13 @@ recordings that are added later work. Others were made in another way, and are f
 import posixpath
 
 from vm_startup.speech_commands.data.file_tree import Tree
-from vm_startup.speech_commands.data.naming import SPLIT_LISTS, Label
+from vm_startup.speech_commands.data.naming import SPLIT_LISTS
+from vm_startup.speech_commands.data.path_labels import Labels
 from vm_startup.speech_commands.data.speaker_splits import TRAINING, which_set
 
 
-def listed_splits(tree: Tree, labels: dict[str, Label]) -> list[str]:
-    """Give labels the splits of the lists; what people should know of it.
+def follow_lists(tree: Tree, found: Labels) -> None:
+    """Give labels the splits of the lists, and say what was done.
 
     A recording that no list names is for training if its folder has one that is.
     """
@@ -24,18 +25,20 @@ def listed_splits(tree: Tree, labels: dict[str, Label]) -> list[str]:
         folder, file = posixpath.split(name)
         for line in (tree.root / name).read_text("utf-8", "surrogateescape").split("\n"):
             path = posixpath.join(folder, line.strip())
-            if path in labels:
+            if path in found.labels:
                 splits[path] = SPLIT_LISTS[file]
             elif line.strip():
                 missing += 1
-    if not splits:
-        return []
     lists = ", ".join(tree.split_lists)
-    remarks = [f"{lists}: {missing:,} lines name no recording here"] if missing else []
+    if missing:
+        found.remarks.append(f"{lists}: {missing:,} lines name no recording here")
     if all(which_set(posixpath.basename(path), 10, 10) == split for path, split in splits.items()):
-        return [*remarks, f"{lists}: the same splits as the names' hash at 10 % and 10 %"]
+        if splits:
+            found.remarks.append(f"{lists}: the same splits as the names' hash at 10 % and 10 %")
+        return
     folders = {posixpath.dirname(path) for path in splits}
-    for name, label in labels.items():
+    for name, label in found.labels.items():
         if posixpath.dirname(name) in folders:
-            labels[name] = label._replace(split=splits.get(name, TRAINING))
-    return [*remarks, f"splits are those of {lists}"]
+            found.labels[name] = label._replace(split=splits.get(name, TRAINING))
+    found.used += tree.split_lists
+    found.remarks.append(f"splits are those of {lists}")
