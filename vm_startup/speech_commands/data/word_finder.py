@@ -42,8 +42,8 @@ def cuts(samples: np.ndarray) -> list[Cut]:
     """The second around each take of the word in int16 [n] at 16 kHz, in order; at least one."""
     if len(samples) <= CLIP_SAMPLES:
         return [Cut(0)]
-    low, high = _levels(samples)
-    rise = np.maximum(_rise(low), _rise(high))
+    low, high = both_levels(samples.astype(np.int32))
+    rise = np.maximum(rise_of(low), rise_of(high))
     last = len(samples) - CLIP_SAMPLES
     takes = _takes(rise)
     if not takes:
@@ -86,23 +86,27 @@ def _clamp(start: int, last: int) -> int:
     return min(max(start, 0), last)
 
 
-def _levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dB of each frame below and above about 2 kHz; clicks, DC and hum hardly count."""
-    frames = len(samples) // FRAME
-    wide = samples[: frames * FRAME].astype(np.int32)
-    half = wide[::2] + wide[1::2]
-    quarter = half[::2] + half[1::2]
-    return _decibels(quarter, frames), _decibels(wide, frames)
+def both_levels(wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dB of each frame of int32 [n] below 2 kHz, and in all."""
+    return low_levels(wide), _decibels(wide)
 
 
-def _decibels(sound: np.ndarray, frames: int) -> np.ndarray:
-    steps = np.abs(np.diff(sound, prepend=sound[0]))
+def low_levels(wide: np.ndarray) -> np.ndarray:
+    """dB of each frame of int32 [n] below 2 kHz; clicks, DC and hum hardly count."""
+    whole = wide[: len(wide) // 4 * 4]
+    half = whole[::2] + whole[1::2]
+    return _decibels(half[::2] + half[1::2], FRAME // 4)
+
+
+def _decibels(sound: np.ndarray, frame: int = FRAME) -> np.ndarray:
+    frames = len(sound) // frame
+    steps = np.abs(np.diff(sound[: frames * frame], prepend=sound[0]))
     level = np.searchsorted(_POWERS, steps.reshape(frames, -1).sum(1), "right")
     padded = np.pad(level, CLICK // 2, mode="edge")
     return np.sort(np.lib.stride_tricks.sliding_window_view(padded, CLICK), axis=1)[:, CLICK // 2]
 
 
-def _rise(level: np.ndarray) -> np.ndarray:
+def rise_of(level: np.ndarray) -> np.ndarray:
     """Each frame's height above the noise, in % of the loudest sound's; all 0 for noise alone."""
     sounding = np.sort(level[level > 0])
     if not len(sounding):
