@@ -28,7 +28,7 @@ SOUND = 10  # frames of 10 ms; a clip's level is that of its loudest but so many
 DITHER_LEVEL = 32  # dB of word_finder; white noise of 7 codes (rms)
 QUIET_LEVEL = 54  # dB
 HUM_PERIODS = 320, 267  # samples in a period of 50 and 60 Hz
-HUM_REST = 20  # a hum's power is so many times that of the rest
+HUM_REST = 100  # a hum has so many times the power of the rest
 FLAT = 10  # samples in the uppermost 1/256 of the amplitude of a clipped clip,
 FLATTER = 2  # so many times those in the next 3/256: a sine has as many in both
 FLAT_LEAST = 2000  # amplitude below which rounding makes flat tops
@@ -38,20 +38,19 @@ EDGE_RISE = 75  # % of the loudest sound's rise (in dB) over the noise
 
 def of(clip: np.ndarray) -> tuple[Fault, ...]:
     """The faults of a clip int16 [16000]; if one is not usable, it is the only one."""
-    wide = clip.astype(np.int32)
-    top, bottom = int(wide.max()), int(wide.min())
+    top, bottom = int(clip.max()), int(clip.min())
     if top == bottom:
         return (CONSTANT,)
-    levels = low_levels(wide)
+    levels = low_levels(clip)
     level = int(np.sort(levels)[-SOUND])
     if level <= DITHER_LEVEL:
         return (DITHER,)
     rise = rise_of(levels)
-    if not rise.any() and any(_repeats(wide, period) for period in HUM_PERIODS):
+    if not rise.any() and any(_repeats(clip.astype(np.int32), period) for period in HUM_PERIODS):
         return (HUM,)
     found = {
         NOISE: not rise.any(),
-        CLIPPED: _flat(wide, top) or _flat(-wide, -bottom),
+        CLIPPED: _flat(clip, top) or _flat(~clip, ~bottom),
         QUIET: level < QUIET_LEVEL,
         BEGIN: rise[:EDGE].min() >= EDGE_RISE,
         END: rise[-EDGE:].min() >= EDGE_RISE,
@@ -70,9 +69,9 @@ def _power(sound: np.ndarray) -> float:
     return float((sound.astype(np.float64) ** 2).mean())
 
 
-def _flat(wide: np.ndarray, top: int) -> bool:
-    """Whether the waves end in a plateau below `top`, wherever that is."""
+def _flat(clip: np.ndarray, top: int) -> bool:
+    """Whether waves end in a plateau at `top`, be it full scale or below."""
     if top < FLAT_LEAST:
         return False
-    flat = int((wide >= top - top // 256).sum())
-    return flat >= FLAT and flat >= FLATTER * (int((wide >= top - top // 64).sum()) - flat)
+    flat = np.count_nonzero(clip >= top - top // 256)
+    return flat >= FLAT and np.count_nonzero(clip >= top - top // 64) <= flat + flat // FLATTER

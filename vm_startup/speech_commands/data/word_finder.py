@@ -5,6 +5,7 @@ hissing sounds in the high one. All arithmetic is on integers, so every processo
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from vm_startup.conventions import CLIP_SAMPLES
 
 FRAME = 160  # samples, 10 ms
 SECOND = CLIP_SAMPLES // FRAME  # frames in a clip
-CLICK = 5  # frames; sounds shorter than half of them are clicks
 NOISE_SHARE = 15  # %: in so much of a recording at least there is no speech
 MOST_RISE = 60  # dB from the noise to the loudest sound; more is digital silence, not noise
 LEAST_RISE = 10  # dB; with less, nothing stands out
@@ -42,7 +42,7 @@ def cuts(samples: np.ndarray) -> list[Cut]:
     """The second around each take of the word in int16 [n] at 16 kHz, in order; at least one."""
     if len(samples) <= CLIP_SAMPLES:
         return [Cut(0)]
-    low, high = both_levels(samples.astype(np.int32))
+    low, high = both_levels(samples)
     rise = np.maximum(rise_of(low), rise_of(high))
     last = len(samples) - CLIP_SAMPLES
     takes = _takes(rise)
@@ -86,24 +86,44 @@ def _clamp(start: int, last: int) -> int:
     return min(max(start, 0), last)
 
 
-def both_levels(wide: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dB of each frame of int32 [n] below 2 kHz, and in all."""
-    return low_levels(wide), _decibels(wide)
+def both_levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dB of each frame of int16 or int32 [n], a second or more: below 2 kHz, and above."""
+    ends = [*range(CLIP_SAMPLES, len(samples) - CLIP_SAMPLES + 1, CLIP_SAMPLES), len(samples)]
+    blocks = [samples[a:b].astype(np.int32) for a, b in pairwise([0, *ends])]  # fit in the cache
+    return (
+        _decibels([_steps(_quarter(block), FRAME // 4) for block in blocks]),
+        _decibels([_steps(block, FRAME) for block in blocks]),
+    )
 
 
-def low_levels(wide: np.ndarray) -> np.ndarray:
-    """dB of each frame of int32 [n] below 2 kHz; clicks, DC and hum hardly count."""
+def low_levels(clip: np.ndarray) -> np.ndarray:
+    """dB of each frame of int16 [16000] below 2 kHz."""
+    return _decibels([_steps(_quarter(clip.astype(np.int32)), FRAME // 4)])
+
+
+def _quarter(wide: np.ndarray) -> np.ndarray:
+    """Sums of four samples."""
     whole = wide[: len(wide) // 4 * 4]
     half = whole[::2] + whole[1::2]
-    return _decibels(half[::2] + half[1::2], FRAME // 4)
+    return half[::2] + half[1::2]
 
 
-def _decibels(sound: np.ndarray, frame: int = FRAME) -> np.ndarray:
+def _steps(sound: np.ndarray, frame: int) -> np.ndarray:
+    """The sum over each frame of the steps between samples, of which DC and hum have few."""
     frames = len(sound) // frame
-    steps = np.abs(np.diff(sound[: frames * frame], prepend=sound[0]))
-    level = np.searchsorted(_POWERS, steps.reshape(frames, -1).sum(1), "right")
-    padded = np.pad(level, CLICK // 2, mode="edge")
-    return np.sort(np.lib.stride_tricks.sliding_window_view(padded, CLICK), axis=1)[:, CLICK // 2]
+    steps = np.zeros(frames * frame, np.int32)
+    np.subtract(sound[1 : len(steps)], sound[: len(steps) - 1], out=steps[1:])
+    return np.abs(steps, out=steps).reshape(frames, frame).sum(1)
+
+
+def _decibels(sums: list[np.ndarray]) -> np.ndarray:
+    """The median level of five frames each, so that clicks do not count."""
+    first, last = sums[0][:1], sums[-1][-1:]
+    level = np.searchsorted(_POWERS, np.concatenate([first, first, *sums, last, last]), "right")
+    a, b, c, d, e = (level[k : len(level) - 4 + k] for k in range(5))
+    least, most = np.minimum, np.maximum
+    f, g = most(least(a, b), least(c, d)), least(most(a, b), most(c, d))
+    return most(least(f, g), least(most(f, g), e))
 
 
 def rise_of(level: np.ndarray) -> np.ndarray:
@@ -131,5 +151,7 @@ def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """First and last-plus-one index of each run of True."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    padded = np.zeros(len(mask) + 2, bool)
+    padded[1:-1] = mask
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
