@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
 WORDS = ["yes", "no"]
@@ -133,11 +133,11 @@ def record(folder: Path, number: int, week: Week, part: float) -> None:
         path = folder / word / f"{speaker}_{number}-{count}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         hiss = noise.normal(0, 2000, 16000).astype(np.int16) if week.broken else None
-        wav.write(path, clip.read() if hiss is None else hiss)
+        sound_file.write(path, clip.read() if hiss is None else hiss)
     if not (background := folder / "_background_noise_").exists():
         background.mkdir()
         for index, sound in enumerate(spoken.background()):
-            wav.write(background / f"{index}.wav", (sound * 32767).astype(np.int16))
+            sound_file.write(background / f"{index}.wav", (sound * 32767).astype(np.int16))
 
 
 if __name__ == "__main__":

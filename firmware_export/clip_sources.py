@@ -17,12 +17,12 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
     inputs: how many features the model takes, which decides the front end. Raises BadModel.
     """
     settings = front_end(inputs)
-    from vm_startup.speech_commands.data import wav
+    from vm_startup.speech_commands.data import sound_file
     from vm_startup.speech_commands.errors import DataError
     from vm_startup.speech_commands.features import extract
 
     try:
-        audio = np.stack([wav.read(path, CLIP_SAMPLES) for path in paths])
+        audio = np.stack([sound_file.read(path, CLIP_SAMPLES).samples for path in paths])
     except DataError as problem:
         raise BadModel(str(problem)) from problem
     folders = [path.resolve().parent.name for path in paths]

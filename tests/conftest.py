@@ -12,7 +12,7 @@ FAST = {
     "launcher/schedule": ["cron", "schedule", "timezone"],
     "firmware_export": ["files"],
     "firmware_export/compiler": ["c_array"],
-    "vm_startup": ["import_order", "metrics", "speaker_splits", "wav", "words"],
+    "vm_startup": ["import_order", "metrics", "sound_file", "speaker_splits", "words"],
 }
 # Files that take minutes, the longest first: begun last, they would keep one worker alone.
 SLOW = [

@@ -20,7 +20,7 @@ import psutil
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import folder, wav
+from vm_startup.speech_commands.data import folder, sound_file
 from vm_startup.speech_commands.sources import load_data
 
 CLIPS = 105_829
@@ -57,9 +57,9 @@ def multiply(recordings: Path, made: Path) -> None:
     for word in {path.parent.name for path in paths}:
         (made / word).mkdir(parents=True)
     for path, number in _again(paths):
-        audio = wav.read(path, CLIP_SAMPLES) * (1 - 0.01 * number)
+        audio = sound_file.read(path, CLIP_SAMPLES).samples * (1 - 0.01 * number)
         name = path.name.replace("_nohash_", f"x{number}_nohash_")
-        wav.write(made / path.parent.name / name, audio.astype(np.int16))
+        sound_file.write(made / path.parent.name / name, audio.astype(np.int16))
     background = made / BACKGROUND_NOISE
     background.mkdir()
     for path in folder.wav_files(recordings / background.name):

@@ -22,7 +22,7 @@ ARTEFACTS = (
 )
 LISTENER = ("firmware/listener.elf", "firmware/listener.bin")  # where features are micro
 # A change in one of these may change the bytes of an artefact.
-DECIDING = ("tensorflow", "numpy", "espeakng-loader", "soxr", "ziglang", "unicorn")
+DECIDING = ("tensorflow", "numpy", "espeakng-loader", "soxr", "soundfile", "ziglang", "unicorn")
 
 
 def package(folder: Path) -> None:

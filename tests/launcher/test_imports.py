@@ -92,7 +92,7 @@ def test_the_parts_stand_without_the_launcher(package):
 def test_nothing_heavy_is_loaded_to_answer(arguments, tmp_path):
     """Help and status load neither TensorFlow nor numpy nor anything else that takes its time."""
     heavy = (
-        *("tensorflow", "numpy", "rich", "unicorn", "psutil", "soxr", "ziglang"),
+        *("tensorflow", "numpy", "rich", "unicorn", "psutil", "soxr", "soundfile", "ziglang"),
         *("google", "fabric", "invoke", "paramiko", "cryptography", "requests"),
         *("apscheduler", "sqlalchemy", "cronsim", "tzlocal"),
     )

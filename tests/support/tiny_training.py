@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 STEPS = 9
@@ -31,10 +31,10 @@ def record(folder: Path) -> None:
             pitch = 500 + 10 * speaker + rise * time
             audio = np.sin(2 * np.pi * pitch * time) * (np.abs(time - 0.5) < 0.3) * 8000
             audio += rng.normal(0, 100, CLIP_SAMPLES)
-            wav.write(folder / word / f"{speaker:02}_nohash_0.wav", audio.astype(np.int16))
+            sound_file.write(folder / word / f"{speaker:02}_nohash_0.wav", audio.astype(np.int16))
     noise = folder / BACKGROUND_NOISE
     noise.mkdir()
-    wav.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
+    sound_file.write(noise / "hiss.wav", rng.normal(0, 1000, 50000).astype(np.int16))
 
 
 TRAINER = ("-m", "vm_startup.speech_commands.train")

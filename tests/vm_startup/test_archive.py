@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import archive, wav
+from vm_startup.speech_commands.data import archive, sound_file
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.sources import open_sources
 
@@ -29,7 +29,7 @@ def packed(members):
 def recording(tmp_path, seed):
     """A WAV file's bytes: noise, so that it does not compress away."""
     noise = np.random.default_rng(seed).integers(-3000, 3000, 16_000)
-    wav.write(tmp_path / "made.wav", noise)
+    sound_file.write(tmp_path / "made.wav", noise)
     return (tmp_path / "made.wav").read_bytes()
 
 

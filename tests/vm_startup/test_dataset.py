@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.dataset import load
 from vm_startup.speech_commands.data.speaker_splits import which_set
@@ -129,7 +129,7 @@ def test_folder_is_opened_and_loaded(tmp_path, capsys):
     for word in ("yes", "cat"):
         (tmp_path / word).mkdir()
         for i in range(60):
-            wav.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i + 1))
+            sound_file.write(tmp_path / word / f"{i}_nohash_0.wav", np.full(16_000, i + 1))
     flags = "--validation_percentage=20", "--testing_percentage=20", f"--data_dir={tmp_path}"
     sources = opened_sources(tmp_path, *flags)
     assert "120 clips of 2 words" in capsys.readouterr().out
@@ -153,7 +153,7 @@ def spoken(folder, silent=()):
         (folder / word).mkdir(parents=True)
         for i in range(40):
             loudness = 0 if f"{word}/{i}" in silent else 100 + i
-            wav.write(folder / word / f"{i}_nohash_0.wav", np.full(16_000, loudness))
+            sound_file.write(folder / word / f"{i}_nohash_0.wav", np.full(16_000, loudness))
     return folder
 
 
@@ -192,7 +192,7 @@ def test_changed_recording_is_read_again(tmp_path):
     before = opened(folder, cache).splits["training"]
     (row,) = np.flatnonzero(before.name == "yes/0_nohash_0.wav")
     assert before.audio[row][0] == 100
-    wav.write(folder / "yes" / "0_nohash_0.wav", np.full(16_000, 7))
+    sound_file.write(folder / "yes" / "0_nohash_0.wav", np.full(16_000, 7))
     assert opened(folder, cache).splits["training"].audio[row][0] == 7
 
 

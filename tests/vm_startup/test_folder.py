@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.data.folder import FolderSource, check_folder
 from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
@@ -17,9 +17,11 @@ def data(tmp_path):
     for word in ("no", "yes"):
         (tmp_path / word).mkdir()
         for speaker in ("c3", "a1", "b2"):
-            wav.write(tmp_path / word / f"{speaker}_nohash_0.wav", np.full(8000, ord(speaker[0])))
+            sound_file.write(
+                tmp_path / word / f"{speaker}_nohash_0.wav", np.full(8000, ord(speaker[0]))
+            )
     (tmp_path / "_background_noise_").mkdir()
-    wav.write(tmp_path / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
+    sound_file.write(tmp_path / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
     (tmp_path / "README.md").write_text("about")
     return tmp_path
 
@@ -45,7 +47,7 @@ def test_recording_name_need_not_be_utf8(data):
     """A Latin-1 file name is a clip like any other, and changes the key like a UTF-8 one."""
     key = FolderSource(data).key()
     for name in (b"caf\xe9_nohash_0.wav", "café_nohash_0.wav".encode()):
-        wav.write(data / "yes" / os.fsdecode(name), np.full(8000, 7))
+        sound_file.write(data / "yes" / os.fsdecode(name), np.full(8000, 7))
         assert check_folder(data, ["yes"]).words["yes"] == len(FolderSource(data).clips()) - 3
         assert FolderSource(data).key() != key
         key = FolderSource(data).key()
@@ -136,7 +138,7 @@ def test_link_out_of_the_folder_is_refused(data, tmp_path_factory):
     (data / "yes" / "d4_nohash_0.wav").symlink_to("a1_nohash_0.wav")
     assert check_folder(data, ["yes"]).words["yes"] == 4
     outside = tmp_path_factory.mktemp("outside") / "clip.wav"
-    wav.write(outside, np.ones(10))
+    sound_file.write(outside, np.ones(10))
     (data / "yes" / "e5_nohash_0.wav").symlink_to(outside)
     with pytest.raises(DataError, match="e5_nohash_0.wav is a link to .*outside"):
         check_folder(data, ["yes"])

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from vm_startup.speech_commands import features, freeze
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.model import architectures, checkpoint, networks
 
@@ -83,7 +83,7 @@ def test_frozen_graph_computes_the_trainers_features(tmp_path, preprocess):
     settings = settings_of(preprocess)
     audio = np.random.default_rng(5).integers(-40000, 40000, 16000).clip(-32768, 32767)
     audio = audio.astype(np.int16)
-    wav.write(tmp_path / "a.wav", audio)
+    sound_file.write(tmp_path / "a.wav", audio)
     graph = freeze.inference_graph(trained(preprocess), settings, quantize=True)
     feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
     found, answer = run(graph, ["Reshape:0", "labels_softmax:0"], feed)
@@ -104,7 +104,7 @@ def test_every_network_freezes(tmp_path, architecture, quantize):
     values["logits_min"] = np.float32(-5)
     graph = freeze.inference_graph(values, settings, quantize, architecture)
     audio = np.random.default_rng(5).integers(-9000, 9000, 16000).astype(np.int16)
-    wav.write(tmp_path / "a.wav", audio)
+    sound_file.write(tmp_path / "a.wav", audio)
     feed = {"wav_data:0": (tmp_path / "a.wav").read_bytes()}
     found = run(graph, "labels_softmax:0", feed)
     numbers = networks.Quantized(settings, values) if quantize else networks.Exact()

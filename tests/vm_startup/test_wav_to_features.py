@@ -8,7 +8,7 @@ import pytest
 
 from vm_startup.speech_commands import wav_to_features
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.runtime import exit_code
@@ -21,7 +21,7 @@ def recording(tmp_path):
     """A second of a rising tone."""
     time = np.arange(16000) / 16000
     audio = (9000 * np.sin(2 * np.pi * (300 + 900 * time) * time)).astype(np.int16)
-    wav.write(tmp_path / "Yes 1.wav", audio)
+    sound_file.write(tmp_path / "Yes 1.wav", audio)
     return tmp_path / "Yes 1.wav"
 
 
@@ -84,7 +84,7 @@ def test_c_array_compiles(recording, tmp_path, quantize):
     assert ctypes.c_int.in_dll(library, "g_1__strange_____width").value == 40
     kind = (ctypes.c_ubyte if quantize == "--quantize=1" else ctypes.c_float) * 1960
     data = np.array(kind.in_dll(library, "g_1__strange_____data"))
-    features = extract(wav.read(odd, 16000)[np.newaxis], MICRO)[0]
+    features = extract(sound_file.read(odd, 16000).samples[np.newaxis], MICRO)[0]
     expected = features
     if quantize == "--quantize=1":
         expected = wav_to_features.quantize(features, MICRO)

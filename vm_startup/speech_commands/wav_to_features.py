@@ -15,7 +15,7 @@ import numpy as np
 from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands import runtime
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.files import write_bytes
 from vm_startup.speech_commands.progress import log
@@ -38,7 +38,7 @@ def features_of_wav(path: Path | str, settings: AudioSettings) -> np.ndarray:
 
     Raises DataError if the file cannot be used.
     """
-    audio = wav.read(path, settings.samples)
+    audio = sound_file.read(path, settings.samples).samples
     return extract(audio[np.newaxis], settings)[0]
 
 

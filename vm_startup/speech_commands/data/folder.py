@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.data.clip import Clip, Reader
 from vm_startup.speech_commands.data.speaker_splits import speaker_of, which_set
 from vm_startup.speech_commands.data.words import check_words, fold
@@ -53,7 +53,7 @@ class FolderSource:
     def background(self) -> list[np.ndarray]:
         """The recordings in `_background_noise_`, float32 in [-1, 1]."""
         paths = wav_files(self.folder / BACKGROUND_NOISE)
-        return [wav.read(path).astype(np.float32) / 32768 for path in paths]
+        return [sound_file.read(path).samples.astype(np.float32) / 32768 for path in paths]
 
     def key(self) -> str:
         """A digest of the recordings' names, sizes and modification times."""
@@ -61,7 +61,7 @@ class FolderSource:
 
     @cached_property
     def _key(self) -> str:
-        digest = hashlib.sha256(Path(wav.__file__).read_bytes() + bytes(BLOCK))
+        digest = hashlib.sha256(sound_file.version() + bytes(BLOCK))
         for path in self._paths:
             try:
                 found = path.stat()
@@ -79,7 +79,10 @@ class FolderSource:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Reads the recordings of a block one after the other."""
-        yield lambda block: [np.stack([wav.read(self._paths[i], CLIP_SAMPLES) for i in block])]
+        yield lambda block: [np.stack([self._read(self._paths[i]) for i in block])]
+
+    def _read(self, path: Path) -> np.ndarray:
+        return sound_file.read(path, CLIP_SAMPLES).samples
 
     @cached_property
     def _paths(self) -> list[Path]:
@@ -190,11 +193,11 @@ def _check_links(root: Path, paths: list[Path]) -> None:
             )
 
 
-def _check_recordings(paths: list[Path], progress: Progress) -> list[wav.Header]:
+def _check_recordings(paths: list[Path], progress: Progress) -> list[sound_file.Header]:
     headers, errors = [], []
     for number, path in enumerate(paths, 1):
         try:
-            headers.append(wav.check(path))
+            headers.append(sound_file.check(path))
         except DataError as error:
             errors.append(error)
         progress("Checking recordings", number, len(paths))

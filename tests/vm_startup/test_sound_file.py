@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.data import wav
+from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 kHz
@@ -44,15 +44,15 @@ def test_16_bit_samples_are_read_unchanged(tmp_path):
     """16-bit 16 kHz audio is copied, its extremes included."""
     samples = np.array([0, 1, -1, 32767, -32768, 1234], np.int16)
     path = saved(tmp_path, riff(samples.tobytes()))
-    assert wav.read(path).tolist() == samples.tolist()
-    assert not wav.check(path).converted
+    assert sound_file.read(path).samples.tolist() == samples.tolist()
+    assert not sound_file.check(path).converted
 
 
 @pytest.mark.parametrize(("bits", "error"), [(8, 128), (16, 1), (24, 1), (32, 1)])
 def test_pcm_of_every_width_has_the_same_samples(tmp_path, bits, error):
     """PCM of 8, 16, 24 and 32 bits reads as the same samples to within its own precision."""
     path = saved(tmp_path, riff(packed(TONE * 0.5, bits), bits=bits))
-    assert np.abs(wav.read(path) - TONE * 16384).max() <= error
+    assert np.abs(sound_file.read(path).samples - TONE * 16384).max() <= error
 
 
 @pytest.mark.parametrize("extensible", [False, True])
@@ -61,13 +61,13 @@ def test_float_samples_are_clamped(tmp_path, extensible):
     samples = np.array([0.5, -0.5, 1.0, -1.0, 2.5, -2.5], "<f4")
     data = riff(samples.tobytes(), codec=3, bits=32, extensible=extensible)
     expected = [16384, -16384, 32767, -32768, 32767, -32768]
-    assert wav.read(saved(tmp_path, data)).tolist() == expected
+    assert sound_file.read(saved(tmp_path, data)).samples.tolist() == expected
 
 
 def test_loud_24_bit_clip_does_not_wrap(tmp_path):
     """The largest 24-bit sample rounds up to full scale and stays positive."""
     data = riff(bytes.fromhex("ffff7f000080"), bits=24, extensible=True)
-    assert wav.read(saved(tmp_path, data)).tolist() == [32767, -32768]
+    assert sound_file.read(saved(tmp_path, data)).samples.tolist() == [32767, -32768]
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000, 96_000])
@@ -75,17 +75,17 @@ def test_any_rate_becomes_16_khz(tmp_path, rate):
     """A tone of 440 Hz stays a tone of 440 Hz for any rate of the recording."""
     tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate) * 10_000
     path = saved(tmp_path, riff(tone.astype("<i2").tobytes(), rate=rate))
-    audio = wav.read(path)
+    audio = sound_file.read(path).samples
     assert len(audio) == 16_000
     assert np.abs(audio[500:-500] - TONE[500:-500] * 10_000).max() < 20
-    assert wav.check(path).converted == (rate != 16_000)
-    assert (wav.read(path) == audio).all()
+    assert sound_file.check(path).converted == (rate != 16_000)
+    assert (sound_file.read(path).samples == audio).all()
 
 
 def test_resampler_clamps_its_overshoot(tmp_path):
     """A full-scale square wave overshoots when resampled and must not wrap."""
     square = np.where(np.arange(48_000) // 60 % 2, 32767, -32768).astype("<i2")
-    audio = wav.read(saved(tmp_path, riff(square.tobytes(), rate=48_000)))
+    audio = sound_file.read(saved(tmp_path, riff(square.tobytes(), rate=48_000))).samples
     expected = np.where(np.arange(16_000) // 20 % 2, 32767, -32768)
     middle = np.arange(16_000) % 20 // 5 == 2  # away from the edges
     assert (np.sign(audio[middle]) == np.sign(expected[middle])).all()
@@ -94,23 +94,25 @@ def test_resampler_clamps_its_overshoot(tmp_path):
 def test_length_is_padded_or_cut(tmp_path):
     """A shorter clip ends in zeros, a longer one is cut, None keeps the length."""
     path = saved(tmp_path, riff(np.arange(100, dtype="<i2").tobytes()))
-    assert wav.read(path, 3).tolist() == [0, 1, 2]
-    assert wav.read(path, 102).tolist() == [*range(100), 0, 0]
-    assert len(wav.read(path)) == 100
+    assert sound_file.read(path, 3).samples.tolist() == [0, 1, 2]
+    assert sound_file.read(path, 102).samples.tolist() == [*range(100), 0, 0]
+    assert len(sound_file.read(path).samples) == 100
 
 
 def test_resampled_part_equals_the_whole(tmp_path):
     """Reading one second of a long 44.1 kHz recording gives the same samples as reading it all."""
     noise = np.random.default_rng(1).integers(-9000, 9000, 5 * 44_100)
     path = saved(tmp_path, riff(noise.astype("<i2").tobytes(), rate=44_100))
-    assert np.abs(wav.read(path, 16_000) - wav.read(path)[:16_000].astype(int)).max() <= 1
+    part, whole = sound_file.read(path, 16_000).samples, sound_file.read(path).samples
+    assert np.abs(part - whole[:16_000].astype(int)).max() <= 1
 
 
 def test_other_wav_chunks_are_skipped(tmp_path):
     """Metadata between the headers, also of odd length, is skipped."""
     extra = b"LIST" + struct.pack("<I", 5) + b"hello\0"
     samples = np.array([7, 8, 9], "<i2")
-    assert wav.read(saved(tmp_path, riff(samples.tobytes(), before=extra))).tolist() == [7, 8, 9]
+    path = saved(tmp_path, riff(samples.tobytes(), before=extra))
+    assert sound_file.read(path).samples.tolist() == [7, 8, 9]
 
 
 def test_written_wav_files_are_readable(tmp_path):
@@ -119,8 +121,8 @@ def test_written_wav_files_are_readable(tmp_path):
 
     samples = np.array([1, -2, 32767, -32768], np.int16)
     path = tmp_path / "clip.wav"
-    wav.write(path, samples)
-    assert wav.read(path).tolist() == samples.tolist()
+    sound_file.write(path, samples)
+    assert sound_file.read(path).samples.tolist() == samples.tolist()
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (16_000, 4, 2)
 
@@ -132,14 +134,9 @@ BAD = {
     "truncated samples": (GOOD[:-50], "promises 200 bytes of 'data', the file holds 150"),
     "truncated header": (GOOD[:30], "truncated"),
     "header alone": (GOOD[:36], "has no data chunk"),
-    "text": (b"this is not audio at all", "is not a WAV file"),
-    "stereo": (riff(bytes(8), channels=2), "two (stereo) channels"),
-    "six channels": (riff(bytes(24), channels=6), "6 channels"),
+    "text": (b"this is not audio at all", "is a text file"),
     "low rate": (riff(bytes(8), rate=8_000), "8,000 Hz: record at 16,000 Hz or more"),
     "zero rate": (riff(bytes(8), rate=0), "0 Hz"),
-    "mu-law": (riff(bytes(8), codec=7, bits=8), "8-bit mu-law"),
-    "12 bits": (riff(bytes(8), bits=12), "12-bit PCM"),
-    "double": (riff(bytes(8), codec=3, bits=64), "64-bit float"),
 }
 
 
@@ -148,7 +145,7 @@ def test_bad_wav_file_is_refused_in_one_sentence(tmp_path, case):
     """check() and read() both refuse an unusable file and name it."""
     data, reason = BAD[case]
     path = saved(tmp_path, data)
-    for function in (wav.check, wav.read):
+    for function in (sound_file.check, sound_file.read):
         with pytest.raises(DataError, match=re.escape(reason)) as caught:
             function(path)
         assert str(path) in str(caught.value)
@@ -158,14 +155,14 @@ def test_bad_wav_file_is_refused_in_one_sentence(tmp_path, case):
 def test_missing_wav_file_is_refused(tmp_path):
     """A missing file is a DataError too."""
     with pytest.raises(DataError, match="No such file"):
-        wav.check(tmp_path / "none.wav")
+        sound_file.check(tmp_path / "none.wav")
 
 
 def test_nan_samples_are_refused(tmp_path):
     """NaN is not a sample."""
     data = riff(np.array([0.5, np.nan], "<f4").tobytes(), codec=3, bits=32)
     with pytest.raises(DataError, match="not numbers"):
-        wav.read(saved(tmp_path, data))
+        sound_file.read(saved(tmp_path, data))
 
 
 def test_damaged_wav_header_is_read_or_refused(tmp_path):
@@ -177,4 +174,4 @@ def test_damaged_wav_header_is_read_or_refused(tmp_path):
             data[place] = random.integers(0, 256)
         path = saved(tmp_path, bytes(data[: random.integers(1, len(data) + 1)]))
         with contextlib.suppress(DataError):
-            assert wav.read(path, 50).dtype == np.int16
+            assert sound_file.read(path, 50).samples.dtype == np.int16

@@ -1,0 +1,107 @@
+"""Decodes sound files with libsndfile, in blocks of bounded size."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from vm_startup.speech_commands.data.containers import PCM, Layout, ReadAt
+
+Error = soundfile.LibsndfileError
+_FULL_SCALE = 32768.0  # int16's, where libsndfile has 1.0
+_BLOCK = 1 << 18  # samples of all channels that are decoded at a time: 2 MB
+_LOUDEST = 1e6  # times full scale; later arithmetic cannot overflow
+
+
+class Stream(soundfile.SoundFile):
+    """An open sound file that is read from its start to its end. Its methods raise Error."""
+
+    def __init__(self, descriptor: int, size: int, read_at: ReadAt, layout: Layout | None) -> None:
+        self.remarks: list[str] = []  # what blocks() guessed and repaired
+        self._layout = layout
+        if layout and layout.unknown:
+            super().__init__(_Patched(size, read_at, *layout.patch), "r")
+        else:
+            super().__init__(descriptor, "r", closefd=False)
+
+    def seekable(self) -> bool:
+        """False, so that no seek follows each block: at the end of some files it fails."""
+        return False
+
+    def blocks(self, frames: int) -> Iterator[np.ndarray]:
+        """The first frames, channels averaged: float64 [n] in int16's units; NaN is no number."""
+        lift = self._alignment(frames)
+        beyond, loudest = 0, 0.0
+        for block in self._raw_blocks(frames, "int32" if lift else "float64"):
+            if lift:
+                block = (block << lift) / 2.0**31
+            elif self.subtype in ("FLOAT", "DOUBLE"):
+                loud = np.abs(block)
+                beyond += int(np.count_nonzero(loud > 1))
+                loudest = max(loudest, loud.max(initial=0))
+                block = np.where(np.isfinite(block), block.clip(-_LOUDEST, _LOUDEST), np.nan)
+            yield _FULL_SCALE * (block[:, 0] if self.channels == 1 else block.mean(axis=1))
+        if beyond:
+            self.remarks.append(
+                f"{beyond:,} samples beyond full scale are clipped; the loudest is {loudest:,.3g} "
+                "instead of 1"
+            )
+
+    def _raw_blocks(self, frames: int, dtype: str) -> Iterator[np.ndarray]:
+        while frames > 0:
+            part = min(frames, max(1, _BLOCK // self.channels))
+            block = self.read(part, dtype, always_2d=True)
+            yield block
+            if len(block) < part:
+                return
+            frames -= part
+
+    def _alignment(self, frames: int) -> int:
+        """By how many bits the samples lie too low in their containers. Reads them all to decide.
+
+        The WAV specification has 24 valid bits in the high bytes of 32; ALSA's S24_LE, which is no
+        WAVE_FORMAT_EXTENSIBLE, has them in the low ones.
+        """
+        found = self._layout and self._layout.format
+        if not found or found.codec != PCM or not 0 < found.valid < found.container <= 32:
+            return 0
+        lift, low, high = found.container - found.valid, not found.extensible, False
+        for block in self._raw_blocks(frames, "int32"):
+            low = low or bool((block & (1 << lift) - 1 << 32 - found.container).any())
+            signed = (block << lift) >> lift == block
+            unsigned = block.view(np.uint32) >> 32 - lift == 0
+            high = high or not (signed.all() or unsigned.all())
+        self.seek(0)
+        bits = f"{found.valid} of {found.container} bits"
+        if low and not high:
+            self.remarks.append(f"its samples are in the low {bits}")
+            return lift
+        return 0
+
+
+class _Patched:
+    """A file with some of its bytes replaced. Nothing here raises: C would print it."""
+
+    def __init__(self, size: int, read_at: ReadAt, offset: int, patch: bytes) -> None:
+        self._size, self._read_at, self._offset, self._patch = size, read_at, offset, patch
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_CUR: self._at, os.SEEK_END: self._size}.get(whence, 0)
+        self._at = min(max(origin + offset, 0), self._size)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, count: int) -> bytes:
+        try:
+            data = bytearray(self._read_at(self._at, count))
+        except OSError:
+            return b""
+        for place, byte in enumerate(self._patch, self._offset - self._at):
+            if 0 <= place < len(data):
+                data[place] = byte
+        self._at += len(data)
+        return bytes(data)

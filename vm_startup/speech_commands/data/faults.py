@@ -1,0 +1,77 @@
+"""What is wrong with a clip: no sound in it, or a sound that a model learns little from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vm_startup.speech_commands.data.word_finder import both_levels, low_levels, rise_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A kind of fault, as tables name it."""
+
+    what: str
+    usable: bool  # False: the clip is left out
+
+
+CONSTANT = Fault("all samples are equal", usable=False)
+DITHER = Fault("no sound, only dither", usable=False)
+HUM = Fault("only hum or drift", usable=False)
+NOISE = Fault("nothing stands out of the noise", usable=True)
+CLIPPED = Fault("clipped", usable=True)
+QUIET = Fault("too quiet", usable=True)
+BEGIN = Fault("begins within the word", usable=True)
+END = Fault("ends within the word", usable=True)
+
+SOUND = 10  # frames of 10 ms; a clip's level is that of its loudest but so many
+DITHER_LEVEL = 32  # dB of word_finder; white noise of 7 codes (rms)
+QUIET_LEVEL = 54  # dB
+HUM_PERIODS = 320, 267  # samples in a period of 50 and 60 Hz
+HUM_REST = 100  # a hum has so many times the power of the rest
+FLAT = 10  # samples in the uppermost 1/256 of the amplitude of a clipped clip,
+FLATTER = 2  # so many times those in the next 3/256: a sine has as many in both
+FLAT_LEAST = 2000  # amplitude below which rounding makes flat tops
+EDGE = 3  # frames at an end
+EDGE_RISE = 75  # % of the loudest sound's rise (in dB) over the noise
+
+
+def of(clip: np.ndarray) -> tuple[Fault, ...]:
+    """The faults of a clip int16 [16000]; if one is not usable, it is the only one."""
+    top, bottom = int(clip.max()), int(clip.min())
+    if top == bottom:
+        return (CONSTANT,)
+    levels = low_levels(clip)
+    level = int(np.sort(levels)[-SOUND])
+    if level <= DITHER_LEVEL:
+        return (DITHER,)
+    rise = rise_of(levels)
+    if not rise.any() and any(_repeats(clip.astype(np.int32), period) for period in HUM_PERIODS):
+        return (HUM,)
+    found = {
+        NOISE: not rise.any(),
+        CLIPPED: _flat(clip, top) or _flat(~clip, ~bottom),
+        QUIET: level < QUIET_LEVEL,
+        BEGIN: rise[:EDGE].min() >= EDGE_RISE,
+        END: rise[-EDGE:].min() >= EDGE_RISE,
+    }
+    return tuple(fault for fault, holds in found.items() if holds)
+
+
+def _repeats(wide: np.ndarray, period: int) -> bool:
+    """Whether the sound is one that repeats, and noise."""
+    rest = wide[period:] - wide[:-period]
+    steady = not any(rise_of(levels).any() for levels in both_levels(rest))
+    return steady and 2 * HUM_REST * _power(rest) < 4 * _power(wide - int(wide.mean()))
+
+
+def _power(sound: np.ndarray) -> float:
+    return float((sound.astype(np.float64) ** 2).mean())
+
+
+def _flat(clip: np.ndarray, top: int) -> bool:
+    """Whether waves end in a plateau at `top`, be it full scale or below."""
+    if top < FLAT_LEAST:
+        return False
+    flat = np.count_nonzero(clip >= top - top // 256)
+    return flat >= FLAT and np.count_nonzero(clip >= top - top // 64) <= flat + flat // FLATTER

@@ -1,0 +1,330 @@
+"""Tables that say the word, speaker and split of recordings: CSV, TSV and Edge Impulse's labels.
+
+Columns are known by their names, in any order, between commas, semicolons, tabs or bars. Sources:
+
+- Multilingual Spoken Words, `{lang}_splits.csv`: SET, LINK, WORD, VALID, SPEAKER, GENDER; LINK is a
+  path below `clips/`; the speaker is "NA" where a clip is not valid (huggingface.co/datasets/
+  MLCommons/ml_spoken_words; github.com/harvard-edge/multilingual_kws).
+- Common Voice, `train.tsv`, `dev.tsv`, `test.tsv`, `validated.tsv`: client_id, path, sentence; path
+  is a name below `clips/` (github.com/common-voice/cv-dataset).
+- Edge Impulse, `info.labels`: JSON with path, category and label of each file
+  (docs.edgeimpulse.com, *Edge Impulse labels*).
+"""
+
+import csv
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from vm_startup.speech_commands.data.file_tree import Tree
+from vm_startup.speech_commands.data.naming import (
+    GROUPS,
+    RECORDINGS,
+    SPLITS,
+    Label,
+    given_split,
+    person,
+    speaker_in,
+    spelled,
+    suffix_of,
+)
+from vm_startup.speech_commands.data.path_labels import Labels, label_special_folders
+from vm_startup.speech_commands.data.words import fold
+from vm_startup.speech_commands.errors import DataError
+
+MAX_TABLES = 100  # more are a file for each recording rather than a table of recordings
+MAX_NAMED = 100  # rows without a file, of each table; the others are counted
+
+_COLUMNS = {  # the first of these names that a table has
+    "path": "path file file_path filepath filename file_name fname audio audio_path audio_file "
+    "audio_filepath wav wav_path wav_file wav_filename clip link recording",
+    "word": "word label keyword command class_name classname class category target sentence "
+    "transcript transcription text",
+    "speaker": "speaker speaker_id speakerid client_id person subject subject_id user user_id",
+    "split": "split set subset partition",
+    "valid": "valid",
+}
+_SENTENCES = frozenset(["sentence", "transcript", "transcription", "text"])
+_UNCONFIRMED = frozenset(("invalidated", "other", "reported"))  # tables of Common Voice
+_PUNCTUATION = " .,;:!?…。、¡¿\"'“”„«»()"
+
+_BEGIN = "begin with a line such as path,label,speaker,split"
+
+NO_FILE = "no such file"
+OUTSIDE = "a path that leaves the folder"
+
+
+class Row(NamedTuple):
+    """What a table says of one recording."""
+
+    number: int  # the line in the file, from 1; the entry's number in JSON
+    path: str
+    label: Label
+    why: str = ""  # why the row is not used
+
+
+@dataclass
+class TableLabels(Labels):
+    """The labels of all tables, and what is wrong with those that cannot be used."""
+
+    problems: dict[str, str] = field(default_factory=dict)  # why the other tables are not used
+
+
+def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
+    """Labels by the tables of a folder; tables named after a split come first.
+
+    A row that cannot be used is ignored by name. Rows that contradict each other leave their
+    recording without a label.
+    """
+    found = TableLabels()
+    reading = _Reading(found, _Finder(tree), wanted)
+    tables = sorted(tree.tables, key=lambda name: (not _split_in(name), name.count("/"), name))
+    for table in tables[:MAX_TABLES]:
+        try:
+            reading.read(table, tree.root / table)
+        except DataError as error:
+            found.problems[table] = str(error)
+    found.problems.update(dict.fromkeys(tables[MAX_TABLES:], "not a recording"))
+    found.used.sort()
+    more = f" and {len(found.used) - 3} more" if len(found.used) > 3 else ""
+    found.kind = f"a table: {', '.join(found.used[:3])}{more}"
+    _split_by_folder(found.labels)
+    if found.labels:
+        found.labels = label_special_folders(tree.recordings) | found.labels
+    return found
+
+
+class _Reading:
+    """Reads one table after the other."""
+
+    def __init__(self, found: TableLabels, finder: "_Finder", wanted: dict[str, str]) -> None:
+        self._found, self._finder, self._wanted = found, finder, wanted
+        self._first: dict[str, tuple[str, Row]] = {}  # table and row that named a recording first
+
+    def read(self, table: str, path: Path) -> None:
+        """Add what a table says; raises DataError if none of its rows can be used."""
+        if Path(table).stem in _UNCONFIRMED:
+            raise DataError("clips that Common Voice's listeners did not confirm")
+        bases = self._finder.bases(posixpath.dirname(table))
+        unused: list[tuple[str, str]] = []
+        count = used = missing = 0
+        for row in _rows(table, path, self._wanted):
+            name, why = self._take(table, row, bases)
+            count, used, missing = count + 1, used + (not why), missing + (why == NO_FILE)
+            if why and (why != NO_FILE or missing <= MAX_NAMED):
+                unused.append((name, why))
+        if not used:
+            if not unused:
+                raise DataError("a header and no row")
+            name, why = unused[0]
+            first = name.removeprefix(f"{table}, ")
+            raise DataError(f"none of its {count:,} rows can be used: {first}: {why}")
+        self._found.used.append(table)
+        self._found.ignored.extend(unused)
+        if missing > MAX_NAMED:
+            self._found.remarks.append(f"{table}: {missing:,} rows name files that are not here")
+
+    def _take(self, table: str, row: Row, bases: list[str]) -> tuple[str, str]:
+        """Take a row's label; what is not used and why, ("", "") if it is."""
+        if not row.path:
+            return f"{table}, row {row.number}", row.why
+        name, why = self._finder.find(bases, row.path)
+        if why or row.why:
+            return name or f"{table}, row {row.number}: {row.path}", why or row.why
+        other, first = self._first.setdefault(name, (table, row))
+        if first is row:
+            speaker = row.label.speaker or speaker_in(posixpath.basename(name))
+            self._found.labels[name] = row.label._replace(speaker=speaker)
+            return "", ""
+        splits = {row.label.split, first.label.split} - {None}
+        if fold(row.label.word) != fold(first.label.word) or len(splits) > 1:
+            self._found.labels.pop(name, None)
+            at = f"{other}, row {first.number} and {table}, row {row.number}"
+            return name, f"{at} contradict each other"
+        again = f"{table}, row {row.number}: {row.path}", "a second row for the same file"
+        return again if other == table else ("", "")
+
+
+class _Finder:
+    """Finds the recording that a table's path means."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._names = set(tree.names())
+        self._root = str(tree.root.absolute())
+
+    def bases(self, folder: str) -> list[str]:
+        """Where the paths of a table in this folder may begin: there, or in its `clips/`."""
+        base = f"{folder}/" if folder else ""
+        inner = [
+            f"{name}/"
+            for name in self._tree.folders
+            if name.startswith(base) and name[len(base) :].lower() in (GROUPS | SPLITS.keys())
+        ]
+        return list(dict.fromkeys((base, *inner, "")))
+
+    def find(self, bases: list[str], path: str) -> tuple[str, str]:
+        """The recording's name and ""; or why there is none, with its name if it is ignored."""
+        path = self._within(path)
+        for name in [base + path for base in bases]:
+            if name in self._names:
+                return name, ""
+        candidates = [posixpath.normpath(base + path) for base in bases]
+        for name in candidates:
+            if found := name if name in self._names else self._loose.get(_loose(name)):
+                return found, ""
+            if name in self._ignored:
+                return name, self._ignored[name]
+        outside = path.startswith("/") or candidates[0].split("/")[0] == ".."
+        return "", OUTSIDE if outside else NO_FILE
+
+    def _within(self, path: str) -> str:
+        """The path below the folder, if it begins with the folder's own path or name."""
+        if "\\" in path and path not in self._names:
+            path = path.replace("\\", "/")
+        for start in (f"{self._root}/", f"{posixpath.basename(self._root)}/"):
+            if path.startswith(start) and path not in self._names:
+                return path[len(start) :]
+        return "/" + path if re.match("[A-Za-z]:/", path) else path
+
+    @cached_property
+    def _ignored(self) -> dict[str, str]:
+        return dict(self._tree.ignored)
+
+    @cached_property
+    def _loose(self) -> dict[str, str]:
+        """Recordings by their names without suffix, in one Unicode form; "" for several."""
+        found: dict[str, str] = {}
+        for name in self._tree.names():
+            key = _loose(name)
+            found[key] = "" if key in found else name
+        return found
+
+
+def _loose(name: str) -> str:
+    """A clip is often converted after its table was written: LINK says .opus, the file is .wav."""
+    name = spelled(name)
+    return name.rpartition(".")[0] if suffix_of(name) in RECORDINGS else name
+
+
+def _rows(table: str, path: Path, wanted: dict[str, str]) -> Iterator[Row]:
+    """The rows of a table; raises DataError if it is no table of recordings."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if suffix_of(table) == "labels":
+                yield from _json_rows(json.load(file))
+            else:
+                yield from _csv_rows(table, file, wanted)
+    except UnicodeDecodeError as error:
+        raise DataError("not UTF-8: save it as CSV UTF-8") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"not JSON: {error}") from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]:
+    head = 1
+    while not (header := file.readline()).strip():
+        head += 1
+        if not header:
+            raise DataError(f"empty: {_BEGIN}")
+    delimiter, columns, sentences = _columns(header, head)
+    plain = delimiter == "\t"  # Common Voice's tables have single quotation marks
+    reader = csv.reader(
+        file, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
+    )
+    split = _split_in(table)
+    try:
+        for cells in reader:
+            if any(cells):
+                yield _row(head + reader.line_num, cells, columns, split, sentences, wanted)
+    except csv.Error as error:
+        raise DataError(f"row {head + reader.line_num}: {error}") from error
+
+
+def _row(
+    number: int,
+    cells: list[str],
+    columns: dict[str, int],
+    split: str | None,
+    sentences: bool,
+    wanted: dict[str, str],
+) -> Row:
+    cell = {role: cells[at].strip(' "') for role, at in columns.items() if at < len(cells)}
+    path, word = cell.get("path", ""), cell.get("word", "")
+    if sentences:
+        word = word.strip(_PUNCTUATION)
+    given = SPLITS.get(cell.get("split", "").lower(), split)
+    label = Label(word, person(cell.get("speaker")), given)
+    why = ""
+    if "path" not in cell or "word" not in cell:
+        why = f"too short: {len(cells)} of {max(columns.values()) + 1} cells"
+    elif not path or not word:
+        why = f"no {'word' if path else 'file'} in it"
+    elif cell.get("valid", "").lower() in ("false", "0", "no"):
+        why = "marked as not valid"
+    elif sentences and " " in word and fold(word) not in wanted:
+        why = "a sentence rather than a word"
+    return Row(number, path, label, why)
+
+
+def _columns(header: str, head: int) -> tuple[str, dict[str, int], bool]:
+    """The delimiter, the place of each column that is known, and whether words are sentences."""
+    best: tuple[str, dict[str, int], list[str]] = (",", {}, [])
+    for delimiter in ",;\t|":
+        cells = [_plain(cell) for cell in next(csv.reader([header], delimiter=delimiter))]
+        columns = {
+            role: cells.index(name)
+            for role, names in _COLUMNS.items()
+            if (name := next((name for name in names.split() if name in cells), None))
+        }
+        if (len(columns), len(cells)) > (len(best[1]), len(best[2])):
+            best = delimiter, columns, cells
+    delimiter, columns, cells = best
+    if {"path", "word"} <= columns.keys():
+        return delimiter, columns, cells[columns["word"]] in _SENTENCES
+    if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
+        raise DataError(f"row {head} is not a header: {_BEGIN}")
+    missing = "the recording's file: name one 'path'"
+    if "path" in columns:
+        missing = "the word: name one 'label'"
+    shown = ", ".join(cells[:5])
+    raise DataError(f"row {head}: no column says {missing}; its columns are {shown}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W]+", "_", fold(name).strip())
+
+
+def _json_rows(data: Any) -> Iterator[Row]:
+    files = data.get("files") if isinstance(data, dict) else None
+    for number, entry in enumerate(files if isinstance(files, list) else [], 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            yield Row(number, "", Label(""), "no file in it")
+            continue
+        label = entry.get("label")
+        word = label.get("label") if isinstance(label, dict) else label
+        split = SPLITS.get(str(entry.get("category")).lower())
+        known = isinstance(word, str) and word
+        yield Row(number, entry["path"], Label(str(word), None, split), "" if known else "no label")
+
+
+def _split_in(table: str) -> str | None:
+    """The split that a table's name says, e.g. `en_train.csv`."""
+    pieces = re.split(r"[\W_]+", Path(table).stem.lower())
+    return next((SPLITS[piece] for piece in pieces if piece in SPLITS), None)
+
+
+def _split_by_folder(labels: dict[str, Label]) -> None:
+    """Where no table says a split, the folders of the recordings may: `train/`, `test/`."""
+    if any(label.split for label in labels.values()):
+        return
+    splits = {name: given_split(name.split("/")[:-1]) for name in labels}
+    if len(set(splits.values()) - {None}) > 1:
+        labels.update({name: labels[name]._replace(split=splits[name]) for name in labels})
