@@ -15,11 +15,12 @@ from firmware_export import files
 from firmware_export.errors import BadModel
 from vm_startup.arrays import packed
 from vm_startup.conventions import CLIP_SAMPLES
+from vm_startup.speech_commands.data.speaker_splits import speaker_of
 
 OWN, GENERATED = "own", "generated"  # sources: a user's recordings, and inputs that no sound made
 ENOUGH = 200  # clips of a proof, at least
 TYPES = {
-    "features": "f4", "labels": "i4", "sources": "<U16", "names": "U", "audio": "i2",
+    "features": "f4", "labels": "i4", "sources": "<U16", "names": "U", "groups": "U", "audio": "i2",
     "audio_of": "i4",
 }  # fmt: skip
 MAX_CLIPS, MAX_BYTES = 10_000, 256 * 2**20
@@ -28,17 +29,22 @@ MAX_CLIPS, MAX_BYTES = 10_000, 256 * 2**20
 @dataclass(frozen=True)
 class Clips:
     """features: float32 [n, inputs], as a model takes them before quantisation. labels: int32 [n],
-    −1 where unknown. sources, names: where each clip comes from, strings [n]. audio: int16
+    −1 where unknown. sources, names: where each clip comes from, strings [n]. groups: what decides
+    each clip's split, such as its speaker, strings [n]; "" where the data say it. audio: int16
     [m, 16000], the sound of some clips; audio_of: int32 [m], the indices of these clips."""
 
     features: np.ndarray
     labels: np.ndarray
     sources: np.ndarray
-    names: np.ndarray  # never cut: the name decides in which split a clip is
+    names: np.ndarray  # never cut, as they may decide the groups
     audio: np.ndarray = field(default_factory=lambda: np.empty((0, CLIP_SAMPLES), np.int16))
     audio_of: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    groups: np.ndarray = field(default_factory=lambda: np.empty(0, "<U1"))  # default: by the names
 
     def __post_init__(self) -> None:
+        if len(self.groups) != len(self.features):
+            groups = [speaker_of(str(name).rpartition("/")[2]) for name in self.names]
+            object.__setattr__(self, "groups", np.array(groups, str))
         for name, dtype in TYPES.items():
             array = np.asarray(getattr(self, name)).astype(dtype, copy=False)
             object.__setattr__(self, name, array)
@@ -75,7 +81,7 @@ DAMAGES = (
     ValueError, KeyError, EOFError, OSError, MemoryError, RuntimeError, SyntaxError,
     zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
-KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U"}
+KINDS = {"features": "f", "labels": "iu", "sources": "U", "names": "U", "groups": "U"}
 SOUND = {"audio", "audio_of"}
 EXPECTED = {"f": "floats", "iu": "a whole number for each clip", "U": "a string for each clip"}
 
@@ -100,6 +106,7 @@ def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
         found.get("sources", np.full(count, "file")),
         found.get("names", np.arange(count).astype(str)),
         *sound,
+        groups=found.get("groups", np.empty(0, str)),
     )
 
 

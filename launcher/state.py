@@ -12,6 +12,12 @@ def home() -> Path:
     return Path(state) / "micro-speech-launcher"
 
 
+def cache() -> Path:
+    """What can be made again: $XDG_CACHE_HOME/micro-speech-launcher, or ~/.cache/…"""
+    found = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(found) / "micro-speech-launcher"
+
+
 def owner() -> str:
     """An ID of this user on this computer: sixteen hex digits, created once. Computers that share
     a home have one each.

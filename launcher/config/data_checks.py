@@ -4,17 +4,25 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from launcher import state
 from launcher.config.settings import Config, Data, as_settings
 from launcher.errors import ConfigError
+from vm_startup.speech_commands.data.survey_facts import Facts
+from vm_startup.speech_commands.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from vm_startup.speech_commands.data.folder import FolderSource
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
 
 
-def check(config: Config, out: Path) -> None:
-    """Raise ConfigError for words that cannot be trained, bad data or too little disk space."""
-    _check_data(config.words.wanted, config.data)
+def check(config: Config, out: Path, progress: Progress = no_progress) -> list[Facts]:
+    """What becomes of every recording that is here. Raises ConfigError for words that cannot be
+    trained, bad data or too little disk space."""
+    found = _check_data(config.words.wanted, config.data, progress)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -22,11 +30,12 @@ def check(config: Config, out: Path) -> None:
             f"{there}: {free >> 20} MB are free, a job needs {FREE_BYTES >> 20} MB",
             "free some disk space, or choose another folder with --out",
         )
+    return found
 
 
 def check_words(wanted: tuple[str, ...]) -> None:
     """Raise ConfigError for words that cannot be trained on synthetic speech."""
-    _check_data(wanted, Data(synthetic_clips=1))
+    _check_data(wanted, Data(synthetic_clips=1), no_progress)
 
 
 @contextlib.contextmanager
@@ -40,8 +49,19 @@ def as_config_error(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {as_settings(str(error))}") from None
 
 
-def _check_data(wanted: tuple[str, ...], data: Data) -> None:
-    from vm_startup.speech_commands.data import archive, dataset, folder, words
+def folder_source(data: Data, wanted: tuple[str, ...]) -> "FolderSource":
+    """The recordings of data.folder. Raises ConfigError."""
+    from vm_startup.speech_commands.data.folder import FolderSource
+
+    assert data.folder
+    with as_config_error("data.folder"):
+        return FolderSource(
+            data.folder, wanted, data.validation_percentage, data.testing_percentage
+        )
+
+
+def _check_data(wanted: tuple[str, ...], data: Data, progress: Progress) -> list[Facts]:
+    from vm_startup.speech_commands.data import archive, words
     from vm_startup.speech_commands.synthetic import speech
 
     with as_config_error("words.wanted"):
@@ -52,14 +72,16 @@ def _check_data(wanted: tuple[str, ...], data: Data) -> None:
     if data.synthetic_clips:
         with as_config_error("words.wanted"):
             speech.check_speakable(wanted)
-    if not data.folder:
-        return
+    return [_check_folder(wanted, data, progress)] if data.folder else []
+
+
+def _check_folder(wanted: tuple[str, ...], data: Data, progress: Progress) -> Facts:
+    """Every recording is read, unless that was done before; what was found is kept."""
+    from vm_startup.speech_commands.data import clip_store, dataset
+
+    source = folder_source(data, wanted)
     with as_config_error("data.folder"):
-        folder.check_folder(data.folder, wanted)
+        found = source.survey(clip_store.notes(source, state.cache() / "recordings", progress))
         if not data.archive and not data.synthetic_clips:
-            clips = folder.FolderSource(
-                data.folder,
-                validation_percentage=data.validation_percentage,
-                testing_percentage=data.testing_percentage,
-            ).clips()
-            dataset.check_splits(clips, wanted)
+            dataset.check_splits(found.clips, wanted)
+    return found.facts

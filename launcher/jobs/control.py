@@ -31,15 +31,17 @@ from launcher.jobs.plan import Plan
 from launcher.jobs.states import Outcome
 from launcher.machines import registry
 from launcher.machines.base import MachinePlan
+from vm_startup.speech_commands.data import survey_text
+from vm_startup.speech_commands.progress import Progress, no_progress
 
 MOST_MINUTES = 120 * 24 * 60  # no machine may run for longer
 CANCEL_SECONDS = 90  # for another launcher to delete its machine
 
 
-def begin(config: Config, out: Path | None) -> Ledger:
+def begin(config: Config, out: Path | None, progress: Progress = no_progress) -> Ledger:
     """Check the data, make the plan, and begin the ledger of a new job. Raises ConfigError before
     anything is written if the job cannot work, UsageError if `out` exists."""
-    plan = draft(config, f"{config.name}-1", out)
+    plan = draft(config, f"{config.name}-1", out, progress=progress)
     if out:
         try:
             return folders.create(plan, out)
@@ -52,14 +54,21 @@ def begin(config: Config, out: Path | None) -> Ledger:
             return folders.create(replace(plan, job=name), RUNS / name)
 
 
-def draft(config: Config, name: str, out: Path | None = None, needs_account: bool = True) -> Plan:
+def draft(
+    config: Config,
+    name: str,
+    out: Path | None = None,
+    needs_account: bool = True,
+    progress: Progress = no_progress,
+) -> Plan:
     """Check data and size, and make the plan of a job called `name`; nothing is written. Raises
     ConfigError if the job cannot work. Without `needs_account`, the plan is made without one too;
     it then says what is open."""
-    data_checks.check(config, out or RUNS)
     size_check.check(config)
+    found = data_checks.check(config, out or RUNS, progress)
     backend = registry.load(config.backend).for_config(config)
-    return make_plan(config, name, backend.plan_machine(config, needs_account))
+    plan = make_plan(config, name, backend.plan_machine(config, needs_account))
+    return replace(plan, data=[survey_text.lines(facts, config.words.wanted) for facts in found])
 
 
 def make_plan(config: Config, name: str, machine: MachinePlan) -> Plan:

@@ -40,6 +40,7 @@ class Plan:
     firmware: Firmware = Firmware()
     wanted_words: list[str] = field(default_factory=list)
     total_steps: int = 0
+    data: list[list[str]] = field(default_factory=list)  # what becomes of each folder, as lines
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -131,7 +132,8 @@ def text(plan: Plan) -> str:
     lines += [f"{phase:8} {command}" for phase, command in plan.steps.items()]
     lines += [f"pull     {name}, at most {size >> 10:,} KiB" for name, size in plan.results.items()]
     firmware = ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items())
-    return "\n".join([*lines, f"firmware {firmware}"])
+    tables = [line for source in plan.data for line in ("", *source)]
+    return "\n".join([*lines, f"firmware {firmware}", *tables])
 
 
 def _steps(config: Config) -> dict[Phase, str]:

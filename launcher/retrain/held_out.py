@@ -16,10 +16,10 @@ from launcher.retrain.events import FORMAT
 from launcher.retrain.history import check_format
 from vm_startup.arrays import packed
 from vm_startup.conventions import SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
+from vm_startup.speech_commands.data.speaker_splits import TESTING, split_of
 
 FILE = "held_out.npz"
-ARRAYS = ("features", "labels", "sources", "names")  # with an entry for each clip
+ARRAYS = ("features", "labels", "sources", "names", "groups")  # with an entry for each clip
 NAMED = 3  # clips in a message
 OTHER_MODEL = "change the config's name to start another model, or restore the old setting"
 
@@ -32,6 +32,7 @@ class HeldOut:
     labels: np.ndarray  # str [n], names, because indices depend on the order of words
     sources: np.ndarray  # str [n]
     names: np.ndarray  # str [n], unique within a source; "" for silence
+    groups: np.ndarray  # str [n], what decides the split; "" where the data say it
     wanted: tuple[str, ...]  # words, sorted
     front_end: str  # how features were computed
     percentages: tuple[float, float]  # of validation and testing, at the first retraining
@@ -82,7 +83,11 @@ def _check_config(stored: HeldOut, config: Config, model: str) -> None:
             raise ConfigError(message, OTHER_MODEL)
     data = config.data
     percentages = data.validation_percentage, data.testing_percentage
-    moved = [str(name) for name in stored.names if name and not _is_tested(name, percentages)]
+    moved = [
+        str(name)
+        for name, group in zip(stored.names, stored.groups, strict=True)
+        if name and not _is_tested(group, percentages)
+    ]
     if moved:
         some = ", ".join(moved[:NAMED]) + (" and others" if len(moved) > NAMED else "")
         before = " and ".join(f"{part:g}" for part in stored.percentages)
@@ -110,7 +115,7 @@ def _join(stored: HeldOut, new: HeldOut) -> HeldOut:
         index
         for index, clip in enumerate(zip(new.sources, new.names, strict=True))
         # An older version may have been trained on clips that only new percentages make test clips.
-        if clip not in known and clip[1] and _is_tested(clip[1], stored.percentages)
+        if clip not in known and clip[1] and _is_tested(new.groups[index], stored.percentages)
     ]
     room = clips.MAX_CLIPS - len(stored)
     if len(added) > room:
@@ -121,9 +126,9 @@ def _join(stored: HeldOut, new: HeldOut) -> HeldOut:
     return replace(stored, **parts)
 
 
-def _is_tested(name: str, percentages: tuple[float, float]) -> bool:
-    """Whether a clip is a test clip, which its file name decides, for synthetic clips too."""
-    return which_set(str(name).rpartition("/")[2], *percentages) == TESTING
+def _is_tested(group: str, percentages: tuple[float, float]) -> bool:
+    """Whether a clip is a test clip. Its group decides, unless the data name the splits."""
+    return not group or split_of(str(group), *percentages) == TESTING
 
 
 def _front_end(config: Config) -> str:
@@ -141,6 +146,7 @@ def _test_clips(job: Path, config: Config) -> HeldOut:
         labels=names[found.labels[known]],
         sources=found.sources[known],
         names=found.names[known],
+        groups=found.groups[known],
         wanted=tuple(sorted(str(word) for word in names if word not in (SILENCE, UNKNOWN))),
         front_end=_front_end(config),
         percentages=(config.data.validation_percentage, config.data.testing_percentage),

@@ -33,7 +33,7 @@ def data() -> Dataset:
     label = np.array([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], np.int32)
     nowhere = np.array([""] * 12)
     noise = [rng.uniform(-1, 1, 40000).astype(np.float32)]
-    training = Split(audio, label, nowhere, nowhere)
+    training = Split(audio, label, nowhere, nowhere, nowhere)
     return Dataset(["_silence_", "_unknown_", "yes", "no"], noise, {"training": training})
 
 
@@ -93,7 +93,13 @@ def test_echo_uses_of_a_clip_are_a_round_apart(data):
 def test_synthetic_clips_are_drawn_with_their_share(data, share):
     """The share does not depend on the numbers of clips of either kind."""
     split = data.splits["training"]
-    mixed = Split(split.audio, split.label, np.repeat(["folder", "synthetic"], [4, 8]), split.name)
+    mixed = Split(
+        split.audio,
+        split.label,
+        np.repeat(["folder", "synthetic"], [4, 8]),
+        split.name,
+        split.group,
+    )
     mixed.label = np.array([2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 1, 1], np.int32)
     both = Dataset(data.labels, [], {"training": mixed})
     labels = np.concatenate([part for _, part in take(both, 1, 100, synthetic_share=share)])

@@ -13,7 +13,7 @@ def clips(labels):
         np.full((count, SECOND), 100, np.int16) * np.arange(1, count + 1, dtype=np.int16)[:, None]
     )
     names = np.array([str(index) for index in range(count)])
-    return Split(audio, np.array(labels, np.int32), names, names)
+    return Split(audio, np.array(labels, np.int32), names, names, names)
 
 
 def compose(labels, background=(), seed=0):

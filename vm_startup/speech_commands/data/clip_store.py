@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import sys
 import threading
 import zlib
 from collections import deque
@@ -25,7 +26,7 @@ import numpy as np
 
 from vm_startup.conventions import CLIP_SAMPLES
 from vm_startup.micro_frontend.extract import cores
-from vm_startup.speech_commands.data.clip import Reader, Source
+from vm_startup.speech_commands.data.source import Reader, Source
 from vm_startup.speech_commands.files import disk_errors, free_bytes, write_bytes
 from vm_startup.speech_commands.progress import Progress, log_progress
 
@@ -193,12 +194,20 @@ class _Index:
         self._rows = self._end()
         self.blocks = self._verified(progress)
         if problem:
-            print(f"{self._list} {problem}: everything is read again", flush=True)
+            print(f"{self._list} {problem}: everything is read again", file=sys.stderr, flush=True)
         elif modified:
             kept = f"{self.items:,} of {self._items:,} are unchanged"
-            print(f"{self._path} was modified: {kept}, the others are read again", flush=True)
+            print(
+                f"{self._path} was modified: {kept}, the others are read again",
+                file=sys.stderr,
+                flush=True,
+            )
         elif self.blocks:
-            print(f"{self._path}: {self.items:,} of {self._items:,} are stored already", flush=True)
+            print(
+                f"{self._path}: {self.items:,} of {self._items:,} are stored already",
+                file=sys.stderr,
+                flush=True,
+            )
         self._write_list(map(_as_line, self.blocks.values()))
 
     def _verified(self, progress: Progress) -> dict[range, Block]:

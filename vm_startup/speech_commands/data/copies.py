@@ -18,7 +18,9 @@ STEP_DB, FLOOR = 0.5, 40  # a print's values are STEP_DB apart and end FLOOR ste
 NEAR = 2  # steps between the prints of copies, on average over the frames above the floor
 LEAST_FRAMES = 8  # that an average is over
 ALIKE = np.array([1.0, 1.0, 12.0])  # how far apart the shapes of copies may be, see _shapes
-BAND = slice(300, 3450)  # Hz in a spectrum of one second: hum and what codecs leave out are not in it
+BAND = slice(
+    300, 3450
+)  # Hz in a spectrum of one second: hum and what codecs leave out are not in it
 LAG = SAMPLE_RATE // 10  # samples that an encoder may delay
 SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.72
 
@@ -53,8 +55,8 @@ def is_same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest correlation of two clips within LAG, in BAND, with half-flattened spectra: a vowel
-    of the same pitch must not look like the same take."""
+    """The largest correlation of two clips within LAG, in BAND. Their spectra are half flattened,
+    so that a vowel of the same pitch does not look like the same take."""
     spectra = [np.fft.rfft(clip.astype(np.float64))[BAND] for clip in (one, other)]
     flat = [spectrum / np.sqrt(np.abs(spectrum) + 1e-9) for spectrum in spectra]
     product = np.zeros(CLIP_SAMPLES // 2 + 1, complex)
@@ -69,8 +71,8 @@ def _near(indices: list[int], prints: list[str]) -> list[tuple[int, int]]:
     """Pairs of different prints that may be of one sound."""
     if not prints:
         return []
-    steps = np.frombuffer("".join(prints).encode("ascii"), np.uint8).reshape(len(prints), FRAMES)
-    steps = steps.astype(np.int8) - np.int8(48)
+    text = np.frombuffer("".join(prints).encode("ascii"), np.int8)
+    steps = text.reshape(len(prints), FRAMES) - np.int8(48)
     shapes = _shapes(steps)
     order = np.argsort(shapes[0], kind="stable")
     steps, shapes = steps[order], shapes[:, order]
@@ -91,5 +93,6 @@ def _shapes(steps: np.ndarray) -> np.ndarray:
     both in frames, and the frames above the floor."""
     loudness, frame = 10.0 ** (steps * (STEP_DB / 20)), np.arange(FRAMES)
     centre = (loudness * frame).sum(1) / loudness.sum(1)
-    spread = np.sqrt((loudness * np.square(frame - centre[:, np.newaxis])).sum(1) / loudness.sum(1))
+    apart = np.square(frame - centre[:, np.newaxis])
+    spread = np.sqrt((loudness * apart).sum(1) / loudness.sum(1))
     return np.array([centre, spread, (steps > 0).sum(1)])

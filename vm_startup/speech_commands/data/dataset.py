@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from vm_startup.conventions import SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.clip import Clip, Source
+from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.clip_store import store
+from vm_startup.speech_commands.data.source import Source
 from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING
 from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
+from vm_startup.speech_commands.data.survey_facts import Facts
 from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.progress import Progress, log_progress
@@ -28,7 +30,7 @@ SILENCE_INDEX, UNKNOWN_INDEX, FIRST_WORD_INDEX = 0, 1, 2  # in Dataset.labels
 MIN_CLIPS = 10  # of a word; fewer are not enough to train and evaluate it
 
 Numbered = list[tuple[int, Clip]]  # clips with their rows in all stores together
-Entry = tuple[int, int, str, str]  # label, row, source and name of one clip
+Entry = tuple[int, int, str, str, str]  # label, row, source, name and group of one clip
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Split:
     label: np.ndarray  # int32 [n], an index into Dataset.labels
     source: np.ndarray  # str [n]; for silence the source that it was counted for
     name: np.ndarray  # str [n]; "" for silence
+    group: np.ndarray  # str [n]: what decides the split, see Clip; "" for silence
 
     def __len__(self) -> int:
         return len(self.label)
@@ -56,6 +59,7 @@ class Dataset:
     labels: list[str]  # ["_silence_", "_unknown_", *wanted]
     background: list[np.ndarray]  # float32 in [-1, 1], any length
     splits: dict[str, Split]  # "training", "validation", "testing"
+    facts: list[Facts]  # of each source
 
 
 def load(
@@ -76,13 +80,15 @@ def load(
     """
     check_words(wanted_words)
     labels = {word: FIRST_WORD_INDEX + i for i, word in enumerate(wanted_words)}
-    row = itertools.count()
-    numbered = [[(next(row), clip) for clip in source.clips()] for source in sources]
-    check_splits([clip for some in numbered for _, clip in some], wanted_words)
     with nullcontext(cache_dir) if cache_dir else tempfile.TemporaryDirectory() as folder:
         stored = [store(source, Path(folder), progress) for source in sources]
-    silent = {some[i][0] for some, its in zip(numbered, stored, strict=True) for i in its.silent}
-    numbered = _without_silent(numbered, silent, wanted_words)
+    surveys = [source.survey(its.notes) for source, its in zip(sources, stored, strict=True)]
+    check_splits([clip for survey in surveys for clip in survey.clips], wanted_words)
+    starts = itertools.accumulate((len(its.audio) for its in stored), initial=0)
+    numbered = [
+        [(start + int(its.rows[clip.row]), clip) for clip in survey.clips]
+        for start, its, survey in zip(starts, stored, surveys, strict=False)
+    ]
     background = [noise for source in sources for noise in source.background()]
     if not background:
         print("No background noise: all silence is digital zero", flush=True)
@@ -96,32 +102,8 @@ def load(
         labels=[SILENCE, UNKNOWN, *wanted_words],
         splits={split: _split(chosen, audio) for split, chosen in entries.items()},
         background=background,
+        facts=[survey.facts for survey in surveys],
     )
-
-
-def _without_silent(
-    numbered: list[Numbered], silent: set[int], wanted_words: Sequence[str]
-) -> list[Numbered]:
-    """The clips that are not silent; prints the names of the others.
-
-    Raises DataError if a wanted word has none or too few left.
-    """
-    if not silent:
-        return numbered
-    dropped = [clip for some in numbered for row, clip in some if row in silent]
-    left = [[(row, clip) for row, clip in some if row not in silent] for some in numbered]
-    kept = [clip for some in left for _, clip in some]
-    for word in wanted_words:
-        silent_clips = [clip for clip in dropped if clip.word == word]
-        if silent_clips and not any(clip.word == word for clip in kept):
-            raise DataError(
-                f"all {len(silent_clips):,} clips of the word {word!r} are silent, such as "
-                f"{silent_clips[0].name}: their samples are zero; record them again"
-            )
-    names = ", ".join(clip.name for clip in dropped[:3]) + (", …" if len(dropped) > 3 else "")
-    print(f"{len(dropped):,} silent clips (all samples zero) are not used: {names}", flush=True)
-    check_splits(kept, wanted_words)
-    return left
 
 
 def _select(
@@ -134,25 +116,31 @@ def _select(
 ) -> list[Entry]:
     """The clips of one source in one split."""
     here = [(row, clip) for row, clip in numbered if clip.split == split]
-    wanted = [(labels[c.word], row, c.source, c.name) for row, c in here if c.word in labels]
-    unknown = [(UNKNOWN_INDEX, row, c.source, c.name) for row, c in here if c.word not in labels]
+    found = [
+        (labels.get(clip.word, UNKNOWN_INDEX), row, clip.source, clip.name, clip.group)
+        for row, clip in here
+    ]
+    wanted = [entry for entry in found if entry[0] != UNKNOWN_INDEX]
+    unknown = [entry for entry in found if entry[0] == UNKNOWN_INDEX]
     if split == TRAINING:
         return wanted + unknown
     order = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(unknown))
     picked = sorted(order[: math.ceil(len(wanted) * unknown_percentage / 100)])
     silences = math.ceil(len(wanted) * silence_percentage / 100)
     source = numbered[0][1].source if numbered else ""
-    silence = [(SILENCE_INDEX, SILENT_ROW, source, "")] * (silences if numbered else 0)
+    silence = [(SILENCE_INDEX, SILENT_ROW, source, "", "")] * (silences if numbered else 0)
     return wanted + [unknown[i] for i in picked] + silence
 
 
 def _split(entries: list[Entry], audio: list[np.ndarray]) -> Split:
-    label, row, source, name = zip(*entries, strict=True) if entries else ((), (), (), ())
+    columns = zip(*entries, strict=True) if entries else [()] * 5
+    label, row, source, name, group = columns
     return Split(
         audio=StoredAudio(audio, np.array(row, np.int64)),
         label=np.array(label, np.int32),
         source=np.array(source, str),
         name=np.array(name, str),
+        group=np.array(group, str),
     )
 
 
@@ -168,17 +156,12 @@ def check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
 def _check_split(word: str, clips: list[Clip]) -> None:
     advice = "record about 30 speakers, or add synthetic clips"
     missing = [split for split in SPLITS if split not in {clip.split for clip in clips}]
-    speakers = {(clip.source, clip.speaker) for clip in clips}
-    rule = "the part of a file name before _nohash_"
-    if missing and len(speakers) == 1:
-        raise DataError(
-            f"the word {word!r} has no clip for {missing[0]}: all its clips are of one speaker "
-            f"({rule}), and a speaker is in one split only; {advice}"
-        )
     if missing:
+        groups = {(clip.source, clip.speaker or clip.name) for clip in clips}
+        kind = "speakers" if all(clip.speaker for clip in clips) else "recordings"
         raise DataError(
-            f"the word {word!r} has no clip for {missing[0]}: its {len(speakers)} speakers "
-            f"({rule}) all belong to other splits; {advice}"
+            f"the word {word!r} has no clip for {missing[0]}: its {len(groups)} {kind} all belong "
+            f"to other splits; {advice}"
         )
     if len(clips) < MIN_CLIPS:
         raise DataError(

@@ -74,4 +74,5 @@ def _flat(clip: np.ndarray, top: int) -> bool:
     if top < FLAT_LEAST:
         return False
     flat = np.count_nonzero(clip >= top - top // 256)
-    return flat >= FLAT and np.count_nonzero(clip >= top - top // 64) <= flat + flat // FLATTER
+    below = np.count_nonzero(clip >= top - top // 64)
+    return bool(flat >= FLAT and below <= flat + flat // FLATTER)

@@ -15,12 +15,16 @@ def speaker_of(name: str) -> str:
 
 
 def which_set(name: str, validation_percentage: float, testing_percentage: float) -> str:
-    """The split of the file with this base name, e.g. "00076d54_nohash_0.wav".
+    """The split of the file with this base name, e.g. "00076d54_nohash_0.wav"."""
+    return split_of(speaker_of(name), validation_percentage, testing_percentage)
 
-    Only the name decides, so a recording stays in its split when others are added. The part before
-    `_nohash_` keeps all recordings of one speaker together.
+
+def split_of(group: str, validation_percentage: float, testing_percentage: float) -> str:
+    """The split of all clips of a group, such as a speaker's.
+
+    Only the group's name decides, so a clip stays in its split when others are added.
     """
-    digest = hashlib.sha1(os.fsencode(speaker_of(name)), usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(os.fsencode(group), usedforsecurity=False).hexdigest()
     remainder = int(digest, 16) % (_MAX_NUM_WAVS_PER_CLASS + 1)
     percentage = remainder * (100.0 / _MAX_NUM_WAVS_PER_CLASS)
     if percentage < validation_percentage:

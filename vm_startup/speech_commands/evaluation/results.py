@@ -72,6 +72,7 @@ def evaluate(
         "testing": testing.as_json(data.labels) | {"by_source": sources},
         "float_testing": score("testing", exact=True).as_json(data.labels),
         "stream": _evaluate_stream(flags, settings, data, scores),
+        "voices": {facts.source: facts.voices for facts in data.facts},
     }
     write_test_features(folder / TEST_FEATURES_FILE, features, split)
     write_json(folder / METRICS_FILE, metrics)
@@ -135,6 +136,7 @@ def write_test_features(path: Path, features: np.ndarray, split: Split) -> None:
         labels=split.label[picked].astype(np.int32),
         sources=split.source[picked].astype("<U16"),
         names=split.name[picked].astype(str),
+        groups=split.group[picked].astype(str),
         audio=split.audio[picked[with_audio]],
         audio_of=with_audio.astype(np.int32),
     )

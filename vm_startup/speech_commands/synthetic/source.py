@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vm_startup.speech_commands.data.clip import Reader
+from vm_startup.conventions import UNKNOWN
+from vm_startup.speech_commands.data.source import Reader
+from vm_startup.speech_commands.data.survey_facts import Facts, Survey, count
 from vm_startup.speech_commands.synthetic import worker
 from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
 
@@ -34,6 +39,12 @@ class SyntheticSource(SyntheticSpeech):
             digest.update((Path(__file__).parents[1] / name).read_bytes())
         digest.update(Path(espeakng_loader.get_library_path()).read_bytes())
         return digest.hexdigest()[:16]
+
+    def survey(self, notes: Sequence[Any] = ()) -> Survey:
+        """Every clip is used; other words than the wanted are counted as one."""
+        clips = self.clips()
+        counted = [c if c.word in self.wanted else replace(c, word=UNKNOWN) for c in clips]
+        return Survey(clips, Facts(clips[0].source, count(counted, self.wanted, [UNKNOWN])))
 
     def reader(self) -> AbstractContextManager[Reader]:
         """Speaks in its own process, because a process can have one espeak."""

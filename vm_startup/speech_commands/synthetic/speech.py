@@ -73,7 +73,8 @@ class SyntheticSpeech:
         """Raises DataError if espeak cannot speak a word or a word is too long for a clip."""
         check_speakable(wanted_words)
         percentages = validation_percentage, testing_percentage
-        self.arguments = [list(wanted_words), clips_per_word, seed, *percentages]  # as JSON
+        self.wanted = list(wanted_words)
+        self.arguments = [self.wanted, clips_per_word, seed, *percentages]  # as JSON
         self._seed = seed
         self._speakers = _interleaved(*percentages)
         self._texts = {word: [Utterance(word, spoken(word))] for word in wanted_words}
@@ -91,7 +92,8 @@ class SyntheticSpeech:
 
     def clips(self) -> list[Clip]:
         """Stream after stream, speaker after speaker."""
-        return [self._clip(unit[0], number) for unit in self._units for number in self._of(*unit)]
+        spoken = ((unit[0], number) for unit in self._units for number in self._of(*unit))
+        return [self._clip(*clip, row) for row, clip in enumerate(spoken)]
 
     def background(self) -> list[np.ndarray]:
         """Ten seconds each of white, pink and brown noise, hum, and many voices at once."""
@@ -121,7 +123,7 @@ class SyntheticSpeech:
         """The numbers of the clips of one speaker in one stream."""
         return range(place, self._counts[stream], len(self._speakers))
 
-    def _clip(self, stream: str, number: int) -> Clip:
+    def _clip(self, stream: str, number: int, row: int) -> Clip:
         (speaker, *_), split = self._speakers[number % len(self._speakers)]
         word = stream if stream in self._texts else self._take(stream, number).utterance.word
         return Clip(
@@ -130,6 +132,8 @@ class SyntheticSpeech:
             source="synthetic",
             split=split,
             name=f"{word}/{speaker}_nohash_{number}",
+            row=row,
+            group=speaker,
         )
 
     def _take(self, stream: str, number: int) -> Take:

@@ -17,7 +17,7 @@ from typing import IO, cast
 import numpy as np
 
 from vm_startup.conventions import CLIP_SAMPLES
-from vm_startup.speech_commands.data.clip import Reader
+from vm_startup.speech_commands.data.source import Piece, Reader
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
 
@@ -30,7 +30,7 @@ def start(arguments: list, blocks: dict[range, int]) -> Iterator[Reader]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment["OPENBLAS_NUM_THREADS"] = "1"  # each core has its own process
 
-    def read(block: range) -> Iterator[np.ndarray]:
+    def read(block: range) -> Iterator[Piece]:
         _send(process, blocks[block])
         output = cast(IO[bytes], process.stdout)
         for start in range(0, len(block), PIECE):
@@ -38,7 +38,7 @@ def start(arguments: list, blocks: dict[range, int]) -> Iterator[Reader]:
             samples = output.read(2 * shape[0] * CLIP_SAMPLES)
             if len(samples) < 2 * shape[0] * CLIP_SAMPLES:
                 raise DataError(f"a speech process ended early with exit code {process.wait()}")
-            yield np.frombuffer(samples, "<i2").reshape(shape)
+            yield np.frombuffer(samples, "<i2").reshape(shape), [None] * shape[0]
 
     with subprocess.Popen(
         [sys.executable, "-m", __spec__.name],

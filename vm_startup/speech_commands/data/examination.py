@@ -1,0 +1,53 @@
+"""One recording examined: the clips cut from it, and a note of what was found."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vm_startup.conventions import CLIP_SAMPLES
+from vm_startup.speech_commands.data import copies, faults, sound_file, word_finder
+from vm_startup.speech_commands.errors import DataError
+
+Note = dict[str, Any]  # JSON: what `examine` found, for survey.py
+DECIDE = ("examination", "word_finder", "faults", "copies")  # modules that decide clips and notes
+NONE = np.empty((0, CLIP_SAMPLES), np.int16)
+
+
+def examine(path: Path) -> tuple[np.ndarray, Note]:
+    """The clips of a recording that can be used, int16 [n, 16000], and a note of all of them."""
+    try:
+        sound = sound_file.read(path)
+    except DataError as error:
+        return NONE, {"error": _reason(error, path)}
+    clips, takes = [], []
+    for cut in word_finder.cuts(sound.samples):
+        end = cut.start + CLIP_SAMPLES
+        clip = sound_file.fit(sound.samples[cut.start : end], CLIP_SAMPLES)
+        found = faults.of(clip)
+        doubts = [fault.what for fault in found] + [cut.doubt] * bool(cut.doubt)
+        if usable := all(fault.usable for fault in found):
+            clips.append(clip)
+        takes.append([cut.start, usable, doubts, copies.print_of(clip) if usable else ""])
+    note = {
+        "kind": sound.kind,
+        "rate": sound.rate,
+        "channels": sound.channels,
+        "remarks": list(sound.remarks),
+        "samples": len(sound.samples),
+        "takes": takes,
+    }
+    return np.stack(clips) if clips else NONE, note
+
+
+def examine_noise(path: Path) -> tuple[np.ndarray, Note]:
+    """No clip, and a note of whether a background noise can be read."""
+    try:
+        return NONE, {"samples": len(sound_file.read(path).samples)}
+    except DataError as error:
+        return NONE, {"error": _reason(error, path)}
+
+
+def _reason(error: DataError, path: Path) -> str:
+    """What is wrong with a file, without its name."""
+    return str(error).removeprefix(str(path)).strip(" :")

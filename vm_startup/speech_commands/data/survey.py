@@ -1,0 +1,228 @@
+"""What becomes of every file of a folder: which clips are used, in which split, and what is not.
+
+Nothing is left out without a line: the facts name every file that is not used, every clip that is
+left out or doubtful, and why.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
+from vm_startup.speech_commands.data import copies, sound_file, survey_facts
+from vm_startup.speech_commands.data.clip import Clip
+from vm_startup.speech_commands.data.examination import Note
+from vm_startup.speech_commands.data.layouts import Layout, Recording
+from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING, speaker_of, split_of
+from vm_startup.speech_commands.data.survey_facts import (
+    ONE_VOICE,
+    UNKNOWN_VOICES,
+    Facts,
+    Survey,
+    WordFacts,
+)
+
+FEW = 10  # recordings of a word; with fewer, the takes of one recording may be in several splits
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A clip that can be used: one second of a recording."""
+
+    recording: Recording
+    name: str  # of the recording; with the number of the take, if there are several
+    start: int  # first sample
+    print: str
+    row: int
+
+
+def make(
+    layout: Layout,
+    notes: Sequence[Note],
+    folder: Path,
+    source: str,
+    wanted: Sequence[str],
+    percentages: tuple[float, float],
+) -> Survey:
+    """The clips of a folder and the facts about it. `notes` are of the layout's recordings, then of
+    its noises; `percentages` are those of validation and testing, by speaker."""
+    spoken, noises = notes[: len(layout.recordings)], notes[len(layout.recordings) :]
+    left_out = [*layout.ignored, *_unusable(layout.recordings, spoken)]
+    left_out += [
+        (path.relative_to(folder).as_posix(), note["error"])
+        for path, note in zip(layout.noises, noises, strict=True)
+        if "error" in note
+    ]
+    takes, copied = _without_copies(list(_takes(layout.recordings, spoken)))
+    of_words = [take for take in takes if take.recording.word in wanted]
+    voices = _voices(of_words)
+    splits = _Splits(of_words, voices, percentages)
+    clips = [
+        Clip(
+            word=take.recording.word,
+            speaker=take.recording.speaker or "",
+            source=source,
+            split=splits.of(take),
+            name=take.name,
+            row=take.row,
+            group=splits.group(take),
+        )
+        for take in takes
+    ]
+    facts = Facts(
+        source=source,
+        words=_words(layout.recordings, spoken, clips, wanted),
+        folder=str(folder),
+        layout=layout.kind,
+        remarks=layout.remarks,
+        voices=voices,
+        noises=sum("error" not in note for note in noises),
+        noise_seconds=sum(note.get("samples", 0) for note in noises) // SAMPLE_RATE,
+        left_out=sorted(left_out + copied),
+        doubtful=sorted(_doubtful(layout.recordings, spoken)),
+    )
+    return Survey(clips, facts)
+
+
+def _names(recording: Recording, note: Note) -> list[str]:
+    """The name of each take of a recording."""
+    if len(note["takes"]) == 1:
+        return [recording.name]
+    return [f"{recording.name}#{number}" for number in range(1, len(note["takes"]) + 1)]
+
+
+def _takes(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[Take]:
+    """Every clip that can be used, as `examine` gave them."""
+    row = 0
+    for recording, note in zip(recordings, notes, strict=True):
+        if "error" in note:
+            continue
+        names = _names(recording, note)
+        for name, (start, usable, _, text) in zip(names, note["takes"], strict=True):
+            if usable:
+                yield Take(recording, name, start, text, row)
+                row += 1
+
+
+def _unusable(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[tuple[str, str]]:
+    """Name and why of each recording that cannot be read and each take without sound."""
+    for recording, note in zip(recordings, notes, strict=True):
+        if "error" in note:
+            yield recording.name, note["error"]
+            continue
+        for name, (_, usable, doubts, _) in zip(
+            _names(recording, note), note["takes"], strict=True
+        ):
+            if not usable:
+                yield name, doubts[0]
+
+
+def _doubtful(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[tuple[str, str]]:
+    """Name and what of each doubt about a clip or a file that is used."""
+    for recording, note in zip(recordings, notes, strict=True):
+        for remark in note.get("remarks", ()):
+            yield recording.name, remark
+        if "takes" not in note:
+            continue
+        for name, (_, usable, doubts, _) in zip(
+            _names(recording, note), note["takes"], strict=True
+        ):
+            yield from ((name, doubt) for doubt in doubts if usable)
+
+
+def _without_copies(takes: list[Take]) -> tuple[list[Take], list[tuple[str, str]]]:
+    """The takes with one of each sound, and name and why of the others. A sound under two words is
+    no example of either."""
+    first = copies.find([take.print for take in takes], lambda index: _audio(takes[index]))
+    words: dict[int, set[str]] = {}
+    for take, original in zip(takes, first, strict=True):
+        words.setdefault(original, set()).add(take.recording.word)
+    kept, left_out = [], []
+    for index, (take, original) in enumerate(zip(takes, first, strict=True)):
+        if len(words[original]) > 1:
+            others = ", ".join(sorted(words[original] - {take.recording.word}))
+            left_out.append((take.name, f"the same sound is also under {others}"))
+        elif original != index:
+            left_out.append((take.name, f"the same sound as {takes[original].name}"))
+        else:
+            kept.append(take)
+    return kept, left_out
+
+
+def _audio(take: Take) -> np.ndarray:
+    samples = sound_file.read(take.recording.path).samples[take.start :]
+    return sound_file.fit(samples, CLIP_SAMPLES)
+
+
+def _voices(takes: Sequence[Take]) -> str:
+    """ONE_VOICE, UNKNOWN_VOICES, or "" where several speakers are named."""
+    speakers = {take.recording.speaker for take in takes}
+    if None in speakers:
+        return UNKNOWN_VOICES
+    return ONE_VOICE if len(speakers) == 1 else ""
+
+
+class _Splits:
+    """Decides the split of each take: as the data say, else by its speaker, so that nobody is both
+    trained on and tested on. With one voice or without names, a recording takes the speaker's
+    place; with a few long recordings, a take does."""
+
+    def __init__(
+        self, takes: Sequence[Take], voices: str, percentages: tuple[float, float]
+    ) -> None:
+        given = {take.recording.split for take in takes} - {None}
+        self._voices, self._percentages = voices, percentages
+        # Data that name a test set only: the validation set is then drawn from the training set.
+        drawn = [
+            0.0 if split in given else percentage
+            for split, percentage in zip(SPLITS[1:], percentages, strict=True)
+        ]
+        self._drawn = drawn[0], drawn[1]
+        files = Counter(recording.word for recording in {take.recording for take in takes})
+        self._by_take = bool(voices) and min(files.values(), default=0) < FEW
+
+    def group(self, take: Take) -> str:
+        """What decides the split: a speaker, a recording or a take; "" where the data name it."""
+        recording = take.recording
+        if recording.split not in (None, TRAINING):
+            return ""
+        if self._by_take:
+            return take.name
+        if self._voices == ONE_VOICE:
+            return recording.name
+        return recording.speaker or speaker_of(recording.name.rpartition("/")[2])
+
+    def of(self, take: Take) -> str:
+        """The split of a take."""
+        given = take.recording.split
+        if given is None:
+            return split_of(self.group(take), *self._percentages)
+        return split_of(self.group(take), *self._drawn) if given == TRAINING else given
+
+
+def _words(
+    recordings: Sequence[Recording],
+    notes: Sequence[Note],
+    clips: Sequence[Clip],
+    wanted: Sequence[str],
+) -> dict[str, WordFacts]:
+    """The counts of each word."""
+    found = survey_facts.count(clips, wanted, {recording.word for recording in recordings})
+    for facts in found.values():
+        facts.left_out = -facts.clips
+    for recording, note in zip(recordings, notes, strict=True):
+        facts, takes = found[recording.word], note.get("takes", ())
+        facts.files += 1
+        facts.left_out += max(1, len(takes))  # a file that cannot be read has none
+        facts.cut += note.get("samples", 0) > CLIP_SAMPLES
+        facts.several += len(takes) > 1
+        facts.converted += bool(takes) and not _is_plain(note)
+    return found
+
+
+def _is_plain(note: Note) -> bool:
+    same = (note["rate"], note["channels"]) == (SAMPLE_RATE, 1)
+    return same and note["kind"].endswith("16-bit PCM")

@@ -1,0 +1,69 @@
+"""The facts of a survey as text: a table of words, and a line for each thing that is not right."""
+
+from collections.abc import Sequence
+
+from vm_startup.speech_commands.data.speaker_splits import SPLITS
+from vm_startup.speech_commands.data.survey_facts import (
+    ONE_VOICE,
+    UNKNOWN_VOICES,
+    Facts,
+    WordFacts,
+)
+
+NAMED = 3  # files of a kind in a line; the JSON has all
+MOST_ROWS = 30  # of words that are not wanted; more are one row
+HEADS = ("word", "files", "clips", "cut", "converted", "left out", "speakers", *SPLITS)
+
+VOICES = {
+    ONE_VOICE: "same voice: all recordings are of one speaker; the accuracy is for that voice only",
+    UNKNOWN_VOICES: "same voice: nothing says who speaks, so the same voices may be trained on "
+    "and tested on; the accuracy may not hold for others",
+}
+
+
+def lines(facts: Facts, wanted: Sequence[str]) -> list[str]:
+    """What became of everything in a source, for people."""
+    found = [f"{facts.folder}: {facts.layout}" if facts.folder else facts.source]
+    found += _table(facts.words, wanted)
+    if facts.noises:
+        found.append(f"background noise: {facts.noises:,} files, {facts.noise_seconds:,} s")
+    found += [*facts.remarks, *voices(facts)]
+    found += _grouped("left out", facts.left_out)
+    return found + _grouped("doubtful", facts.doubtful)
+
+
+def voices(facts: Facts) -> list[str]:
+    """What the accuracy is not, where speakers cannot be told apart."""
+    return [VOICES[facts.voices]] if facts.voices else []
+
+
+def _grouped(what: str, named: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each reason, with its count and some names."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in named:
+        reasons.setdefault(why, []).append(name)
+    return [
+        f"{what}: {len(names):,}, {why}: {', '.join(names[:NAMED])}"
+        + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+        for why, names in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+
+
+def _table(words: dict[str, WordFacts], wanted: Sequence[str]) -> list[str]:
+    rows = [_row(word, words[word]) for word in words if word in wanted]
+    others = [_row(word, words[word]) for word in words if word not in wanted]
+    if len(others) > MOST_ROWS:
+        sums = [str(sum(int(row[at]) for row in others)) for at in range(1, len(HEADS))]
+        sums[HEADS.index("speakers") - 1] = ""  # people say more than one word
+        others = [[f"({len(others)} other words)", *sums]]
+    lines = [list(HEADS), *rows, *others]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(HEADS))]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
+
+
+def _row(word: str, facts: WordFacts) -> list[str]:
+    counts = facts.files, facts.clips, facts.cut, facts.converted, facts.left_out, facts.speakers
+    return [word, *map(str, (*counts, *facts.splits.values()))]
