@@ -105,15 +105,15 @@ def _checked(found: dict[str, np.ndarray], path: Path) -> Clips:
         found.get("labels", np.full(count, -1)),
         found.get("sources", np.full(count, "file")),
         found.get("names", np.arange(count).astype(str)),
-        *sound,
+        **sound,
         groups=found.get("groups", np.empty(0, str)),
     )
 
 
-def _sound(found: dict[str, np.ndarray], count: int, path: Path) -> tuple[Any, ...]:
-    """(audio, audio_of) as Clips takes them, or nothing where the file has neither."""
+def _sound(found: dict[str, np.ndarray], count: int, path: Path) -> dict[str, Any]:
+    """audio and audio_of as Clips takes them, or nothing where the file has neither."""
     if not found:
-        return ()
+        return {}
     audio, which = found.get("audio", np.empty(0)), found.get("audio_of", np.empty(0))
     fits = audio.dtype == np.int16 and which.dtype.kind in "iu"
     fits = fits and audio.shape == (*which.shape[:1], CLIP_SAMPLES) and which.ndim == 1
@@ -122,7 +122,7 @@ def _sound(found: dict[str, np.ndarray], count: int, path: Path) -> tuple[Any, .
             f"{path}: the arrays audio and audio_of do not match; expected int16 "
             f"[m, {CLIP_SAMPLES}] and the indices of m clips"
         )
-    return audio, which
+    return {"audio": audio, "audio_of": which}
 
 
 def save(clips: Clips, path: Path) -> None:

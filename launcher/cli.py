@@ -14,11 +14,12 @@ import click
 
 from firmware_export.__main__ import main as exporter
 from launcher import __version__, interrupts, options
+from launcher import data as training_data
 from launcher import doctor as checks
 from launcher import status as views
 from launcher.config import data_checks, loading, reference
 from launcher.config.settings import Config
-from launcher.console import error_text, guard_streams, json_text, readable, screen
+from launcher.console import Screen, error_text, guard_streams, json_text, readable, screen
 from launcher.errors import Detached, Interrupted, LauncherError, Unseen, UsageError, describe
 from launcher.jobs import control, folders, report
 from launcher.jobs import plan as plans
@@ -28,6 +29,7 @@ from launcher.jobs.local_build import translated
 from launcher.options import BACKEND, CONFIG, DETACH, DRY_RUN, FILE, JOB, JSON, PROJECT, SET
 from launcher.retrain.cli import history, retrain, rollback
 from launcher.schedule.cli import schedule
+from vm_startup.speech_commands.progress import Progress
 
 NAME = "launcher"
 
@@ -92,7 +94,10 @@ def train(config: Path, out: Path | None, detach: bool, as_json: bool, **choices
     The job's folder gets the frozen graph, the quantised model, its C array, bluepill.bin and a
     report. The launcher always deletes the machine that trained.
     """
-    _finish(control.begin(_settings(config, **choices), out), as_json, detach)
+    settings = _settings(config, **choices)
+    with _progress(as_json) as progress:
+        ledger = control.begin(settings, out, progress)
+    _finish(ledger, as_json, detach)
 
 
 @cli.command()
@@ -108,9 +113,39 @@ def plan(config: Path, as_json: bool, **choices: Any) -> None:
     open.
     """
     settings = _settings(config, **choices)
-    made = control.draft(settings, f"{settings.name}-N", needs_account=False)
+    with _progress(as_json) as progress:
+        name = f"{settings.name}-N"
+        made = control.draft(settings, name, needs_account=False, progress=progress)
     shown = {**made.to_json(), "script": plans.job_script(made)}
     click.echo(json_text(shown) if as_json else plans.text(made))
+
+
+@cli.command()
+@CONFIG
+@click.option("--play", metavar="WORD", help="Play the clips of WORD, one after the other.")
+@click.option("--save", type=FILE, metavar="DIR", help="Write every clip to the new folder DIR.")
+@SET
+@JSON
+def data(config: Path, play: str, save: Path | None, as_json: bool, overrides: Any) -> None:
+    """Show what becomes of every recording.
+
+    For each word: files, clips, what is cut, converted or left out, speakers and splits. A file
+    that is not used has a line that says why; --json has every name.
+    """
+    settings = _settings(config, overrides)
+    with _progress(as_json) as progress:
+        found = training_data.survey(settings, progress)
+    if play:
+        for line in training_data.play(found, play):
+            click.echo(line)
+    elif save:
+        with _progress(as_json) as progress:
+            count = training_data.save(found, save, progress)
+        click.echo(f"wrote {count:,} clips to {save}")
+    else:
+        facts = [survey.facts for _, survey in found]
+        shown = training_data.as_json(settings, facts)
+        click.echo(json_text(shown) if as_json else training_data.text(settings, facts))
 
 
 @cli.command()
@@ -291,6 +326,23 @@ def _settings(
     if dry_run and backend not in (None, "local"):
         raise UsageError(f"--dry-run and --backend {backend} exclude each other", "leave one out")
     return loading.load(path, options.with_backend(overrides, "local" if dry_run else backend))
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """Shows how far the reading of recordings is, once there is something to show."""
+    shown: list[Screen] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if not shown:
+            shown.append(screen(quiet))
+        shown[0].progress(what, done, total)
+
+    try:
+        yield progress
+    finally:
+        for one in shown:
+            one.close()
 
 
 def _finish(ledger: Ledger, as_json: bool, detach: bool = False) -> None:

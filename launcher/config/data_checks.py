@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from launcher import state
 from launcher.config.settings import Config, Data, as_settings
 from launcher.errors import ConfigError
-from vm_startup.speech_commands.data.survey_facts import Facts
+from vm_startup.speech_commands.data.survey_facts import Facts, Survey
 from vm_startup.speech_commands.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ FREE_BYTES = 500 << 20
 def check(config: Config, out: Path, progress: Progress = no_progress) -> list[Facts]:
     """What becomes of every recording that is here. Raises ConfigError for words that cannot be
     trained, bad data or too little disk space."""
-    found = _check_data(config.words.wanted, config.data, progress)
+    check_words_and_archive(config.words.wanted, config.data)
+    found = []
+    if config.data.folder:
+        found.append(survey_folder(config.words.wanted, config.data, progress)[1].facts)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -35,7 +38,7 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
 
 def check_words(wanted: tuple[str, ...]) -> None:
     """Raise ConfigError for words that cannot be trained on synthetic speech."""
-    _check_data(wanted, Data(synthetic_clips=1), no_progress)
+    check_words_and_archive(wanted, Data(synthetic_clips=1))
 
 
 @contextlib.contextmanager
@@ -49,18 +52,8 @@ def as_config_error(key: str) -> Iterator[None]:
         raise ConfigError(f"{key}: {as_settings(str(error))}") from None
 
 
-def folder_source(data: Data, wanted: tuple[str, ...]) -> "FolderSource":
-    """The recordings of data.folder. Raises ConfigError."""
-    from vm_startup.speech_commands.data.folder import FolderSource
-
-    assert data.folder
-    with as_config_error("data.folder"):
-        return FolderSource(
-            data.folder, wanted, data.validation_percentage, data.testing_percentage
-        )
-
-
-def _check_data(wanted: tuple[str, ...], data: Data, progress: Progress) -> list[Facts]:
+def check_words_and_archive(wanted: tuple[str, ...], data: Data) -> None:
+    """Raise ConfigError for words that cannot be trained, or an archive that is not known."""
     from vm_startup.speech_commands.data import archive, words
     from vm_startup.speech_commands.synthetic import speech
 
@@ -72,16 +65,21 @@ def _check_data(wanted: tuple[str, ...], data: Data, progress: Progress) -> list
     if data.synthetic_clips:
         with as_config_error("words.wanted"):
             speech.check_speakable(wanted)
-    return [_check_folder(wanted, data, progress)] if data.folder else []
 
 
-def _check_folder(wanted: tuple[str, ...], data: Data, progress: Progress) -> Facts:
-    """Every recording is read, unless that was done before; what was found is kept."""
+def survey_folder(
+    wanted: tuple[str, ...], data: Data, progress: Progress
+) -> tuple["FolderSource", Survey]:
+    """The recordings of data.folder and what becomes of each. Every one is read, unless that was
+    done before; what was found is kept. Raises ConfigError if they cannot be trained on."""
     from vm_startup.speech_commands.data import clip_store, dataset
+    from vm_startup.speech_commands.data.folder import FolderSource
 
-    source = folder_source(data, wanted)
+    assert data.folder
     with as_config_error("data.folder"):
+        percentages = data.validation_percentage, data.testing_percentage
+        source = FolderSource(data.folder, wanted, *percentages)
         found = source.survey(clip_store.notes(source, state.cache() / "recordings", progress))
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits(found.clips, wanted)
-    return found.facts
+    return source, found

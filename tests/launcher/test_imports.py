@@ -14,6 +14,7 @@ ROOMS = [
     ["launcher.errors"],
     ["launcher.interrupts", "launcher.state", "launcher.console"],
     ["launcher.config"],
+    ["launcher.data"],
     ["launcher.machines.base", "launcher.machines.cost", "launcher.machines.scripts"],
     ["launcher.machines.local", "launcher.machines.ssh"],
     ["launcher.machines.gce"],

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from vm_startup.speech_commands.data.clip_store import FORMAT, store
+from vm_startup.speech_commands.data.clip_store import FORMAT, notes, store
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
@@ -45,7 +45,7 @@ class NumberedSource:
         with self.log.open("a") as log:
             log.write(f"{block.start}\n")
         for i in block:
-            yield np.full((1, 16_000), i, np.int16)
+            yield np.full((1, 16_000), i, np.int16), [i]
             time.sleep(self.seconds)
 
     def was_read(self):
@@ -65,9 +65,9 @@ def cache(tmp_path):
 def check(stored):
     """Assert that every clip is right."""
     assert stored.audio.dtype == np.int16
-    assert stored.audio.shape == (BLOCK * BLOCKS, 16_000)
-    assert (stored.audio == np.arange(BLOCK * BLOCKS)[:, np.newaxis]).all()
-    assert stored.silent == [0]
+    assert len(stored.rows) == BLOCK * BLOCKS
+    assert (stored.audio[stored.rows] == np.arange(BLOCK * BLOCKS)[:, np.newaxis]).all()
+    assert stored.notes == list(range(BLOCK * BLOCKS))
 
 
 def start(program, *arguments, **more):
@@ -97,7 +97,8 @@ def test_store_resumes_after_sigkill(source, cache):
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.12))
         process.kill()
-        assert process.communicate()[1] == ""
+        said = process.communicate()[1].splitlines()
+        assert all(line.endswith(" are stored already") for line in said)
     check(store(source, cache))
     twice = len(source.was_read()) - BLOCKS
     assert twice <= kills * os.cpu_count()
@@ -129,13 +130,14 @@ def test_store_progress_starts_at_the_stored_clips(source, cache):
 def test_modified_block_is_read_again(source, cache, capsys):
     """If another process modified the file, checksums find the damaged blocks."""
     store(source, cache)
+    row = store(source, cache).rows[3 * BLOCK]  # blocks are in the order of their reading
     with (cache / "clips-numbered.int16").open("r+b") as file:
-        file.seek(3 * BLOCK * 32_000 + 5)
+        file.seek(int(row) * 32_000 + 5)
         file.write(b"x")
     check(store(source, cache))
     assert source.was_read().count(str(3 * BLOCK)) == 2
     assert len(source.was_read()) == BLOCKS + 1
-    assert "was modified: 114 of its 120 clips are unchanged" in capsys.readouterr().out
+    assert "was modified: 114 of 120 are unchanged" in capsys.readouterr().err
 
 
 def test_truncated_store_is_completed(source, cache, capsys):
@@ -144,7 +146,7 @@ def test_truncated_store_is_completed(source, cache, capsys):
     os.truncate(cache / "clips-numbered.int16", 40 * 32_000)
     check(store(source, cache))
     assert len(source.was_read()) == BLOCKS + BLOCKS - 6
-    assert "was modified: 36 of its 120" in capsys.readouterr().out
+    assert "was modified: 36 of 120" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_unreadable_index_makes_all_clips_again(
         (cache / "clips-numbered.index").write_bytes(content)
     check(store(source, cache))
     assert len(source.was_read()) == 2 * BLOCKS
-    assert f"index {problem}: all clips are made again\n" in capsys.readouterr().out
+    assert f"index {problem}: everything is read again\n" in capsys.readouterr().err
 
 
 def test_damaged_index_line_costs_one_block(source, cache):
@@ -207,10 +209,36 @@ def test_too_little_disk_space_is_found_before_reading(source, cache, monkeypatc
     assert not source.was_read()
 
 
+class TakesSource(NumberedSource):
+    """Item i has i % 3 clips, whose samples are i, and a note."""
+
+    def read(self, block):
+        for i in block:
+            yield np.full((i % 3, 16_000), i, np.int16), [{"item": i}]
+
+
+def test_items_may_have_any_number_of_clips(source, cache):
+    """Rows and notes are in the items' order, however many clips each has."""
+    for _ in range(2):
+        stored = store(TakesSource(source.log), cache)
+        items = [i for i in range(BLOCK * BLOCKS) for _ in range(i % 3)]
+        assert (stored.audio[stored.rows] == np.array(items)[:, np.newaxis]).all()
+        assert [note["item"] for note in stored.notes] == list(range(BLOCK * BLOCKS))
+
+
+def test_notes_are_kept_without_audio(source, cache):
+    """Where only the notes are wanted, no sound is stored, and nothing is read a second time."""
+    for _ in range(2):
+        assert notes(source, cache) == list(range(BLOCK * BLOCKS))
+    assert len(source.was_read()) == BLOCKS
+    assert sum(path.stat().st_size for path in cache.iterdir()) < 10_000
+
+
 def test_speech_processes_give_the_same_samples(cache):
     """A clip has the same samples whichever process speaks it."""
     source = SyntheticSource(["yes", "lights on"], 70, seed=3)
-    audio, clips = store(source, cache).audio, source.clips()
+    stored, clips = store(source, cache), source.clips()
+    audio = stored.audio[stored.rows]
     assert len(audio) == len(clips) == 210
     for number, block in enumerate(source.blocks()):
         if {0, 1, 69, 77, 140, 209} & set(block):

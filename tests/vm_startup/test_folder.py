@@ -1,159 +1,268 @@
-"""Good folders of recordings are read, bad ones are refused."""
+"""A folder of recordings as a source: every file is used, or named with the reason why not."""
 
 import os
 
 import numpy as np
 import pytest
+import soundfile
+from recordings import spoken
 
-from vm_startup.speech_commands.data import sound_file
-from vm_startup.speech_commands.data.folder import FolderSource, check_folder
+from vm_startup.speech_commands.data import copies, sound_file, survey_text
+from vm_startup.speech_commands.data.clip_store import store
+from vm_startup.speech_commands.data.folder import FolderSource
+from vm_startup.speech_commands.data.source import sounds
 from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
+
+WANTED = ["yes", "no"]
 
 
 @pytest.fixture
 def data(tmp_path):
     """Two words of three speakers each and one background noise."""
-    for word in ("no", "yes"):
-        (tmp_path / word).mkdir()
+    folder = tmp_path / "data"
+    for word in WANTED:
         for speaker in ("c3", "a1", "b2"):
-            sound_file.write(
-                tmp_path / word / f"{speaker}_nohash_0.wav", np.full(8000, ord(speaker[0]))
-            )
-    (tmp_path / "_background_noise_").mkdir()
-    sound_file.write(tmp_path / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
-    (tmp_path / "README.md").write_text("about")
-    return tmp_path
+            add(folder / word / f"{speaker}_nohash_0.wav", spoken(word + speaker))
+    add(folder / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
+    return folder
+
+
+def add(path, sound, **how):
+    """Write a recording of any kind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.asarray(sound, np.int16), 16_000, **how)
+
+
+def examined(data, wanted=WANTED, **how):
+    """The source and its survey."""
+    source = FolderSource(data, wanted, **how)
+    with source.reader() as read:
+        notes = [note for block in source.blocks() for _, noted in read(block) for note in noted]
+    return source, source.survey(notes)
+
+
+def names(survey):
+    return [clip.name for clip in survey.clips]
+
+
+def left_out(data, wanted=WANTED):
+    """Why each file is not used."""
+    return dict(examined(data, wanted)[1].facts.left_out)
 
 
 def test_folder_clips_are_sorted_by_name(data):
     """The order is that of the names, in whatever order the file system lists them."""
-    (data / "yes" / ".hidden.wav").write_bytes(b"junk that macOS leaves behind")
-    (data / "yes" / "notes.txt").write_text("not a clip")
-    clips = FolderSource(data).clips()
-    names = [f"{word}/{who}_nohash_0.wav" for word in ("no", "yes") for who in ("a1", "b2", "c3")]
-    assert [clip.name for clip in clips] == names
-    assert [clip.speaker for clip in clips] == ["a1", "b2", "c3"] * 2
-    assert all(clip.source == "folder" for clip in clips)
-
-
-def audio_of(source):
-    """The samples of all clips."""
-    with source.reader() as read:
-        return np.concatenate([piece for block in source.blocks() for piece in read(block)])
-
-
-def test_recording_name_need_not_be_utf8(data):
-    """A Latin-1 file name is a clip like any other, and changes the key like a UTF-8 one."""
-    key = FolderSource(data).key()
-    for name in (b"caf\xe9_nohash_0.wav", "café_nohash_0.wav".encode()):
-        sound_file.write(data / "yes" / os.fsdecode(name), np.full(8000, 7))
-        assert check_folder(data, ["yes"]).words["yes"] == len(FolderSource(data).clips()) - 3
-        assert FolderSource(data).key() != key
-        key = FolderSource(data).key()
-    assert audio_of(FolderSource(data))[-2:, 4000].tolist() == [7, 7]
-
-
-def test_folder_clips_have_the_split_of_their_name(data):
-    """The percentages and the name decide the split."""
-    clips = FolderSource(data, validation_percentage=40, testing_percentage=30).clips()
-    assert [clip.split for clip in clips] == [
-        which_set(clip.name.split("/")[1], 40, 30) for clip in clips
+    found = examined(data)[1]
+    expected = [f"{w}/{who}_nohash_0.wav" for w in ("no", "yes") for who in ("a1", "b2", "c3")]
+    assert names(found) == expected
+    assert [clip.speaker for clip in found.clips] == ["a1", "b2", "c3"] * 2
+    assert [clip.split for clip in found.clips] == [
+        which_set(name.partition("/")[2], 10, 10) for name in expected
     ]
 
 
 def test_folder_clips_are_one_second_and_noises_whole(data):
     """Words are padded to 16,000 samples; background keeps its length and becomes float."""
-    source = FolderSource(data)
-    audio = audio_of(source)[0]
-    assert audio.dtype == np.int16
-    assert audio.shape == (16_000,)
-    assert audio[:8000].tolist() == [ord("a")] * 8000
-    assert not audio[8000:].any()
+    add(data / "no" / "d4_nohash_0.wav", spoken("short")[4000:12000])
+    source, found = examined(data)
+    (padded,) = [sound for clip, sound in sounds(source, found.clips) if "d4" in clip.name]
+    assert padded.shape == (16_000,)
+    assert not padded[8000:].any()
     (noise,) = source.background()
-    assert noise.dtype == np.float32
-    assert noise.shape == (40_000,)
-    assert set(noise) == {-0.5}
+    assert (noise.dtype, noise.shape, set(noise)) == (np.float32, (40_000,), {-0.5})
 
 
-def test_check_folder_counts_clips(data):
-    """The summary has the number of clips of each word."""
-    found = check_folder(data, ["yes", "no"])
-    assert found.words == {"no": 3, "yes": 3}
-    assert found.converted == 0
+def test_recording_name_need_not_be_utf8(data):
+    """A Latin-1 file name is a clip like any other, and changes the key like a UTF-8 one."""
+    keys = {FolderSource(data, WANTED).key()}
+    for name in (b"caf\xe9_nohash_0.wav", "café_nohash_0.wav".encode()):
+        sound_file.write(data / "yes" / os.fsdecode(name), spoken(name))
+        keys.add(FolderSource(data, WANTED).key())
+    assert len(keys) == 3
+    assert len(examined(data)[1].clips) == 8
+
+
+def test_recording_of_same_size_and_time_changes_the_key(data):
+    """A recording that was replaced by one with its size and modification time is read again."""
+    path = data / "yes" / "a1_nohash_0.wav"
+    before, times = FolderSource(data, WANTED).key(), path.stat()
+    add(path, spoken("another"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert FolderSource(data, WANTED).key() != before
+
+
+FAULTS = {
+    "constant": (np.full(16_000, 7), "all samples are equal"),
+    "zero": (np.zeros(16_000), "all samples are equal"),
+    "dither": (np.arange(16_000) * 7919 % 3 - 1, "no sound, only dither"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_clip_without_sound_is_left_out_by_name(data, fault):
+    """A muted microphone's recordings are not used, and each is named."""
+    sound, why = FAULTS[fault]
+    add(data / "yes" / "d4_nohash_0.wav", sound)
+    assert left_out(data) == {"yes/d4_nohash_0.wav": why}
+
+
+def test_zeros_before_a_word_are_no_fault(data):
+    """A recording that begins with a second of digital silence is cut around its word."""
+    add(data / "yes" / "d4_nohash_0.wav", np.concatenate([np.zeros(16_000), spoken("late")]))
+    source, found = examined(data)
+    assert found.facts.left_out == []
+    (sound,) = [sound for clip, sound in sounds(source, found.clips) if "d4" in clip.name]
+    assert np.abs(sound[6000:10_000]).max() > 1000
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "aiff", "caf"])
+def test_other_containers_are_used_beside_wav(data, kind):
+    """Recordings of another kind among WAV files are clips too, and are counted as converted."""
+    add(data / "yes" / f"d4_nohash_0.{kind}", spoken(kind))
+    found = examined(data)[1]
+    assert f"yes/d4_nohash_0.{kind}" in names(found)
+    words = found.facts.words["yes"]
+    assert (words.files, words.clips, words.left_out) == (4, 4, 0)
+    assert words.converted == (kind not in ("flac", "aiff", "caf"))
+
+
+def test_damaged_recordings_are_left_out_with_reasons(data):
+    """Files that cannot be read end nothing: each is named with what is wrong with it."""
+    (data / "no" / "d4_nohash_0.wav").write_bytes(b"")
+    whole = (data / "yes" / "a1_nohash_0.wav").read_bytes()
+    (data / "yes" / "e5_nohash_0.wav").write_bytes(whole[:9000])
+    (data / "_background_noise_" / "bad.wav").write_bytes(b"RIFF")
+    found = left_out(data)
+    assert found.keys() == {
+        *("no/d4_nohash_0.wav", "yes/e5_nohash_0.wav", "_background_noise_/bad.wav")
+    }
+    assert found["no/d4_nohash_0.wav"].startswith("is empty")
+    assert found["yes/e5_nohash_0.wav"].startswith("is truncated")
+    assert len(FolderSource(data, WANTED).background()) == 1
+
+
+def test_long_recordings_are_cut_into_their_takes(data):
+    """Each take of a long recording is a clip of its own, with its number."""
+    pause = np.random.default_rng(0).normal(0, 20, 12_000)
+    takes = [part for seed in "abc" for part in (spoken(seed), pause)]
+    add(data / "yes" / "d4_nohash_0.flac", np.concatenate(takes))
+    found = examined(data)[1]
+    assert names(found)[-3:] == [f"yes/d4_nohash_0.flac#{number}" for number in (1, 2, 3)]
+    assert len({clip.split for clip in found.clips[-3:]}) == 1
+    words = found.facts.words["yes"]
+    assert (words.files, words.clips, words.cut, words.several) == (4, 6, 1, 1)
+
+
+@pytest.mark.parametrize("how", ["same bytes", "flac", "mp3", "ogg", "quieter"])
+def test_copy_under_another_name_is_one_clip(data, how):
+    """The same sound under another name, also re-encoded, is used once and named."""
+    sound = spoken("yesa1")
+    path = data / "yes" / f"z9_nohash_0.{how if len(how) < 5 else 'wav'}"
+    add(path, sound // 2 if how == "quieter" else sound)
+    assert left_out(data) == {f"yes/{path.name}": "a copy: the same sound as yes/a1_nohash_0.wav"}
+
+
+def test_sound_under_two_words_is_used_for_neither(data):
+    """Nobody can know which of two words a sound is."""
+    add(data / "no" / "z9_nohash_0.wav", spoken("yesa1"))
+    assert left_out(data) == {
+        "no/z9_nohash_0.wav": "of two words: the same sound is also under yes",
+        "yes/a1_nohash_0.wav": "of two words: the same sound is also under no",
+    }
+
+
+def test_other_takes_are_no_copies():
+    """Two takes of one sound shape are told apart by their waveforms."""
+    assert copies.is_same(spoken(1), spoken(1))
+    assert not copies.is_same(spoken(1), spoken(2))
+
+
+def test_unknown_speakers_are_said(tmp_path):
+    """Names without speakers give clips, and a line that says what the accuracy is not."""
+    for word in WANTED:
+        for number in range(12):
+            add(tmp_path / word / f"{word}_{number:03}.wav", spoken(f"{word}{number}"))
+    found = examined(tmp_path)[1]
+    assert found.facts.voices == "unknown"
+    assert {facts.speakers for facts in found.facts.words.values()} == {0}
+    assert any(line.startswith("same voice: ") for line in survey_text.lines(found.facts, WANTED))
+
+
+def test_one_speaker_is_split_by_recording(tmp_path):
+    """One person's recordings are in all splits, and the text says that it is one voice."""
+    for word in WANTED:
+        for number in range(60):
+            add(tmp_path / word / f"me_nohash_{number}.wav", spoken(f"{word}{number}"))
+    found = examined(tmp_path)[1]
+    assert found.facts.voices == "one"
+    assert all(all(facts.splits.values()) for facts in found.facts.words.values())
+
+
+def test_takes_of_one_recording_may_be_in_several_splits(tmp_path):
+    """With one long recording of each word, its takes are what is split."""
+    pause = np.random.default_rng(0).normal(0, 20, 12_000)
+    for word in WANTED:
+        takes = [part for n in range(30) for part in (spoken(f"{word}{n}"), pause)]
+        add(tmp_path / word / "memo.wav", np.concatenate(takes))
+    found = examined(tmp_path)[1]
+    assert {clip.split for clip in found.clips} == {"training", "validation", "testing"}
+    assert len(found.clips) == 60
+
+
+def test_speaker_folders_decide_the_split(tmp_path):
+    """All recordings in a speaker's folder are in one split, in every word."""
+    for word in WANTED:
+        for person in "abcdefgh":
+            for number in range(3):
+                add(tmp_path / word / person / f"{number}.wav", spoken(f"{word}{person}{number}"))
+    clips = examined(tmp_path, validation_percentage=30, testing_percentage=30)[1].clips
+    splits = {(clip.speaker, clip.split) for clip in clips}
+    assert len(splits) == 8
+    assert len({split for _, split in splits}) > 1
+
+
+def test_given_test_set_stays_and_validation_is_drawn(tmp_path):
+    """Folders training/ and testing/ keep their sides; validation is drawn from training."""
+    for split in ("training", "testing"):
+        for word in WANTED:
+            for number in range(40):
+                name = f"{word}.{split}{number}.wav"
+                add(tmp_path / split / name, spoken(f"{split}{word}{number}"))
+    for clip in examined(tmp_path)[1].clips:
+        assert (clip.split == "testing") == clip.name.startswith("testing/")
+    assert {clip.split for clip in examined(tmp_path)[1].clips} >= {"validation", "training"}
+
+
+def test_every_file_is_used_or_named(data, tmp_path):
+    """Files of every kind: what is not a clip has a line, whatever it is."""
+    add(data / "yes" / "phone" / "x.wav", spoken("phone"))
+    (data / "README.md").write_text("about")
+    (data / "yes" / "memo.m4a").write_bytes(b"\0\0\0 ftypM4A " + bytes(100))
+    (data / "yes" / ".hidden.wav").write_bytes(b"junk that macOS leaves behind")
+    outside = tmp_path / "outside.wav"
+    add(outside, spoken("outside"))
+    (data / "yes" / "link.wav").symlink_to(outside)
+    _, found = examined(data)
+    used = set(names(found)) | {"_background_noise_/hum.wav"}
+    files = {p.relative_to(data).as_posix() for p in data.rglob("*") if p.is_file()}
+    assert used | dict(found.facts.left_out).keys() == files
+    assert not used & dict(found.facts.left_out).keys()
+
+
+def test_stored_clips_are_those_of_the_survey(data, tmp_path):
+    """The store's rows are the clips that a reading gives, also in a second run."""
+    add(data / "yes" / "dc_nohash_0.wav", np.full(16_000, 9))
+    source, found = examined(data)
+    expected = {clip.name: sound for clip, sound in sounds(source, found.clips)}
+    for _ in range(2):
+        stored = store(FolderSource(data, WANTED), tmp_path / "cache")
+        for clip in source.survey(stored.notes).clips:
+            assert (stored.audio[stored.rows[clip.row]] == expected[clip.name]).all()
 
 
 def test_missing_folder_is_refused(tmp_path):
     """The error names a path that is not a folder."""
-    with pytest.raises(DataError, match="the folder .*nowhere does not exist"):
-        check_folder(tmp_path / "nowhere", ["yes"])
-
-
-@pytest.mark.parametrize(
-    ("word", "nearest"), [("yess", "'yes'"), ("Yes", "'yes'"), ("nope", "'no'")]
-)
-def test_misspelled_word_error_names_the_nearest(data, word, nearest):
-    """A word without a folder is refused, and the nearest folder name is suggested."""
-    with pytest.raises(DataError, match=f"no folder for the word '{word}'.*nearest.*{nearest}"):
-        check_folder(data, [word])
-
-
-def test_folders_that_differ_by_case_are_refused(data):
-    """Two spellings of one word would be two classes."""
-    (data / "Yes").mkdir()
-    with pytest.raises(DataError, match="'Yes' and 'yes', which differ only by case"):
-        check_folder(data, ["yes"])
-
-
-def test_word_folder_without_clips_is_refused(data):
-    """A wanted word's folder must hold a WAV file."""
-    (data / "maybe").mkdir()
-    check_folder(data, ["yes"])
-    with pytest.raises(DataError, match="maybe has no WAV"):
-        check_folder(data, ["maybe"])
-
-
-def test_empty_background_folder_is_refused(data):
-    """A folder without noises is refused; a missing folder is allowed."""
-    (data / "_background_noise_" / "hum.wav").unlink()
-    with pytest.raises(DataError, match="_background_noise_ has no WAV.*remove the folder to"):
-        check_folder(data, ["yes"])
-    (data / "_background_noise_").rmdir()
-    assert check_folder(data, ["yes"]).words
-
-
-def test_first_bad_recording_is_named_and_others_counted(data):
-    """The error is one sentence for any number of bad recordings, also of unknown words."""
-    (data / "no" / "a1_nohash_0.wav").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no/a1_nohash_0.wav is empty: [^()]*$"):
-        check_folder(data, ["yes"])
-    (data / "yes" / "b2_nohash_0.wav").write_bytes(b"RIFF")
-    (data / "_background_noise_" / "hum.wav").write_bytes(b"text")
-    with pytest.raises(DataError, match=r"no/a1_nohash_0.wav is empty.* \(2 more recordings"):
-        check_folder(data, ["yes"])
-
-
-def test_link_out_of_the_folder_is_refused(data, tmp_path_factory):
-    """Links within the folder are followed; one that leaves it would break on another machine."""
-    (data / "yes" / "d4_nohash_0.wav").symlink_to("a1_nohash_0.wav")
-    assert check_folder(data, ["yes"]).words["yes"] == 4
-    outside = tmp_path_factory.mktemp("outside") / "clip.wav"
-    sound_file.write(outside, np.ones(10))
-    (data / "yes" / "e5_nohash_0.wav").symlink_to(outside)
-    with pytest.raises(DataError, match="e5_nohash_0.wav is a link to .*outside"):
-        check_folder(data, ["yes"])
-
-
-def test_data_folder_may_be_a_link(data, tmp_path_factory):
-    """The folder itself may be reached through a link."""
-    link = tmp_path_factory.mktemp("links") / "data"
-    link.symlink_to(data)
-    assert check_folder(link, ["yes"]).words["yes"] == 3
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_unreadable_recording_is_refused(data):
-    """The error names a file without read permission."""
-    (data / "yes" / "a1_nohash_0.wav").chmod(0)
-    with pytest.raises(DataError, match="a1_nohash_0.wav cannot be read: Permission denied"):
-        check_folder(data, ["yes"])
+    with pytest.raises(DataError, match="nowhere"):
+        FolderSource(tmp_path / "nowhere", WANTED)

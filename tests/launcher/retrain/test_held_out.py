@@ -114,7 +114,7 @@ def test_is_tested_agrees_with_the_synthetic_source():
             ["yes"], 126, validation_percentage=split[0], testing_percentage=split[1]
         )
         for found in source.clips():
-            assert held_out._is_tested(found.name, split) == (found.split == TESTING)
+            assert held_out._is_tested(found.group, split) == (found.split == TESTING)
 
 
 def test_clips_that_an_older_version_trained_on_are_not_added(first, tested):

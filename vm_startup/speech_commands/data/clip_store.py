@@ -49,7 +49,7 @@ class Block:
 class Stored:
     """What was read of a source."""
 
-    audio: np.ndarray  # int16 [n, 16000], a read-only map of the file
+    audio: np.ndarray  # int16 [m, 16000], a read-only map of the file; m ≥ n
     notes: list[Any]  # of the items, in order
     rows: np.ndarray  # int64 [n]: the row in `audio` of each clip, in the items' order
 

@@ -89,8 +89,8 @@ def _near(indices: list[int], prints: list[str]) -> list[tuple[int, int]]:
 
 
 def _shapes(steps: np.ndarray) -> np.ndarray:
-    """What a pair of prints is looked up by: float64 [3, n], the centre of the loudness, its spread,
-    both in frames, and the frames above the floor."""
+    """What a pair of prints is looked up by: float64 [3, n], the centre of the loudness and its
+    spread, in frames, and the number of frames above the floor."""
     loudness, frame = 10.0 ** (steps * (STEP_DB / 20)), np.arange(FRAMES)
     centre = (loudness * frame).sum(1) / loudness.sum(1)
     apart = np.square(frame - centre[:, np.newaxis])

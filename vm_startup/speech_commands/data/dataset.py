@@ -10,7 +10,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class Dataset:
     labels: list[str]  # ["_silence_", "_unknown_", *wanted]
     background: list[np.ndarray]  # float32 in [-1, 1], any length
     splits: dict[str, Split]  # "training", "validation", "testing"
-    facts: list[Facts]  # of each source
+    facts: list[Facts] = field(default_factory=list)  # of each source
 
 
 def load(

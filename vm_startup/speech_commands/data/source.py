@@ -1,11 +1,13 @@
 """What a source of spoken words gives."""
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 
+from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.survey_facts import Survey
 
 # A block of items, in pieces: (clips int16 [k, 16000], a JSON value of each item that is complete).
@@ -33,3 +35,13 @@ class Source(Protocol):
 
     def background(self) -> list[np.ndarray]:
         """Noises without speech, float32 in [-1, 1], of any length; [] for none."""
+
+
+def sounds(source: Source, clips: Iterable[Clip]) -> Iterator[tuple[Clip, np.ndarray]]:
+    """Each of the source's clips with its samples, int16 [16000], read again."""
+    wanted = {clip.row: clip for clip in clips}
+    with source.reader() as read:
+        pieces = (samples for block in source.blocks() for samples, _ in read(block))
+        for row, sound in enumerate(itertools.chain.from_iterable(pieces)):
+            if clip := wanted.get(row):
+                yield clip, sound

@@ -144,9 +144,9 @@ def _without_copies(takes: list[Take]) -> tuple[list[Take], list[tuple[str, str]
     for index, (take, original) in enumerate(zip(takes, first, strict=True)):
         if len(words[original]) > 1:
             others = ", ".join(sorted(words[original] - {take.recording.word}))
-            left_out.append((take.name, f"the same sound is also under {others}"))
+            left_out.append((take.name, f"of two words: the same sound is also under {others}"))
         elif original != index:
-            left_out.append((take.name, f"the same sound as {takes[original].name}"))
+            left_out.append((take.name, f"a copy: the same sound as {takes[original].name}"))
         else:
             kept.append(take)
     return kept, left_out

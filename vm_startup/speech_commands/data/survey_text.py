@@ -38,15 +38,19 @@ def voices(facts: Facts) -> list[str]:
 
 
 def _grouped(what: str, named: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each reason, with its count and some names."""
-    reasons: dict[str, list[str]] = {}
+    """A line for each reason, with its count, some names, and its details where all have the same;
+    a reason ends at its first colon."""
+    reasons: dict[str, list[tuple[str, str]]] = {}
     for name, why in named:
-        reasons.setdefault(why, []).append(name)
-    return [
-        f"{what}: {len(names):,}, {why}: {', '.join(names[:NAMED])}"
-        + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
-        for why, names in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
-    ]
+        reasons.setdefault(why.partition(":")[0], []).append((name, why))
+    found = []
+    for reason, those in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+        names = ", ".join(name for name, _ in those[:NAMED])
+        more = f" and {len(those) - NAMED:,} more" if len(those) > NAMED else ""
+        details = {why for _, why in those}
+        why = details.pop() if len(details) == 1 else reason
+        found.append(f"{what} ({len(those):,}): {names}{more}: {why}")
+    return found
 
 
 def _table(words: dict[str, WordFacts], wanted: Sequence[str]) -> list[str]:

@@ -1,0 +1,113 @@
+"""What a config trains on: what becomes of every recording, and its clips to listen to."""
+
+import dataclasses
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from launcher.config import data_checks
+from launcher.config.settings import Config
+from launcher.errors import LauncherError, UsageError, describe
+from vm_startup.speech_commands.data import survey_text
+from vm_startup.speech_commands.data.survey_facts import Facts, Survey
+from vm_startup.speech_commands.progress import Progress
+
+if TYPE_CHECKING:
+    from vm_startup.speech_commands.data.source import Source
+
+    Found = list[tuple[Source, Survey]]  # each source of clips that is here, and what becomes of it
+
+PLAYERS = (  # the first that is installed is used
+    ("aplay", "-q"),
+    ("paplay",),
+    ("afplay",),
+    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
+    ("play", "-q"),
+)
+UNSEEN = "archive: downloaded and read where the model is trained; launcher logs JOB has its table"
+
+
+def survey(config: Config, progress: Progress) -> "Found":
+    """Each source of clips that is here, with what becomes of it. Raises ConfigError."""
+    from vm_startup.speech_commands.synthetic.source import SyntheticSource
+
+    data, wanted = config.data, config.words.wanted
+    data_checks.check_words_and_archive(wanted, data)
+    found: Found = []
+    if data.folder:
+        found.append(data_checks.survey_folder(wanted, data, progress))
+    if data.synthetic_clips:
+        percentages = data.validation_percentage, data.testing_percentage
+        source = SyntheticSource(wanted, data.synthetic_clips, config.train.seed, *percentages)
+        found.append((source, source.survey()))
+    return found
+
+
+def text(config: Config, found: list[Facts]) -> str:
+    """What becomes of every recording, for people."""
+    parts = ["\n".join(survey_text.lines(facts, config.words.wanted)) for facts in found]
+    return "\n\n".join([*parts, *([UNSEEN] if config.data.archive else [])])
+
+
+def as_json(config: Config, found: list[Facts]) -> dict[str, Any]:
+    """The same as plain JSON values, with the name of every file that is left out or doubtful."""
+    unseen = [UNSEEN] if config.data.archive else []
+    return {"sources": [dataclasses.asdict(facts) for facts in found], "unseen": unseen}
+
+
+def save(found: "Found", folder: Path, progress: Progress) -> int:
+    """Write every clip that is trained or tested on as FOLDER/SPLIT/WORD/NAME.wav; how many.
+    Raises UsageError if the folder exists, LauncherError if it cannot be written."""
+    from vm_startup.speech_commands.data import sound_file
+    from vm_startup.speech_commands.data.source import sounds
+
+    if folder.exists():
+        raise UsageError(f"{folder} exists", "name a new folder")
+    total, done = sum(len(survey.clips) for _, survey in found), 0
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            for source, its in found:
+                for clip, sound in sounds(source, its.clips):
+                    name = clip.name.removeprefix(f"{clip.word}/").replace("/", "__")
+                    path = unfinished / clip.split / clip.word / f"{clip.source}-{name}.wav"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    sound_file.write(path, sound)
+                    done += 1
+                    progress("Saving clips", done, total)
+            unfinished.chmod(0o755)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise LauncherError(describe(error), "name a folder with more room") from None
+    return total
+
+
+def play(found: "Found", word: str) -> Iterator[str]:
+    """Play each clip of a word, after its name and split are given. Raises UsageError if there is
+    none, or nothing that plays."""
+    from vm_startup.speech_commands.data import sound_file
+    from vm_startup.speech_commands.data.source import sounds
+
+    player = next((one for one in PLAYERS if shutil.which(one[0])), None)
+    if not player:
+        names = ", ".join(name for name, *_ in PLAYERS)
+        raise UsageError(f"none of {names} is installed", "install one, or use --save DIR")
+    words = sorted({clip.word for _, survey in found for clip in survey.clips})
+    if word not in words:
+        raise UsageError(f"no clip of {word!r} is trained on", f"words: {', '.join(words)}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.wav"
+        for source, its in found:
+            chosen = [clip for clip in its.clips if clip.word == word]
+            for clip, sound in sounds(source, chosen):
+                yield f"{clip.name}  {clip.split}"
+                sound_file.write(path, sound)
+                if code := subprocess.run([*player, str(path)], check=False).returncode:
+                    hint = "use --save DIR and another player"
+                    raise LauncherError(f"{player[0]} ended with exit code {code}", hint)
