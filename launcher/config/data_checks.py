@@ -81,5 +81,5 @@ def survey_folder(
         source = FolderSource(data.folder, wanted, *percentages)
         found = source.survey(clip_store.notes(source, state.cache() / "recordings", progress))
         if not data.archive and not data.synthetic_clips:
-            dataset.check_splits(found.clips, wanted)
+            dataset.check_splits([found], wanted)
     return source, found

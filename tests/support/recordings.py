@@ -15,7 +15,8 @@ def spoken(seed, seconds=1.0, rate=16000):
     sound = sum(np.sin(2 * np.pi * k * (pitch + rise * time) * time + k) / k for k in range(1, 9))
     middle = seconds / 2
     shape = (np.abs(time - middle) < 0.2) * rng.uniform(0.8, 1) ** (20 * np.abs(time - middle))
-    sound = 6000 * sound * shape + rng.normal(0, 20, len(time))
+    breath = rng.normal(0, 1, len(time))  # no two takes of a voice have the same
+    sound = 5000 * (sound + breath) * shape + rng.normal(0, 20, len(time))
     return np.clip(sound, -32767, 32767).astype(np.int16)
 
 

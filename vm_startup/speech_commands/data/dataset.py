@@ -7,7 +7,6 @@ source, so that the accuracy on each source can be compared with upstream's.
 import itertools
 import math
 import tempfile
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from vm_startup.speech_commands.data.clip_store import store
 from vm_startup.speech_commands.data.source import Source
 from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING
 from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
-from vm_startup.speech_commands.data.survey_facts import Facts
+from vm_startup.speech_commands.data.survey_facts import Facts, Survey
 from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.progress import Progress, log_progress
@@ -83,7 +82,7 @@ def load(
     with nullcontext(cache_dir) if cache_dir else tempfile.TemporaryDirectory() as folder:
         stored = [store(source, Path(folder), progress) for source in sources]
     surveys = [source.survey(its.notes) for source, its in zip(sources, stored, strict=True)]
-    check_splits([clip for survey in surveys for clip in survey.clips], wanted_words)
+    check_splits(surveys, wanted_words)
     starts = itertools.accumulate((len(its.audio) for its in stored), initial=0)
     numbered = [
         [(start + int(its.rows[clip.row]), clip) for clip in survey.clips]
@@ -144,17 +143,21 @@ def _split(entries: list[Entry], audio: list[np.ndarray]) -> Split:
     )
 
 
-def check_splits(clips: list[Clip], wanted_words: Sequence[str]) -> None:
+def check_splits(surveys: Sequence[Survey], wanted_words: Sequence[str]) -> None:
     """Raise DataError if a word has too few clips, or none in some split to evaluate it on."""
-    words: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        words[clip.word].append(clip)
     for word in wanted_words:
-        _check_split(word, words[word])
+        clips = [clip for survey in surveys for clip in survey.clips if clip.word == word]
+        counts = [survey.facts.words[word] for survey in surveys if word in survey.facts.words]
+        left_out = sum(facts.left_out for facts in counts)
+        _check_split(word, clips, left_out)
 
 
-def _check_split(word: str, clips: list[Clip]) -> None:
+def _check_split(word: str, clips: list[Clip], left_out: int) -> None:
     advice = "record about 30 speakers, or add synthetic clips"
+    if left_out:
+        advice += f"; {left_out:,} of its recordings are left out: launcher data says why"
+    if not clips:
+        raise DataError(f"the word {word!r} has no clip: all {left_out:,} recordings are left out")
     missing = [split for split in SPLITS if split not in {clip.split for clip in clips}]
     if missing:
         groups = {(clip.source, clip.speaker or clip.name) for clip in clips}

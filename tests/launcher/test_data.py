@@ -1,0 +1,119 @@
+"""What becomes of every recording is shown before anything is trained, and can be listened to."""
+
+import json
+import os
+import re
+import stat
+
+import numpy as np
+import pytest
+import soundfile
+from command import launcher
+from recordings import spoken, write_wav
+
+CONFIG = """
+[words]
+wanted = ["yes", "no"]
+
+[data]
+folder = "recordings"
+validation_percentage = 20
+testing_percentage = 20
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A config, and a folder of thirty speakers' recordings of two words."""
+    for word in ("yes", "no"):
+        for speaker in range(30):
+            write_wav(tmp_path / "recordings" / word / f"{speaker}_nohash_0.wav")
+    (tmp_path / "words.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def run(place, *arguments, **environment):
+    return launcher(place, *arguments, environment=environment)
+
+
+def test_data_shows_a_table_of_a_messy_folder(place):
+    """Each word has its counts, and what is not used has a line with its name and reason."""
+    folder = place / "recordings" / "yes"
+    soundfile.write(folder / "x_nohash_0.mp3", spoken("mp3"), 16_000)
+    soundfile.write(folder / "dc_nohash_0.wav", np.full(16_000, 7, np.int16), 16_000)
+    (folder / "memo.m4a").write_bytes(b"\0\0\0 ftypM4A ")
+    (folder / "copy_nohash_0.wav").write_bytes((folder / "1_nohash_0.wav").read_bytes())
+    done = run(place, "data", "words.toml")
+    assert done.returncode == 0, done.stderr
+    (head,) = re.findall(r"^word .*$", done.stdout, re.M)
+    (row,) = re.findall(r"^yes .*$", done.stdout, re.M)
+    counts = dict(zip(re.split(r"  +", head.strip()), row.split(), strict=True))
+    assert (counts["files"], counts["clips"]) == ("33", "31")
+    assert (counts["converted"], counts["left out"]) == ("1", "2")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("left out (1): ")]
+    assert [line.split(": ")[1] for line in lines] == [
+        *("yes/copy_nohash_0.wav", "yes/memo.m4a", "yes/dc_nohash_0.wav")
+    ]
+    assert run(place, "plan", "words.toml", "--backend", "local").stdout.endswith(
+        done.stdout.partition("\n")[2]
+    )
+
+
+def test_json_names_every_file(place):
+    """--json has the counts of each word and the name of each file that is not used."""
+    for number in range(5):
+        (place / "recordings" / "no" / f"bad{number}.wav").write_bytes(b"")
+    done = run(place, "data", "words.toml", "--json")
+    (facts,) = json.loads(done.stdout)["sources"]
+    assert facts["words"]["no"]["files"] == 35
+    assert [name for name, _ in facts["left_out"]] == [f"no/bad{number}.wav" for number in range(5)]
+    assert sum(facts["words"]["yes"]["splits"].values()) == 30
+
+
+def test_recordings_are_read_once(place):
+    """A second command reads no recording again, unless it was changed."""
+    assert "Reading recordings 60/60" in run(place, "data", "words.toml").stderr
+    assert "Reading recordings" not in run(place, "plan", "words.toml", "--backend=local").stderr
+    write_wav(place / "recordings" / "yes" / "new_nohash_0.wav")
+    assert "Reading recordings 61/61" in run(place, "data", "words.toml").stderr
+
+
+def test_saved_clips_are_those_that_are_trained_on(place):
+    """--save writes each clip into the folder of its split and word, cut and converted."""
+    long = np.concatenate([np.zeros(20_000, np.int16), spoken("long")])
+    soundfile.write(place / "recordings" / "yes" / "z_nohash_0.flac", long, 16_000)
+    done = run(place, "data", "words.toml", "--save", "clips", "--set=data.synthetic_clips=3")
+    assert done.stdout == "wrote 73 clips to clips\n"
+    files = sorted((place / "clips").glob("*/*/*.wav"))
+    assert len(files) == 73
+    assert {path.parts[-3] for path in files} == {"training", "validation", "testing"}
+    (cut,) = (place / "clips").glob("*/yes/folder-z_nohash_0.flac.wav")
+    assert np.abs(soundfile.read(cut, dtype="int16")[0][6000:10_000].astype(int)).max() > 1000
+    again = run(place, "data", "words.toml", "--save", "clips")
+    assert (again.returncode, again.stderr.splitlines()[0]) == (2, "error: clips exists")
+
+
+def test_clips_are_played_by_name(place):
+    """--play gives each clip of the word to the player that is installed."""
+    player = place / "bin" / "aplay"
+    player.parent.mkdir()
+    player.write_text(f"#!/bin/sh\ncp \"$2\" {place}/played.wav\n")
+    player.chmod(player.stat().st_mode | stat.S_IXUSR)
+    path = f"{player.parent}{os.pathsep}{os.environ['PATH']}"
+    done = run(place, "data", "words.toml", "--play", "no", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split()[0] == "no/9_nohash_0.wav"
+    assert len(done.stdout.splitlines()) == 30
+    last = place / "recordings" / "no" / "9_nohash_0.wav"
+    assert (soundfile.read(place / "played.wav")[0] == soundfile.read(last)[0]).all()
+    refused = run(place, "data", "words.toml", "--play", "maybe", PATH=path)
+    assert (refused.returncode, "words: no, yes" in refused.stderr) == (2, True)
+
+
+def test_unknown_speakers_are_said_in_plan(place):
+    """Where no name holds a speaker, the plan says that the accuracy is of the same voice."""
+    for word in ("yes", "no"):
+        for path in (place / "recordings" / word).iterdir():
+            path.rename(path.with_name(path.name.replace("_nohash_", "-")))
+    done = run(place, "plan", "words.toml", "--backend", "local")
+    assert "\nsame voice: nothing says who speaks" in done.stdout
