@@ -33,7 +33,7 @@ def place(tmp_path):
 
 
 def run(place, *arguments, **environment):
-    return launcher(place, *arguments, environment=environment)
+    return launcher(place, *arguments, **environment)
 
 
 def test_data_shows_a_table_of_a_messy_folder(place):
