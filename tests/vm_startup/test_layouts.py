@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -309,7 +311,7 @@ word
         "a table: l.csv",
         f"""1.wav = yes by a
         2.wav = no
-        5.wav: too short: 1 of 3 cells
+        5.wav: too short: 1 of 2 cells
         6.wav: no word in it
         7.wav: l.csv, row 11 and l.csv, row 12 contradict each other
         8.m4a: {CONVERT}
@@ -698,6 +700,19 @@ def test_every_file_is_told_of_once(tmp_path):
             named += [name for name in files if name.endswith("testing_list.txt")]
         assert sorted(name for name in named if ", row" not in name) == sorted(files)
     assert used > 20
+
+
+@pytest.mark.parametrize("column", ["path", "label", "speaker", "split"])
+def test_columns_of_the_guide(column, tmp_path):
+    """Each name of a column in docs/recordings.md is read as that column."""
+    guide = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text("utf-8")
+    names = re.search(rf"^\| {column}\b[^|]*\| (.*) \|$", guide, re.MULTILINE)[1].split(", ")
+    assert len(names) > 2
+    for name in [column, *names]:
+        header = {"path": "path", "label": "label", "speaker": "speaker", "split": "split"}
+        header[column] = name.upper()
+        plant(tmp_path, {"1.wav": "", "l.csv": ",".join(header.values()) + "\n1.wav,yes,a,test\n"})
+        assert told(find(tmp_path, ["yes"]), tmp_path) == ["1.wav = yes by a in testing"]
 
 
 def test_nothing_heavy_is_imported():

@@ -52,7 +52,8 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 def _holds(ignored: Ignored) -> str:
     kinds = Counter(
-        f".{suffix} ({why})" if (suffix := suffix_of(name)) else why for name, why in ignored
+        f".{suffix} ({why})" if (suffix := suffix_of(name)).isalnum() else why
+        for name, why in ignored
     )
     shown = [f"{count:,} {kind}" for kind, count in kinds.most_common(4)]
     return f"it holds {', '.join(shown)}" if shown else "it is empty"
