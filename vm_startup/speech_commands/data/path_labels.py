@@ -20,7 +20,7 @@ from vm_startup.speech_commands.data.naming import (
 
 Folders = dict[Parts, list[str]]  # the recordings of each folder
 
-fold = lru_cache(words.fold)  # the same few folders, again and again
+fold = lru_cache(1 << 16)(words.fold)  # the same few folders, again and again
 
 NO_WORD = "in no word's folder"
 UNDERSCORE = "in a folder whose name begins with '_'"
