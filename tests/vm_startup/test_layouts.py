@@ -275,7 +275,7 @@ CASES = {
         en/clips/cv_4.mp3: not in a table: en/dev.tsv, en/train.tsv, en/validated.tsv
         en/clips/cv_7.mp3: not in a table: en/dev.tsv, en/train.tsv, en/validated.tsv
         en/invalidated.tsv: clips that Common Voice's listeners did not confirm
-        en/test.tsv: none of its 1 rows can be used: en/clips/cv_4.mp3: a sentence rather than a \
+        en/test.tsv: none of its rows can be used; en/clips/cv_4.mp3: a sentence rather than a \
 word
         """,
     ),
@@ -387,7 +387,7 @@ the words""",
         latin.csv: empty: begin with a line such as path,label,speaker,split
         people.csv: row 1: no column says the recording's file: name one 'path'; its columns are \
 name, age
-        sample_submission.csv: none of its 1 rows can be used: row 2: clip_1.wav: no such file
+        sample_submission.csv: none of its rows can be used; row 2: clip_1.wav: no such file
         test/audio/clip_1.wav: in no word's folder
         x.labels: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 \
 (char 1)""",
@@ -446,11 +446,11 @@ ERRORS = {
     ),
     "all_missing": (
         {"l.csv": "path,label\n2.wav,yes\n3.wav,no\n", "1.wav": ""},
-        "l.csv: none of its 2 rows can be used: row 2: 2.wav: no such file$",
+        "l.csv: none of its rows can be used; row 2: 2.wav: no such file$",
     ),
     "all_outside": (
         {"l.csv": "path,label\n../2.wav,yes\n", "1.wav": ""},
-        "l.csv: none of its 1 rows can be used: row 2: ../2.wav: a path that leaves the folder$",
+        "l.csv: none of its rows can be used; row 2: ../2.wav: a path that leaves the folder$",
     ),
     "header_alone": ({"l.csv": "path,label\n", "1.wav": ""}, "l.csv: a header and no row$"),
     "word_not_in_table": (
@@ -596,7 +596,7 @@ def test_official_lists_are_left_to_the_hash(tmp_path):
     layout = find(tmp_path, ["yes"])
     assert {r.split for r in layout.recordings} == {None}
     assert layout.remarks == (
-        "testing_list.txt, validation_list.txt: 1 lines name no recording here",
+        "testing_list.txt, validation_list.txt: lines that name no recording here: 1",
         "testing_list.txt, validation_list.txt: the same splits as the names' hash at 10 % and "
         "10 %",
     )
@@ -626,7 +626,9 @@ def test_speaker_stays_in_the_given_split(tmp_path):
     assert [r.split for r in layout.recordings] == [
         *("testing", "testing", None, "training", "validation")
     ]
-    assert layout.remarks == ("1 speakers are in more than one of the given splits: c …",)
+    assert layout.remarks == (
+        "speakers that are in more than one of the given splits: 1, such as 'c'",
+    )
 
 
 def test_many_missing_files_are_counted(tmp_path):

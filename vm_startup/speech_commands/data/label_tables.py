@@ -30,6 +30,7 @@ from vm_startup.speech_commands.data.naming import (
     Label,
     given_split,
     person,
+    printable,
     speaker_in,
     spelled,
     suffix_of,
@@ -113,10 +114,10 @@ class _Reading:
             raise DataError("clips that Common Voice's listeners did not confirm")
         bases = self._finder.bases(posixpath.dirname(table))
         unused: list[tuple[str, str]] = []
-        count = used = missing = 0
+        used = missing = 0
         for row in _rows(table, path, self._wanted):
             name, why = self._take(table, row, bases)
-            count, used, missing = count + 1, used + (not why), missing + (why == NO_FILE)
+            used, missing = used + (not why), missing + (why == NO_FILE)
             if why and (why != NO_FILE or missing <= MAX_NAMED):
                 unused.append((name or _where(table, row), why))
         if not used:
@@ -124,7 +125,7 @@ class _Reading:
                 raise DataError("a header and no row")
             name, why = unused[0]
             first = name.removeprefix(f"{table}, ")
-            raise DataError(f"none of its {count:,} rows can be used: {first}: {why}")
+            raise DataError(f"none of its rows can be used; {first}: {why}")
         self._found.used.append(table)
         self._found.ignored.extend(unused)
         if missing > MAX_NAMED:
@@ -151,8 +152,8 @@ class _Reading:
 
 
 def _where(table: str, row: Row) -> str:
-    path = row.path if row.path.isprintable() else ascii(row.path)
-    return f"{table}, row {row.number}" + (f": {path[:200]}" if path else "")
+    path = printable(row.path)[:200]
+    return f"{table}, row {row.number}" + (f": {path}" if row.path else "")
 
 
 class _Finder:

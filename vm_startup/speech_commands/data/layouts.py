@@ -182,7 +182,8 @@ def _keep_together(labels: dict[str, Label]) -> list[str]:
     several = sorted(speaker for speaker, own in splits.items() if len(own) > 1)
     if not several:
         return []
-    return [f"{len(several):,} speakers are in more than one of the given splits: {several[0]} …"]
+    some = f"{len(several):,}, such as {several[0]!r}"
+    return [f"speakers that are in more than one of the given splits: {some}"]
 
 
 def _check(
