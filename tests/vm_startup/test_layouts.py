@@ -138,7 +138,8 @@ CASES = {
         test/audio/clip_1.wav: in no word's folder
         test/audio/clip_2.wav: in no word's folder
         train.7z: an archive: unpack it
-        train/LICENSE: not a recording""",
+        train/LICENSE: not a recording
+        ! training is the only split that folders are named after: not followed""",
     ),
     "wrapped": (
         "data/clips/yes/1.wav data/clips/no/1.wav notes.txt",
