@@ -196,10 +196,11 @@ def _check(
     for form, word in spelling.items():
         if form not in words:
             raise DataError(_missing(tree, chosen, tables, ignored, spelling, word))
-    used = {name.rpartition("/")[0] for name in chosen.labels}
+    noise = f"{BACKGROUND_NOISE}/"
+    used = {name.partition(noise)[0] for name in chosen.labels if noise in name}
     for folder in tree.folders:
-        holds_some = any(f"{name}/".startswith(f"{folder}/") for name in used)
-        if folder.rpartition("/")[2] == BACKGROUND_NOISE and not holds_some:
+        above, _, name = f"/{folder}".rpartition("/")
+        if name == BACKGROUND_NOISE and f"{above}/"[1:] not in used:
             raise DataError(
                 f"{tree.root / folder} has no recording: it needs recordings of noise without "
                 "speech; remove the folder to train without noise"
