@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -136,7 +138,8 @@ CASES = {
         test/audio/clip_1.wav: in no word's folder
         test/audio/clip_2.wav: in no word's folder
         train.7z: an archive: unpack it
-        train/LICENSE: not a recording""",
+        train/LICENSE: not a recording
+        ! training is the only split that folders are named after: not followed""",
     ),
     "wrapped": (
         "data/clips/yes/1.wav data/clips/no/1.wav notes.txt",
@@ -273,7 +276,7 @@ CASES = {
         en/clips/cv_4.mp3: not in a table: en/dev.tsv, en/train.tsv, en/validated.tsv
         en/clips/cv_7.mp3: not in a table: en/dev.tsv, en/train.tsv, en/validated.tsv
         en/invalidated.tsv: clips that Common Voice's listeners did not confirm
-        en/test.tsv: none of its 1 rows can be used: en/clips/cv_4.mp3: a sentence rather than a \
+        en/test.tsv: none of its rows can be used; en/clips/cv_4.mp3: a sentence rather than a \
 word
         """,
     ),
@@ -309,7 +312,7 @@ word
         "a table: l.csv",
         f"""1.wav = yes by a
         2.wav = no
-        5.wav: too short: 1 of 3 cells
+        5.wav: too short: 1 of 2 cells
         6.wav: no word in it
         7.wav: l.csv, row 11 and l.csv, row 12 contradict each other
         8.m4a: {CONVERT}
@@ -385,7 +388,7 @@ the words""",
         latin.csv: empty: begin with a line such as path,label,speaker,split
         people.csv: row 1: no column says the recording's file: name one 'path'; its columns are \
 name, age
-        sample_submission.csv: none of its 1 rows can be used: row 2: clip_1.wav: no such file
+        sample_submission.csv: none of its rows can be used; row 2: clip_1.wav: no such file
         test/audio/clip_1.wav: in no word's folder
         x.labels: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 \
 (char 1)""",
@@ -444,11 +447,11 @@ ERRORS = {
     ),
     "all_missing": (
         {"l.csv": "path,label\n2.wav,yes\n3.wav,no\n", "1.wav": ""},
-        "l.csv: none of its 2 rows can be used: row 2: 2.wav: no such file$",
+        "l.csv: none of its rows can be used; row 2: 2.wav: no such file$",
     ),
     "all_outside": (
         {"l.csv": "path,label\n../2.wav,yes\n", "1.wav": ""},
-        "l.csv: none of its 1 rows can be used: row 2: ../2.wav: a path that leaves the folder$",
+        "l.csv: none of its rows can be used; row 2: ../2.wav: a path that leaves the folder$",
     ),
     "header_alone": ({"l.csv": "path,label\n", "1.wav": ""}, "l.csv: a header and no row$"),
     "word_not_in_table": (
@@ -594,7 +597,7 @@ def test_official_lists_are_left_to_the_hash(tmp_path):
     layout = find(tmp_path, ["yes"])
     assert {r.split for r in layout.recordings} == {None}
     assert layout.remarks == (
-        "testing_list.txt, validation_list.txt: 1 lines name no recording here",
+        "testing_list.txt, validation_list.txt: lines that name no recording here: 1",
         "testing_list.txt, validation_list.txt: the same splits as the names' hash at 10 % and "
         "10 %",
     )
@@ -624,7 +627,9 @@ def test_speaker_stays_in_the_given_split(tmp_path):
     assert [r.split for r in layout.recordings] == [
         *("testing", "testing", None, "training", "validation")
     ]
-    assert layout.remarks == ("1 speakers are in more than one of the given splits: c …",)
+    assert layout.remarks == (
+        "speakers that are in more than one of the given splits: 1, such as 'c'",
+    )
 
 
 def test_many_missing_files_are_counted(tmp_path):
@@ -698,6 +703,19 @@ def test_every_file_is_told_of_once(tmp_path):
             named += [name for name in files if name.endswith("testing_list.txt")]
         assert sorted(name for name in named if ", row" not in name) == sorted(files)
     assert used > 20
+
+
+@pytest.mark.parametrize("column", ["path", "label", "speaker", "split"])
+def test_columns_of_the_guide(column, tmp_path):
+    """Each name of a column in docs/recordings.md is read as that column."""
+    guide = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text("utf-8")
+    names = re.search(rf"^\| {column}\b[^|]*\| (.*) \|$", guide, re.MULTILINE)[1].split(", ")
+    assert len(names) > 2
+    for name in [column, *names]:
+        header = {"path": "path", "label": "label", "speaker": "speaker", "split": "split"}
+        header[column] = name.upper()
+        plant(tmp_path, {"1.wav": "", "l.csv": ",".join(header.values()) + "\n1.wav,yes,a,test\n"})
+        assert told(find(tmp_path, ["yes"]), tmp_path) == ["1.wav = yes by a in testing"]
 
 
 def test_nothing_heavy_is_imported():

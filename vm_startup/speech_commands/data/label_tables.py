@@ -15,6 +15,7 @@ import csv
 import json
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,7 @@ from vm_startup.speech_commands.data.naming import (
     Label,
     given_split,
     person,
+    printable,
     speaker_in,
     spelled,
     suffix_of,
@@ -112,30 +114,30 @@ class _Reading:
             raise DataError("clips that Common Voice's listeners did not confirm")
         bases = self._finder.bases(posixpath.dirname(table))
         unused: list[tuple[str, str]] = []
-        count = used = missing = 0
+        used = missing = 0
         for row in _rows(table, path, self._wanted):
             name, why = self._take(table, row, bases)
-            count, used, missing = count + 1, used + (not why), missing + (why == NO_FILE)
+            used, missing = used + (not why), missing + (why == NO_FILE)
             if why and (why != NO_FILE or missing <= MAX_NAMED):
-                unused.append((name, why))
+                unused.append((name or _where(table, row), why))
         if not used:
             if not unused:
                 raise DataError("a header and no row")
             name, why = unused[0]
             first = name.removeprefix(f"{table}, ")
-            raise DataError(f"none of its {count:,} rows can be used: {first}: {why}")
+            raise DataError(f"none of its rows can be used; {first}: {why}")
         self._found.used.append(table)
         self._found.ignored.extend(unused)
         if missing > MAX_NAMED:
             self._found.remarks.append(f"{table}: {missing:,} rows name files that are not here")
 
     def _take(self, table: str, row: Row, bases: list[str]) -> tuple[str, str]:
-        """Take a row's label; what is not used and why, ("", "") if it is."""
+        """Take a row's label; why it is not used, or "", with the name if it is a recording's."""
         if not row.path:
-            return f"{table}, row {row.number}", row.why
+            return "", row.why
         name, why = self._finder.find(bases, row.path)
         if why or row.why:
-            return name or f"{table}, row {row.number}: {row.path}", why or row.why
+            return name, why or row.why
         other, first = self._first.setdefault(name, (table, row))
         if first is row:
             speaker = row.label.speaker or speaker_in(posixpath.basename(name))
@@ -146,8 +148,12 @@ class _Reading:
             self._found.labels.pop(name, None)
             at = f"{other}, row {first.number} and {table}, row {row.number}"
             return name, f"{at} contradict each other"
-        again = f"{table}, row {row.number}: {row.path}", "a second row for the same file"
-        return again if other == table else ("", "")
+        return "", "a second row for the same file" if other == table else ""
+
+
+def _where(table: str, row: Row) -> str:
+    path = printable(row.path)[:200]
+    return f"{table}, row {row.number}" + (f": {path}" if row.path else "")
 
 
 class _Finder:
@@ -156,7 +162,8 @@ class _Finder:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._names = set(tree.names())
-        self._root = str(tree.root.absolute())
+        root = str(tree.root.absolute())
+        self._starts = (f"{root}/", f"{posixpath.basename(root)}/")
 
     def bases(self, folder: str) -> list[str]:
         """Where the paths of a table in this folder may begin: there, or in its `clips/`."""
@@ -174,7 +181,9 @@ class _Finder:
         for name in [base + path for base in bases]:
             if name in self._names:
                 return name, ""
-        candidates = [posixpath.normpath(base + path) for base in bases]
+        candidates = [base + path for base in bases]
+        if "//" in path or "./" in path:
+            candidates = [posixpath.normpath(name) for name in candidates]
         for name in candidates:
             if found := name if name in self._names else self._loose.get(_loose(name)):
                 return found, ""
@@ -187,10 +196,9 @@ class _Finder:
         """The path below the folder, if it begins with the folder's own path or name."""
         if "\\" in path and path not in self._names:
             path = path.replace("\\", "/")
-        for start in (f"{self._root}/", f"{posixpath.basename(self._root)}/"):
-            if path.startswith(start) and path not in self._names:
-                return path[len(start) :]
-        return "/" + path if re.match("[A-Za-z]:/", path) else path
+        if path.startswith(self._starts) and path not in self._names:
+            return path[len(next(start for start in self._starts if path.startswith(start))) :]
+        return "/" + path if path[1:3] == ":/" else path
 
     @cached_property
     def _ignored(self) -> dict[str, str]:
@@ -234,68 +242,81 @@ def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]
         head += 1
         if not header:
             raise DataError(f"empty: {_BEGIN}")
-    delimiter, columns, sentences = _columns(header, head)
-    plain = delimiter == "\t"  # Common Voice's tables have single quotation marks
+    columns = _Columns.of(header, head)
+    quotes = columns.delimiter != "\t"  # Common Voice's tables have single quotation marks
     reader = csv.reader(
-        file, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
+        file,
+        delimiter=columns.delimiter,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
     )
     split = _split_in(table)
     try:
         for cells in reader:
             if any(cells):
-                yield _row(head + reader.line_num, cells, columns, split, sentences, wanted)
+                yield columns.row(head + reader.line_num, cells, split, wanted)
     except csv.Error as error:
         raise DataError(f"row {head + reader.line_num}: {error}") from error
 
 
-def _row(
-    number: int,
-    cells: list[str],
-    columns: dict[str, int],
-    split: str | None,
-    sentences: bool,
-    wanted: dict[str, str],
-) -> Row:
-    cell = {role: cells[at].strip(' "') for role, at in columns.items() if at < len(cells)}
-    path, word = cell.get("path", ""), cell.get("word", "")
-    if sentences:
-        word = word.strip(_PUNCTUATION)
-    given = SPLITS.get(cell.get("split", "").lower(), split)
-    label = Label(word, person(cell.get("speaker")), given)
-    why = ""
-    if "path" not in cell or "word" not in cell:
-        why = f"too short: {len(cells)} of {max(columns.values()) + 1} cells"
-    elif not path or not word:
-        why = f"no {'word' if path else 'file'} in it"
-    elif cell.get("valid", "").lower() in ("false", "0", "no"):
-        why = "marked as not valid"
-    elif sentences and " " in word and fold(word) not in wanted:
-        why = "a sentence rather than a word"
-    return Row(number, path, label, why)
+@dataclass(frozen=True)
+class _Columns:
+    """Where a table's columns are: indices, those that it lacks behind all others."""
 
+    delimiter: str
+    path: int
+    word: int
+    speaker: int
+    split: int
+    valid: int
+    sentences: bool  # whether words are taken from sentences
 
-def _columns(header: str, head: int) -> tuple[str, dict[str, int], bool]:
-    """The delimiter, the place of each column that is known, and whether words are sentences."""
-    best: tuple[str, dict[str, int], list[str]] = (",", {}, [])
-    for delimiter in ",;\t|":
-        cells = [_plain(cell) for cell in next(csv.reader([header], delimiter=delimiter))]
-        columns = {
-            role: cells.index(name)
-            for role, names in _COLUMNS.items()
-            if (name := next((name for name in names.split() if name in cells), None))
-        }
-        if (len(columns), len(cells)) > (len(best[1]), len(best[2])):
-            best = delimiter, columns, cells
-    delimiter, columns, cells = best
-    if {"path", "word"} <= columns.keys():
-        return delimiter, columns, cells[columns["word"]] in _SENTENCES
-    if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
-        raise DataError(f"row {head} is not a header: {_BEGIN}")
-    missing = "the recording's file: name one 'path'"
-    if "path" in columns:
-        missing = "the word: name one 'label'"
-    shown = ", ".join(cells[:5])
-    raise DataError(f"row {head}: no column says {missing}; its columns are {shown}")
+    @classmethod
+    def of(cls, header: str, head: int) -> "_Columns":
+        """Read the header in row `head`, with the delimiter that finds the most columns."""
+        best: tuple[str, dict[str, int], list[str]] = (",", {}, [])
+        for delimiter in ",;\t|":
+            cells = [_plain(cell) for cell in next(csv.reader([header], delimiter=delimiter))]
+            found = {
+                role: cells.index(name)
+                for role, names in _COLUMNS.items()
+                if (name := next((name for name in names.split() if name in cells), None))
+            }
+            if (len(found), len(cells)) > (len(best[1]), len(best[2])):
+                best = delimiter, found, cells
+        delimiter, found, cells = best
+        if {"path", "word"} <= found.keys():
+            sentences = cells[found["word"]] in _SENTENCES
+            at = dict.fromkeys(_COLUMNS, sys.maxsize) | found
+            return cls(delimiter, **at, sentences=sentences)
+        if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
+            raise DataError(f"row {head} is not a header: {_BEGIN}")
+        missing = "the recording's file: name one 'path'"
+        if "path" in found:
+            missing = "the word: name one 'label'"
+        shown = ", ".join(cells[:5])
+        raise DataError(f"row {head}: no column says {missing}; its columns are {shown}")
+
+    def row(self, number: int, cells: list[str], split: str | None, wanted: dict[str, str]) -> Row:
+        """A row's path and label, or why it is not used."""
+        count = len(cells)
+        path, word, speaker, given, valid = [
+            cells[at].strip(' "') if at < count else ""
+            for at in (self.path, self.word, self.speaker, self.split, self.valid)
+        ]
+        if self.sentences:
+            word = word.strip(_PUNCTUATION)
+        why = ""
+        if max(self.path, self.word) >= count:
+            why = f"too short: {count} of {max(self.path, self.word) + 1} cells"
+        elif not path or not word:
+            why = f"no {'word' if path else 'file'} in it"
+        elif valid.lower() in ("false", "0", "no"):
+            why = "marked as not valid"
+        elif self.sentences and " " in word and fold(word) not in wanted:
+            why = "a sentence rather than a word"
+        return Row(
+            number, path, Label(word, person(speaker), SPLITS.get(given.lower(), split)), why
+        )
 
 
 def _plain(name: str) -> str:

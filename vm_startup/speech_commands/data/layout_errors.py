@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from vm_startup.speech_commands.data.naming import spelled, suffix_of
+from vm_startup.speech_commands.data.naming import printable, suffix_of
 from vm_startup.speech_commands.data.words import fold
 
 Ignored = list[tuple[str, str]]  # names of files, and why each is not used
@@ -35,7 +35,7 @@ def no_recording(folder: Path, name: str, ignored: Ignored, word: str) -> str:
 
 def not_there(where: str, word: str, names: Iterable[str]) -> str:
     """A wanted word is not among the names of words."""
-    shown = sorted({spelled(name) for name in names})
+    shown = sorted({printable(name) for name in names})
     more = f" and {len(shown) - 5:,} more" if len(shown) > 5 else ""
     near = nearest(word, shown)
     return f"{where} for the word {word!r}; " + (
@@ -52,7 +52,8 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 def _holds(ignored: Ignored) -> str:
     kinds = Counter(
-        f".{suffix} ({why})" if (suffix := suffix_of(name)) else why for name, why in ignored
+        f"{f'.{suffix}' if (suffix := suffix_of(name)).isalnum() else 'others'} ({why})"
+        for name, why in ignored
     )
     shown = [f"{count:,} {kind}" for kind, count in kinds.most_common(4)]
     return f"it holds {', '.join(shown)}" if shown else "it is empty"

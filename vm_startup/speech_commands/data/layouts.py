@@ -182,7 +182,8 @@ def _keep_together(labels: dict[str, Label]) -> list[str]:
     several = sorted(speaker for speaker, own in splits.items() if len(own) > 1)
     if not several:
         return []
-    return [f"{len(several):,} speakers are in more than one of the given splits: {several[0]} …"]
+    some = f"{len(several):,}, such as {several[0]!r}"
+    return [f"speakers that are in more than one of the given splits: {some}"]
 
 
 def _check(
@@ -195,10 +196,11 @@ def _check(
     for form, word in spelling.items():
         if form not in words:
             raise DataError(_missing(tree, chosen, tables, ignored, spelling, word))
-    used = {name.rpartition("/")[0] for name in chosen.labels}
+    noise = f"{BACKGROUND_NOISE}/"
+    used = {name.partition(noise)[0] for name in chosen.labels if noise in name}
     for folder in tree.folders:
-        holds_some = any(f"{name}/".startswith(f"{folder}/") for name in used)
-        if folder.rpartition("/")[2] == BACKGROUND_NOISE and not holds_some:
+        above, _, name = f"/{folder}".rpartition("/")
+        if name == BACKGROUND_NOISE and f"{above}/"[1:] not in used:
             raise DataError(
                 f"{tree.root / folder} has no recording: it needs recordings of noise without "
                 "speech; remove the folder to train without noise"

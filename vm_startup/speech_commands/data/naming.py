@@ -61,7 +61,8 @@ class Label(NamedTuple):
 
 def suffix_of(name: str) -> str:
     """The suffix of a file name in lower case, e.g. "wav"; "" if it has none."""
-    return name.rpartition("/")[2].rpartition(".")[2].lower() if "." in name else ""
+    _, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return suffix.lower() if dot else ""
 
 
 def why_unread(name: str) -> str:
@@ -72,6 +73,11 @@ def why_unread(name: str) -> str:
 def spelled(name: str) -> str:
     """A name of a file system or table in the Unicode form that people type."""
     return unicodedata.normalize("NFC", name)
+
+
+def printable(name: str) -> str:
+    """A name as it may be shown: whatever is no text of one line is escaped."""
+    return spelled(name) if name.isprintable() else ascii(name)
 
 
 def spell(names: Iterable[str], wanted: dict[str, str]) -> dict[str, str]:

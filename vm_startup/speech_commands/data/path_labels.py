@@ -20,7 +20,7 @@ from vm_startup.speech_commands.data.naming import (
 
 Folders = dict[Parts, list[str]]  # the recordings of each folder
 
-fold = lru_cache(words.fold)  # the same few folders, again and again
+fold = lru_cache(1 << 16)(words.fold)  # the same few folders, again and again
 
 NO_WORD = "in no word's folder"
 UNDERSCORE = "in a folder whose name begins with '_'"
@@ -79,7 +79,7 @@ def label_folders(folders: Folders, wanted: dict[str, str]) -> Labels:
             speaker, split = within or around, place.split if len(splits) > 1 else None
             found.labels.update(_labels(files, place.word, speaker, split))
     found.kind = _kind(inner - {None}, outer - {None}, splits)
-    found.remarks = _doubtful(places.values(), homes, wanted)
+    found.remarks = _doubtful(places.values(), homes, wanted) + _single(splits)
     _forget_words(found, inner | outer)
     return found
 
@@ -101,6 +101,7 @@ def label_names(folders: Folders, wanted: dict[str, str]) -> Labels:
         if any(len(name) > 2 and fold(name[0]) in wanted for name in names)
     }
     splits = {given_split(parts) for parts in used} - {None}
+    found.remarks = _single(splits)
     for parts, files in folders.items():
         split = given_split(parts) if len(splits) > 1 else None
         for name, (word, *rest) in zip(files, pieces[parts], strict=True):
@@ -191,6 +192,12 @@ def _kind(inner: set[str | None], outer: set[str | None], splits: set[str | None
     if outer:
         kind = f"a folder for each speaker, with {kind}"
     return f"folders of splits, with {kind}" if len(splits) > 1 else kind
+
+
+def _single(splits: set[str | None]) -> list[str]:
+    """A download of one split alone is divided as if it had no split."""
+    one = f"{next(iter(splits), None)} is the only split that folders are named after: not followed"
+    return [one] if len(splits) == 1 else []
 
 
 def _doubtful(

@@ -31,7 +31,7 @@ def follow_lists(tree: Tree, found: Labels) -> None:
                 missing += 1
     lists = ", ".join(tree.split_lists)
     if missing:
-        found.remarks.append(f"{lists}: {missing:,} lines name no recording here")
+        found.remarks.append(f"{lists}: lines that name no recording here: {missing:,}")
     if all(which_set(posixpath.basename(path), 10, 10) == split for path, split in splits.items()):
         if splits:
             found.remarks.append(f"{lists}: the same splits as the names' hash at 10 % and 10 %")
