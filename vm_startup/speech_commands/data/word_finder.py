@@ -27,6 +27,7 @@ PAUSE = 30  # frames; silences within a word are shorter, those between takes ar
 TRIES = [(threshold, pause) for pause in (PAUSE, 12) for threshold in range(SPEECH, TAKE, 5)]
 
 LONG = "the word may be cut off: it is longer than a second"
+CROWDED = "another take begins or ends within the second"
 RUNNING = "no word stands out: the loudest second is used"
 
 # The least sum of a frame's absolute samples for each dB.
@@ -49,50 +50,51 @@ def cuts(samples: np.ndarray) -> list[Cut]:
     if len(samples) <= CLIP_SAMPLES:
         return [Cut(0)]
     low, high = both_levels(samples)
-    rise = np.maximum(rise_of(low), rise_of(high))
+    vowels = rise_of(low)
+    rise = np.maximum(vowels, rise_of(high))
     last = len(samples) - CLIP_SAMPLES
-    takes = _takes(rise)
+    takes = _takes(rise, vowels if vowels.any() else rise)
     if not takes:
         return [Cut(_clamp(_fullest(low) * FRAME, last), RUNNING)]
-    return [_around(first, end, rise, last) for first, end in takes]
+    return [_around(take, takes, rise, last) for take in takes]
 
 
-def _around(first: int, end: int, rise: np.ndarray, last: int) -> Cut:
-    """The clip with the frames from `first` to `end` in its middle, or with the most of them."""
+def _around(take: Span, takes: list[Span], rise: np.ndarray, last: int) -> Cut:
+    """The clip with the take in its middle, or with the most of it."""
+    first, end = take
     if end - first > SECOND:
         return Cut(_clamp((first + _fullest(rise[first:end] - SPEECH)) * FRAME, last), LONG)
-    return Cut(_clamp((first + end) * FRAME // 2 - CLIP_SAMPLES // 2, last))
+    start = _clamp((first + end) * FRAME // 2 - CLIP_SAMPLES // 2, last)
+    near = [a for a, b in takes if a * FRAME < start + CLIP_SAMPLES and b * FRAME > start]
+    return Cut(start, CROWDED if len(near) > 1 else "")
 
 
-def _takes(rise: np.ndarray) -> list[Span]:
-    """First and last-plus-one frame of each sound that may be a word."""
-    found = [span for sound in _sounds(rise, SPEECH, PAUSE) for span in _within(rise, sound)]
-    loud = [_loud(rise, span) for span in found]
+def _takes(rise: np.ndarray, vowels: np.ndarray) -> list[Span]:
+    """Where a word may be: sounds long enough, each cut further if it is longer than a word."""
+    found = []
+    for first, end in _words(rise, vowels, SPEECH, PAUSE):
+        inner = [(first, end)]
+        for threshold, pause in TRIES if end - first > SECOND else []:
+            words = _words(rise[first:end], vowels[first:end], threshold, pause)
+            fit = words and all(b - a <= SECOND for a, b in words)
+            if fit and (pause == PAUSE or len(words) == 1):
+                inner = [(first + a, first + b) for a, b in words]
+                break
+        found += inner
+    return found
+
+
+def _words(rise: np.ndarray, vowels: np.ndarray, threshold: int, pause: int) -> list[Span]:
+    """The sounds that are loud for about as long as the longest of them."""
+    sounds = _sounds(rise, threshold, pause)
+    loud = [_loud(vowels, sound) for sound in sounds]
     least = max(VOWEL, max(loud, default=0) * LEAST_SHARE // 100)
-    return [span for span, frames in zip(found, loud, strict=True) if frames >= least]
+    return [sound for sound, frames in zip(sounds, loud, strict=True) if frames >= least]
 
 
-def _within(rise: np.ndarray, sound: Span) -> list[Span]:
-    """The sound, or the words in it if it is longer than one: without noise, knock or breath."""
-    first, end = sound
-    if end - first <= SECOND:
-        return [sound]
-    part = rise[first:end]
-    for threshold, pause in TRIES:
-        loudest = max(_loud(part, span) for span in _sounds(part, threshold, pause))
-        spans = [
-            (first + a, first + b)
-            for a, b in _sounds(part, threshold, pause)
-            if _loud(part, (a, b)) >= max(VOWEL, loudest * LEAST_SHARE // 100)
-        ]
-        if all(b - a <= SECOND for a, b in spans) and (pause == PAUSE or len(spans) == 1):
-            return spans
-    return [sound]
-
-
-def _loud(rise: np.ndarray, span: Span) -> int:
+def _loud(vowels: np.ndarray, span: Span) -> int:
     """How many frames are about as loud as the loudest; 0 if that is too quiet for a take."""
-    part = rise[slice(*span)]
+    part = vowels[slice(*span)]
     top = int(part.max())
     return int(np.count_nonzero(part >= top - NEAR)) if top >= TAKE else 0
 
