@@ -123,11 +123,12 @@ def _clamp(start: int, last: int) -> int:
 def both_levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dB of each frame of int16 or int32 [n], a second or more: below 2 kHz, and above."""
     ends = [*range(CLIP_SAMPLES, len(samples) - CLIP_SAMPLES + 1, CLIP_SAMPLES), len(samples)]
-    blocks = [samples[a:b].astype(np.int32) for a, b in pairwise([0, *ends])]  # fit in the cache
-    return (
-        _decibels([_steps(_quarter(block), FRAME // 4) for block in blocks]),
-        _decibels([_steps(block, FRAME) for block in blocks]),
-    )
+    low, high = [], []
+    for first, end in pairwise([0, *ends]):  # blocks that fit in the cache
+        block = samples[first:end].astype(np.int32)
+        low.append(_steps(_quarter(block), FRAME // 4))
+        high.append(_steps(block, FRAME))
+    return _decibels(low), _decibels(high)
 
 
 def low_levels(clip: np.ndarray) -> np.ndarray:
