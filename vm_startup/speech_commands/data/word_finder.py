@@ -30,9 +30,8 @@ LONG = "the word may be cut off: it is longer than a second"
 CROWDED = "another take begins or ends within the second"
 RUNNING = "no word stands out: the loudest second is used"
 
-# The least sum of a frame's absolute samples for each dB.
+# The least sum of a frame's steps between samples for each dB.
 _POWERS = np.rint(10 ** (np.arange(140) / 20) * 16).astype(np.int64)
-
 
 Span = tuple[int, int]  # first and last-plus-one frame
 
