@@ -18,16 +18,22 @@ MOST_RISE = 60  # dB from the noise to the loudest sound; more is digital silenc
 LEAST_RISE = 10  # dB; with less, nothing stands out
 SPEECH = 35  # % of the rise in dB, above which a frame is speech
 TAKE = 60  # % of the rise that every take reaches
-VOWEL = 5  # frames that reach it, at least,
-LEAST_SHARE = 3  # and a third of as many as in the longest take; knocks have fewer
+NEAR = 25  # % of the rise; frames that are so near to a take's loudest
+VOWEL = 5  # are at least so many
+LEAST_SHARE = 40  # and % of as many as in the take with the most; knocks have fewer
 PAUSE = 30  # frames; silences within a word are shorter, those between takes are longer
 
-LONG = "the word may be cut off: it is longer than a second"
-RUNNING = "no word stands out: the loudest second is used"
-CROWDED = "another sound is within the second"
+# What is tried on a sound longer than a word, until it is no longer: thresholds and pauses.
+TRIES = [(threshold, pause) for pause in (PAUSE, 12) for threshold in range(SPEECH, TAKE, 5)]
 
-# The least sum of a frame's absolute samples for each dB.
+LONG = "the word may be cut off: it is longer than a second"
+CROWDED = "another take begins or ends within the second"
+RUNNING = "no word stands out: the loudest second is used"
+
+# The least sum of a frame's steps between samples for each dB.
 _POWERS = np.rint(10 ** (np.arange(140) / 20) * 16).astype(np.int64)
+
+Span = tuple[int, int]  # first and last-plus-one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +49,70 @@ def cuts(samples: np.ndarray) -> list[Cut]:
     if len(samples) <= CLIP_SAMPLES:
         return [Cut(0)]
     low, high = both_levels(samples)
-    rise = np.maximum(rise_of(low), rise_of(high))
+    vowels = rise_of(low)
+    rise = np.maximum(vowels, rise_of(high))
     last = len(samples) - CLIP_SAMPLES
-    takes = _takes(rise)
+    takes = _takes(rise, vowels if vowels.any() else rise)
     if not takes:
-        return [Cut(_clamp(_fullest(low, 0, len(low)) * FRAME, last), RUNNING)]
-    return [_around(*take, rise, last) for take in takes]
+        return [Cut(_clamp(_fullest(low) * FRAME, last), RUNNING)]
+    return [_around(take, takes, rise, last) for take in takes]
 
 
-def _takes(rise: np.ndarray) -> list[tuple[int, int]]:
-    """First and last-plus-one frame of each sound that may be a word."""
-    sounds = _joined(_runs(rise >= SPEECH))
-    loud = [int((rise[first:end] >= TAKE).sum()) for first, end in sounds]
-    least = max(VOWEL, max(loud, default=0) // LEAST_SHARE)
+def _around(take: Span, takes: list[Span], rise: np.ndarray, last: int) -> Cut:
+    """The clip with the take in its middle, or with the most of it."""
+    first, end = take
+    if end - first > SECOND:
+        return Cut(_clamp((first + _fullest(rise[first:end] - SPEECH)) * FRAME, last), LONG)
+    start = _clamp((first + end) * FRAME // 2 - CLIP_SAMPLES // 2, last)
+    near = [a for a, b in takes if a * FRAME < start + CLIP_SAMPLES and b * FRAME > start]
+    return Cut(start, CROWDED if len(near) > 1 else "")
+
+
+def _takes(rise: np.ndarray, vowels: np.ndarray) -> list[Span]:
+    """Where a word may be: sounds long enough, each cut further if it is longer than a word."""
+    found = []
+    for first, end in _words(rise, vowels, SPEECH, PAUSE):
+        inner = [(first, end)]
+        for threshold, pause in TRIES if end - first > SECOND else []:
+            words = _words(rise[first:end], vowels[first:end], threshold, pause)
+            fit = words and all(b - a <= SECOND for a, b in words)
+            if fit and (pause == PAUSE or len(words) == 1):
+                inner = [(first + a, first + b) for a, b in words]
+                break
+        found += inner
+    return found
+
+
+def _words(rise: np.ndarray, vowels: np.ndarray, threshold: int, pause: int) -> list[Span]:
+    """The sounds that are loud for about as long as the longest of them."""
+    sounds = _sounds(rise, threshold, pause)
+    loud = [_loud(vowels, sound) for sound in sounds]
+    least = max(VOWEL, max(loud, default=0) * LEAST_SHARE // 100)
     return [sound for sound, frames in zip(sounds, loud, strict=True) if frames >= least]
 
 
-def _around(first: int, end: int, rise: np.ndarray, last: int) -> Cut:
-    """The clip with the frames from `first` to `end` in its middle, or with the most of them."""
-    inner = first, end
-    for threshold in range(SPEECH, TAKE, 5):  # a noise that begins or ends beside the word
-        runs = [(first + a, first + b) for a, b in _runs(rise[first:end] >= threshold)]
-        inner = max(_joined(runs), key=lambda run: (rise[slice(*run)] >= TAKE).sum())
-        if inner[1] - inner[0] <= SECOND:
-            break
-    else:
-        return Cut(_clamp(_fullest(rise, first, end) * FRAME, last), LONG)
-    start = _clamp(sum(inner) * FRAME // 2 - CLIP_SAMPLES // 2, last)
-    outside = (rise[first:end] >= TAKE).sum() - (rise[slice(*inner)] >= TAKE).sum()
-    return Cut(start, LONG if outside >= VOWEL else "")
+def _loud(vowels: np.ndarray, span: Span) -> int:
+    """How many frames are about as loud as the loudest; 0 if that is too quiet for a take."""
+    part = vowels[slice(*span)]
+    top = int(part.max())
+    return int(np.count_nonzero(part >= top - NEAR)) if top >= TAKE else 0
 
 
-def _fullest(height: np.ndarray, first: int, end: int) -> int:
-    """The first frame of the second with the greatest sum between two frames."""
-    sums = np.cumsum(np.concatenate([[0], np.maximum(height[first:end], 0)]))
-    if end - first <= SECOND:
-        return first
-    return first + int(np.argmax(sums[SECOND:] - sums[:-SECOND]))
+def _sounds(rise: np.ndarray, threshold: int, pause: int) -> list[Span]:
+    """Where the rise is above the threshold; sounds with less than a pause between are one."""
+    joined: list[Span] = []
+    for first, end in _runs(rise >= threshold):
+        if joined and first - joined[-1][1] < pause:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((first, end))
+    return joined
+
+
+def _fullest(height: np.ndarray) -> int:
+    """The first frame of the second with the greatest sum."""
+    sums = np.cumsum(np.concatenate([[0], np.maximum(height, 0)]))
+    return int(np.argmax(sums[SECOND:] - sums[:-SECOND]))
 
 
 def _clamp(start: int, last: int) -> int:
@@ -89,11 +122,12 @@ def _clamp(start: int, last: int) -> int:
 def both_levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dB of each frame of int16 or int32 [n], a second or more: below 2 kHz, and above."""
     ends = [*range(CLIP_SAMPLES, len(samples) - CLIP_SAMPLES + 1, CLIP_SAMPLES), len(samples)]
-    blocks = [samples[a:b].astype(np.int32) for a, b in pairwise([0, *ends])]  # fit in the cache
-    return (
-        _decibels([_steps(_quarter(block), FRAME // 4) for block in blocks]),
-        _decibels([_steps(block, FRAME) for block in blocks]),
-    )
+    low, high = [], []
+    for first, end in pairwise([0, *ends]):  # blocks that fit in the cache
+        block = samples[first:end].astype(np.int32)
+        low.append(_steps(_quarter(block), FRAME // 4))
+        high.append(_steps(block, FRAME))
+    return _decibels(low), _decibels(high)
 
 
 def low_levels(clip: np.ndarray) -> np.ndarray:
@@ -138,18 +172,7 @@ def rise_of(level: np.ndarray) -> np.ndarray:
     return (level - noise) * 100 // (top - noise)
 
 
-def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs with less than a pause between them are one."""
-    joined: list[tuple[int, int]] = []
-    for first, end in runs:
-        if joined and first - joined[-1][1] < PAUSE:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((first, end))
-    return joined
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def _runs(mask: np.ndarray) -> list[Span]:
     """First and last-plus-one index of each run of True."""
     padded = np.zeros(len(mask) + 2, bool)
     padded[1:-1] = mask
