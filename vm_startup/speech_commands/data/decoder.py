@@ -1,5 +1,6 @@
 """Decodes sound files with libsndfile, in blocks of bounded size."""
 
+import io
 import os
 from collections.abc import Iterator
 
@@ -14,16 +15,41 @@ _BLOCK = 1 << 18  # samples of all channels that are decoded at a time: 2 MB
 _LOUDEST = 1e6  # times full scale; later arithmetic cannot overflow
 
 
+class Patched:
+    """A file with some of its bytes replaced. Nothing here raises: C would print it."""
+
+    def __init__(self, size: int, read_at: ReadAt, offset: int, patch: bytes) -> None:
+        self._size, self._read_at, self._offset, self._patch = size, read_at, offset, patch
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_CUR: self._at, os.SEEK_END: self._size}.get(whence, 0)
+        self._at = min(max(origin + offset, 0), self._size)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, count: int) -> bytes:
+        try:
+            data = bytearray(self._read_at(self._at, min(count, self._size - self._at)))
+        except OSError:
+            return b""
+        for place, byte in enumerate(self._patch, self._offset - self._at):
+            if 0 <= place < len(data):
+                data[place] = byte
+        self._at += len(data)
+        return bytes(data)
+
+
 class Stream(soundfile.SoundFile):
     """An open sound file that is read from its start to its end. Its methods raise Error."""
 
-    def __init__(self, descriptor: int, size: int, read_at: ReadAt, layout: Layout | None) -> None:
+    def __init__(self, source: int | Patched | io.BytesIO, layout: Layout | None) -> None:
+        """source: a file's descriptor, or something to read from."""
         self.remarks: list[str] = []  # what blocks() guessed and repaired
         self._layout = layout
-        if layout and layout.unknown:
-            super().__init__(_Patched(size, read_at, *layout.patch), "r")
-        else:
-            super().__init__(descriptor, "r", closefd=False)
+        super().__init__(source, "r", closefd=False)
 
     def seekable(self) -> bool:
         """False, so that no seek follows each block: at the end of some files it fails."""
@@ -78,30 +104,3 @@ class Stream(soundfile.SoundFile):
             self.remarks.append(f"its samples are in the low {bits}")
             return lift
         return 0
-
-
-class _Patched:
-    """A file with some of its bytes replaced. Nothing here raises: C would print it."""
-
-    def __init__(self, size: int, read_at: ReadAt, offset: int, patch: bytes) -> None:
-        self._size, self._read_at, self._offset, self._patch = size, read_at, offset, patch
-        self._at = 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_CUR: self._at, os.SEEK_END: self._size}.get(whence, 0)
-        self._at = min(max(origin + offset, 0), self._size)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, count: int) -> bytes:
-        try:
-            data = bytearray(self._read_at(self._at, count))
-        except OSError:
-            return b""
-        for place, byte in enumerate(self._patch, self._offset - self._at):
-            if 0 <= place < len(data):
-                data[place] = byte
-        self._at += len(data)
-        return bytes(data)

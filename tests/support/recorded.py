@@ -1,0 +1,53 @@
+"""Sound files of every kind that libsndfile writes, whole and damaged: for tests and benchmarks."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+RATE = 16_000
+# RAW has no header; SD2 keeps its own in a second file, which libsndfile writes into this folder.
+NOT_WRITTEN = {"RAW", "SD2"}
+
+
+def sound(seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
+    """A voice-like sound: harmonics of 150 Hz that swell, and a little noise. int16 [n]."""
+    time = np.arange(round(seconds * rate)) / rate
+    voice = sum(np.sin(2 * np.pi * 150 * n * time) / n for n in range(1, 12))
+    noise = np.random.default_rng(1).normal(0, 0.01, len(time))
+    return np.rint((voice * np.sin(np.pi * time / seconds) ** 2 / 3 + noise) * 16_000).astype("i2")
+
+
+def encoded(audio: np.ndarray, container: str, subtype: str, rate: int = RATE) -> bytes:
+    """A file with such samples, int16 [n] or [n, channels]."""
+    file = io.BytesIO()
+    wide = {"FLOAT": np.float32, "DOUBLE": np.float64}.get(subtype)
+    audio = audio if wide is None else (audio / 32768).astype(wide)
+    soundfile.write(file, audio, rate, subtype, format=container)
+    return file.getvalue()
+
+
+def kinds() -> Iterator[tuple[str, str]]:
+    """Every container and sample format that libsndfile can write."""
+    for container in soundfile.available_formats():
+        for subtype in soundfile.available_subtypes(container):
+            if container not in NOT_WRITTEN and soundfile.check_format(container, subtype):
+                yield container, subtype
+
+
+def damaged(data: bytes, other: bytes, random: np.random.Generator) -> bytes:
+    """A file with some bytes changed, near its start or anywhere; cut; or with another's end."""
+    wrong = bytearray(data)
+    match random.integers(4):
+        case 0:
+            for place in random.integers(0, min(len(wrong), 200), random.integers(1, 6)):
+                wrong[place] = random.integers(256)
+        case 1:
+            for place in random.integers(0, len(wrong), random.integers(1, 50)):
+                wrong[place] = random.integers(256)
+        case 2:
+            del wrong[random.integers(len(wrong)) :]
+        case _:
+            wrong[random.integers(len(wrong)) :] = other[random.integers(len(other)) :]
+    return bytes(wrong)
