@@ -12,6 +12,7 @@ from vm_startup.speech_commands.data.containers import PCM, Layout, ReadAt
 Error = soundfile.LibsndfileError
 _FULL_SCALE = 32768.0  # int16's, where libsndfile has 1.0
 _BLOCK = 1 << 18  # samples of all channels that are decoded at a time: 2 MB
+_SINGLE = ("MPEG_LAYER_III", "VORBIS", "OPUS", "ULAW", "ALAW")  # exact in float32
 _LOUDEST = 1e6  # times full scale; later arithmetic cannot overflow
 
 
@@ -56,18 +57,30 @@ class Stream(soundfile.SoundFile):
         return False
 
     def blocks(self, frames: int) -> Iterator[np.ndarray]:
-        """The first frames, channels averaged: float64 [n] in int16's units; NaN is no number."""
+        """The first frames, channels averaged, in int16's units: [n], int16 or a float type.
+
+        What is no number is NaN.
+        """
         lift = self._alignment(frames)
+        subtype, single = self.subtype, self.channels == 1
+        if subtype == "PCM_16" and single and not lift:
+            return (block[:, 0] for block in self._raw_blocks(frames, "int16"))
+        if subtype.startswith("PCM_"):
+            whole = self._raw_blocks(frames, "int32")
+            return (_mono((block << lift) / 65536.0) for block in whole)
+        if subtype in ("FLOAT", "DOUBLE"):
+            return self._float_blocks(frames)
+        dtype = "float32" if single and subtype in _SINGLE else "float64"
+        return (_mono(block * _FULL_SCALE) for block in self._raw_blocks(frames, dtype))
+
+    def _float_blocks(self, frames: int) -> Iterator[np.ndarray]:
         beyond, loudest = 0, 0.0
-        for block in self._raw_blocks(frames, "int32" if lift else "float64"):
-            if lift:
-                block = (block << lift) / 2.0**31
-            elif self.subtype in ("FLOAT", "DOUBLE"):
-                loud = np.abs(block)
-                beyond += int(np.count_nonzero(loud > 1))
-                loudest = max(loudest, loud.max(initial=0))
-                block = np.where(np.isfinite(block), block.clip(-_LOUDEST, _LOUDEST), np.nan)
-            yield _FULL_SCALE * (block[:, 0] if self.channels == 1 else block.mean(axis=1))
+        for block in self._raw_blocks(frames, "float64"):
+            loud = np.abs(block)
+            beyond += int(np.count_nonzero(loud > 1))
+            loudest = max(loudest, loud.max(initial=0))
+            block = np.where(np.isfinite(block), block.clip(-_LOUDEST, _LOUDEST), np.nan)
+            yield _mono(block * _FULL_SCALE)
         if beyond:
             self.remarks.append(
                 f"{beyond:,} samples beyond full scale are clipped; the loudest is {loudest:,.3g} "
@@ -104,3 +117,7 @@ class Stream(soundfile.SoundFile):
             self.remarks.append(f"its samples are in the low {bits}")
             return lift
         return 0
+
+
+def _mono(block: np.ndarray) -> np.ndarray:
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)

@@ -210,7 +210,8 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
     """Round samples in int16's units; clamp them, because wrapping changes a loud sample's sign."""
     if audio.dtype == np.int16:
         return audio
-    return np.clip(np.rint(audio), -32768, 32767).astype(np.int16)
+    whole = np.rint(audio)
+    return np.clip(whole, -32768, 32767, out=whole).astype(np.int16)
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
@@ -282,7 +283,6 @@ def _too_long(path: Path, seconds: float) -> str:
 def _decoding(file: _File, layout: Layout | None) -> Iterator["Stream"]:
     from vm_startup.speech_commands.data import decoder  # only here: plain files need no library
 
-    _refuse_known(file, not_sound.describe(file.head[:_HEAD]))
     source, remarks = _source(file, layout)
     with silenced():
         try:
@@ -290,7 +290,7 @@ def _decoding(file: _File, layout: Layout | None) -> Iterator["Stream"]:
                 stream.remarks += remarks
                 yield stream
         except decoder.Error as error:
-            _refuse_known(file, not_sound.describe_text(file.head[:_HEAD]))
+            _refuse_known(file)
             raise _undecodable(file, layout, error.error_string) from error
 
 
@@ -303,7 +303,9 @@ def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
     if in_wav or file.head[:3] == b"ID3" or file.head[:1] == b"\xff":
         found = streams.mp3(file.path, start, start + length, file.read_at, LONGEST)
         if found:
-            return io.BytesIO(found.data), found.remarks
+            data = found.data or (in_wav and file.read_at(start, length))
+            return io.BytesIO(data) if data else file.descriptor, found.remarks
+        _refuse_known(file)  # in AAC libsndfile may find what looks like MP3
     if file.head[:4] == b"OggS":
         return file.descriptor, streams.check_ogg(file.path, file.size, file.read_at)
     if layout and layout.unknown:
@@ -311,8 +313,8 @@ def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
     return file.descriptor, []
 
 
-def _refuse_known(file: _File, found: tuple[str, str] | None) -> None:
-    if found:
+def _refuse_known(file: _File) -> None:
+    if found := not_sound.describe(file.head[:_HEAD]):
         raise DataError(f"{file.path} is {found[0]}{not_sound.hint(file.path, found[1])}")
 
 
@@ -351,7 +353,7 @@ def _wanted(header: Header, samples: int | None) -> int:
 
 def _numbers(path: Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     for block in blocks:
-        if np.isnan(block).any():
+        if block.dtype != np.int16 and not np.isfinite(block.sum()):
             raise DataError(
                 f"{path} holds samples that are not numbers (NaN or infinity): export it again"
             )

@@ -22,9 +22,9 @@ _TAGS = (b"TAG", b"APETAGEX", b"LYRICS", b"ID3")
 
 
 class Mp3(NamedTuple):
-    """An MP3 file that libsndfile reads as it is."""
+    """What MP3 frames are."""
 
-    data: bytes
+    data: bytes | None  # a file that libsndfile reads whole; None: it does so with the frames
     remarks: list[str]
 
 
@@ -37,31 +37,41 @@ def mp3(path: object, start: int, end: int, read_at: ReadAt, longest: int) -> Mp
     if tag[:3] == b"ID3" and len(tag) == 10:
         size = sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
         start += 10 + size + (10 if tag[5] & 0x10 else 0)
-    first = int.from_bytes(read_at(start, 4), "big")
-    if not _frame_bytes(first):
+    if not (length := _frame_bytes(first := int.from_bytes(read_at(start, 4), "big"))):
         return None
-    promised = _promised_frames(read_at(start, 200))
-    frames, at = 0, start
-    while length := _frame_bytes(header := int.from_bytes(read_at(at, 4), "big")):
-        if (header ^ first) & _SAME or at + length > end:
+    _check_length(path, (end - start) * 8 / 320_000, longest)
+    data = read_at(start, end - start)
+    lengths, frames, at = {first: length}, 0, 0
+    while True:
+        header = int.from_bytes(data[at : at + 4], "big")
+        if (length := lengths.get(header, 0)) == 0 and not (header ^ first) & _SAME:
+            length = lengths[header] = _frame_bytes(header)
+        if not length or at + length > len(data):
             break
         frames, at = frames + 1, at + length
+    promised, rest, remarks = _promised_frames(data[:200]), data[at : at + 512], []
     frames -= promised is not None  # the frame with the header holds no sound
-    rest, remarks = read_at(at, min(end - at, 512)), []
     if promised is not None and frames < promised - 1:
         raise DataError(
             f"{path} is truncated or damaged: its header promises {promised:,} frames, {frames:,} "
             "follow; record or copy it again"
         )
     if rest.strip(b"\0") and not rest.startswith(_TAGS):
-        remarks.append(f"the last {end - at:,} bytes are no complete frame and not used")
-    if frames * _samples(first) > longest * _rate(first):
-        minutes = frames * _samples(first) / _rate(first) / 60
-        raise DataError(f"{path} is {minutes:,.0f} minutes long: cut it into shorter recordings")
-    data = read_at(start, at - start)
-    if promised is None or frames > promised + 1:
-        data = _header_frame(first, frames + (promised is not None)) + data
-    return Mp3(_TAG + data, remarks)
+        left = len(data) - at
+        remarks.append(f"the last {left:,} bytes are no complete frame and are not used")
+    _check_length(path, frames * _samples(first) / _rate(first), longest)
+    if promised is not None and frames <= promised + 1:
+        return Mp3(None, remarks)
+    header_frame = _header_frame(first, frames + (promised is not None))
+    return Mp3(_TAG + header_frame + data[:at], remarks)
+
+
+def _check_length(path: object, seconds: float, longest: int) -> None:
+    if seconds > longest:
+        raise DataError(
+            f"{path} is {seconds / 60:,.0f} minutes long: cut it into recordings of at most "
+            f"{longest // 60} minutes"
+        )
 
 
 def check_ogg(path: object, size: int, read_at: ReadAt) -> list[str]:
