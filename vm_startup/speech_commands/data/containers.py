@@ -60,7 +60,7 @@ class Layout(NamedTuple):
     start: int  # byte offset of the samples
     length: int  # their bytes; never more than the file holds
     unknown: bool  # the header does not say how many: they go on to the end of the file
-    patch: tuple[int, bytes]  # offset and bytes that would say it
+    patches: tuple[tuple[int, bytes], ...]  # offset and bytes that libsndfile reads instead
     format: Format | None  # None: not of WAV's family
 
 
@@ -72,7 +72,7 @@ def layout(path: object, size: int, read_at: ReadAt) -> Layout | None:
     head = read_at(0, 12)
     if head[:4] in (b".snd", b"dns."):
         return _au_layout(path, size, head)
-    form = _FORMS.get(head[:4])
+    form = _FORMS.get(head[:4]) if head[8:] not in (b"AVI ", b"WEBP") else None
     return _chunked_layout(path, size, read_at, form) if form else None
 
 
@@ -83,11 +83,12 @@ def _au_layout(path: object, size: int, head: bytes) -> Layout:
     start, length = (struct.unpack_from(number, head, at)[0] for at in (4, 8))
     unknown = _is_unknown(path, length, size - start, "samples", False)
     available = size - start if unknown else length
-    return Layout(start, available, unknown, (8, struct.pack(number, available)), None)
+    patches = ((8, struct.pack(number, available)),) if unknown else ()
+    return Layout(start, available, unknown, patches, None)
 
 
 def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> Layout:
-    at, format_, real = form.first, None, None
+    at, format_, real, patches = form.first, None, None, []
     for _ in range(_MOST_CHUNKS):
         head = read_at(at, form.head.size)
         if len(head) < form.head.size:
@@ -101,12 +102,15 @@ def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> La
             exact = length <= 0 and form.pad == 2 and _whole(read_at(4, 4), form) == size
             unknown = _is_unknown(path, length, size - start, name.decode(), exact)
             available = size - start if unknown else length
-            patch = place, struct.pack(number, available + form.own)
-            return Layout(start, available, unknown, patch, format_)
+            if unknown:
+                patches.append((place, struct.pack(number, available + form.own)))
+            return Layout(start, available, unknown, tuple(patches), format_)
         if start + length > size:
             _refuse(path, length, size - start, name.decode("ascii", "replace").strip())
         if name == b"fmt " and form.number[0] == "<":
-            format_ = _format(path, read_at(start, min(length, 40)))
+            format_, bits = _format(path, read_at(start, min(length, 40)))
+            if format_.codec == PCM and (bits + 7) // 8 * 8 != format_.container:
+                patches.append((start + 14, struct.pack("<H", format_.container)))
         elif name == b"ds64" and length >= 16:
             real = struct.unpack("<Q", read_at(start + 8, 8))[0]
         at = start + max(length, 0)
@@ -138,7 +142,8 @@ def _refuse(path: object, length: int, available: int, name: str) -> None:
     )
 
 
-def _format(path: object, chunk: bytes) -> Format:
+def _format(path: object, chunk: bytes) -> tuple[Format, int]:
+    """What a fmt chunk says, and how many bits it says that a sample takes."""
     if len(chunk) < 16:
         raise DataError(f"{path} is broken: its fmt chunk has {len(chunk)} bytes instead of 16")
     codec, channels, rate, _, block, bits = struct.unpack("<HHIIHH", chunk[:16])
@@ -146,7 +151,7 @@ def _format(path: object, chunk: bytes) -> Format:
     valid = bits
     if extensible:
         valid, codec = struct.unpack_from("<H4xH", chunk, 18)
-    container = block * 8 // max(channels, 1)
-    if not bits <= container <= 64:  # a wrong block size: most programs do not look at it
-        container = -(-bits // 8) * 8
-    return Format(codec, channels, rate, container, min(valid or bits, bits), extensible)
+    container = (bits + 7) // 8 * 8
+    if 16 < bits < block * 8 // max(channels, 1) == 32:  # for others, block sizes are often wrong
+        container = 32
+    return Format(codec, channels, rate, container, min(valid or bits, bits), extensible), bits

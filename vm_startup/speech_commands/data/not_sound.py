@@ -84,7 +84,7 @@ def _describe_text(head: bytes) -> tuple[str, str] | None:
         return None
     start = text.lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body", "<script")):
-        return "an HTML page: the download was answered by a web page", ": download it again"
+        return "an HTML page, which a server sent instead of the file", ": download it again"
     return "a text file", _RECORD
 
 

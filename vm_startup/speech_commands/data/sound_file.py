@@ -36,7 +36,8 @@ _HEAD, _CLIP = 512, 40_000  # bytes: of nearly every header, of nearly every cli
 _UNKNOWN_FRAMES = 1 << 62  # from here on libsndfile does not know how many frames follow
 _UNKNOWN_LENGTH = "its header does not say how long it is; read to the end of the file"
 
-_CODECS = {2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM", MP3: "MP3"}
+_READ = (PCM, 2, FLOAT, 6, 7, 0x11, 0x31, 0x38, 0x40, MP3)  # codecs of WAV that libsndfile has
+_NOT_READ = {0x50: "MPEG layer I or II", 0xFF: "AAC", 0x160: "WMA", 0x161: "WMA", 0x162: "WMA"}
 _FORMATS = {  # soundfile's names
     "PCM_S8": "8-bit PCM",
     "PCM_U8": "8-bit PCM",
@@ -174,6 +175,8 @@ def read(path: Path | str, samples: int | None = None) -> Sound:
                 header = _header(file, layout, stream)
                 audio = _decoded(file, stream, header, samples)
                 remarks = stream.remarks
+                if stream.cancels():
+                    remarks.append("its channels cancel each other: hardly any sound is left")
     remarks += _remarks(file.path, header)
     kind, rate, channels = header.kind, header.rate, header.channels
     return Sound(fit(audio, samples), kind, rate, channels, tuple(remarks))
@@ -308,8 +311,9 @@ def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
         _refuse_known(file)  # in AAC libsndfile may find what looks like MP3
     if file.head[:4] == b"OggS":
         return file.descriptor, streams.check_ogg(file.path, file.size, file.read_at)
-    if layout and layout.unknown:
-        return decoder.Patched(file.size, file.read_at, *layout.patch), [_UNKNOWN_LENGTH]
+    if layout and layout.patches:
+        source = decoder.Patched(file.size, file.read_at, layout.patches)
+        return source, [_UNKNOWN_LENGTH] if layout.unknown else []
     return file.descriptor, []
 
 
@@ -319,13 +323,16 @@ def _refuse_known(file: _File) -> None:
 
 
 def _undecodable(file: _File, layout: Layout | None, reason: str) -> DataError:
-    if layout and layout.format and layout.format.codec not in (PCM, FLOAT):
-        codec = _CODECS.get(layout.format.codec, f"codec {layout.format.codec:#x}")
-        reason = f"WAV with {codec}: {reason}"
-    how = not_sound.hint(file.path, not_sound.CONVERT)
-    return DataError(
-        f"{file.path} is damaged or of a kind that cannot be read ({reason.strip(' .')}){how}"
-    )
+    reason = reason.removeprefix("Error : ").strip(" .")
+    codec = layout.format.codec if layout and layout.format else PCM
+    if codec not in _READ:
+        reason = f"{_NOT_READ.get(codec, f'codec {codec:#x}')} in WAV: unsupported"
+    elif "resource fork" in reason or "regular file" in reason:  # the last format that it tries
+        reason = "format not recognised"
+    if any(word in reason for word in ("not recognised", "unsupported", "unimplemented")):
+        how = not_sound.hint(file.path, not_sound.CONVERT)
+        return DataError(f"{file.path} is of a kind that cannot be read ({reason}){how}")
+    return DataError(f"{file.path} is truncated or damaged ({reason}): record or copy it again")
 
 
 def _decoded(file: _File, stream: "Stream", header: Header, samples: int | None) -> np.ndarray:
