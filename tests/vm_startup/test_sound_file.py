@@ -1,8 +1,11 @@
-"""WAV files of many kinds are read, unusable ones are refused."""
+"""WAV files of every sample format are read, unusable ones are refused."""
 
 import contextlib
+import os
 import re
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,14 +16,25 @@ from vm_startup.speech_commands.errors import DataError
 TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 kHz
 
 
-def riff(data, *, codec=1, channels=1, rate=16_000, bits=16, extensible=False, before=b""):
+def riff(
+    data,
+    *,
+    codec=1,
+    channels=1,
+    rate=16_000,
+    bits=16,
+    block=0,
+    extensible=False,
+    valid=0,
+    before=b"",
+):
     """A WAV file's bytes, built without the code under test."""
-    block = channels * bits // 8
+    block = block or channels * bits // 8
     tag = 0xFFFE if extensible else codec
     fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * block, block, bits)
     if extensible:
         guid = struct.pack("<H", codec) + bytes.fromhex("000000001000800000aa00389b71")
-        fmt += struct.pack("<HHI", 22, bits, 4) + guid
+        fmt += struct.pack("<HHI", 22, valid or bits, 4) + guid
     chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt + before
     chunks += b"data" + struct.pack("<I", len(data)) + data
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
@@ -127,6 +141,134 @@ def test_written_wav_files_are_readable(tmp_path):
         assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (16_000, 4, 2)
 
 
+QUIET = np.arange(-300, 300, dtype="<i4") * 256 + 3  # 24-bit samples that use all their bytes
+EVEN = QUIET - 3  # those of a recording that had 16 bits
+IN_32_BITS = {  # (bytes, header, whether they lie low)
+    "high": ((QUIET << 8), {"bits": 24, "block": 4}, False),
+    "high, 16 bits used": ((EVEN * 50 << 8), {"bits": 24, "block": 4}, False),
+    "low": (QUIET, {"bits": 24, "block": 4}, True),
+    "low, 16 bits used": (EVEN, {"bits": 24, "block": 4}, True),
+    "low, no sign": ((QUIET & 0xFFFFFF), {"bits": 24, "block": 4}, True),
+    "extensible, high": ((QUIET << 8), {"bits": 32, "extensible": True, "valid": 24}, False),
+    "extensible, quiet": (EVEN, {"bits": 32, "extensible": True, "valid": 24}, False),
+    "extensible, low": (QUIET, {"bits": 32, "extensible": True, "valid": 24}, True),
+    "all 32 bits used": ((QUIET << 8) + 5, {"bits": 32, "extensible": True, "valid": 24}, False),
+}
+
+
+@pytest.mark.parametrize("case", IN_32_BITS)
+def test_24_bits_in_32_are_read_from_the_bytes_they_lie_in(tmp_path, case):
+    """24-bit samples lie in the high bytes of 32 bits, or in the low ones as ALSA's S24_LE has."""
+    data, header, low = IN_32_BITS[case]
+    sound = sound_file.read(saved(tmp_path, riff(data.astype("<i4").tobytes(), **header)))
+    expected = np.rint((data << 8 if low else data) / 65536)
+    assert sound.samples.tolist() == expected.tolist()
+    assert sound.kind == "WAV, 24-bit PCM in 32 bits"
+    assert sound.remarks == (("its samples are in the low 24 of 32 bits",) if low else ())
+
+
+def test_bits_that_a_header_leaves_unused(tmp_path):
+    """12 bits in 16, high or low, and 20 bits in 32 are read as the same sound."""
+    samples = (TONE * 2000).astype("<i2")
+    for data, header in [
+        (samples << 4, {"bits": 12, "block": 2}),
+        (samples, {"bits": 12, "block": 2}),
+        (samples.astype("<i4") << 20, {"bits": 20, "block": 4}),
+    ]:
+        path = saved(tmp_path, riff(data.tobytes(), **header))
+        assert sound_file.read(path).samples.tolist() == (samples * 16).tolist()
+
+
+def test_64_bit_float_is_read(tmp_path):
+    """What SciPy writes for a float64 array has the samples of the 16-bit file."""
+    samples = (TONE * 16384).astype("<i2")
+    data = riff((samples / 32768).astype("<f8").tobytes(), codec=3, bits=64)
+    assert sound_file.read(saved(tmp_path, data)).samples.tolist() == samples.tolist()
+
+
+def test_float_beyond_full_scale_is_counted(tmp_path):
+    """Float samples in int16's units, or too large for any, are clipped with a count."""
+    for scale, loudest in ((8e3, "8e+03"), (1e300, "1e+300")):
+        data = riff((np.array([0, 1, -1]) * scale).astype("<f8").tobytes(), codec=3, bits=64)
+        sound = sound_file.read(saved(tmp_path, data))
+        assert sound.samples.tolist() == [0, 32767, -32768]
+        assert f"2 samples beyond full scale are clipped; the loudest is {loudest}" in str(sound)
+
+
+def test_channels_are_averaged(tmp_path):
+    """Two channels become their average; one that takes the other away is noticed."""
+    for left, right, remark in [(100, 300, ()), (200, -200, ("its channels cancel each other",))]:
+        data = np.tile(np.array([left, right], "<i2"), 50).tobytes()
+        sound = sound_file.read(saved(tmp_path, riff(data, channels=2)))
+        assert set(sound.samples.tolist()) == {(left + right) // 2}
+        assert (sound.channels, sound.rate) == (2, 16_000)
+        assert [found.split(":")[0] for found in sound.remarks] == [
+            *remark,
+            "2 channels are averaged",
+        ]
+
+
+@pytest.mark.parametrize("length", [0, 0x7F000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("bits", [16, 24])
+def test_wav_of_unknown_length_is_read_to_its_end(tmp_path, bits, length):
+    """A header written before the length was known, as into a pipe, promises nothing."""
+    whole = riff(packed(TONE / 2, bits), bits=bits)
+    expected = sound_file.read(saved(tmp_path, whole)).samples
+    streamed = bytearray(whole)
+    struct.pack_into("<I", streamed, 4, length)
+    struct.pack_into("<I", streamed, 40, length)
+    sound = sound_file.read(saved(tmp_path, streamed))
+    assert (sound.samples == expected).all() and len(sound.samples) == len(expected)
+    assert sound.remarks == ("its header does not say how long it is; read to the end of the file",)
+
+
+def test_recording_of_more_than_an_hour_is_refused(tmp_path):
+    """Its length is refused before a sample is read, however much memory it would take."""
+    path = saved(tmp_path, riff(b"", rate=48_000, channels=2, bits=24))
+    size = 6 * 48_000 * 3660
+    with path.open("r+b") as file:
+        file.seek(40)
+        file.write(struct.pack("<I", size))
+        file.truncate(44 + size)  # a hole takes no room on the disk
+    for function in (sound_file.check, sound_file.read):
+        with pytest.raises(
+            DataError, match="is 61 minutes long: cut it into recordings of at most"
+        ):
+            function(path)
+
+
+def test_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    """A recording that another program still writes, or cuts, is no truncated one."""
+    path, read = saved(tmp_path, riff(bytes(200_000))), os.pread
+
+    def read_and_cut(*arguments):
+        os.truncate(path, 100_000)
+        return read(*arguments)
+
+    monkeypatch.setattr(os, "pread", read_and_cut)
+    with pytest.raises(DataError, match="changed while it was read: wait until it is complete"):
+        sound_file.read(path)
+
+
+def test_what_is_not_a_file_is_refused_at_once(tmp_path):
+    """A folder and a named pipe that nobody writes to are not waited for."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path in (tmp_path, tmp_path / "pipe.wav"):
+        with pytest.raises(DataError, match="cannot be read: it is not a file"):
+            sound_file.read(path)
+
+
+def test_plain_wav_needs_no_library(tmp_path):
+    """To read 16-bit 16 kHz mono WAV neither libsndfile nor a resampler is loaded."""
+    path = saved(tmp_path, GOOD)
+    code = (
+        "import sys; from vm_startup.speech_commands.data import sound_file; "
+        f"sound_file.read({str(path)!r}); sound_file.check({str(path)!r}); "
+        "sys.exit(bool({'soundfile', '_cffi_backend', 'soxr'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
 GOOD = riff(np.arange(100, dtype="<i2").tobytes())
 BAD = {
     "empty file": (b"", "is empty"),
@@ -137,6 +279,9 @@ BAD = {
     "text": (b"this is not audio at all", "is a text file"),
     "low rate": (riff(bytes(8), rate=8_000), "8,000 Hz: record at 16,000 Hz or more"),
     "zero rate": (riff(bytes(8), rate=0), "0 Hz"),
+    "no channel": (riff(bytes(8), channels=0, block=2), "Channel count is zero"),
+    "999 channels": (riff(bytes(1998), channels=999), "promises 999 channels"),
+    "WMA": (riff(bytes(99), codec=0x161), "of a kind that cannot be read (WMA in WAV"),
 }
 
 

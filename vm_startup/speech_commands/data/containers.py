@@ -7,12 +7,13 @@ when they do not know the length yet, and does not say which bits of a sample ar
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vm_startup.speech_commands.errors import DataError
 
 ReadAt = Callable[[int, int], bytes]  # (offset, bytes)
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+PCM, FLOAT, MP3, EXTENSIBLE = 1, 3, 0x55, 0xFFFE
 _MOST_CHUNKS = 1000  # before the samples
 # A length from here on that the file does not have was written before the length was known:
 # 0x7F000000 and 0x7FFFF000 by SoX, 0x7FFF0000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF by others.
@@ -26,23 +27,23 @@ class _Form:
     first: int  # byte offset of the first chunk
     name: int  # bytes of a chunk's name
     number: str  # struct format of a length
+    head: struct.Struct  # name and length
     own: int  # bytes of its own header that a length includes
     pad: int  # chunks begin at multiples of so many bytes
     sound: tuple[bytes, ...]  # the chunk with the samples
 
 
 _FORMS = {
-    b"RIFF": _Form(12, 4, "<I", 0, 2, (b"data",)),
-    b"RF64": _Form(12, 4, "<I", 0, 2, (b"data",)),
-    b"RIFX": _Form(12, 4, ">I", 0, 2, (b"data",)),
-    b"FORM": _Form(12, 4, ">I", 0, 2, (b"SSND", b"BODY")),
-    b"caff": _Form(8, 4, ">Q", 0, 1, (b"data",)),
-    b"riff": _Form(40, 16, "<Q", 24, 8, (b"data",)),  # W64
+    b"RIFF": _Form(12, 4, "<I", struct.Struct("<4sI"), 0, 2, (b"data",)),
+    b"RF64": _Form(12, 4, "<I", struct.Struct("<4sI"), 0, 2, (b"data",)),
+    b"RIFX": _Form(12, 4, ">I", struct.Struct(">4sI"), 0, 2, (b"data",)),
+    b"FORM": _Form(12, 4, ">I", struct.Struct(">4sI"), 0, 2, (b"SSND", b"BODY")),
+    b"caff": _Form(8, 4, ">Q", struct.Struct(">4sQ"), 0, 1, (b"data",)),
+    b"riff": _Form(40, 16, "<Q", struct.Struct("<4s12xQ"), 24, 8, (b"data",)),  # W64
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """A fmt chunk of RIFF, RF64 or W64."""
 
     codec: int
@@ -53,14 +54,13 @@ class Format:
     extensible: bool  # WAVE_FORMAT_EXTENSIBLE, which says where they lie: in the high bits
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """What the header says."""
 
     start: int  # byte offset of the samples
     length: int  # their bytes; never more than the file holds
     unknown: bool  # the header does not say how many: they go on to the end of the file
-    patch: tuple[int, bytes]  # offset and bytes that would say it
+    patches: tuple[tuple[int, bytes], ...]  # offset and bytes that libsndfile reads instead
     format: Format | None  # None: not of WAV's family
 
 
@@ -72,7 +72,7 @@ def layout(path: object, size: int, read_at: ReadAt) -> Layout | None:
     head = read_at(0, 12)
     if head[:4] in (b".snd", b"dns."):
         return _au_layout(path, size, head)
-    form = _FORMS.get(head[:4])
+    form = _FORMS.get(head[:4]) if head[8:] not in (b"AVI ", b"WEBP") else None
     return _chunked_layout(path, size, read_at, form) if form else None
 
 
@@ -81,32 +81,36 @@ def _au_layout(path: object, size: int, head: bytes) -> Layout:
     if len(head) < 12:
         raise DataError(f"{path} is truncated or broken: its header has {size} bytes")
     start, length = (struct.unpack_from(number, head, at)[0] for at in (4, 8))
-    unknown = _is_unknown(path, length, size - start, "samples", None)
+    unknown = _is_unknown(path, length, size - start, "samples", False)
     available = size - start if unknown else length
-    return Layout(start, available, unknown, (8, struct.pack(number, available)), None)
+    patches = ((8, struct.pack(number, available)),) if unknown else ()
+    return Layout(start, available, unknown, patches, None)
 
 
 def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> Layout:
-    at, wide, format_, real = form.first, form.name + struct.calcsize(form.number), None, None
+    at, format_, real, patches = form.first, None, None, []
     for _ in range(_MOST_CHUNKS):
-        head = read_at(at, wide)
-        if len(head) < wide:
+        head = read_at(at, form.head.size)
+        if len(head) < form.head.size:
             break
-        name, start = head[:4], at + wide
-        length = struct.unpack_from(form.number, head, form.name)[0] - form.own
+        name, length = form.head.unpack(head)
+        start, length = at + form.head.size, length - form.own
         if name in form.sound:
             number, place = form.number, at + form.name
             if real is not None and length == 0xFFFFFFFF:  # RF64: the length is in ds64
                 length, number, place = real, "<Q", form.first + 16
-            whole = struct.unpack_from(form.number, read_at(4, 8))[0] + 8 if form.pad == 2 else None
-            unknown = _is_unknown(path, length, size - start, name.decode(), whole == size)
+            exact = length <= 0 and form.pad == 2 and _whole(read_at(4, 4), form) == size
+            unknown = _is_unknown(path, length, size - start, name.decode(), exact)
             available = size - start if unknown else length
-            patch = place, struct.pack(number, available + form.own)
-            return Layout(start, available, unknown, patch, format_)
+            if unknown:
+                patches.append((place, struct.pack(number, available + form.own)))
+            return Layout(start, available, unknown, tuple(patches), format_)
         if start + length > size:
             _refuse(path, length, size - start, name.decode("ascii", "replace").strip())
         if name == b"fmt " and form.number[0] == "<":
-            format_ = _format(path, read_at(start, min(length, 40)))
+            format_, bits = _format(path, read_at(start, min(length, 40)))
+            if format_.codec == PCM and (bits + 7) // 8 * 8 != format_.container:
+                patches.append((start + 14, struct.pack("<H", format_.container)))
         elif name == b"ds64" and length >= 16:
             real = struct.unpack("<Q", read_at(start + 8, 8))[0]
         at = start + max(length, 0)
@@ -115,7 +119,11 @@ def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> La
     raise DataError(f"{path} is truncated or broken: it has no {missing} chunk")
 
 
-def _is_unknown(path: object, length: int, available: int, name: str, exact: bool | None) -> bool:
+def _whole(length: bytes, form: _Form) -> int:
+    return struct.unpack(form.number, length)[0] + 8
+
+
+def _is_unknown(path: object, length: int, available: int, name: str, exact: bool) -> bool:
     """Whether a length was written before it was known; raises DataError if it is too long.
 
     exact: the length of the whole file is right, so that a length of zero means no samples.
@@ -134,7 +142,8 @@ def _refuse(path: object, length: int, available: int, name: str) -> None:
     )
 
 
-def _format(path: object, chunk: bytes) -> Format:
+def _format(path: object, chunk: bytes) -> tuple[Format, int]:
+    """What a fmt chunk says, and how many bits it says that a sample takes."""
     if len(chunk) < 16:
         raise DataError(f"{path} is broken: its fmt chunk has {len(chunk)} bytes instead of 16")
     codec, channels, rate, _, block, bits = struct.unpack("<HHIIHH", chunk[:16])
@@ -142,7 +151,7 @@ def _format(path: object, chunk: bytes) -> Format:
     valid = bits
     if extensible:
         valid, codec = struct.unpack_from("<H4xH", chunk, 18)
-    container = block * 8 // max(channels, 1)
-    if not bits <= container <= 64:  # a wrong block size: most programs do not look at it
-        container = -(-bits // 8) * 8
-    return Format(codec, channels, rate, container, min(valid or bits, bits), extensible)
+    container = (bits + 7) // 8 * 8
+    if 16 < bits < block * 8 // max(channels, 1) == 32:  # for others, block sizes are often wrong
+        container = 32
+    return Format(codec, channels, rate, container, min(valid or bits, bits), extensible), bits

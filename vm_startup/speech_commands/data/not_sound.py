@@ -66,10 +66,10 @@ def describe(head: bytes) -> tuple[str, str] | None:
         return "an MPEG transport stream", CONVERT
     if not head.strip(b"\0"):
         return "a file that begins with zero bytes only, as a copy that failed", _RECORD
-    return None
+    return _describe_text(head)
 
 
-def describe_text(head: bytes) -> tuple[str, str] | None:
+def _describe_text(head: bytes) -> tuple[str, str] | None:
     """What a file of text is that begins so."""
     if head.startswith(_LFS):
         return (
@@ -84,7 +84,7 @@ def describe_text(head: bytes) -> tuple[str, str] | None:
         return None
     start = text.lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body", "<script")):
-        return "an HTML page: the download was answered by a web page", ": download it again"
+        return "an HTML page, which a server sent instead of the file", ": download it again"
     return "a text file", _RECORD
 
 

@@ -6,6 +6,7 @@ AIFF, AU, CAF and more. The content decides, not the name.
 """
 
 import hashlib
+import io
 import os
 import stat
 import struct
@@ -14,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vm_startup.conventions import SAMPLE_RATE
-from vm_startup.speech_commands.data import not_sound
+from vm_startup.speech_commands.data import not_sound, streams
 from vm_startup.speech_commands.data.c_output import silenced
-from vm_startup.speech_commands.data.containers import FLOAT, PCM, Layout
+from vm_startup.speech_commands.data.containers import FLOAT, MP3, PCM, Layout
 from vm_startup.speech_commands.data.containers import layout as layout_of
 from vm_startup.speech_commands.errors import DataError
 
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 LONGEST = 3600  # seconds
 _MAX_RATE = 768_000  # Hz; above every converter, so a header that says more is broken
 _MAX_CHANNELS = 64
+_HEAD, _CLIP = 512, 40_000  # bytes: of nearly every header, of nearly every clip
 _UNKNOWN_FRAMES = 1 << 62  # from here on libsndfile does not know how many frames follow
 _UNKNOWN_LENGTH = "its header does not say how long it is; read to the end of the file"
 
-_CODECS = {2: "MS ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM", 0x55: "MP3"}
+_READ = (PCM, 2, FLOAT, 6, 7, 0x11, 0x31, 0x38, 0x40, MP3)  # codecs of WAV that libsndfile has
+_NOT_READ = {0x50: "MPEG layer I or II", 0xFF: "AAC", 0x160: "WMA", 0x161: "WMA", 0x162: "WMA"}
 _FORMATS = {  # soundfile's names
     "PCM_S8": "8-bit PCM",
     "PCM_U8": "8-bit PCM",
@@ -45,19 +48,28 @@ _FORMATS = {  # soundfile's names
     "DOUBLE": "64-bit float",
     "ULAW": "mu-law",
     "ALAW": "A-law",
+    **{f"ALAC_{bits}": f"{bits}-bit ALAC" for bits in (16, 20, 24, 32)},
     "VORBIS": "Vorbis",
     "OPUS": "Opus",
     "MPEG_LAYER_I": "MPEG layer I",
     "MPEG_LAYER_II": "MPEG layer II",
     "MPEG_LAYER_III": "MPEG layer III",
 }
+# Containers that show whether they are complete.
+_SHOWN = {"WAV", "RF64", "W64", "AIFF", "IFF", "CAF", "AU", "FLAC", "Ogg", "MP3", "HTK"}
 _CONTAINERS = {"WAVEX": "WAV", "OGG": "Ogg", "IRCAM": "SF", "SVX": "IFF"}
-_SUFFIXES = {  # the containers that a file with such a name should hold
-    **dict.fromkeys((".wav", ".wave"), ("WAV", "RF64")),
-    **dict.fromkeys((".ogg", ".oga", ".opus"), ("Ogg",)),
-    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF",)),
-    **{".mp3": ("MP3",), ".flac": ("FLAC",), ".caf": ("CAF",), ".w64": ("W64",), ".au": ("AU",)},
+_ENDINGS = {  # of the names of files with such a container
+    "WAV": (".wav", ".wave"),
+    "RF64": (".wav", ".rf64"),
+    "FLAC": (".flac",),
+    "Ogg": (".ogg", ".oga", ".opus"),
+    "MP3": (".mp3",),
+    "AIFF": (".aif", ".aiff", ".aifc"),
+    "CAF": (".caf",),
+    "W64": (".w64",),
+    "AU": (".au", ".snd"),
 }
+_ALL_ENDINGS = sum(_ENDINGS.values(), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +99,58 @@ class Sound:
     remarks: tuple[str, ...]  # what was guessed, repaired or averaged
 
 
-@dataclass(frozen=True, slots=True)
 class _File:
-    """An open file."""
+    """A file that is open while its `with` block lasts, which must not change meanwhile."""
 
-    path: Path
-    descriptor: int
-    status: os.stat_result
+    __slots__ = ("descriptor", "head", "path", "size", "_time")
 
-    @property
-    def size(self) -> int:
-        return self.status.st_size
+    def __init__(self, path: Path, first: int) -> None:
+        """first: how many of its bytes are read at once."""
+        self.path = path
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # no wait for a pipe's end
+            try:
+                status = os.fstat(self.descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise DataError(f"{path} cannot be read: it is not a file")
+                self.size, self._time = status.st_size, status.st_mtime_ns
+                self.head = os.pread(self.descriptor, first, 0)
+            except BaseException:
+                os.close(self.descriptor)
+                raise
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def read_at(self, offset: int, count: int) -> bytes:
+        if offset + count <= len(self.head):
+            return self.head[offset : offset + count]
         return os.pread(self.descriptor, count, offset)
 
-    def check_unchanged(self) -> None:
-        now = os.fstat(self.descriptor)
-        if (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns):
-            raise DataError(f"{self.path} changed while it was read: wait until it is complete")
+    def array_at(self, offset: int, count: int) -> np.ndarray:
+        """So many samples of 16 bits."""
+        if offset + 2 * count <= len(self.head):
+            return np.frombuffer(self.head, "<i2", count, offset)
+        data = os.pread(self.descriptor, 2 * count, offset)
+        return np.frombuffer(data, "<i2", len(data) // 2)
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        status = os.fstat(self.descriptor)
+        os.close(self.descriptor)
+        if error is None or isinstance(error, DataError | OSError):
+            if (status.st_size, status.st_mtime_ns) != (self.size, self._time):
+                raise DataError(f"{self.path} changed while it was read: wait until it is complete")
+            if isinstance(error, OSError):
+                raise _unreadable(self.path, error) from error
 
 
 def check(path: Path | str) -> Header:
     """Read a file's header only; raises DataError if that shows that read() cannot use the file."""
-    with _opened(Path(path)) as file:
+    with _File(Path(path), _HEAD) as file:
         layout = _layout(file)
-        if layout and _is_plain(layout):
+        if layout and _is_plain(file, layout):
             return _plain_header(file, layout)
         with _decoding(file, layout) as stream:
             return _header(file, layout, stream)
@@ -124,18 +162,21 @@ def read(path: Path | str, samples: int | None = None) -> Sound:
     Other sample formats and rates are converted, the same way every time; several channels are
     averaged; values beyond 16 bits are clipped. Raises DataError if the file cannot be used.
     """
-    with _opened(Path(path)) as file:
+    with _File(Path(path), _CLIP) as file:
         layout = _layout(file)
-        remarks = [_UNKNOWN_LENGTH] if layout and layout.unknown else []
-        if layout and _is_plain(layout):
+        if layout and _is_plain(file, layout):
             header = _plain_header(file, layout)
-            data = file.read_at(layout.start, 2 * _wanted(header, samples))
-            audio, _ = _at_16_khz([np.frombuffer(data, "<i2")], header.rate, file.path)
+            remarks = [_UNKNOWN_LENGTH] if layout.unknown else []
+            audio = file.array_at(layout.start, _wanted(header, samples))
+            if header.rate != SAMPLE_RATE:
+                audio, _ = _at_16_khz([audio], header.rate)
         else:
             with _decoding(file, layout) as stream:
                 header = _header(file, layout, stream)
                 audio = _decoded(file, stream, header, samples)
-                remarks += stream.remarks
+                remarks = stream.remarks
+                if stream.cancels():
+                    remarks.append("its channels cancel each other: hardly any sound is left")
     remarks += _remarks(file.path, header)
     kind, rate, channels = header.kind, header.rate, header.channels
     return Sound(fit(audio, samples), kind, rate, channels, tuple(remarks))
@@ -152,7 +193,7 @@ def write(path: Path | str, audio: np.ndarray) -> None:
 def version() -> bytes:
     """A digest of the code and libraries that decide the samples of a file."""
     digest = hashlib.sha256()
-    for name in ("sound_file", "containers", "decoder"):
+    for name in ("sound_file", "containers", "decoder", "streams"):
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     for library in ("soundfile", "soxr"):
         digest.update(metadata.version(library).encode())
@@ -172,27 +213,12 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
     """Round samples in int16's units; clamp them, because wrapping changes a loud sample's sign."""
     if audio.dtype == np.int16:
         return audio
-    return np.clip(np.rint(audio), -32768, 32767).astype(np.int16)
+    whole = np.rint(audio)
+    return np.clip(whole, -32768, 32767, out=whole).astype(np.int16)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[_File]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe does not block
-        try:
-            file = _File(path, descriptor, os.fstat(descriptor))
-            if not stat.S_ISREG(file.status.st_mode):
-                raise DataError(f"{path} cannot be read: it is not a file")
-            try:
-                yield file
-            except DataError:
-                file.check_unchanged()
-                raise
-            file.check_unchanged()
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def _layout(file: _File) -> Layout | None:
@@ -207,15 +233,12 @@ def _layout(file: _File) -> Layout | None:
     return found
 
 
-def _is_plain(layout: Layout) -> bool:
+def _is_plain(file: _File, layout: Layout) -> bool:
     """Whether it is WAV with 16-bit mono PCM."""
-    found = layout.format
-    return found is not None and (found.codec, found.channels, found.container, found.valid) == (
-        PCM,
-        1,
-        16,
-        16,
-    )
+    if layout.format is None or file.head[:4] != b"RIFF":
+        return False
+    codec, channels, _, container, valid, _ = layout.format
+    return codec == PCM and channels == 1 and container == valid == 16
 
 
 def _plain_header(file: _File, layout: Layout) -> Header:
@@ -263,36 +286,62 @@ def _too_long(path: Path, seconds: float) -> str:
 def _decoding(file: _File, layout: Layout | None) -> Iterator["Stream"]:
     from vm_startup.speech_commands.data import decoder  # only here: plain files need no library
 
-    _refuse_known(file, not_sound.describe(file.read_at(0, 512)))
+    source, remarks = _source(file, layout)
     with silenced():
         try:
-            with decoder.Stream(file.descriptor, file.size, file.read_at, layout) as stream:
+            with decoder.Stream(source, layout) as stream:
+                stream.remarks += remarks
                 yield stream
         except decoder.Error as error:
-            _refuse_known(file, not_sound.describe_text(file.read_at(0, 512)))
-            raise DataError(_unreadable(file, layout, error.error_string)) from error
+            _refuse_known(file)
+            raise _undecodable(file, layout, error.error_string) from error
 
 
-def _refuse_known(file: _File, found: tuple[str, str] | None) -> None:
-    if found:
+def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
+    """What libsndfile reads from, and what there is to say about it."""
+    from vm_startup.speech_commands.data import decoder
+
+    in_wav = layout is not None and layout.format is not None and layout.format.codec == MP3
+    start, length = (layout.start, layout.length) if layout and in_wav else (0, file.size)
+    if in_wav or file.head[:3] == b"ID3" or file.head[:1] == b"\xff":
+        found = streams.mp3(file.path, start, start + length, file.read_at, LONGEST)
+        if found:
+            data = found.data or (in_wav and file.read_at(start, length))
+            return io.BytesIO(data) if data else file.descriptor, found.remarks
+        _refuse_known(file)  # in AAC libsndfile may find what looks like MP3
+    if file.head[:4] == b"OggS":
+        return file.descriptor, streams.check_ogg(file.path, file.size, file.read_at)
+    if layout and layout.patches:
+        source = decoder.Patched(file.size, file.read_at, layout.patches)
+        return source, [_UNKNOWN_LENGTH] if layout.unknown else []
+    return file.descriptor, []
+
+
+def _refuse_known(file: _File) -> None:
+    if found := not_sound.describe(file.head[:_HEAD]):
         raise DataError(f"{file.path} is {found[0]}{not_sound.hint(file.path, found[1])}")
 
 
-def _unreadable(file: _File, layout: Layout | None, reason: str) -> str:
-    if layout and layout.format and layout.format.codec not in (PCM, FLOAT):
-        codec = _CODECS.get(layout.format.codec, f"codec {layout.format.codec:#x}")
-        reason = f"WAV with {codec}: {reason}"
-    how = not_sound.hint(file.path, not_sound.CONVERT)
-    return f"{file.path} is damaged or of a kind that cannot be read ({reason.strip(' .')}){how}"
+def _undecodable(file: _File, layout: Layout | None, reason: str) -> DataError:
+    reason = reason.removeprefix("Error : ").strip(" .")
+    codec = layout.format.codec if layout and layout.format else PCM
+    if codec not in _READ:
+        reason = f"{_NOT_READ.get(codec, f'codec {codec:#x}')} in WAV: unsupported"
+    elif "resource fork" in reason or "regular file" in reason:  # the last format that it tries
+        reason = "format not recognised"
+    if any(word in reason for word in ("not recognised", "unsupported", "unimplemented")):
+        how = not_sound.hint(file.path, not_sound.CONVERT)
+        return DataError(f"{file.path} is of a kind that cannot be read ({reason}){how}")
+    return DataError(f"{file.path} is truncated or damaged ({reason}): record or copy it again")
 
 
 def _decoded(file: _File, stream: "Stream", header: Header, samples: int | None) -> np.ndarray:
     """The wanted samples at 16 kHz."""
     wanted = _wanted(header, samples)
-    audio, frames = _at_16_khz(stream.blocks(wanted), header.rate, file.path)
+    audio, frames = _at_16_khz(_numbers(file.path, stream.blocks(wanted)), header.rate)
     if frames > LONGEST * header.rate:
         raise DataError(_too_long(file.path, frames / header.rate))
-    if frames < wanted and header.frames < _UNKNOWN_FRAMES and header.kind != "MP3":
+    if frames < wanted and header.frames < _UNKNOWN_FRAMES:
         raise DataError(
             f"{file.path} is truncated or damaged: its header promises {header.frames:,} samples, "
             f"{frames:,} could be read; record or copy it again"
@@ -309,7 +358,16 @@ def _wanted(header: Header, samples: int | None) -> int:
     return min(most, -(-samples * header.rate // SAMPLE_RATE) + header.rate // 10)
 
 
-def _at_16_khz(blocks: Iterable[np.ndarray], rate: int, path: Path) -> tuple[np.ndarray, int]:
+def _numbers(path: Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        if block.dtype != np.int16 and not np.isfinite(block.sum()):
+            raise DataError(
+                f"{path} holds samples that are not numbers (NaN or infinity): export it again"
+            )
+        yield block
+
+
+def _at_16_khz(blocks: Iterable[np.ndarray], rate: int) -> tuple[np.ndarray, int]:
     """Blocks of samples in int16's units as one int16 array at 16 kHz; how many samples came."""
     parts, frames, resample = [], 0, None
     if rate != SAMPLE_RATE:
@@ -318,10 +376,6 @@ def _at_16_khz(blocks: Iterable[np.ndarray], rate: int, path: Path) -> tuple[np.
         resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float64", "HQ").resample_chunk
     for block in blocks:
         frames += len(block)
-        if np.isnan(block).any():
-            raise DataError(
-                f"{path} holds samples that are not numbers (NaN or infinity): export it again"
-            )
         parts.append(to_int16(resample(block.astype(np.float64)) if resample else block))
     if resample:
         parts.append(to_int16(resample(np.zeros(0), last=True)))
@@ -332,7 +386,9 @@ def _remarks(path: Path, header: Header) -> list[str]:
     remarks = []
     if header.channels > 1:
         remarks.append(f"{header.channels} channels are averaged")
-    container = header.kind.split(",")[0]
-    if container not in _SUFFIXES.get(path.suffix.lower(), (container,)):
+    container, name = header.kind.split(",")[0], path.name.lower()
+    if container not in _SHOWN:
+        remarks.append(f"a file of the kind {container} does not show whether it is complete")
+    if name.endswith(_ALL_ENDINGS) and not name.endswith(_ENDINGS.get(container, ())):
         remarks.append(f"{container} in a file named {path.suffix}")
     return remarks
