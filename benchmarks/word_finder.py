@@ -19,12 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
 from vm_startup.speech_commands.augmentation import acoustics
-from vm_startup.speech_commands.data import faults, word_finder
+from vm_startup.speech_commands.data import faults, sound_file, word_finder
 from vm_startup.speech_commands.evaluation.intervals import wilson
 from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
 from vm_startup.speech_commands.synthetic.speech import SPEAKERS
@@ -45,7 +44,9 @@ def main() -> int:
 
 
 def word_is_missed(folder: Path) -> bool:
-    sounds = [(path, read(path)) for path in sorted(folder.iterdir()) if path.is_file()]
+    sounds = [
+        (path, sound_file.read(path).samples) for path in sorted(folder.iterdir()) if path.is_file()
+    ]
     long = [(path, sound) for path, sound in sounds if len(sound) > CLIP_SAMPLES]
     print(f"{folder.name}: {len(long)} of {len(sounds)} recordings are longer than a second")
     if not long:
@@ -75,15 +76,6 @@ def word_is_missed(folder: Path) -> bool:
         print(f"    {path.name}: cut at {at} s, the aligner says {begin:.2f} to {end:.2f} s")
     print_finder([sound for _, sound in long])
     return len(missed["word finder"]) > (1 - LEAST_WHOLE) * len(long)
-
-
-def read(path: Path) -> np.ndarray:
-    """The recording as int16 [n] at 16 kHz; the first of its channels."""
-    sound, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    if rate == SAMPLE_RATE:
-        return sound[:, 0]
-    resampled = soxr.resample(sound[:, 0].astype(np.float64), rate, SAMPLE_RATE)
-    return np.clip(np.rint(resampled), -32768, 32767).astype(np.int16)
 
 
 def holds(start: int, place: Interval) -> bool:
