@@ -1,5 +1,6 @@
 """A folder to work in, the launcher as a command there, and what it left."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -101,6 +102,14 @@ class Workspace:
                     found.append(process)
             except psutil.Error:
                 continue
+        return found
+
+    def commands(self):
+        """The command line of each process of this workspace's machines."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                found.append(" ".join(process.cmdline()))
         return found
 
     def begin(self, plan):
