@@ -30,9 +30,11 @@ WARM = (
     *(f"launcher.machines.gce.{name}" for name in ("client", "create", "choices", "connect")),
     *(
         "firmware_export.compiler.sources",
+        "firmware_export.steps",
         "firmware_export.verify.proof",
         "leak_cells.injection",
         "tensorflow",
+        "unicorn",
     ),
 )
 # What a forked launcher emulates: a real proof emulates 200 clips, and the sound of 24, 16 of them
