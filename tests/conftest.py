@@ -16,14 +16,15 @@ FAST = {
 }
 # Files that take minutes, the longest first: begun last, they would keep one worker alone.
 SLOW = [
-    "launcher/test_resume_after_kill.py",
     "launcher/test_cloud_story.py",
+    "launcher/test_leaks.py",
+    "vm_startup/test_train.py",
+    "launcher/retrain/test_pipeline.py",
     "launcher/test_pipeline.py",
     "launcher/test_cloud_refusals.py",
-    "launcher/test_leaks.py",
-    "launcher/retrain/test_pipeline.py",
+    "launcher/schedule/test_cloud.py",
+    "launcher/schedule/test_retraining.py",
     "firmware_export/test_export.py",
-    "vm_startup/test_train.py",
 ]
 HERE = Path(__file__).parent
 FAST_FILES = {HERE / folder / f"test_{name}.py" for folder in FAST for name in FAST[folder]}

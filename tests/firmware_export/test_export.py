@@ -13,7 +13,8 @@ import wave
 import numpy as np
 import pytest
 
-from firmware_export import report
+from firmware_export import clips, report
+from firmware_export.__main__ import main
 from firmware_export.errors import BadModel, BadOutput, DoesNotFit
 from firmware_export.export import export
 from firmware_export.importers.convert import convert
@@ -38,11 +39,19 @@ def given(tmp_path_factory, keyword_graph, features):
 
 
 @pytest.fixture(scope="module")
-def exported(given):
+def progress():
+    """What the export of words.pb reported while it ran."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def exported(given, progress):
     """(folder, report) of words.pb."""
     out = given / "exported"
-    features = given / "features.npz"
-    return out, export(given / "words.pb", out, labels=["yes", "no"], features=features)
+    chosen = {"labels": ["yes", "no"], "features": given / "features.npz"}
+    return out, export(
+        given / "words.pb", out, progress=lambda *now: progress.append(now), **chosen
+    )
 
 
 def test_export_creates_all_files(exported):
@@ -79,7 +88,13 @@ def test_report_has_all_measurements(exported):
     assert text.endswith("~~~ALL TESTS PASSED~~~")
 
 
-def test_tflite_passes_through_unchanged(given, exported, tmp_path):
+@pytest.fixture
+def few_clips(monkeypatch):
+    """A proof needs no generated clip beside those that it is given."""
+    monkeypatch.setattr(clips, "ENOUGH", 3)
+
+
+def test_tflite_passes_through_unchanged(given, exported, few_clips, tmp_path):
     """A .tflite does not change and gives the same firmware as its graph."""
     features = given / "features.npz"
     made = export(given / "words.tflite", tmp_path / "out", labels=["yes", "no"], features=features)
@@ -99,7 +114,9 @@ def recording(path, seed):
     return path
 
 
-def test_screen_shows_label_and_score_of_each_own_clip(given, tmp_path):
+def test_screen_shows_label_and_score_of_each_own_clip(
+    given, few_clips, tmp_path, monkeypatch, capsys
+):
     """For each --clip the command prints the firmware's label and score, and the folder's label
     where it is another one; a file name cannot send control characters to the terminal."""
     wavs = [
@@ -108,11 +125,10 @@ def test_screen_shows_label_and_score_of_each_own_clip(given, tmp_path):
             [("yes", "a.wav"), ("no", "b.wav"), ("other", "c\x1b.wav")]
         )
     ]
-    arguments = ["words.pb", "--out", tmp_path / "out", "--labels", "yes,no"]
-    options = [option for wav in wavs for option in ("--clip", wav)]
-    done = subprocess.run(
-        [*COMMAND, *arguments, *options], cwd=given, capture_output=True, text=True, check=True
-    )
+    monkeypatch.chdir(given)
+    options = [option for wav in wavs for option in ("--clip", str(wav))]
+    out = ("--out", str(tmp_path / "out"))
+    main(["words.pb", *out, "--labels", "yes,no", *options], standalone_mode=False)
     made = json.loads((tmp_path / "out" / "export.json").read_text())
     expected = []
     for own, wav in zip(made["own_clips"], wavs, strict=True):
@@ -131,16 +147,14 @@ def test_screen_shows_label_and_score_of_each_own_clip(given, tmp_path):
         also = f", expected {label}" if label not in (None, own["label"]) else ""
         name = wav.name.replace("\x1b", "?")
         expected.append(f"  clip          {name}: {own['label']}, score {own['score']:.2f}{also}")
-    shown = [line for line in done.stdout.splitlines() if line.startswith("  clip ")]
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  clip ")]
     assert shown == expected and any("expected" in line for line in shown)
 
 
-def test_export_reports_progress_of_every_long_step(given, tmp_path):
+def test_export_reports_progress_of_every_long_step(exported, progress):
     """Conversion, build, interpreter, emulation and listener report progress up to their total."""
-    seen = []
-    export(given / "words.pb", tmp_path / "out", progress=lambda *now: seen.append(now))
     for what in ("Converting", "Building", "Interpreting", "Emulating", "Listening"):
-        steps = [(done, total) for name, done, total in seen if name == what]
+        steps = [(done, total) for name, done, total in progress if name == what]
         assert [done for done, _ in steps] == sorted(done for done, _ in steps), what
         assert steps[-1][0] == steps[-1][1] > 0, what
 

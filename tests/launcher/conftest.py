@@ -10,7 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import retrain_cells
 from fake_gce import FakeGce, missing_tools
+from leak_cells import ForkServer
+from leak_cells.fork_server import WARM
 from workspace import QUICKSTART, SMALL, Workspace, without_training
 
 from launcher import cli, state
@@ -95,6 +98,19 @@ def plan():
         return replace(plans.make(config, "words-1", "/nowhere", machine), **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """A process that has imported what launchers import, TensorFlow too, and forks them."""
+    with ForkServer(tmp_path_factory.mktemp("forks"), (*WARM, *retrain_cells.WARM)) as started:
+        yield started
+
+
+@pytest.fixture
+def forked(workspace, forks):
+    """Lets the workspace fork its launchers."""
+    workspace.forks = forks
 
 
 @pytest.fixture

@@ -328,6 +328,7 @@ def test_damaged_result_is_pulled_three_times(pull):
         pull(PullFailed("truncated"), 3)
 
 
+@pytest.mark.usefixtures("forked")
 def test_refusing_project_does_not_stop_reap_in_another(
     gce, workspace, launcher, trained, monkeypatch
 ):
@@ -350,6 +351,7 @@ def test_refusing_project_does_not_stop_reap_in_another(
     assert "not seen: project another: project another does not exist" in out
 
 
+@pytest.mark.usefixtures("forked")
 def test_interrupt_during_a_refused_request_ends_the_job(gce, workspace, trained):
     """After a Ctrl-C during a refused insert no other region is tried."""
     held = gce.faults.add("insert", "hold")

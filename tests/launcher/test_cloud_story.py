@@ -24,7 +24,10 @@ from workspace import (
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 BAZEL = os.environ.get("BAZEL_PROGRAM", "")
-pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
+pytestmark = [
+    pytest.mark.skipif(bool(missing_tools()), reason=missing_tools()),
+    pytest.mark.usefixtures("forked"),
+]
 
 
 @pytest.fixture
@@ -46,11 +49,13 @@ def workspace(tmp_path, gce):
 
 
 @pytest.fixture(scope="module")
-def cloud_plan(tmp_path_factory):
+def cloud_plan(tmp_path_factory, forks):
     """The plan of the quickstart on Compute Engine."""
     folder = tmp_path_factory.mktemp("plan")
     with FakeGce(folder / "gce") as fake:
-        code, out, err = Workspace(folder, fake.environment).run(
+        workspace = Workspace(folder, fake.environment)
+        workspace.forks = forks
+        code, out, err = workspace.run(
             "plan", str(QUICKSTART), "--backend", "gce", *SMALL, "--json"
         )
     assert code == 0, err
@@ -130,8 +135,7 @@ def test_reap_deletes_only_machines_of_dead_jobs(workspace, gce, trained):
     change_plan(trained, train_without_end)
     launcher = workspace.start("resume", "words-1")
     name = machine(workspace, gce)
-    elsewhere = Workspace(workspace.folder.parent)
-    elsewhere.environment = workspace.environment
+    elsewhere = workspace.seen_from(workspace.folder.parent)
     assert "nothing to delete" in elsewhere.run("reap")[1]
     assert "a job needs it" in elsewhere.run("status")[1]
     launcher.kill()
@@ -147,7 +151,7 @@ def test_reap_deletes_only_machines_of_dead_jobs(workspace, gce, trained):
 def test_interrupt_deletes_the_machine(workspace, gce, trained, signal_number):
     """SIGINT or SIGTERM during training: exit code 130, and the deletion is proved by a 404."""
     change_plan(trained, train_without_end)
-    launcher = workspace.start("resume", "words-1")
+    launcher = workspace.start_program("resume", "words-1")
     machine(workspace, gce)
     launcher.send_signal(signal_number)
     _, err = launcher.communicate(timeout=PATIENCE)
@@ -266,7 +270,7 @@ def test_stockout_in_every_zone_ends_with_exit_code_3(workspace, gce, trained):
 
 def test_machine_of_a_killed_launcher_deletes_itself(tmp_path, cloud_plan, finished):
     """Without its launcher, a machine deletes itself within its max_run_duration."""
-    with FakeGce(tmp_path / "gce", clock_speed=100) as gce:
+    with FakeGce(tmp_path / "quick", clock_speed=100) as gce:
         workspace = Workspace(tmp_path, gce.environment)
         folder = workspace.begin(without_training(cloud_plan, finished[0]))
         change_plan(folder, train_without_end)

@@ -2,7 +2,7 @@
 
 import pytest
 from fake_gce import missing_tools
-from leak_cells import ForkServer, named, run_all
+from leak_cells import named, run_all
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools())
 
@@ -28,12 +28,11 @@ SLICE = [
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory, finished):
+def outcomes(tmp_path_factory, finished, forks):
     """The outcome of each cell; two run at a time, since they mostly wait."""
     folder = tmp_path_factory.mktemp("cells")
     cells = [cell for name in SLICE for cell in named(name)]
-    with ForkServer(folder) as forks:
-        found = list(run_all(cells, forks, finished[0], folder, 2))
+    found = run_all(cells, forks, finished[0], folder, 2)
     return {outcome.cell.name.removesuffix(" + reap"): outcome for outcome in found}
 
 

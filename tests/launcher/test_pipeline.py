@@ -9,20 +9,15 @@ import subprocess
 import time
 
 import pytest
-from workspace import (
-    PATIENCE,
-    QUICKSTART,
-    SMALL,
-    Workspace,
-    change_plan,
-    digests,
-)
+from workspace import PATIENCE, QUICKSTART, SMALL, change_plan, digests
 
 from launcher.jobs import ledger
 from launcher.jobs.package import artefacts
 from launcher.jobs.states import Phase
 from launcher.machines.local import LocalBackend
 from vm_startup import processor
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 def test_finished_job_has_every_artefact(finished):
@@ -68,33 +63,24 @@ def test_report_has_the_figures_of_the_proof(finished):
     assert report["stream"]["keywords"] > 0
 
 
-def test_resume_after_sigkill_gives_the_same_firmware(workspace, finished):
-    """A launcher killed while the machine trains loses nothing: the machine trains on, the job
-    resumes without training again, and every artefact equals that of an undisturbed run."""
+def test_training_survives_a_killed_launcher_and_a_lost_machine(workspace, finished):
+    """A launcher is killed while the machine trains: the machine trains on, and the job resumes
+    without training again. Then the machine vanishes: a new one goes on from the checkpoint that
+    was pulled. Every artefact equals that of an undisturbed run."""
     launcher = workspace.start("train", str(QUICKSTART), *SMALL)
     workspace.wait_for("quickstart-1", "train")
     launcher.kill()
     launcher.communicate()
     assert workspace.job("quickstart-1").lease_open
-    assert workspace.machines()
-    code, out, err = workspace.run("resume", "quickstart-1")
-    assert code == 0, err
-    folder = workspace.folder / "runs" / "quickstart-1"
-    assert workspace.job("quickstart-1").attempt == 1
-    assert (folder / "training.log").read_text().count("== train ==") == 1
-    assert digests(folder) == digests(finished[0])
-    assert workspace.machines() == []
-    assert workspace.processes() == []
+    (name,) = workspace.machines()
 
-
-def test_lost_machine_is_replaced_from_the_last_checkpoint(workspace, finished):
-    """A machine that vanishes amid a real training is replaced; the new one goes on from the
-    checkpoint that was pulled, and every artefact equals that of an undisturbed run."""
-    launcher = workspace.start("train", str(QUICKSTART), *SMALL)
+    launcher = workspace.start("resume", "quickstart-1")
     folder = workspace.folder / "runs" / "quickstart-1"
     workspace.wait(lambda: list(folder.glob("checkpoints/*.index")), "a checkpoint")
-    (name,) = workspace.machines()
+    assert (workspace.machines(), workspace.job("quickstart-1").attempt) == ([name], 1)
+    assert (folder / "training.log").read_text().count("== train ==") == 1
     LocalBackend(next((workspace.folder / "state").glob("*/machines"))).delete(name, "")
+
     _, err = launcher.communicate(timeout=PATIENCE)
     assert launcher.returncode == 0, err
     assert "another machine continues from the last checkpoint" in err
@@ -127,9 +113,9 @@ def test_detached_job_is_resumed_later(workspace, trained, finished):
 def test_interrupted_job_leaves_no_machine(workspace, signal_number):
     """Ctrl-C, SIGTERM or a closed terminal amid a real training: exit code 130, no process, no
     machine, and a hint."""
-    launcher = workspace.start("train", str(QUICKSTART), *SMALL)
+    launcher = workspace.start_program("train", str(QUICKSTART), *SMALL)
     workspace.wait_for("quickstart-1", "train")
-    while not any("speech_commands.train" in " ".join(p.cmdline()) for p in workspace.processes()):
+    while not any("speech_commands.train" in command for command in workspace.commands()):
         time.sleep(0.05)
     launcher.send_signal(signal_number)
     _, err = launcher.communicate(timeout=PATIENCE)
@@ -164,9 +150,7 @@ def test_reap_after_sigkill_leaves_no_machine(workspace, trained):
     change_plan(trained, never_ending)
     launcher = workspace.start("resume", "words-1")
     workspace.wait_for("words-1", "train")
-    elsewhere = Workspace(workspace.folder)
-    elsewhere.folder = workspace.folder.parent
-    elsewhere.environment = workspace.environment
+    elsewhere = workspace.seen_from(workspace.folder.parent)
     assert "nothing to delete" in elsewhere.run("reap")[1]  # its job is alive
     launcher.kill()
     launcher.communicate()

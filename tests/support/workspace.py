@@ -1,5 +1,6 @@
 """A folder to work in, the launcher as a command there, and what it left."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,7 +30,10 @@ PATIENCE = 240  # seconds for anything here; reached only where something hangs
 
 
 class Workspace:
-    """A folder to work in, with machines of its own."""
+    """A folder to work in, with machines of its own. With `forks`, a ForkServer, its launchers
+    start with everything imported."""
+
+    forks = None
 
     def __init__(self, folder, environment=None):
         self.folder = folder
@@ -39,7 +43,19 @@ class Workspace:
             **(environment or {}),
         }
 
+    def seen_from(self, folder):
+        """The same launchers and machines, from another working directory."""
+        other = Workspace(folder)
+        other.environment, other.forks = self.environment, self.forks
+        return other
+
     def start(self, *arguments):
+        """The launcher in the background."""
+        if self.forks:
+            return self.forks.start(self.folder, self.environment, *arguments)
+        return self.start_program(*arguments)
+
+    def start_program(self, *arguments):
         """The launcher as a user starts it, in the background."""
         return subprocess.Popen(
             [sys.executable, "-c", "from launcher.cli import main; main()", *arguments],
@@ -86,6 +102,14 @@ class Workspace:
                     found.append(process)
             except psutil.Error:
                 continue
+        return found
+
+    def commands(self):
+        """The command line of each process of this workspace's machines."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                found.append(" ".join(process.cmdline()))
         return found
 
     def begin(self, plan):

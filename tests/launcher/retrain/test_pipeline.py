@@ -37,13 +37,12 @@ class Shared:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, finished):
+def shared(tmp_path_factory, finished, forks):
     """Working directories with a model without version, with a bad and with a good champion."""
     folder = tmp_path_factory.mktemp("shared")
     challengers = retrain_cells.make(finished[0], folder / "past")
-    with ForkServer(folder, retrain_cells.WARM) as fork_server:
-        workspaces = retrain_cells.prepare(fork_server, challengers, folder / "workspaces")
-        yield Shared(fork_server, challengers, workspaces)
+    workspaces = retrain_cells.prepare(forks, challengers, folder / "workspaces")
+    return Shared(forks, challengers, workspaces)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ signals.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -15,11 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 LAUNCHER_SECONDS = 150  # a launcher of a cell that takes longer hangs
 WARM_SECONDS = 120
@@ -28,12 +30,16 @@ WARM = (
     *(f"launcher.machines.gce.{name}" for name in ("client", "create", "choices", "connect")),
     *(
         "firmware_export.compiler.sources",
+        "firmware_export.steps",
         "firmware_export.verify.proof",
         "leak_cells.injection",
         "tensorflow",
+        "unicorn",
     ),
 )
-CLIPS = 24  # clips that a cell emulates; a real proof emulates 200
+# What a forked launcher emulates: a real proof emulates 200 clips, and the sound of 24, 16 of them
+# recorded, and counts instructions, one call of Python each.
+CLIPS, RECORDED = 24, 4
 
 
 class Launched:
@@ -59,6 +65,31 @@ class Launched:
     def _wait_for_end(self) -> None:
         self.code = int(self._lines.readline() or -signal.SIGKILL)
         self._ended.set()
+
+
+class Forked:
+    """A forked launcher with what tests use of subprocess.Popen."""
+
+    def __init__(self, launched: Launched, streams: tuple[IO[str], ...]) -> None:
+        self._launched, self._streams = launched, streams
+        self.send_signal = launched.signal
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code; negative: the signal that killed it; None: it runs."""
+        return self._launched.code
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = LAUNCHER_SECONDS) -> tuple[str, str]:
+        """Wait for its end: standard output, standard error. Raises TimeoutExpired."""
+        if not self._launched.wait(timeout):
+            raise subprocess.TimeoutExpired("launcher", timeout)
+        for stream in self._streams:
+            stream.seek(0)
+        return self._streams[0].read(), self._streams[1].read()
 
 
 class ForkServer:
@@ -99,14 +130,27 @@ class ForkServer:
         environment: dict[str, str],
         *arguments: str,
         fault: dict | None = None,
+        streams: tuple[int, ...] = (),
     ) -> Launched:
         """Start the launcher in the folder `workspace`; its output goes to the files `out` and
-        `err` there. `fault` has the arguments of injection.install."""
+        `err` there, or to two file descriptors. `fault` has the arguments of injection.install."""
+        if not streams:
+            with (workspace / "out").open("a") as out, (workspace / "err").open("a") as err:
+                both = out.fileno(), err.fileno()
+                return self.launch(workspace, environment, *arguments, fault=fault, streams=both)
         link = socket.socket(socket.AF_UNIX)
         link.connect(str(self._path))
         wanted = {"workspace": str(workspace), "environment": environment, "arguments": arguments}
+        socket.send_fds(link, [b"\n"], streams)
         link.sendall(json.dumps({**wanted, "fault": fault}).encode() + b"\n")
         return Launched(link)
+
+    def start(self, folder: Path, environment: dict[str, str], *arguments: str) -> Forked:
+        """Start the launcher in `folder`, and keep what it prints."""
+        out = tempfile.TemporaryFile("w+")  # noqa: SIM115  read when the launcher has ended
+        err = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        both = out.fileno(), err.fileno()
+        return Forked(self.launch(folder, environment, *arguments, streams=both), (out, err))
 
 
 def serve(path: Path, warm: list[str]) -> None:
@@ -134,11 +178,14 @@ def _watch(link: socket.socket) -> None:
     """Fork one launcher; send its process ID, and later its exit code."""
     link.settimeout(None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, streams, _, _ = socket.recv_fds(link, 1, 2)
     request = json.loads(link.makefile("r").readline())
     child = os.fork()
     if child == 0:
         link.close()
-        _launch(request)
+        _launch(request, streams)
+    for stream in streams:
+        os.close(stream)
     link.sendall(b"%d\n" % child)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):
@@ -146,13 +193,13 @@ def _watch(link: socket.socket) -> None:
     os._exit(0)
 
 
-def _launch(request: dict) -> None:
+def _launch(request: dict, streams: list[int]) -> None:
     """Run the launcher in this process."""
     os.setsid()
     os.chdir(request["workspace"])
-    for number, name in enumerate((os.devnull, "out", "err")):
-        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        os.dup2(os.open(name, flags, 0o644), number)
+    for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), *streams)):
+        os.dup2(stream, number)
+        os.close(stream)
     os.environ.update(request["environment"])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sys.argv = ["launcher", *request["arguments"]]
@@ -176,7 +223,10 @@ def _launch(request: dict) -> None:
 def _import(names: list[str]) -> None:
     """Import what launchers import; starts no thread and opens no connection."""
     from firmware_export import clips, quiet_tensorflow
+    from firmware_export.verify import emulator, proof_audio
 
-    clips.ENOUGH = CLIPS
+    clips.ENOUGH, proof_audio.RECORDED = CLIPS, RECORDED
+    emulator.Chip._count = lambda chip, wanted: None
     for name in names:
         quiet_tensorflow.tensorflow() if name == "tensorflow" else importlib.import_module(name)
+    gc.freeze()  # no launcher needs to look at all that again
