@@ -165,6 +165,7 @@ def test_divergence_ends_the_training(recordings, tmp_path):
     assert "the training diverged: loss is " in err
     assert "use a --learning_rate below 1e+38" in err
 
+
 @pytest.mark.parametrize(
     ("given", "url"),
     [
