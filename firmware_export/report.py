@@ -97,10 +97,9 @@ def _accuracy_text(report: dict[str, Any], count: int) -> str:
     accuracy, score = report["accuracy"], report["firmware_testing"]
     if accuracy is None:
         return "unknown: no test clip has a label (--features, or --clip WORD/SOME.wav)"
-    if score["missing"]:  # what it advises is for a training
-        return f"unknown: {score['missing'].partition(':')[0]} (--features, or --clip)"
     named = [f"{name} {value:.1%}" for name, value in accuracy.items() if value is not None]
-    return f"{', '.join(named)} on {count} labelled clips"
+    missing = (score["missing"] or "").partition(":")[0]  # what it advises is for a training
+    return f"{', '.join(named)} on {count} labelled clips" + (f"; {missing}" if missing else "")
 
 
 def _firmware_lines(score: dict[str, Any] | None, labels: list[str]) -> list[str]:

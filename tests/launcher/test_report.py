@@ -175,7 +175,7 @@ def test_report_of_a_job_names_settings_for_what_is_missing(tmp_path):
     )
     missing = (
         "no other words to judge by: add a folder of other words, data.archive or "
-        "data.synthetic_clips"
+        "data.synthetic_clips, or raise words.unknown_percentage"
     )
     assert built["accuracy"]["missing"] == built["stream"]["missing"] == missing
     assert built["accuracy"]["firmware"] is None

@@ -110,6 +110,22 @@ def test_exploded_loss_after_a_good_validation_is_said(trainer, tmp_path, caplog
     assert json.loads((tmp_path / "metrics.json").read_text())["exploded_step"] == 2
 
 
+def test_training_without_other_words_prints_no_figure(trainer, tmp_path, caplog, monkeypatch):
+    """Neither log nor metrics have an accuracy or a rate of false accepts, but what to add."""
+    monkeypatch.setattr(train.log, "propagate", True)
+    one = trainer("--how_many_training_steps=1,1", "--unknown_percentage=0")
+    one.train(tmp_path)
+    one.finish(tmp_path)
+    said = [message for message in caplog.messages if not message.startswith("Step #")]
+    assert not [message for message in said if "accuracy = " in message or "per hour" in message]
+    reason = "no other words to judge by: add a folder of other words"
+    assert [message for message in said if message.startswith(f"Stream: not judged: {reason}")]
+    assert said[-1].startswith(f"Final test accuracy is not judged: {reason}")
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["testing"]["accuracy"] is found["stream"]["operating_point"] is None
+    assert found["testing"]["by_source"]["folder"]["accuracy"] is None
+
+
 @pytest.mark.parametrize("cross_entropy", [1.39, 100.0])
 def test_high_loss_that_has_not_exploded_goes_on(trainer, tmp_path, cross_entropy):
     """A model that guesses, or is sure of its errors, is trained on: it may still learn."""

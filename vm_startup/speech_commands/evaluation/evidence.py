@@ -8,7 +8,9 @@ from vm_startup.speech_commands.evaluation import intervals
 # At the operating point. Speech or noise is never more than three seconds away in the recording: an
 # hour of it holds as much as a day in most rooms.
 MAX_FALSE_ACCEPTS_PER_HOUR = 10.0
-OTHERS = "add a folder of other words, --data_url or --synthetic_clips"
+OTHERS = (
+    "add a folder of other words, --data_url or --synthetic_clips, or raise --unknown_percentage"
+)
 
 
 def accuracy(others: int) -> str | None:
@@ -19,8 +21,7 @@ def accuracy(others: int) -> str | None:
     """
     if _enough(others):
         return None
-    more = ", or raise --unknown_percentage" if others else ""
-    return f"{_few(others, 'other words')} to judge by: {OTHERS}{more}"
+    return f"{_few(others, 'other words')} to judge by: {OTHERS}"
 
 
 def stream(words: int, others: int, noises: int, hours: float) -> str | None:
