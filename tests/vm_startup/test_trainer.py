@@ -113,6 +113,7 @@ def test_exploded_loss_after_a_good_validation_is_said(trainer, tmp_path, caplog
 def test_training_without_other_words_prints_no_figure(trainer, tmp_path, caplog, monkeypatch):
     """Neither log nor metrics have an accuracy or a rate of false accepts, but what to add."""
     monkeypatch.setattr(train.log, "propagate", True)
+    caplog.set_level("INFO", train.log.name)
     one = trainer("--how_many_training_steps=1,1", "--unknown_percentage=0")
     one.train(tmp_path)
     one.finish(tmp_path)
@@ -126,11 +127,10 @@ def test_training_without_other_words_prints_no_figure(trainer, tmp_path, caplog
     assert found["testing"]["by_source"]["folder"]["accuracy"] is None
 
 
-@pytest.mark.parametrize("cross_entropy", [1.39, 100.0])
-def test_high_loss_that_has_not_exploded_goes_on(trainer, tmp_path, cross_entropy):
-    """A model that guesses, or is sure of its errors, is trained on: it may still learn."""
+def test_high_loss_that_has_not_exploded_goes_on(trainer, tmp_path):
+    """A model that is sure of its errors is trained on: it may still learn."""
     one = trainer("--how_many_training_steps=2,1")
-    one.score = lambda _: guessed(0, cross_entropy)
+    one.score = lambda _: guessed(0, 100.0)
     one.train(tmp_path)
     assert (one.step, one.best.exploded) == (3, 0)
 
