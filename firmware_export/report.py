@@ -79,7 +79,7 @@ def text(report: dict[str, Any]) -> str:
         [
             f"{', '.join(report['labels'])} → "
             f"{report['folder']}/{folders.FIRMWARE}/{board.name}.bin",
-            f"  accuracy      {_accuracy_text(report['accuracy'], counts['labelled'])}",
+            f"  accuracy      {_accuracy_text(report, counts['labelled'])}",
             *_firmware_lines(report["firmware_testing"], report["labels"]),
             *_own_clip_lines(report["own_clips"]),
             f"  flash         {share(report['flash'], board.flash_size)}",
@@ -93,18 +93,21 @@ def text(report: dict[str, Any]) -> str:
     )
 
 
-def _accuracy_text(accuracy: dict[str, Any] | None, count: int) -> str:
+def _accuracy_text(report: dict[str, Any], count: int) -> str:
+    accuracy, score = report["accuracy"], report["firmware_testing"]
     if accuracy is None:
         return "unknown: no test clip has a label (--features, or --clip WORD/SOME.wav)"
     named = [f"{name} {value:.1%}" for name, value in accuracy.items() if value is not None]
-    return f"{', '.join(named)} on {count} labelled clips"
+    missing = (score["missing"] or "").partition(":")[0]  # what it advises is for a training
+    return f"{', '.join(named)} on {count} labelled clips" + (f"; {missing}" if missing else "")
 
 
 def _firmware_lines(score: dict[str, Any] | None, labels: list[str]) -> list[str]:
     """The firmware's accuracy as an interval, and its words."""
     if score is None:
         return []
-    lines = [f"firmware {scores.interval(score)}", *scores.word_lines(score, labels)]
+    judged = [] if score["missing"] else [f"firmware {scores.interval(score)}"]
+    lines = judged + scores.word_lines(score, labels)
     return [INDENT + line for line in lines]
 
 

@@ -38,7 +38,9 @@ def share(value: float | None) -> str:
 
 
 def stream(found: dict) -> str:
-    """The operating point on the long recording, in one sentence."""
+    """The operating point on the long recording, in one sentence, or why there is none."""
+    if found["missing"]:
+        return f"not judged: {found['missing']}"
     point = found["operating_point"]
     return (
         f"detects {1 - point['miss_rate']:.0%} of {found['keywords']:,} words at "
@@ -47,15 +49,17 @@ def stream(found: dict) -> str:
     )
 
 
-def stream_bounds(found: dict) -> str:
-    """The confidence intervals of the operating point."""
+def stream_bounds(found: dict) -> list[str]:
+    """The confidence intervals of the operating point; no line where there is none."""
+    if found["missing"]:
+        return []
     point = found["operating_point"]
     fewest, most = point["miss_rate_interval"]
     low, high = point["false_accepts_per_hour_interval"]
-    return (
+    return [
         f"with 95% confidence {1 - most:.0%} to {1 - fewest:.0%} of the words and "
         f"{low:.1f} to {high:.1f} false accepts per hour"
-    )
+    ]
 
 
 def word_table(score: dict, labels: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from firmware_export import files, scores
 from firmware_export.boards.board import PASSED
 from firmware_export.boards.registry import DEFAULT as BOARD
+from launcher.config.settings import as_settings
 from launcher.jobs.inventory import NOTHING_PAID
 from launcher.jobs.job import Job
 from launcher.jobs.remote_training import LOG
@@ -42,8 +43,9 @@ def build(job: Job, folder: Path) -> dict:
         "folder": str(folder),
         "labels": metrics["labels"],
         "accuracy": _accuracy(metrics, proof),
-        "scores": {name: metrics[name] for name in SCORES},
-        "stream": metrics["stream"],
+        "scores": {name: _said(metrics[name]) for name in SCORES},
+        "stream": _said(metrics["stream"]),
+        "exploded_step": metrics["exploded_step"],
         "firmware": {
             **{name: proof[name] for name in PROVED},
             "flash_limit": BOARD.flash_size,
@@ -74,13 +76,22 @@ SCORES = ("validation", "float_testing", "testing", "firmware_testing")
 
 
 def _accuracy(metrics: dict, proof: dict) -> dict:
+    missing = metrics["testing"]["missing"] or metrics["firmware_testing"]["missing"]
     return {
-        "float": metrics["float_testing"]["accuracy"],
-        "quantised": proof["accuracy_quantised"],
-        "firmware": proof["accuracy_firmware"],
+        "float": None if missing else metrics["float_testing"]["accuracy"],
+        "quantised": None if missing else proof["accuracy_quantised"],
+        "firmware": None if missing else proof["accuracy_firmware"],
+        "missing": missing and as_settings(missing),
         "clips": metrics["testing"]["count"],
-        "by_source": metrics["testing"].get("by_source", {}),
+        "by_source": {
+            name: _said(score) for name, score in metrics["testing"].get("by_source", {}).items()
+        },
     }
+
+
+def _said(part: dict) -> dict:
+    """A part of metrics.json; the reason why figures are missing names settings."""
+    return part | {"missing": part["missing"] and as_settings(part["missing"])}
 
 
 def processors(log: Path) -> list[str]:
@@ -95,16 +106,14 @@ def summary(report: dict) -> str:
     """The last screen of a job."""
     from firmware_export.report import listener_lines, mismatches, share
 
-    accuracy, firmware = report["accuracy"], report["firmware"]
+    firmware = report["firmware"]
     lines = [
         f"{', '.join(report['labels'][2:])} → {report['folder']}/firmware/bluepill.bin",
         "",
-        f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
-        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} test clips)",
-        *_indented(_firmware(report), *_by_source(accuracy["by_source"])),
+        *_accuracy_lines(report),
         *_indented(*scores.word_lines(report["scores"]["firmware_testing"], report["labels"])),
         f"  stream        {scores.stream(report['stream'])}",
-        *_indented(scores.stream_bounds(report["stream"])),
+        *_indented(*scores.stream_bounds(report["stream"])),
         f"  flash         {share(firmware['flash'], firmware['flash_limit'])}",
         f"  RAM           {share(firmware['ram'], firmware['ram_limit'])}, stack included",
         f"  instructions  {firmware['instructions']:,} per inference on a Cortex-M3",
@@ -127,6 +136,24 @@ def _indented(*lines: str) -> list[str]:
     return [f"                {line}" for line in lines]
 
 
+def _accuracy_lines(report: dict) -> list[str]:
+    """The accuracies, how sure they are, and what makes them doubtful; or why there are none."""
+    from vm_startup.speech_commands.evaluation import evidence
+
+    accuracy, more = report["accuracy"], _by_source(report["accuracy"]["by_source"])
+    if chance := evidence.chance(report["scores"]["firmware_testing"]):
+        more.insert(0, chance)
+    if step := report["exploded_step"]:
+        more.append(f"the loss exploded at step {step:,}: lower train.learning_rate")
+    if missing := accuracy["missing"]:
+        return [f"  accuracy      not judged: {missing}", *_indented(*more)]
+    return [
+        f"  accuracy      float {accuracy['float']:.1%}, quantised {accuracy['quantised']:.1%}, "
+        f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} test clips)",
+        *_indented(_firmware(report), *more),
+    ]
+
+
 def _firmware(report: dict) -> str:
     """How sure the firmware's accuracy is, and on how many clips where those are not all."""
     score, clips = report["scores"]["firmware_testing"], report["accuracy"]["clips"]
@@ -137,8 +164,12 @@ def _firmware(report: dict) -> str:
 def _by_source(sources: dict) -> list[str]:
     if len(sources) < 2:
         return []
-    parts = [f"{name} {s['accuracy']:.1%} of {s['count']:,}" for name, s in sources.items()]
-    return ["; ".join(parts)]
+    return ["; ".join(f"{name} {_part(score)}" for name, score in sources.items())]
+
+
+def _part(score: dict) -> str:
+    """The accuracy on the clips of a source."""
+    return score["missing"] or f"{score['accuracy']:.1%} of {score['count']:,}"
 
 
 def passed(report: dict) -> bool:
@@ -183,8 +214,7 @@ def markdown(report: dict) -> str:
         for name, facts in report["manifest"]["artefacts"].items()
     )
     sources = "".join(
-        f"- {name}: {facts['accuracy']:.1%} of {facts['count']} clips\n"
-        for name, facts in report["accuracy"]["by_source"].items()
+        f"- {name}: {_part(facts)}\n" for name, facts in report["accuracy"]["by_source"].items()
     )
     seconds = "".join(f"| {phase} | {spent} |\n" for phase, spent in report["seconds"].items())
     return (
@@ -209,9 +239,12 @@ def _words(report: dict) -> str:
 
 
 def _stream(found: dict) -> str:
-    seconds = found["seconds"]
+    heading, seconds = "## A long recording\n\n", found["seconds"]
+    if found["missing"]:
+        return f"{heading}The model is {scores.stream(found)}.\n\n"
+    (bounds,) = scores.stream_bounds(found)
     return (
-        f"## A long recording\n\nThe model {scores.stream(found)}: {scores.stream_bounds(found)}. "
+        f"{heading}The model {scores.stream(found)}: {bounds}. "
         f"{found['other_words']:,} other words are spoken in it. The model is asked ten times a "
         f"second; its answers are averaged over {seconds['average']:g} s, and a word is not "
         f"detected again within {seconds['suppression']:g} s.\n\n{scores.curve_table(found)}\n\n"

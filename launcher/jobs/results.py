@@ -10,9 +10,12 @@ from launcher.jobs.ledger import refer
 from launcher.jobs.local_build import translated
 from vm_startup.conventions import LABELS_FILE, METRICS_FILE, SILENCE, TEST_FEATURES_FILE, UNKNOWN
 
-Shape = Any  # a Number; an object, of shapes by key; a list, with a shape for each entry
+# A Number or a Reason; None for null; an object, of shapes by key; a list, with a shape for each
+# entry.
+Shape = Any
 NAMED = 12  # labels in a message
 MOST = 10**9  # of anything that is counted
+LONGEST_REASON = 400  # characters
 RARE = 1.0  # false accepts per hour that some threshold must keep below, for the report's table
 
 
@@ -33,8 +36,21 @@ class Number:
         return self._name
 
 
+class Reason:
+    """Why figures are missing, a line of text; null where none is."""
+
+    def fits(self, value: object) -> bool:
+        """Whether `value` is such a line, or null."""
+        if not isinstance(value, str):
+            return value is None
+        return value.isprintable() and 0 < len(value) <= LONGEST_REASON
+
+    def __str__(self) -> str:
+        return f"a printable line of at most {LONGEST_REASON} characters or null"
+
+
 SHARE, COUNT, RATE = Number(1), Number(MOST, whole=True), Number(MOST)
-MAYBE = Number(1, null=True)
+MAYBE, STEP = Number(1, null=True), Number(MOST, whole=True, null=True)
 WORD = dict.fromkeys(("clips", "predicted", "correct"), COUNT) | {
     "precision": MAYBE,
     "recall": MAYBE,
@@ -47,12 +63,14 @@ POINT = {
     "false_accepts_per_hour": RATE,
 }
 BOUNDS = {"miss_rate_interval": [SHARE] * 2, "false_accepts_per_hour_interval": [RATE] * 2}
+ACCURACY = {"accuracy": SHARE, "interval": [SHARE] * 2}
+OPERATING = {"operating_point": POINT | BOUNDS}
 STREAM = {
     "hours": RATE,
     "keywords": COUNT,
     "other_words": COUNT,
     "seconds": dict.fromkeys(("average", "suppression", "tolerance"), RATE),
-    "operating_point": POINT | BOUNDS,
+    "missing": Reason(),
 }
 
 
@@ -94,16 +112,25 @@ def _listed(labels: list[str]) -> str:
 def _wrong_metrics(text: str, labels: list[str]) -> str:
     metrics = json.loads(text, object_pairs_hook=_unique, parse_constant=_refused)
     score = {
-        **{"accuracy": SHARE, "count": COUNT, "interval": [SHARE] * 2},
+        **{"count": COUNT, "missing": Reason(), "chance": SHARE},
         "words": dict.fromkeys(labels, WORD),
         "confusion": [[COUNT] * len(labels)] * len(labels),
     }
-    parts = dict.fromkeys(("validation", "testing", "float_testing"), score)
-    if problem := _difference(metrics, parts | {"stream": STREAM}):
+    scores = "validation", "testing", "float_testing"
+    parts: dict[str, Shape] = {n: score | _figures(metrics, n, ACCURACY) for n in scores}
+    parts |= {"stream": STREAM | _figures(metrics, "stream", OPERATING), "exploded_step": STEP}
+    if problem := _difference(metrics, parts):
         return problem
     if metrics.get("labels") != labels:
         return f"labels is {_kind(metrics.get('labels'))}, expected those of {LABELS_FILE}"
     return _wrong_sources(metrics["testing"], score) or _wrong_curve(metrics["stream"])
+
+
+def _figures(parts: Any, name: str, figures: dict[str, Shape]) -> dict[str, Shape]:
+    """The shapes of a part's figures: null where the part says why they are missing."""
+    part = parts.get(name) if isinstance(parts, dict) else None
+    missing = isinstance(part, dict) and part.get("missing") is not None
+    return dict.fromkeys(figures) if missing else figures
 
 
 def _wrong_sources(testing: dict[str, Any], score: Shape) -> str:
@@ -112,7 +139,8 @@ def _wrong_sources(testing: dict[str, Any], score: Shape) -> str:
     for name in names:
         if not name.isprintable() or len(name) > LONGEST:
             return f"testing.by_source has {_kind(name)}, expected a printable name"
-    return _difference(sources, dict.fromkeys(names, score), "testing.by_source")
+    shapes = {name: score | _figures(sources, name, ACCURACY) for name in names}
+    return _difference(sources, shapes, "testing.by_source")
 
 
 def _wrong_curve(stream: dict[str, Any]) -> str:
@@ -127,8 +155,10 @@ def _wrong_curve(stream: dict[str, Any]) -> str:
 def _difference(value: Any, shape: Shape, where: str = "") -> str:
     """The first place where `value` has not the shape, what is there and what would be right; ""
     where it has. Keys that the shape does not name may be there."""
-    if isinstance(shape, Number):
+    if isinstance(shape, (Number, Reason)):
         return "" if shape.fits(value) else f"{where} is {_kind(value)}, expected {shape}"
+    if shape is None:
+        return "" if value is None else f"{where} is {_kind(value)}, expected null"
     wrong_length = isinstance(shape, list) and isinstance(value, list) and len(value) != len(shape)
     if not isinstance(value, type(shape)) or wrong_length:
         return f"{where or 'all of it'} is {_kind(value)}, expected {_kind(shape)}"

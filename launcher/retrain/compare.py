@@ -8,13 +8,15 @@ import numpy as np
 
 from firmware_export import folder as folders
 from firmware_export.verify.predict import predict_labels
-from launcher.config.settings import Retrain
+from launcher.config.settings import Retrain, as_settings
 from launcher.errors import ConfigError
 from launcher.jobs import report
 from launcher.jobs.local_build import translated
 from launcher.retrain import promotion_rule
 from launcher.retrain.held_out import HeldOut
 from launcher.retrain.promotion_rule import ALL_CLIPS, Pairs
+from vm_startup.conventions import UNKNOWN
+from vm_startup.speech_commands.evaluation import evidence
 from vm_startup.speech_commands.progress import Progress, no_progress
 
 RULE = ("promote", "confidence", "tolerance", "min_accuracy", "max_miss_rate")
@@ -25,6 +27,7 @@ class Comparison:
     """What was measured, and the decision; every field is JSON."""
 
     clips: int
+    missing: str | None  # why the clips show no accuracy; then accuracy and interval are None
     champion: dict[str, Any] | None  # accuracy, its 95 % interval, labels, flash, ram, instructions
     challenger: dict[str, Any]
     gained: int  # clips that only the challenger classifies correctly
@@ -54,12 +57,14 @@ def compare_firmware(
     labels, new = held_out.labels, _predict(challenger, held_out, progress)
     old = _predict(champion, held_out, progress) if champion else None
     pairs = _pairs(new if old is None else old, new, labels)
-    promoted, reasons = promotion_rule.decide(settings, pairs, first=old is None)
+    missing = as_settings(evidence.accuracy(int((labels == UNKNOWN).sum())) or "") or None
+    promoted, reasons = promotion_rule.decide(settings, pairs, old is None, missing)
     overall = pairs.pop(ALL_CLIPS)
     return Comparison(
         clips=len(labels),
-        champion=None if champion is None or old is None else _measure(champion, old, labels),
-        challenger=_measure(challenger, new, labels),
+        missing=missing,
+        champion=None if not champion or old is None else _measure(champion, old, labels, missing),
+        challenger=_measure(challenger, new, labels, missing),
         gained=overall.gained,
         lost=overall.lost,
         p_better=overall.p_better,
@@ -87,15 +92,17 @@ def _predict(folder: Path, held_out: HeldOut, progress: Progress) -> np.ndarray:
         return predict_labels(folder, held_out.features, progress)
 
 
-def _measure(folder: Path, predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def _measure(
+    folder: Path, predicted: np.ndarray, labels: np.ndarray, missing: str | None
+) -> dict[str, Any]:
     from scipy.stats import binomtest
 
     correct = predicted == labels
     low, high = binomtest(int(correct.sum()), len(labels)).proportion_ci(method="wilson")
     proof = report.read(folder)["firmware"]
     return {
-        "accuracy": float(correct.mean()),
-        "interval": [float(low), float(high)],
+        "accuracy": None if missing else float(correct.mean()),
+        "interval": None if missing else [float(low), float(high)],
         "labels": {
             str(name): _rates(predicted == name, labels == name) for name in np.unique(labels)
         },

@@ -32,9 +32,10 @@ def retrain(
     """
     config = configs.load(path, overrides)
     notify.check(config.retrain)
-    listing = recordings.read(config.data.folder)
-    inputs = fingerprint.take(config, listing)
+    scanned = recordings.scan(config.data.folder)
     with History.lock(config.name) as history, translated():
+        listing = recordings.read(config.data.folder, scanned, history.folder, screen)
+        inputs = fingerprint.take(config, listing)
         retraining = Retraining(config, listing, inputs, history, screen)
         retraining.recover()
         time = scheduled.astimezone(UTC).isoformat() if scheduled else ""

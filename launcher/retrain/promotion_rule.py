@@ -44,10 +44,21 @@ class Pairs:
         )
 
 
-def decide(rule: Retrain, pairs: dict[str, Pairs], first: bool) -> tuple[bool, list[str]]:
+def decide(
+    rule: Retrain, pairs: dict[str, Pairs], first: bool, missing: str | None = None
+) -> tuple[bool, list[str]]:
     """Whether to promote, and the reasons. `pairs` are of ALL_CLIPS, and of each label; `first`:
-    there is no champion."""
+    there is no champion; `missing`: why the clips show no accuracy, which is the last reason."""
+    promoted, reasons = _decide(rule, pairs, first, missing)
+    return promoted, reasons + ([f"not compared on other words: {missing}"] if missing else [])
+
+
+def _decide(
+    rule: Retrain, pairs: dict[str, Pairs], first: bool, missing: str | None
+) -> tuple[bool, list[str]]:
     refused = _gates(rule, pairs)
+    if missing and rule.min_accuracy:
+        refused.append(f"no accuracy, which retrain.min_accuracy = {rule.min_accuracy:g} requires")
     if not first:
         refused += [
             f'significantly worse on "{label}": {_test(pairs[label], pairs[label].p_worse)}'

@@ -84,5 +84,7 @@ def _rollback(back: dict[str, Any]) -> str:
 
 def _scores(comparison: dict[str, Any]) -> str:
     old, new = comparison["champion"], comparison["challenger"]
+    if comparison.get("missing"):
+        return f"accuracy not judged on {comparison['clips']:,} clips"
     before = f"{old['accuracy']:.1%} → " if old else ""
     return f"{before}{new['accuracy']:.1%} of {comparison['clips']:,} clips"

@@ -83,6 +83,7 @@ def test_report_has_all_measurements(exported):
     assert made["instructions"] <= 2_000_000
     text = report.text(made)
     assert "_silence_, _unknown_, yes, no → " in text and "float 100.0%" in text
+    assert "on 40 labelled clips; no other words to judge by\n" in text
     assert "40 given and 160 generated clips" in text and "bytes of 64 KiB" in text
     assert made["listener"]["mismatches"] == 0 and "of RAM with features and audio" in text
     assert text.endswith("~~~ALL TESTS PASSED~~~")

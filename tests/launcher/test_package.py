@@ -14,8 +14,8 @@ LABELS = ["_silence_", "_unknown_", "yes", "no"]
 @pytest.fixture
 def folder(tmp_path):
     """A job's folder as the emulator leaves it, as far as metrics.json is concerned."""
-    scores = np.eye(4, dtype=np.int8)[[0, 2, 2, 3, 3]]
-    confusion = evaluate.confusion(scores, np.array([0, 1, 2, 3, -1]))
+    scores = np.eye(4, dtype=np.int8)[[0, 2, 1, 1, 1, 2, 3, 3]]
+    confusion = evaluate.confusion(scores, np.array([0, 1, 1, 1, 1, 2, 3, -1]))
     (tmp_path / folders.PROOF).write_text(json.dumps({"confusion": confusion}))
     (tmp_path / folders.LABELS).write_text("\n".join(LABELS))
     (tmp_path / "metrics.json").write_text(json.dumps({"labels": LABELS, "steps": 9}))
@@ -33,9 +33,9 @@ def test_complete_metrics_adds_the_firmware_score(folder):
     package.complete_metrics(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     found = metrics.pop("firmware_testing")
-    assert (found["accuracy"], found["count"]) == (0.75, 4)
+    assert (found["accuracy"], found["count"]) == (6 / 7, 7)
     assert found["words"]["yes"]["precision"] == 0.5
-    assert found["confusion"] == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert found["confusion"] == [[1, 0, 0, 0], [0, 3, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert metrics == {"labels": LABELS, "steps": 9}
 
 

@@ -1,14 +1,21 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 
 from launcher.jobs import report
+from launcher.jobs.job import Job
+from launcher.jobs.plan import Plan
+from launcher.machines.base import MachinePlan
+from vm_startup.speech_commands.evaluation.metrics import Score
 
 FIRMWARE = {
     "accuracy": 0.95,
     "count": 1000,
     "interval": [0.9347, 0.9619],
+    "missing": None,
+    "chance": 0.4,
     "words": {
         "_silence_": {"clips": 100, "predicted": 100, "correct": 100, "precision": 1, "recall": 1},
         "_unknown_": {"clips": 100, "predicted": 80, "correct": 80, "precision": 1, "recall": 0.8},
@@ -40,6 +47,7 @@ STREAM = {
     "other_words": 300,
     "seconds": {"average": 1.0, "suppression": 1.5, "tolerance": 0.75},
     "curve": CURVE,
+    "missing": None,
     "operating_point": CURVE[2]
     | {"miss_rate_interval": [0.041, 0.15], "false_accepts_per_hour_interval": [0.03, 5.57]},
 }
@@ -51,14 +59,16 @@ REPORT = {
         "float": 0.9512,
         "quantised": 0.95,
         "firmware": 0.95,
+        "missing": None,
         "clips": 1087,
         "by_source": {
-            "folder": {"accuracy": 0.92, "count": 87},
-            "synthetic": {"accuracy": 0.953, "count": 1000},
+            "folder": {"accuracy": 0.92, "count": 87, "missing": None},
+            "synthetic": {"accuracy": 0.953, "count": 1000, "missing": None},
         },
     },
     "scores": dict.fromkeys(report.SCORES, FIRMWARE),
     "stream": STREAM,
+    "exploded_step": None,
     "firmware": {
         "flash": 24_000,
         "flash_limit": 65_536,
@@ -127,6 +137,61 @@ def test_summary_of_a_failed_firmware_does_not_say_passed(key, value):
     failed = copy.deepcopy(REPORT)
     failed["firmware"][key] = value
     assert "ALL TESTS PASSED" not in report.summary(failed)
+
+
+def test_figures_that_cannot_be_judged_are_not_printed():
+    """Without other words there is neither an accuracy nor a detection rate, but what to add."""
+    missing = "no other words to judge by: add data.archive"
+    poor, nothing = copy.deepcopy(REPORT), {"accuracy": None, "interval": None, "missing": missing}
+    poor["accuracy"] |= dict.fromkeys(("float", "quantised", "firmware")) | {"missing": missing}
+    poor["accuracy"]["by_source"]["folder"] |= nothing
+    poor["scores"]["firmware_testing"] = FIRMWARE | nothing
+    poor["stream"] |= {"operating_point": None, "missing": missing}
+    text, page = report.summary(poor), report.markdown(poor)
+    assert f"accuracy      not judged: {missing}" in text
+    assert f"stream        not judged: {missing}" in text
+    assert f"folder {missing}; synthetic 95.3% of 1,000" in text
+    assert "with 95% confidence" not in text + page
+    assert "false accepts per hour" not in text + page
+    assert f"## A long recording\n\nThe model is not judged: {missing}.\n" in page
+
+
+def test_report_of_a_job_names_settings_for_what_is_missing(tmp_path):
+    """The trainer's reasons name its flags; the report names the settings."""
+    score = Score(np.diag([5, 0, 9, 9])).as_json(REPORT["labels"])
+    stream = {**STREAM, "operating_point": None, "missing": score["missing"]}
+    metrics = dict.fromkeys(report.SCORES, score) | {"stream": stream, "exploded_step": 400}
+    metrics["testing"] = score | {"by_source": {"folder": score}}
+    proof = dict.fromkeys(report.PROVED) | {"accuracy_quantised": 1.0, "accuracy_firmware": 1.0}
+    for name, content in (
+        ("metrics.json", metrics | {"labels": REPORT["labels"]}),
+        ("firmware.json", proof),
+        ("manifest.json", REPORT["manifest"]),
+        ("training.log", {}),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+    built = report.build(
+        Job(plan=Plan("words-1", MachinePlan("local", [""], 0.0, "this computer"))), tmp_path
+    )
+    missing = (
+        "no other words to judge by: add a folder of other words, data.archive or "
+        "data.synthetic_clips, or raise words.unknown_percentage"
+    )
+    assert built["accuracy"]["missing"] == built["stream"]["missing"] == missing
+    assert built["accuracy"]["firmware"] is None
+    assert built["accuracy"]["by_source"]["folder"]["missing"] == missing
+    assert built["exploded_step"] == 400
+
+
+def test_doubts_about_a_model_are_said():
+    """A loss that exploded and a model no better than chance have a line each."""
+    poor = copy.deepcopy(REPORT)
+    poor["exploded_step"] = 1250
+    poor["scores"]["firmware_testing"] = FIRMWARE | {"interval": [0.38, 0.44]}
+    text = report.summary(poor)
+    assert "the loss exploded at step 1,250: lower train.learning_rate" in text
+    assert "no better than chance, as far as 1,000 clips show: one label for all" in text
+    assert "chance" not in report.summary(REPORT) and "exploded" not in report.summary(REPORT)
 
 
 def test_summary_names_the_words_of_lowest_recall():

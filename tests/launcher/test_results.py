@@ -22,14 +22,16 @@ LABELS_TXT = "".join(f"{label}\n" for label in LABELS)
 
 def make_metrics():
     """A metrics.json as the trainer makes it."""
-    score = Score.of(np.array([0, 1, 2, 3, 3]), np.array([0, 2, 2, 3, 1]), 4).as_json(LABELS)
+    truth, predicted = np.array([0, 1, 1, 1, 1, 2, 3, 3]), np.array([0, 2, 1, 1, 1, 2, 3, 1])
+    score = Score.of(truth, predicted, 4).as_json(LABELS)
     time, onset = np.arange(10, 100) / 10, np.array([16000, 64000])
     scores = detection.AveragedScores(time, np.full(90, 2), np.linspace(0, 1, 90))
     stream = Stream(np.zeros(160_000, np.int16), onset, np.array([2, 3]), 5)
     parts = {name: copy.deepcopy(score) for name in ("validation", "testing", "float_testing")}
     parts["testing"]["by_source"] = {"folder": copy.deepcopy(score)}
-    curve = detection.curve(scores, stream)
-    return {"labels": LABELS, "steps": 9, "kept_step": 9, **parts, "stream": curve}
+    curve = detection.curve(scores, stream) | {"missing": None}
+    steps = {"steps": 9, "kept_step": 9, "exploded_step": None}
+    return {"labels": LABELS, **steps, **parts, "stream": curve}
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ NUMBERS = [
     "testing.words.yes.recall", "testing.confusion.1.2", "testing.by_source.folder.accuracy",
     "stream.hours", "stream.keywords", "stream.seconds.average", "stream.curve.49.miss_rate",
     "stream.curve.0.threshold", "stream.operating_point.missed",
-    "stream.operating_point.miss_rate_interval.1",
+    "stream.operating_point.miss_rate_interval.1", "testing.chance", "exploded_step",
 ]  # fmt: skip
 NO_NUMBER = [None, True, "0.5", "\x1b[2J", LONG, [], [0.5], {}, -0.1, -1, 10**18, 10**400, 1e300]
 OBJECTS = [
@@ -134,7 +136,8 @@ FREE = [
 WRONG = [(path, value) for path in NUMBERS for value in NO_NUMBER]
 WRONG += [(path, value) for path in OBJECTS for value in NO_OBJECT]
 WRONG += [(path, value) for path in LISTS for value in NO_LIST] + FREE
-NULLABLE = "testing.words.yes.recall"
+NULLABLE = "testing.words.yes.recall", "exploded_step"
+REASON = "no other words to judge by"
 
 
 def changed(path, change):
@@ -155,11 +158,42 @@ def place(path):
 def test_metrics_with_a_wrong_value_are_refused(folder):
     """A value of another kind or beyond its bounds, anywhere, is refused with its place."""
     for path, value in WRONG:
-        if (path, value) == (NULLABLE, None):
+        if path in NULLABLE and value is None:
             continue
         text = changed(path, lambda there, key, value=value: there.__setitem__(key, value))
         (folder / "metrics.json").write_text(text)
         assert place(path) in refusal(folder), (path, str(value)[:50])
+
+
+@pytest.mark.parametrize(
+    ("part", "figures"),
+    [
+        ("testing", ("accuracy", "interval")),
+        ("testing.by_source.folder", ("accuracy", "interval")),
+        ("stream", ("operating_point",)),
+    ],
+)
+def test_missing_figures_are_null_with_a_reason(folder, part, figures):
+    """A figure may be missing where its part says why, in a line; then it must be, and without a
+    reason it must not."""
+
+    def write(reason, **values):
+        metrics = there = json.loads(GOOD)
+        for key in part.split("."):
+            there = there[key]
+        there |= values | {"missing": reason}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+
+    nothing = dict.fromkeys(figures)
+    write(REASON, **nothing)
+    check(folder)
+    write(None, **nothing)
+    assert f"{part}.{figures[0]} is null, expected" in refusal(folder)
+    write(REASON)
+    assert re.search(rf"{part}.{figures[0]} is .*, expected null", refusal(folder))
+    for reason in (3, "", "two\nlines", "\x1b[2J", LONG):
+        write(reason, **nothing)
+        assert f"{part}.missing is " in refusal(folder)
 
 
 FREE_PARTS = ("testing.by_source.folder", "stream.curve.3")

@@ -16,22 +16,22 @@ from vm_startup.speech_commands import freeze
 
 SHA256 = {  # the first 16 digits
     "tiny_conv": {
-        "metrics.json": "9e94fa4d259a3680",
-        "test_features.npz": "8c39987dc30d25d9",
-        "tiny_conv.pb": "87e887198150b070",
-        "tiny_conv.tflite": "17d78acef6c93032",
+        "metrics.json": "5309f4d8f71df622",
+        "test_features.npz": "161516b89187e151",
+        "tiny_conv.pb": "4a6bf50905aea067",
+        "tiny_conv.tflite": "aaa263e27467b893",
     },
     "tiny_embedding_conv": {
-        "metrics.json": "b4f7c4c3cd230f62",
-        "test_features.npz": "8c39987dc30d25d9",
-        "tiny_embedding_conv.pb": "1969005da124299b",
-        "tiny_embedding_conv.tflite": "fd57550ca9ef5937",
+        "metrics.json": "424d7b3546c33066",
+        "test_features.npz": "161516b89187e151",
+        "tiny_embedding_conv.pb": "7b61d36cf8556698",
+        "tiny_embedding_conv.tflite": "8ee748b81b2ab71c",
     },
     "time_conv": {
-        "metrics.json": "edb0d51116e2959e",
-        "test_features.npz": "8c39987dc30d25d9",
-        "time_conv.pb": "4b65afd33627a06e",
-        "time_conv.tflite": "b585f24a2b541cde",
+        "metrics.json": "b6bf012b438deaf4",
+        "test_features.npz": "161516b89187e151",
+        "time_conv.pb": "dc483e7130d0d22c",
+        "time_conv.tflite": "b11cd5c9197ff99d",
     },
 }
 WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")

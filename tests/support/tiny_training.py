@@ -14,7 +14,7 @@ VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 STEPS = 9
 FLAGS = (
     "--wanted_words=yes,no --model_architecture=tiny_conv --preprocess=micro --window_stride=20 "
-    "--quantize=1 --silence_percentage=25 --unknown_percentage=25 --data_url= --seed=4 "
+    "--quantize=1 --silence_percentage=25 --unknown_percentage=50 --data_url= --seed=4 "
     f"--how_many_training_steps=6,{STEPS - 6} --learning_rate=0.002,0.001 --optimizer=adam "
     "--schedule=stages --warm_up=0 --batch_size=20 --echo=2 "
     "--eval_step_interval=4 --save_step_interval=3"

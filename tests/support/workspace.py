@@ -22,6 +22,7 @@ QUICKSTART = CONFIGS / "quickstart.toml"
 # A real training, but the shortest that has every part.
 SMALL = (
     "--set=data.synthetic_clips=60",
+    "--set=words.unknown_percentage=50",  # so that there are enough to judge by
     "--set=train.how_many_training_steps=40",
     "--set=train.learning_rate=0.001",
     "--set=train.eval_step_interval=20",

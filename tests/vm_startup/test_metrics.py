@@ -51,11 +51,12 @@ def test_poisson_interval_is_close_to_the_exact_one(events, low, high):
 
 def test_score_has_precision_and_recall_of_each_word():
     """Precision is of the predictions, recall of the clips, with the counts beside them."""
-    truth = np.array([0, 1, 1, 2, 2, 2, 2, 3])
-    predicted = np.array([0, 2, 1, 2, 2, 2, 1, 2])
+    truth = np.array([0, 1, 1, 1, 1, 2, 2, 2, 2, 3])
+    predicted = np.array([0, 2, 1, 1, 1, 2, 2, 2, 1, 2])
     found = metrics.Score.of(truth, predicted, 4).as_json(LABELS)
-    assert (found["accuracy"], found["count"]) == (5 / 8, 8)
-    assert found["interval"] == intervals.wilson(5, 8)
+    assert (found["accuracy"], found["count"]) == (7 / 10, 10)
+    assert found["interval"] == intervals.wilson(7, 10)
+    assert found["chance"] == 4 / 10
     assert found["words"]["yes"] == {
         "clips": 4,
         "predicted": 5,
@@ -72,15 +73,16 @@ def test_score_has_precision_and_recall_of_each_word():
 def test_word_counts_sum_to_the_score(clips):
     """Clips and predictions of all words sum to all clips, and the correct ones to the accuracy."""
     truth, predicted = np.random.default_rng(clips).integers(0, 4, (2, clips))
-    found = metrics.Score.of(truth, predicted, 4).as_json(LABELS)
+    score = metrics.Score.of(truth, predicted, 4)
+    found = score.as_json(LABELS)
     words = found["words"].values()
     assert sum(word["clips"] for word in words) == found["count"] == clips
     assert sum(word["predicted"] for word in words) == clips
-    assert math.isclose(sum(word["correct"] for word in words) / clips, found["accuracy"])
+    assert math.isclose(sum(word["correct"] for word in words) / clips, score.accuracy)
 
 
 def test_score_without_clips():
-    """Without clips only values that would divide by zero are undefined."""
+    """Without clips every share is undefined."""
     found = metrics.Score.of(np.zeros(0, int), np.zeros(0, int), 4).as_json(LABELS)
-    assert (found["accuracy"], found["count"], found["interval"]) == (0, 0, [0, 1])
+    assert (found["accuracy"], found["count"], found["interval"]) == (None, 0, None)
     assert all(word["recall"] is None for word in found["words"].values())

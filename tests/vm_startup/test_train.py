@@ -62,7 +62,8 @@ def test_training_results_are_complete(trained):
     stream = metrics["stream"]
     assert stream["keywords"] == wanted
     assert stream["hours"] == pytest.approx(wanted * 15 / 3600, rel=0.3)
-    assert f"% of {wanted} words at " in out
+    assert stream["operating_point"] is None and "are too few to judge by" in stream["missing"]
+    assert f"Stream: not judged: {stream['missing']}\n" in out
     with np.load(folder / "test_features.npz", allow_pickle=False) as test:
         assert test["features"].shape == (testing["count"], 1960)
         assert test["features"].dtype == np.float32

@@ -76,6 +76,65 @@ def test_early_stop_ends_a_training(trainer, tmp_path):
     assert (again.step, again.ended) == (5, True)
 
 
+def guessed(hits, cross_entropy):
+    """A validation of twelve clips, three of each label: `hits` of each are right."""
+    right, wrong = np.diag([hits] * 4), np.roll(np.diag([3 - hits] * 4), 1, 1)
+    return metrics.Score(right + wrong), cross_entropy
+
+
+def test_exploded_loss_ends_a_training_that_learnt_nothing(trainer, tmp_path):
+    """A loss far above that of guessing, though it is a number, ends training with a hint."""
+    message = (
+        r"the training diverged: cross entropy is \d.*e\+\d+ at step \d, and a model that guesses "
+        r"has 1\.4; use a --learning_rate below 0\.3"
+    )
+    with pytest.raises(DataError, match=message):
+        trainer("--learning_rate=0.3,0.3").train(tmp_path)
+
+
+def test_exploded_loss_after_a_good_validation_is_said(trainer, tmp_path, caplog, monkeypatch):
+    """A training with good weights goes on; log and metrics name the step at which it exploded,
+    also after a resumption."""
+    monkeypatch.setattr(train.log, "propagate", True)
+    one = trainer("--how_many_training_steps=2,1")
+    answers = iter([guessed(3, 0.5), guessed(1, 1e8), guessed(3, 0.6)])
+    one.score = lambda _: next(answers)
+    one.train(tmp_path)
+    assert (
+        "The loss exploded: cross entropy is 1e+08 at step 2, and a model that guesses has 1.4; "
+        "use a --learning_rate below 0.002. The weights of step 1 are kept"
+    ) in caplog.messages
+    again = trainer("--how_many_training_steps=2,1")
+    again.resume(tmp_path)
+    again.finish(tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["exploded_step"] == 2
+
+
+def test_training_without_other_words_prints_no_figure(trainer, tmp_path, caplog, monkeypatch):
+    """Neither log nor metrics have an accuracy or a rate of false accepts, but what to add."""
+    monkeypatch.setattr(train.log, "propagate", True)
+    caplog.set_level("INFO", train.log.name)
+    one = trainer("--how_many_training_steps=1,1", "--unknown_percentage=0")
+    one.train(tmp_path)
+    one.finish(tmp_path)
+    said = [message for message in caplog.messages if not message.startswith("Step #")]
+    assert not [message for message in said if "accuracy = " in message or "per hour" in message]
+    reason = "no other words to judge by: add a folder of other words"
+    assert [message for message in said if message.startswith(f"Stream: not judged: {reason}")]
+    assert said[-1].startswith(f"Final test accuracy is not judged: {reason}")
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["testing"]["accuracy"] is found["stream"]["operating_point"] is None
+    assert found["testing"]["by_source"]["folder"]["accuracy"] is None
+
+
+def test_high_loss_that_has_not_exploded_goes_on(trainer, tmp_path):
+    """A model that is sure of its errors is trained on: it may still learn."""
+    one = trainer("--how_many_training_steps=2,1")
+    one.score = lambda _: guessed(0, 100.0)
+    one.train(tmp_path)
+    assert (one.step, one.best.exploded) == (3, 0)
+
+
 def test_resumed_training_keeps_the_same_best_weights(trainer, tmp_path):
     """Weights, slots and best weights of a resumed training are those of an uninterrupted one, bit
     for bit."""

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return probabilities(graph, features, settings, len(data.labels))
 
     steps = sum(flags.how_many_training_steps)
-    results.evaluate(Path(flags.train_dir), flags, settings, data, held_out, steps, scores)
+    results.evaluate(Path(flags.train_dir), flags, settings, data, held_out, scores, steps)
 
 
 def read(path: Path) -> tf.compat.v1.GraphDef:

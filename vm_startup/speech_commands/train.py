@@ -11,6 +11,7 @@ weights as an uninterrupted one: every random choice follows from the seed and t
 import argparse
 import contextlib
 import functools
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.batches import Batches, Recipe
 from vm_startup.speech_commands.data import dataset
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.evaluation import metrics, results
+from vm_startup.speech_commands.evaluation import intervals, metrics, results
 from vm_startup.speech_commands.evaluation.summaries import Curves
 from vm_startup.speech_commands.files import write_bytes
 from vm_startup.speech_commands.model import checkpoint, networks
@@ -175,20 +176,33 @@ class Trainer:
         curves.add(self.step, cross_entropy=cross_entropy, accuracy=score.accuracy)
         curves.flush()
         log.info("Confusion Matrix:\n %s", score.confusion)
-        log.info(
-            "Step %d: Validation accuracy = %.1f%% (N=%d)",
-            *(self.step, score.accuracy * 100, score.count),
-        )
+        log.info("Step %d: Validation %s", self.step, score.text(self.data.labels))
         model = self.network.model()
         self.network.check(self.step, **model)  # eight-bit logits are clamped and would hide it
         self.best.update(self.step, score.accuracy, score.count, cross_entropy, model)
+        if self.best.exploded == self.step:
+            self._report_explosion(score, cross_entropy)
+
+    def _report_explosion(self, score: metrics.Score, cross_entropy: float) -> None:
+        """Log a loss that exploded. Raises DataError if no validation was better than chance: only
+        weights that learnt nothing are kept, and more steps cost money."""
+        what = (
+            f"cross entropy is {cross_entropy:.2g} at step {self.step}, and a model that guesses "
+            f"has {math.log(len(self.data.labels)):.2g}; use a --learning_rate below "
+            f"{max(self.flags.learning_rate):g}"
+        )
+        low, _ = intervals.wilson(round(self.best.accuracy * score.count), score.count)
+        if low <= score.chance:
+            raise DataError(f"the training diverged: {what}")
+        log.warning("The loss exploded: %s. The weights of step %d are kept", what, self.best.step)
 
     def finish(self, train_dir: Path) -> None:
         """Evaluate the best weights: writes metrics.json and test_features.npz."""
         for name, value in self.best.model.items():
             self.network.state[name].assign(value)
         evaluated = self.flags, self.settings, self.data, self.held_out
-        results.evaluate(train_dir, *evaluated, self.step, self.scores, self.best.step or None)
+        steps = self.step, self.best.step or None, self.best.exploded or None
+        results.evaluate(train_dir, *evaluated, self.scores, *steps)
 
     def score(self, name: str) -> tuple[metrics.Score, float]:
         """The score of one held-out split and its mean cross entropy."""

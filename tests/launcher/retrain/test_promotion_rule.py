@@ -170,6 +170,19 @@ def test_gates_apply_to_better_and_to_first_models():
     )
 
 
+def test_missing_accuracy_is_a_reason_and_fails_a_least_accuracy():
+    """Clips that show no accuracy do not stop a comparison, which says so; a config that requires
+    an accuracy refuses."""
+    counts, said = pairs(60, 0), "not compared on other words: there are none"
+    promoted, reasons = decide(RULE, counts, False, "there are none")
+    assert promoted and reasons[0].startswith("significantly better") and reasons[1:] == [said]
+    assert decide(RULE, counts, True, "there are none") == (True, ["there was no champion", said])
+    assert decide(Retrain(min_accuracy=0.5), counts, True, "there are none") == (
+        False,
+        ["no accuracy, which retrain.min_accuracy = 0.5 requires", said],
+    )
+
+
 def test_confidence_bound_is_inclusive():
     """A p-value equal to the bound passes, although binary fractions are not exact."""
     exact = Pairs(100, 90, 4, 0)  # p = 1/16

@@ -17,6 +17,7 @@ from vm_startup.speech_commands import features
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.data.dataset import FIRST_WORD_INDEX
 from vm_startup.speech_commands.evaluation import intervals
+from vm_startup.speech_commands.evaluation.evidence import MAX_FALSE_ACCEPTS_PER_HOUR
 from vm_startup.speech_commands.evaluation.stream import Stream
 from vm_startup.speech_commands.progress import Count
 
@@ -25,9 +26,6 @@ AVERAGE = 1.0  # seconds of scores that are averaged
 SUPPRESSION = 1.5  # seconds in which the same word is not detected again
 TOLERANCE = 0.75  # seconds
 THRESHOLDS = np.arange(1, 51) / 50
-# At the operating point. Speech or noise is never more than three seconds away in the recording: an
-# hour of it holds as much as a day in most rooms.
-MAX_FALSE_ACCEPTS_PER_HOUR = 10.0
 BATCH = 2000  # windows scored together: 16 MB of features
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vm_startup.speech_commands.evaluation import intervals
+from vm_startup.conventions import UNKNOWN
+from vm_startup.speech_commands.evaluation import evidence, intervals
 
 
 @dataclass
@@ -31,13 +32,40 @@ class Score:
         """Share of correct predictions, 0 without clips."""
         return float(self.confusion.trace() / self.count) if self.count else 0.0
 
+    @property
+    def chance(self) -> float:
+        """The accuracy of always predicting the most frequent label, 0 without clips."""
+        return float(self.confusion.sum(1).max() / self.count) if self.count else 0.0
+
+    def missing(self, labels: Sequence[str]) -> str | None:
+        """Why the clips show no accuracy, see evidence; None for labels without unknown words."""
+        if UNKNOWN not in labels:
+            return None
+        return evidence.accuracy(int(self.confusion[labels.index(UNKNOWN)].sum()))
+
+    def text(self, labels: Sequence[str]) -> str:
+        """The accuracy for the log, or why there is none."""
+        if missing := self.missing(labels):
+            return f"accuracy is not judged: {missing}"
+        return f"accuracy = {self.accuracy * 100:.1f}% (N={self.count})"
+
     def as_json(self, labels: Sequence[str]) -> dict:
-        """The score as metrics.json has it; `interval` is the accuracy's, 95 % (Wilson)."""
+        """The score as metrics.json has it; `interval` is the accuracy's, 95 % (Wilson).
+
+        Where the clips show no accuracy, that, its interval and all precisions are None.
+        """
+        missing = self.missing(labels)
+        words = {label: self._word(index) for index, label in enumerate(labels)}
+        if missing:
+            words = {label: word | {"precision": None} for label, word in words.items()}
+        interval = intervals.wilson(int(self.confusion.trace()), self.count)
         return {
-            "accuracy": self.accuracy,
+            "accuracy": None if missing else self.accuracy,
             "count": self.count,
-            "interval": intervals.wilson(int(self.confusion.trace()), self.count),
-            "words": {label: self._word(index) for index, label in enumerate(labels)},
+            "interval": None if missing else interval,
+            "missing": missing,
+            "chance": self.chance,
+            "words": words,
             "confusion": self.confusion.tolist(),
         }
 

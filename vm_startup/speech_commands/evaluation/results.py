@@ -3,7 +3,7 @@
 import argparse
 import functools
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from vm_startup.arrays import packed
 from vm_startup.conventions import METRICS_FILE, TEST_FEATURES_FILE
 from vm_startup.speech_commands.audio_settings import AudioSettings
 from vm_startup.speech_commands.augmentation.augment import Background, augment
-from vm_startup.speech_commands.data.dataset import SILENCE_INDEX, Dataset, Split
-from vm_startup.speech_commands.evaluation import detection, stream
+from vm_startup.speech_commands.data.dataset import SILENCE_INDEX, UNKNOWN_INDEX, Dataset, Split
+from vm_startup.speech_commands.evaluation import detection, evidence, stream
 from vm_startup.speech_commands.evaluation.metrics import Score, by_source
 from vm_startup.speech_commands.features import extract_cached
 from vm_startup.speech_commands.files import write_bytes, write_json
@@ -47,13 +47,15 @@ def evaluate(
     settings: AudioSettings,
     data: Dataset,
     held_out: HeldOut,
-    steps: int,
     scores: Scores,
+    steps: int,
     kept_step: int | None = None,
+    exploded_step: int | None = None,
 ) -> None:
     """Evaluate a model after `steps` steps of training, and write the results to `folder`.
 
-    `kept_step` is the step of its weights, if it is not the last.
+    `kept_step` is the step of its weights, if it is not the last; `exploded_step` that of the last
+    validation whose loss had exploded.
     """
     features, split = held_out["testing"]
 
@@ -64,10 +66,11 @@ def evaluate(
     predicted = scores(features, False).argmax(1)
     testing = Score.of(split.label, predicted, len(data.labels))
     sources = by_source(split.label, predicted, split.source, data.labels)
-    metrics = {
+    metrics: dict[str, Any] = {
         "labels": list(data.labels),
         "steps": steps,
         "kept_step": steps if kept_step is None else kept_step,
+        "exploded_step": exploded_step,
         "validation": score("validation").as_json(data.labels),
         "testing": testing.as_json(data.labels) | {"by_source": sources},
         "float_testing": score("testing", exact=True).as_json(data.labels),
@@ -77,15 +80,19 @@ def evaluate(
     write_test_features(folder / TEST_FEATURES_FILE, features, split)
     write_json(folder / METRICS_FILE, metrics)
     log.warning("Confusion Matrix:\n %s", testing.confusion)
-    log.warning("Final test accuracy = %.1f%% (N=%d)", testing.accuracy * 100, testing.count)
+    if chance := evidence.chance(metrics["testing"]):
+        log.warning("The model is %s", chance)
+    log.warning("Final test %s", testing.text(data.labels))
 
 
 def _evaluate_stream(
     flags: argparse.Namespace, settings: AudioSettings, data: Dataset, scores: Scores
 ) -> dict:
-    """The model's detections in a long recording made of the testing clips."""
+    """The model's detections in a long recording made of the testing clips, without an operating
+    point if they show none."""
     rng = random_stream(flags.seed, SILENCE, 1)  # 0 is for the held-out silence
-    recording = stream.compose(data.splits["testing"], data.background, rng)
+    split = data.splits["testing"]
+    recording = stream.compose(split, data.background, rng)
     scored = detection.score_recording(
         recording.audio,
         settings,
@@ -93,13 +100,19 @@ def _evaluate_stream(
         functools.partial(log_progress, "Evaluating the stream"),
     )
     found = detection.curve(scored, recording)
+    others = int((split.label == UNKNOWN_INDEX).sum())
+    noises = sum(bool(noise.any()) for noise in data.background)
+    missing = evidence.stream(found["keywords"], others, noises, found["hours"])
+    if missing:
+        log.info("Stream: not judged: %s", missing)
+        return found | {"operating_point": None, "missing": missing}
     point = found["operating_point"]
     log.info(
         "Stream: miss rate %.1f%% of %d words at %.1f false accepts per hour, over %.2f hours",
         *(100 * point["miss_rate"], found["keywords"]),
         *(point["false_accepts_per_hour"], found["hours"]),
     )
-    return found
+    return found | {"missing": None}
 
 
 def _features(

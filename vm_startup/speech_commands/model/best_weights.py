@@ -14,9 +14,15 @@ import numpy as np
 from vm_startup.speech_commands.model import checkpoint
 
 STANDARD_ERRORS = 2  # with one, one training in three keeps a lucky step of mid-schedule
+# A cross entropy beyond this is no learning curve: the probability of an average clip's label is
+# below the smallest float32, 2**-149. A model that guesses among n labels has ln(n).
+EXPLODED = 149 * math.log(2)
 
 # Types in a checkpoint of the fields before `model`, in their order.
-KINDS = {"step": np.int64, "accuracy": np.float64, "cross_entropy": np.float64, "waited": np.int64}
+KINDS = {
+    **{"step": np.int64, "accuracy": np.float64, "cross_entropy": np.float64},
+    **{"waited": np.int64, "exploded": np.int64},
+}
 
 
 @dataclass
@@ -27,6 +33,7 @@ class BestWeights:
     accuracy: float = 0.0  # the highest so far
     cross_entropy: float = math.inf  # the lowest so far
     waited: int = 0  # validations since the lowest cross entropy
+    exploded: int = 0  # step of the last validation with a cross entropy above EXPLODED; 0 = none
     model: dict[str, np.ndarray] = field(default_factory=dict)  # weights and ranges kept, by name
 
     def update(
@@ -44,6 +51,7 @@ class BestWeights:
             self.step, self.model = step, model
         self.waited = 0 if cross_entropy < self.cross_entropy else self.waited + 1
         self.cross_entropy = min(self.cross_entropy, cross_entropy)
+        self.exploded = step if cross_entropy > EXPLODED else self.exploded
 
     def as_values(self) -> dict[str, np.ndarray]:
         """The values for a checkpoint, beside the training's own."""
@@ -54,5 +62,5 @@ class BestWeights:
     def of(cls, values: Mapping[str, np.ndarray]) -> "BestWeights":
         """Read it from a checkpoint's values; empty if another trainer wrote them."""
         held = checkpoint.kept(values)
-        known = {name: held.pop(name).item() for name in KINDS if held}
+        known = {name: held.pop(name).item() for name in KINDS if name in held}
         return cls(**known, model=held)
