@@ -14,6 +14,7 @@ from launcher.jobs.remote_training import LOG
 from launcher.jobs.states import Outcome
 from launcher.machines import cost
 from vm_startup.conventions import METRICS_FILE, processor_line
+from vm_startup.speech_commands.data import survey_text
 
 LONGEST_NAME = 200  # of a processor, as a machine's log says it
 
@@ -46,6 +47,8 @@ def build(job: Job, folder: Path) -> dict:
         "scores": {name: _said(metrics[name]) for name in SCORES},
         "stream": _said(metrics["stream"]),
         "exploded_step": metrics["exploded_step"],
+        "voices": metrics["voices"],
+        "data": job.plan.data,
         "firmware": {
             **{name: proof[name] for name in PROVED},
             "flash_limit": BOARD.flash_size,
@@ -143,6 +146,7 @@ def _accuracy_lines(report: dict) -> list[str]:
     accuracy, more = report["accuracy"], _by_source(report["accuracy"]["by_source"])
     if chance := evidence.chance(report["scores"]["firmware_testing"]):
         more.insert(0, chance)
+    more += voices(report)
     if step := report["exploded_step"]:
         more.append(f"the loss exploded at step {step:,}: lower train.learning_rate")
     if missing := accuracy["missing"]:
@@ -152,6 +156,11 @@ def _accuracy_lines(report: dict) -> list[str]:
         f"firmware {accuracy['firmware']:.1%} (on {accuracy['clips']:,} test clips)",
         *_indented(_firmware(report), *more),
     ]
+
+
+def voices(report: dict) -> list[str]:
+    """What the accuracy is not, where speakers cannot be told apart: a line for each source."""
+    return [survey_text.VOICES[kind] for kind in report["voices"].values() if kind]
 
 
 def _firmware(report: dict) -> str:
@@ -223,6 +232,7 @@ def markdown(report: dict) -> str:
         f"## Accuracy by source\n\n{sources}\n"
         f"{_words(report)}"
         f"{_stream(report['stream'])}"
+        f"{_data(report['data'])}"
         f"## Artefacts\n\n| file | bytes | SHA-256 |\n|---|---:|---|\n{rows}\n\n"
         f"## What the firmware said\n\n```\n{report['firmware']['transcript'].strip()}\n```\n\n"
         f"## Machine\n\n{report['machine']['proof']}\n\n"
@@ -236,6 +246,11 @@ def _words(report: dict) -> str:
         f"## Words\n\nWhat the firmware answered to {score['count']:,} test clips.\n\n"
         f"{scores.word_table(score, labels)}\n\n{scores.confusion_table(score, labels)}\n\n"
     )
+
+
+def _data(sources: list[list[str]]) -> str:
+    """What became of every recording; of an archive, the job's log has it."""
+    return "".join("## Data\n\n```\n" + "\n".join(lines) + "\n```\n\n" for lines in sources)
 
 
 def _stream(found: dict) -> str:

@@ -9,9 +9,11 @@ from launcher.errors import JobFailed
 from launcher.jobs.ledger import refer
 from launcher.jobs.local_build import translated
 from vm_startup.conventions import LABELS_FILE, METRICS_FILE, SILENCE, TEST_FEATURES_FILE, UNKNOWN
+from vm_startup.speech_commands.data.survey_facts import ONE_VOICE, UNKNOWN_VOICES
 
 # A Number or a Reason; None for null; an object, of shapes by key; a list, with a shape for each
 # entry.
+VOICES = ("", ONE_VOICE, UNKNOWN_VOICES)
 Shape = Any
 NAMED = 12  # labels in a message
 MOST = 10**9  # of anything that is counted
@@ -123,7 +125,16 @@ def _wrong_metrics(text: str, labels: list[str]) -> str:
         return problem
     if metrics.get("labels") != labels:
         return f"labels is {_kind(metrics.get('labels'))}, expected those of {LABELS_FILE}"
+    if problem := _wrong_voices(metrics.get("voices")):
+        return problem
     return _wrong_sources(metrics["testing"], score) or _wrong_curve(metrics["stream"])
+
+
+def _wrong_voices(voices: object) -> str:
+    kinds = ", ".join(map(repr, VOICES))
+    if not isinstance(voices, dict) or not all(kind in VOICES for kind in voices.values()):
+        return f"voices is {_kind(voices)}, expected one of {kinds} for each source"
+    return ""
 
 
 def _figures(parts: Any, name: str, figures: dict[str, Shape]) -> dict[str, Shape]:

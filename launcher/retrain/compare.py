@@ -59,6 +59,7 @@ def compare_firmware(
     pairs = _pairs(new if old is None else old, new, labels)
     missing = as_settings(evidence.accuracy(int((labels == UNKNOWN).sum())) or "") or None
     promoted, reasons = promotion_rule.decide(settings, pairs, old is None, missing)
+    reasons += report.voices(report.read(challenger))
     overall = pairs.pop(ALL_CLIPS)
     return Comparison(
         clips=len(labels),

@@ -69,6 +69,8 @@ REPORT = {
     "scores": dict.fromkeys(report.SCORES, FIRMWARE),
     "stream": STREAM,
     "exploded_step": None,
+    "voices": {"folder": "", "synthetic": ""},
+    "data": [["recordings: a folder for each word", "word  files", "yes      60"]],
     "firmware": {
         "flash": 24_000,
         "flash_limit": 65_536,
@@ -161,6 +163,7 @@ def test_report_of_a_job_names_settings_for_what_is_missing(tmp_path):
     score = Score(np.diag([5, 0, 9, 9])).as_json(REPORT["labels"])
     stream = {**STREAM, "operating_point": None, "missing": score["missing"]}
     metrics = dict.fromkeys(report.SCORES, score) | {"stream": stream, "exploded_step": 400}
+    metrics["voices"] = {"folder": "one"}
     metrics["testing"] = score | {"by_source": {"folder": score}}
     proof = dict.fromkeys(report.PROVED) | {"accuracy_quantised": 1.0, "accuracy_firmware": 1.0}
     for name, content in (
@@ -192,6 +195,17 @@ def test_doubts_about_a_model_are_said():
     assert "the loss exploded at step 1,250: lower train.learning_rate" in text
     assert "no better than chance, as far as 1,000 clips show: one label for all" in text
     assert "chance" not in report.summary(REPORT) and "exploded" not in report.summary(REPORT)
+
+
+def test_report_says_what_voices_were_tested_and_shows_the_data():
+    """Where speakers cannot be told apart, the accuracy is called that; the page has the table."""
+    poor = copy.deepcopy(REPORT)
+    poor["voices"]["folder"] = "unknown"
+    assert "same voice: nothing says who speaks" in report.summary(poor)
+    assert "same voice" not in report.summary(REPORT)
+    assert "## Data\n\n```\nrecordings: a folder for each word\nword  files\n" in report.markdown(
+        REPORT
+    )
 
 
 def test_summary_names_the_words_of_lowest_recall():

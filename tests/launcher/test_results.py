@@ -31,7 +31,8 @@ def make_metrics():
     parts["testing"]["by_source"] = {"folder": copy.deepcopy(score)}
     curve = detection.curve(scores, stream) | {"missing": None}
     steps = {"steps": 9, "kept_step": 9, "exploded_step": None}
-    return {"labels": LABELS, **steps, **parts, "stream": curve}
+    voices = {"folder": "", "archive": "one"}
+    return {"labels": LABELS, **steps, **parts, "stream": curve, "voices": voices}
 
 
 @pytest.fixture
@@ -132,6 +133,9 @@ FREE = [
     ("testing.by_source", {LONG: {}}),
     ("stream.curve", [{"false_accepts_per_hour": 0.0}]),
     ("testing.count", 0.5),
+    ("voices", []),
+    ("voices", {"folder": "\x1b[2J"}),
+    ("voices", {"folder": LONG}),
 ]
 WRONG = [(path, value) for path in NUMBERS for value in NO_NUMBER]
 WRONG += [(path, value) for path in OBJECTS for value in NO_OBJECT]
