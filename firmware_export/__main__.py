@@ -58,7 +58,8 @@ INTERRUPTED = 130
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="WORD/SOME.wav",
-    help="A recording to test with, which the firmware carries; repeatable.",
+    help="A recording to test with; repeatable. WAV, FLAC, Ogg, MP3, AIFF and more. The firmware "
+    "carries its first second.",
 )
 @click.option(
     "--features",

@@ -1,4 +1,4 @@
-"""Where test clips come from, other than a training's test set: WAV files, and a generator."""
+"""Where test clips come from, other than a training's test set: recordings, and a generator."""
 
 from collections.abc import Sequence
 from pathlib import Path

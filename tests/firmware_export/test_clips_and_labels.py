@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import soundfile
 
 from firmware_export import clip_sources, clips, labels
 from firmware_export.errors import BadModel
@@ -109,6 +110,17 @@ def test_wavs_are_labelled_by_their_folder(tmp_path):
     own = clip_sources.from_wavs(paths, YES_NO, 1960)
     assert own.features.shape == (2, 1960) and own.features.max() > 1
     assert own.labels.tolist() == [3, -1] and own.names.tolist() == ["a.wav", "a.wav"]
+
+
+def test_clip_may_be_flac(tmp_path):
+    """A FLAC file has the features of the WAV file with the same samples."""
+    samples = np.random.default_rng(1).integers(-9000, 9000, 16_000).astype(np.int16)
+    paths = [tmp_path / "yes" / name for name in ("a.wav", "a.flac")]
+    paths[0].parent.mkdir()
+    for path in paths:
+        soundfile.write(path, samples, 16_000)
+    own = clip_sources.from_wavs(paths, YES_NO, 1960)
+    assert (own.features[0] == own.features[1]).all() and (own.audio[1] == samples).all()
 
 
 def test_damaged_wav_is_refused(tmp_path):
