@@ -16,22 +16,22 @@ from vm_startup.speech_commands import freeze
 
 SHA256 = {  # the first 16 digits
     "tiny_conv": {
-        "metrics.json": "5309f4d8f71df622",
-        "test_features.npz": "161516b89187e151",
-        "tiny_conv.pb": "4a6bf50905aea067",
-        "tiny_conv.tflite": "aaa263e27467b893",
+        "metrics.json": "261c6bb8bf5ffd31",
+        "test_features.npz": "fd8e0ca9a458106e",
+        "tiny_conv.pb": "08d1c1c757dacfbd",
+        "tiny_conv.tflite": "28dd27baa4d3ecc5",
     },
     "tiny_embedding_conv": {
-        "metrics.json": "424d7b3546c33066",
-        "test_features.npz": "161516b89187e151",
-        "tiny_embedding_conv.pb": "7b61d36cf8556698",
-        "tiny_embedding_conv.tflite": "8ee748b81b2ab71c",
+        "metrics.json": "f589ea07132f8643",
+        "test_features.npz": "fd8e0ca9a458106e",
+        "tiny_embedding_conv.pb": "479f24a6cf3db26c",
+        "tiny_embedding_conv.tflite": "d0d25d1ff040d1e6",
     },
     "time_conv": {
-        "metrics.json": "b6bf012b438deaf4",
-        "test_features.npz": "161516b89187e151",
-        "time_conv.pb": "dc483e7130d0d22c",
-        "time_conv.tflite": "b11cd5c9197ff99d",
+        "metrics.json": "f25102b072b83a5a",
+        "test_features.npz": "fd8e0ca9a458106e",
+        "time_conv.pb": "a85d17f74cecffec",
+        "time_conv.tflite": "443be3f46685870e",
     },
 }
 WORDS = ("--wanted_words=yes,no", "--preprocess=micro", "--window_stride=20", "--quantize=1")

@@ -29,8 +29,9 @@ def record(folder: Path) -> None:
         (folder / word).mkdir()
         for speaker in range(40):
             pitch = 500 + 10 * speaker + rise * time
-            audio = np.sin(2 * np.pi * pitch * time) * (np.abs(time - 0.5) < 0.3) * 8000
-            audio += rng.normal(0, 100, CLIP_SAMPLES)
+            tone = 6000 * np.sin(2 * np.pi * pitch * time)
+            breath = rng.normal(0, 2500, CLIP_SAMPLES)  # or one speaker's tone is like another's
+            audio = (tone + breath) * (np.abs(time - 0.5) < 0.3) + rng.normal(0, 100, CLIP_SAMPLES)
             sound_file.write(folder / word / f"{speaker:02}_nohash_0.wav", audio.astype(np.int16))
     noise = folder / BACKGROUND_NOISE
     noise.mkdir()

@@ -11,6 +11,7 @@ import pytest
 
 from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.data import archive, sound_file
+from vm_startup.speech_commands.data.clip_store import store
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.sources import open_sources
 
@@ -90,11 +91,12 @@ def server(monkeypatch):
 
 @pytest.fixture
 def words(tmp_path, server):
-    """An archive with two words and the files that come along in Speech Commands."""
-    clips = {f"{w}/{i}_nohash_0.wav": recording(tmp_path, i) for w in ("yes", "no") for i in (1, 2)}
-    extras = [("README.md", b"about"), ("./testing_list.txt", b""), ("yes/notes.txt", b"no clip")]
-    server.data = packed([(f"./{name}", data) for name, data in clips.items()] + extras)
-    return clips
+    """The files of an archive: two words, and what comes along in Speech Commands."""
+    names = [f"{word}/{speaker}_nohash_0.wav" for word in ("yes", "no") for speaker in (1, 2)]
+    clips = {name: recording(tmp_path, seed) for seed, name in enumerate(names)}
+    files = clips | {"README.md": b"about", "testing_list.txt": b"", "yes/notes.txt": b"no clip"}
+    server.data = packed([(f"./{name}", data) for name, data in files.items()])
+    return files
 
 
 def unpacked(folder):
@@ -102,8 +104,8 @@ def unpacked(folder):
 
 
 def test_archive_is_downloaded_verified_and_unpacked_once(tmp_path, server, words):
-    """Only the recordings are unpacked, nothing else stays in the cache, and a second call
-    downloads nothing."""
+    """All files are unpacked, nothing else stays in the cache, and a second call downloads
+    nothing."""
     calls = []
     cache = tmp_path / "cache"
     folder = archive.fetch(server.url, server.sha256, cache, lambda *c: calls.append(c))
@@ -204,8 +206,8 @@ UNSAFE = {
     "hard link": ([(special(tarfile.LNKTYPE), b"")], "neither a plain file nor a folder"),
     "device": ([(special(tarfile.CHRTYPE), b"")], "neither a plain file nor a folder"),
     "control characters": ([("yes/\x1b[2J.wav", b"x")], "neither a plain file"),
-    "twice": ([("a/yes/1.wav", b"x"), ("b/yes/1.wav", b"y")], "holds 'yes/1.wav' twice"),
-    "nothing": ([("README.md", b"x")], "has no WAV"),
+    "twice": ([("yes/1.wav", b"x"), ("./yes/1.wav", b"y")], "holds 'yes/1.wav' twice"),
+    "nothing": ([], "has no file"),
 }
 
 
@@ -274,10 +276,13 @@ def test_archive_is_opened_as_a_source(tmp_path, server, words):
     (source,) = open_sources(
         command_line.trainer().parse_args([*flags, "--wanted_words=yes"]), tmp_path / "c"
     )
-    clips = source.clips()
-    assert [clip.name for clip in clips] == sorted(words)
-    assert {clip.source for clip in clips} == {"archive"}
-    with pytest.raises(DataError, match="no folder for the word 'maybe'"):
+    stored = store(source, tmp_path / "c")
+    survey = source.survey(stored.notes)
+    recordings = sorted(name for name in words if name.endswith(".wav"))
+    assert [clip.name for clip in survey.clips] == recordings
+    assert {clip.source for clip in survey.clips} == {"archive"}
+    assert {name for name, _ in survey.facts.left_out} == words.keys() - set(recordings)
+    with pytest.raises(DataError, match="'maybe'"):
         open_sources(
             command_line.trainer().parse_args([*flags, "--wanted_words=maybe"]), tmp_path / "c"
         )

@@ -96,7 +96,7 @@ def test_recording_of_same_size_and_time_changes_the_key(data):
 FAULTS = {
     "constant": (np.full(16_000, 7), "all samples are equal"),
     "zero": (np.zeros(16_000), "all samples are equal"),
-    "dither": (np.arange(16_000) * 7919 % 3 - 1, "no sound, only dither"),
+    "dither": (np.arange(16_000) * 7919 % 3 - 1, "no sound but faint noise"),
 }
 
 

@@ -1,7 +1,7 @@
-"""The Speech Commands archive, or another with its layout: downloaded, verified, unpacked.
+"""The Speech Commands archive, or another of recordings: downloaded, verified, unpacked.
 
-Data from the network is not trusted until its SHA-256 is verified. Even then only WAV files are
-unpacked, each to a path made of its own last two names.
+Data from the network is not trusted until its SHA-256 is verified. Even then an archive with a link,
+a device or a path that leads out of its folder is refused as a whole.
 """
 
 import fcntl
@@ -159,7 +159,7 @@ def _digest(packed: Path, report: Progress) -> str:
 
 
 def _unpack(packed: Path, folder: Path, report: Progress) -> None:
-    """Write the archive's WAV files as folder/WORD/NAME.wav, all of them or no folder at all."""
+    """Write all of the archive's files, or no folder at all."""
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -173,7 +173,7 @@ def _unpack(packed: Path, folder: Path, report: Progress) -> None:
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"the archive is broken: {error}") from error
     if not any(unfinished.iterdir()):
-        raise DataError("the archive has no WAV file in a word's folder")
+        raise DataError("the archive has no file")
     unfinished.rename(folder)
 
 
@@ -191,20 +191,21 @@ def _limited(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _target_path(member: tarfile.TarInfo) -> PurePosixPath | None:
-    """WORD/NAME.wav for a recording, None for other files; raises DataError for unsafe members."""
+    """The path of a file in the folder, None for a folder; raises DataError for unsafe members."""
     path = PurePosixPath(member.name)
     outside = path.is_absolute() or ".." in path.parts
     if outside or not member.name.isprintable() or not (member.isreg() or member.isdir()):
         problem = "leads out of its folder" if outside else "is neither a plain file nor a folder"
         raise DataError(f"the archive is not safe: its member {member.name!r} {problem}")
-    is_recording = member.isreg() and path.suffix.lower() == ".wav" and len(path.parts) > 1
-    return PurePosixPath(*path.parts[-2:]) if is_recording else None
+    return path if member.isreg() and path.parts else None
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     if path.exists():
-        raise DataError(f"the archive is not safe: it holds {'/'.join(path.parts[-2:])!r} twice")
-    path.parent.mkdir(exist_ok=True)
+        raise DataError(
+            f"the archive is not safe: it holds {member.name.removeprefix('./')!r} twice"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         shutil.copyfileobj(cast(IO[bytes], tar.extractfile(member)), file, _CHUNK)
 
