@@ -43,7 +43,7 @@ class Data:
 
     folder: Path | None = setting(
         None,
-        "a folder with one sub-folder of WAVs per word, and _background_noise_",
+        "a folder of recordings, in any layout of docs/recordings.md",
         flag="data_dir",
     )
     archive: str = setting(

@@ -1,7 +1,7 @@
 """The Speech Commands archive, or another of recordings: downloaded, verified, unpacked.
 
-Data from the network is not trusted until its SHA-256 is verified. Even then an archive with a link,
-a device or a path that leads out of its folder is refused as a whole.
+Data from the network is not trusted until its SHA-256 is verified. Even then an archive with a
+link, a device or a path that leads out of its folder is refused as a whole.
 """
 
 import fcntl
