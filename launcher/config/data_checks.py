@@ -2,9 +2,11 @@
 
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher import state
 from launcher.config.settings import Config, Data, as_settings
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
+WORD_FOLDERS = "a folder for each word"
 
 
 def check(config: Config, out: Path, progress: Progress = no_progress) -> list[Facts]:
@@ -25,7 +28,10 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
     check_words_and_archive(config.words.wanted, config.data)
     found = []
     if config.data.folder:
-        found.append(survey_folder(config.words.wanted, config.data, progress)[1].facts)
+        facts = survey_folder(config.words.wanted, config.data, progress)[1].facts
+        if config.machine.recipe == "upstream":
+            facts = _for_upstream(facts)
+        found.append(facts)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -34,6 +40,24 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
             "free some disk space, or choose another folder with --out",
         )
     return found
+
+
+def _for_upstream(facts: Facts) -> Facts:
+    """The facts, with what TensorFlow's own trainer does differently. Raises ConfigError for
+    recordings that it cannot read."""
+    counts = facts.words.values()
+    changed = sum(count.cut + count.converted for count in counts)
+    if changed or facts.layout != WORD_FOLDERS:
+        raise ConfigError(
+            'data.folder: machine.recipe = "upstream" reads one-second 16-bit WAV of 16 kHz in '
+            f"{WORD_FOLDERS} alone; this is {facts.layout}, and {changed:,} recordings differ",
+            'set machine.recipe = "bazel", which reads all that launcher data shows',
+        )
+    remark = (
+        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left out, '
+        "and splits by file name alone"
+    )
+    return replace(facts, remarks=(*facts.remarks, remark))
 
 
 def check_words(wanted: tuple[str, ...]) -> None:
@@ -72,14 +96,31 @@ def survey_folder(
 ) -> tuple["FolderSource", Survey]:
     """The recordings of data.folder and what becomes of each. Every one is read, unless that was
     done before; what was found is kept. Raises ConfigError if they cannot be trained on."""
-    from vm_startup.speech_commands.data import clip_store, dataset
+    from vm_startup.speech_commands.data import dataset
     from vm_startup.speech_commands.data.folder import FolderSource
 
     assert data.folder
     with as_config_error("data.folder"):
         percentages = data.validation_percentage, data.testing_percentage
         source = FolderSource(data.folder, wanted, *percentages)
-        found = source.survey(clip_store.notes(source, state.cache() / "recordings", progress))
+        found = source.survey(_notes(source, progress))
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits([found], wanted)
     return source, found
+
+
+def _notes(source: "FolderSource", progress: Progress) -> list[Any]:
+    """What was found in each recording; not kept where there is no cache to write to."""
+    from vm_startup.speech_commands.data import clip_store
+    from vm_startup.speech_commands.errors import DataError
+
+    cache = state.cache() / "recordings"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        with tempfile.TemporaryDirectory() as folder:
+            return clip_store.notes(source, Path(folder), progress)
+    try:
+        return clip_store.notes(source, cache, progress)
+    except DataError as error:
+        raise DataError(str(error).replace("--cache_dir", "XDG_CACHE_HOME")) from error
