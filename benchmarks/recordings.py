@@ -5,8 +5,8 @@
 
 FOLDER has word folders of recordings, such as Speech Commands. `speed` writes that many different
 recordings of each kind (mixtures of FOLDER's), examines and stores them as a training does, and
-prints the rate, beside the time of decoding them alone in the same run. It fails below 1,500 clips a
-second on two cores or above 1.5 GB. `copies` encodes recordings again in several ways and prints
+prints the rate, beside the time of decoding them alone in the same run. It fails below 1,500 clips
+a second on two cores or above 1.5 GB. `copies` encodes recordings again in several ways and prints
 how many are found, and how alike takes of one speaker are.
 """
 
@@ -27,9 +27,11 @@ import soundfile
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE
 from vm_startup.micro_frontend.extract import cores
-from vm_startup.speech_commands.data import clip_store, copies, sound_file
+from vm_startup.speech_commands.data import clip_store
 from vm_startup.speech_commands.data.folder import FolderSource
 from vm_startup.speech_commands.progress import no_progress
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.takes import copies
 
 LEAST_RATE = 1500  # clips a second on two cores
 MOST_MEMORY = 1.5e9  # bytes

@@ -23,10 +23,11 @@ import soxr
 
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
 from vm_startup.speech_commands.augmentation import acoustics
-from vm_startup.speech_commands.data import faults, sound_file, word_finder
 from vm_startup.speech_commands.evaluation.intervals import wilson
+from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
 from vm_startup.speech_commands.synthetic.speech import SPEAKERS
+from vm_startup.speech_commands.takes import faults, word_finder
 
 VOICES = 14  # that the aligner matches, and as many others to measure its error
 AGREE = 7  # voices with the least distance, of which the median counts

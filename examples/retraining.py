@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vm_startup.speech_commands.data import sound_file
+from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
 WORDS = ["yes", "no"]

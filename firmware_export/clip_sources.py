@@ -17,9 +17,9 @@ def from_wavs(paths: Sequence[Path], labels: Sequence[str], inputs: int) -> Clip
     inputs: how many features the model takes, which decides the front end. Raises BadModel.
     """
     settings = front_end(inputs)
-    from vm_startup.speech_commands.data import sound_file
     from vm_startup.speech_commands.errors import DataError
     from vm_startup.speech_commands.features import extract
+    from vm_startup.speech_commands.sound import sound_file
 
     try:
         audio = np.stack([sound_file.read(path, CLIP_SAMPLES).samples for path in paths])

@@ -15,7 +15,7 @@ from firmware_export import files
 from firmware_export.errors import BadModel
 from vm_startup.arrays import packed
 from vm_startup.conventions import CLIP_SAMPLES
-from vm_startup.speech_commands.data.speaker_splits import speaker_of
+from vm_startup.speech_commands.speaker_splits import speaker_of
 
 OWN, GENERATED = "own", "generated"  # sources: a user's recordings, and inputs that no sound made
 ENOUGH = 200  # clips of a proof, at least

@@ -61,8 +61,8 @@ def as_json(config: Config, found: list[Facts]) -> dict[str, Any]:
 def save(found: "Found", folder: Path, progress: Progress) -> int:
     """Write every clip that is trained or tested on as FOLDER/SPLIT/WORD/NAME.wav; how many.
     Raises UsageError if the folder exists, LauncherError if it cannot be written."""
-    from vm_startup.speech_commands.data import sound_file
     from vm_startup.speech_commands.data.source import sounds
+    from vm_startup.speech_commands.sound import sound_file
 
     if folder.exists():
         raise UsageError(f"{folder} exists", "name a new folder")
@@ -91,8 +91,8 @@ def save(found: "Found", folder: Path, progress: Progress) -> int:
 def play(found: "Found", word: str) -> Iterator[str]:
     """Play each clip of a word, after its name and split are given. Raises UsageError if there is
     none, or nothing that plays."""
-    from vm_startup.speech_commands.data import sound_file
     from vm_startup.speech_commands.data.source import sounds
+    from vm_startup.speech_commands.sound import sound_file
 
     player = next((one for one in PLAYERS if shutil.which(one[0])), None)
     if not player:

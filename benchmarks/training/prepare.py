@@ -20,7 +20,8 @@ import psutil
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import folder, sound_file
+from vm_startup.speech_commands.data import folder
+from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.sources import load_data
 
 CLIPS = 105_829

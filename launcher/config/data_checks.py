@@ -54,8 +54,8 @@ def _for_upstream(facts: Facts) -> Facts:
             'set machine.recipe = "bazel", which reads all that launcher data shows',
         )
     remark = (
-        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left out, '
-        "and splits by file name alone"
+        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left '
+        "out, and splits by file name alone"
     )
     return replace(facts, remarks=(*facts.remarks, remark))
 
@@ -78,7 +78,8 @@ def as_config_error(key: str) -> Iterator[None]:
 
 def check_words_and_archive(wanted: tuple[str, ...], data: Data) -> None:
     """Raise ConfigError for words that cannot be trained, or an archive that is not known."""
-    from vm_startup.speech_commands.data import archive, words
+    from vm_startup.speech_commands import words
+    from vm_startup.speech_commands.data import archive
     from vm_startup.speech_commands.synthetic import speech
 
     with as_config_error("words.wanted"):

@@ -16,7 +16,7 @@ from launcher.retrain.events import FORMAT
 from launcher.retrain.history import check_format
 from vm_startup.arrays import packed
 from vm_startup.conventions import SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.speaker_splits import TESTING, split_of
+from vm_startup.speech_commands.speaker_splits import TESTING, split_of
 
 FILE = "held_out.npz"
 ARRAYS = ("features", "labels", "sources", "names", "groups")  # with an entry for each clip

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE
-from vm_startup.speech_commands.data import sound_file
+from vm_startup.speech_commands.sound import sound_file
 
 VM_STARTUP = Path(__file__).parents[2] / "vm_startup"
 STEPS = 9

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import archive, sound_file
+from vm_startup.speech_commands.data import archive
 from vm_startup.speech_commands.data.clip_store import store
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.sources import open_sources
 
 

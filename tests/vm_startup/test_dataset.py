@@ -7,14 +7,14 @@ import pytest
 from recordings import spoken as sound_of
 
 from vm_startup.speech_commands import flags as command_line
-from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.dataset import load
-from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
 from vm_startup.speech_commands.data.survey_facts import Facts, Survey
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.sources import open_sources
+from vm_startup.speech_commands.speaker_splits import which_set
 
 
 class FakeSource:

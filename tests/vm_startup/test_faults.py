@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
-from vm_startup.speech_commands.data import faults
-from vm_startup.speech_commands.data.faults import (
+from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
+from vm_startup.speech_commands.takes import faults
+from vm_startup.speech_commands.takes.faults import (
     BEGIN,
     CLIPPED,
     CONSTANT,
@@ -15,7 +16,6 @@ from vm_startup.speech_commands.data.faults import (
     NOISE,
     QUIET,
 )
-from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
 
 AT = np.arange(CLIP_SAMPLES) / SAMPLE_RATE
 RANDOM = np.random.default_rng(7)

@@ -7,12 +7,14 @@ import pytest
 import soundfile
 from recordings import spoken
 
-from vm_startup.speech_commands.data import copies, sound_file, survey_text
+from vm_startup.speech_commands.data import survey_text
 from vm_startup.speech_commands.data.clip_store import store
 from vm_startup.speech_commands.data.folder import FolderSource
 from vm_startup.speech_commands.data.source import sounds
-from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.speaker_splits import which_set
+from vm_startup.speech_commands.takes import copies
 
 WANTED = ["yes", "no"]
 

@@ -4,9 +4,9 @@ import tensorflow as tf
 
 from vm_startup.speech_commands import features, freeze
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.model import architectures, checkpoint, networks
+from vm_startup.speech_commands.sound import sound_file
 
 FLAGS = "--wanted_words=yes,no --model_architecture=tiny_conv --window_stride=20 --quantize=1"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from vm_startup.speech_commands.data.file_tree import MAX_DEPTH
-from vm_startup.speech_commands.data.label_tables import MAX_NAMED, MAX_TABLES
-from vm_startup.speech_commands.data.layouts import find
-from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.file_tree import MAX_DEPTH
+from vm_startup.speech_commands.layouts.label_tables import MAX_NAMED, MAX_TABLES
+from vm_startup.speech_commands.layouts.layout import find
+from vm_startup.speech_commands.speaker_splits import which_set
 
 CONVERT = "a format that is not read: convert it: ffmpeg -i IN OUT.wav"
 
@@ -721,7 +721,7 @@ def test_columns_of_the_guide(column, tmp_path):
 def test_nothing_heavy_is_imported():
     """Neither numpy nor a library of sound is loaded to look through a folder."""
     code = (
-        "import sys; from vm_startup.speech_commands.data.layouts import find; "
+        "import sys; from vm_startup.speech_commands.layouts.layout import find; "
         "sys.exit(str({'numpy', 'soundfile', 'soxr'} & set(sys.modules) or ''))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # one second at 16 kHz
 

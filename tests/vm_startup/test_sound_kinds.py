@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import recorded
 
-from vm_startup.speech_commands.data import sound_file
-from vm_startup.speech_commands.data.c_output import silenced
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.sound.c_output import silenced
 
 SOUND = recorded.sound()
 

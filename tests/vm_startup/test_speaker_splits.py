@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from vm_startup.speech_commands.data.speaker_splits import speaker_of, which_set
+from vm_startup.speech_commands.speaker_splits import speaker_of, which_set
 
 
 def independently(name, validation, testing):

@@ -5,8 +5,8 @@ import pytest
 
 from vm_startup.speech_commands.augmentation import acoustics
 from vm_startup.speech_commands.data.dataset import load
-from vm_startup.speech_commands.data.speaker_splits import which_set
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.speaker_splits import which_set
 from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
 from vm_startup.speech_commands.synthetic.speech import SPEAKERS

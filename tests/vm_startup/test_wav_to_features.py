@@ -8,10 +8,10 @@ import pytest
 
 from vm_startup.speech_commands import wav_to_features
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.runtime import exit_code
+from vm_startup.speech_commands.sound import sound_file
 
 MICRO = AudioSettings(preprocess="micro", window_stride_ms=20)
 

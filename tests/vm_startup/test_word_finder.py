@@ -6,9 +6,9 @@ import soxr
 
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
 from vm_startup.speech_commands.augmentation import acoustics
-from vm_startup.speech_commands.data import word_finder
-from vm_startup.speech_commands.data.word_finder import CROWDED, LONG, RUNNING, Cut, cuts
 from vm_startup.speech_commands.synthetic.espeak import SPEECH_RATE, Espeak
+from vm_startup.speech_commands.takes import word_finder
+from vm_startup.speech_commands.takes.word_finder import CROWDED, LONG, RUNNING, Cut, cuts
 
 WORDS = ["alexa", "up", "yes", "computer", "eight", "stop", "six"]  # with stops, bursts, hisses
 SLACK = SAMPLE_RATE // 50  # the fading ends of a word

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.words import check_words
 
 
 @pytest.mark.parametrize(

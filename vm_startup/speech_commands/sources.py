@@ -7,9 +7,9 @@ from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands.data import archive, dataset, survey_text
 from vm_startup.speech_commands.data.folder import FolderSource
 from vm_startup.speech_commands.data.source import Source
-from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.synthetic.source import SyntheticSource
+from vm_startup.speech_commands.words import check_words
 
 
 def load_data(flags: argparse.Namespace) -> dataset.Dataset:

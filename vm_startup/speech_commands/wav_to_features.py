@@ -15,10 +15,10 @@ import numpy as np
 from vm_startup.speech_commands import flags as command_line
 from vm_startup.speech_commands import runtime
 from vm_startup.speech_commands.audio_settings import AudioSettings
-from vm_startup.speech_commands.data import sound_file
 from vm_startup.speech_commands.features import extract
 from vm_startup.speech_commands.files import write_bytes
 from vm_startup.speech_commands.progress import log
+from vm_startup.speech_commands.sound import sound_file
 
 PER_LINE = 10
 

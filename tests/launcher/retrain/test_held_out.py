@@ -11,7 +11,7 @@ from launcher.config.settings import Config, Data, Train, Words
 from launcher.errors import ConfigError, UsageError
 from launcher.retrain import held_out
 from vm_startup.conventions import SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.speaker_splits import TESTING, which_set
+from vm_startup.speech_commands.speaker_splits import TESTING, which_set
 
 PATH = Path("models/words/held_out.npz")
 CONFIG = Config(Words(("yes", "no")), name="words", data=Data(synthetic_clips=9))

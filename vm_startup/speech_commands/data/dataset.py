@@ -18,12 +18,12 @@ from vm_startup.conventions import SILENCE, UNKNOWN
 from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.clip_store import store
 from vm_startup.speech_commands.data.source import Source
-from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING
 from vm_startup.speech_commands.data.stored_audio import SILENT_ROW, StoredAudio
 from vm_startup.speech_commands.data.survey_facts import Facts, Survey
-from vm_startup.speech_commands.data.words import check_words
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.progress import Progress, log_progress
+from vm_startup.speech_commands.speaker_splits import SPLITS, TRAINING
+from vm_startup.speech_commands.words import check_words
 
 SILENCE_INDEX, UNKNOWN_INDEX, FIRST_WORD_INDEX = 0, 1, 2  # in Dataset.labels
 MIN_CLIPS = 10  # of a word; fewer are not enough to train and evaluate it

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from vm_startup.speech_commands.data import examination, layouts, sound_file, survey
+from vm_startup.speech_commands.data import survey
 from vm_startup.speech_commands.data.source import Reader
 from vm_startup.speech_commands.data.survey_facts import Survey
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts import layout as layouts
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.takes import examination
 
 BLOCK = 64  # recordings read in one go: 2 MB, unless they have many takes
 
@@ -42,9 +45,7 @@ class FolderSource:
 
     @cached_property
     def _key(self) -> str:
-        digest = hashlib.sha256(sound_file.version())
-        for name in examination.DECIDE:
-            digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+        digest = hashlib.sha256(examination.version())
         for path in self._paths:
             try:
                 found = path.stat()

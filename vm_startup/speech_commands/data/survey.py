@@ -12,11 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
-from vm_startup.speech_commands.data import copies, sound_file, survey_facts
+from vm_startup.speech_commands.data import survey_facts
 from vm_startup.speech_commands.data.clip import Clip
-from vm_startup.speech_commands.data.examination import Note
-from vm_startup.speech_commands.data.layouts import Layout, Recording
-from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING, speaker_of, split_of
 from vm_startup.speech_commands.data.survey_facts import (
     ONE_VOICE,
     UNKNOWN_VOICES,
@@ -24,6 +21,11 @@ from vm_startup.speech_commands.data.survey_facts import (
     Survey,
     WordFacts,
 )
+from vm_startup.speech_commands.layouts.layout import Layout, Recording
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.speaker_splits import SPLITS, TRAINING, speaker_of, split_of
+from vm_startup.speech_commands.takes import copies
+from vm_startup.speech_commands.takes.examination import Note
 
 FEW = 10  # recordings of a word; with fewer, the takes of one recording may be in several splits
 

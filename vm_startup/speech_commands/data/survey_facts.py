@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vm_startup.speech_commands.data.clip import Clip
-from vm_startup.speech_commands.data.speaker_splits import SPLITS
+from vm_startup.speech_commands.speaker_splits import SPLITS
 
 ONE_VOICE, UNKNOWN_VOICES = "one", "unknown"
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from vm_startup.speech_commands.data.speaker_splits import SPLITS
 from vm_startup.speech_commands.data.survey_facts import (
     ONE_VOICE,
     UNKNOWN_VOICES,
     Facts,
     WordFacts,
 )
+from vm_startup.speech_commands.speaker_splits import SPLITS
 
 NAMED = 3  # files of a kind in a line; the JSON has all
 MOST_ROWS = 30  # of words that are not wanted; more are one row

@@ -19,7 +19,7 @@ from vm_startup.speech_commands.synthetic.speech import SyntheticSpeech
 SPOKEN_BY = [  # files of the trainer that decide a clip's samples
     *(f"synthetic/{name}.py" for name in ("speech", "vocabulary", "espeak")),
     *("synthetic/common_words.txt", "synthetic/speakers.txt"),
-    *("augmentation/acoustics.py", "data/speaker_splits.py", "data/sound_file.py"),
+    *("augmentation/acoustics.py", "speaker_splits.py", "sound/sound_file.py"),
 ]
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE, UNKNOWN
 from vm_startup.speech_commands.augmentation import acoustics
 from vm_startup.speech_commands.data.clip import Clip
-from vm_startup.speech_commands.data.sound_file import to_int16
-from vm_startup.speech_commands.data.speaker_splits import SPLITS, TRAINING, which_set
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound.sound_file import to_int16
+from vm_startup.speech_commands.speaker_splits import SPLITS, TRAINING, which_set
 from vm_startup.speech_commands.synthetic import vocabulary
 from vm_startup.speech_commands.synthetic.espeak import MAX_RATE, SPEECH_RATE, Espeak
 from vm_startup.speech_commands.synthetic.vocabulary import Utterance, spoken

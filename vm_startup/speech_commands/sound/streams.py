@@ -7,8 +7,8 @@ that; it takes a cut Ogg file for a short one. The formats: ISO/IEC 11172-3 and 
 import struct
 from typing import NamedTuple
 
-from vm_startup.speech_commands.data.containers import ReadAt
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound.containers import ReadAt
 
 # Hz, by the version in a frame's header: 3 is MPEG 1, 2 MPEG 2, 0 MPEG 2.5.
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import soundfile
 
-from vm_startup.speech_commands.data.containers import PCM, Layout, ReadAt
+from vm_startup.speech_commands.sound.containers import PCM, Layout, ReadAt
 
 Error = soundfile.LibsndfileError
 _FULL_SCALE = 32768.0  # int16's, where libsndfile has 1.0

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vm_startup.conventions import SAMPLE_RATE
-from vm_startup.speech_commands.data import not_sound, streams
-from vm_startup.speech_commands.data.c_output import silenced
-from vm_startup.speech_commands.data.containers import FLOAT, MP3, PCM, Layout
-from vm_startup.speech_commands.data.containers import layout as layout_of
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import not_sound, streams
+from vm_startup.speech_commands.sound.c_output import silenced
+from vm_startup.speech_commands.sound.containers import FLOAT, MP3, PCM, Layout
+from vm_startup.speech_commands.sound.containers import layout as layout_of
 
 if TYPE_CHECKING:
-    from vm_startup.speech_commands.data.decoder import Stream
+    from vm_startup.speech_commands.sound.decoder import Stream
 
 LONGEST = 3600  # seconds
 _MAX_RATE = 768_000  # Hz; above every converter, so a header that says more is broken
@@ -284,7 +284,7 @@ def _too_long(path: Path, seconds: float) -> str:
 
 @contextmanager
 def _decoding(file: _File, layout: Layout | None) -> Iterator["Stream"]:
-    from vm_startup.speech_commands.data import decoder  # only here: plain files need no library
+    from vm_startup.speech_commands.sound import decoder  # only here: plain files need no library
 
     source, remarks = _source(file, layout)
     with silenced():
@@ -299,7 +299,7 @@ def _decoding(file: _File, layout: Layout | None) -> Iterator["Stream"]:
 
 def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
     """What libsndfile reads from, and what there is to say about it."""
-    from vm_startup.speech_commands.data import decoder
+    from vm_startup.speech_commands.sound import decoder
 
     in_wav = layout is not None and layout.format is not None and layout.format.codec == MP3
     start, length = (layout.start, layout.length) if layout and in_wav else (0, file.size)

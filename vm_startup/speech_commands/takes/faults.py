@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vm_startup.speech_commands.data.word_finder import both_levels, low_levels, rise_of
+from vm_startup.speech_commands.takes.word_finder import both_levels, low_levels, rise_of
 
 
 @dataclass(frozen=True, slots=True)

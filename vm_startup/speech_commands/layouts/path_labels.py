@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from vm_startup.conventions import UNKNOWN
-from vm_startup.speech_commands.data import words
-from vm_startup.speech_commands.data.file_tree import Parts
-from vm_startup.speech_commands.data.naming import (
+from vm_startup.speech_commands import words
+from vm_startup.speech_commands.layouts.file_tree import Parts
+from vm_startup.speech_commands.layouts.naming import (
     GROUPS,
     SPECIAL,
     SPLITS,

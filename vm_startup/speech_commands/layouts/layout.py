@@ -29,9 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm_startup.conventions import BACKGROUND_NOISE
-from vm_startup.speech_commands.data.file_tree import Tree, scan
-from vm_startup.speech_commands.data.label_tables import TableLabels, label_tables
-from vm_startup.speech_commands.data.layout_errors import (
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.file_tree import Tree, scan
+from vm_startup.speech_commands.layouts.label_tables import TableLabels, label_tables
+from vm_startup.speech_commands.layouts.layout_errors import (
     Ignored,
     nearest,
     no_recording,
@@ -39,11 +40,10 @@ from vm_startup.speech_commands.data.layout_errors import (
     not_there,
     nothing_usable,
 )
-from vm_startup.speech_commands.data.naming import SPECIAL, Label, spell
-from vm_startup.speech_commands.data.path_labels import Labels, label_folders, label_names
-from vm_startup.speech_commands.data.split_lists import follow_lists
-from vm_startup.speech_commands.data.words import check_words, fold
-from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.naming import SPECIAL, Label, spell
+from vm_startup.speech_commands.layouts.path_labels import Labels, label_folders, label_names
+from vm_startup.speech_commands.layouts.split_lists import follow_lists
+from vm_startup.speech_commands.words import check_words, fold
 
 
 @dataclass(frozen=True, slots=True)

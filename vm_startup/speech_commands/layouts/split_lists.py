@@ -8,10 +8,10 @@ recordings that are added later work. Others were made in another way, and are f
 
 import posixpath
 
-from vm_startup.speech_commands.data.file_tree import Tree
-from vm_startup.speech_commands.data.naming import SPLIT_LISTS
-from vm_startup.speech_commands.data.path_labels import Labels
-from vm_startup.speech_commands.data.speaker_splits import TRAINING, which_set
+from vm_startup.speech_commands.layouts.file_tree import Tree
+from vm_startup.speech_commands.layouts.naming import SPLIT_LISTS
+from vm_startup.speech_commands.layouts.path_labels import Labels
+from vm_startup.speech_commands.speaker_splits import TRAINING, which_set
 
 
 def follow_lists(tree: Tree, found: Labels) -> None:

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from vm_startup.speech_commands.data.naming import printable, suffix_of
-from vm_startup.speech_commands.data.words import fold
+from vm_startup.speech_commands.layouts.naming import printable, suffix_of
+from vm_startup.speech_commands.words import fold
 
 Ignored = list[tuple[str, str]]  # names of files, and why each is not used
 

@@ -1,17 +1,26 @@
 """One recording examined: the clips cut from it, and a note of what was found."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vm_startup.conventions import CLIP_SAMPLES
-from vm_startup.speech_commands.data import copies, faults, sound_file, word_finder
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.sound import sound_file
+from vm_startup.speech_commands.takes import copies, faults, word_finder
 
 Note = dict[str, Any]  # JSON: what `examine` found, for survey.py
-DECIDE = ("examination", "word_finder", "faults", "copies")  # modules that decide clips and notes
 NONE = np.empty((0, CLIP_SAMPLES), np.int16)
+
+
+def version() -> bytes:
+    """A digest of the code and libraries that decide a recording's clips and note."""
+    digest = hashlib.sha256(sound_file.version())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
 
 
 def examine(path: Path) -> tuple[np.ndarray, Note]:

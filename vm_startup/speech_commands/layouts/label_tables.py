@@ -22,8 +22,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from vm_startup.speech_commands.data.file_tree import Tree
-from vm_startup.speech_commands.data.naming import (
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.file_tree import Tree
+from vm_startup.speech_commands.layouts.naming import (
     GROUPS,
     RECORDINGS,
     SPLITS,
@@ -35,9 +36,8 @@ from vm_startup.speech_commands.data.naming import (
     spelled,
     suffix_of,
 )
-from vm_startup.speech_commands.data.path_labels import Labels, label_special_folders
-from vm_startup.speech_commands.data.words import fold
-from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.path_labels import Labels, label_special_folders
+from vm_startup.speech_commands.words import fold
 
 MAX_TABLES = 100  # more are a file for each recording rather than a table of recordings
 MAX_NAMED = 100  # rows without a file, of each table; the others are counted

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from vm_startup.conventions import BACKGROUND_NOISE, SILENCE, UNKNOWN
-from vm_startup.speech_commands.data.speaker_splits import (
+from vm_startup.speech_commands.speaker_splits import (
     TESTING,
     TRAINING,
     VALIDATION,
     speaker_of,
 )
-from vm_startup.speech_commands.data.words import fold
+from vm_startup.speech_commands.words import fold
 
 
 def _set(names: str) -> frozenset[str]:

@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vm_startup.speech_commands.data.naming import (
+from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.naming import (
     RECORDINGS,
     SPLIT_LISTS,
     TABLES,
     suffix_of,
     why_unread,
 )
-from vm_startup.speech_commands.errors import DataError
 
 MAX_DEPTH = 16  # folders in one another
 HIDDEN = "hidden"
