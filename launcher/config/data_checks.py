@@ -107,7 +107,26 @@ def survey_folder(
         found = source.survey(_notes(source, progress))
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits([found], wanted)
+            found = replace(found, facts=_with_lacks(found.facts, wanted))
     return source, found
+
+
+def _with_lacks(facts: Facts, wanted: tuple[str, ...]) -> Facts:
+    """The facts of the only source, with a remark for each thing that a model is judged by and
+    that it does not have."""
+    others = sum(count.clips for word, count in facts.words.items() if word not in wanted)
+    lacks = []
+    if not others:
+        lacks.append(
+            "no other words: the model will take each word for one of yours, and no accuracy is "
+            "printed; add a folder _unknown_, data.archive or data.synthetic_clips"
+        )
+    if not facts.noises:
+        lacks.append(
+            "no noise: no false accepts per hour are printed; add a folder _background_noise_, "
+            "data.archive or data.synthetic_clips"
+        )
+    return replace(facts, remarks=(*facts.remarks, *lacks))
 
 
 def _notes(source: "FolderSource", progress: Progress) -> list[Any]:

@@ -117,3 +117,31 @@ def test_unknown_speakers_are_said_in_plan(place):
             path.rename(path.with_name(path.name.replace("_nohash_", "-")))
     done = run(place, "plan", "words.toml", "--backend", "local")
     assert "\nsame voice: nothing says who speaks" in done.stdout
+
+
+def test_missing_other_words_and_noise_are_said_before_training(place):
+    """A folder of the wanted words alone has a line for what the model cannot be judged by."""
+    shown = run(place, "data", "words.toml").stdout
+    assert "\nno other words: the model will take each word for one of yours" in shown
+    assert "\nno noise: " in shown
+    for name in ("_unknown_", "_background_noise_"):
+        write_wav(place / "recordings" / name / "a_nohash_0.wav")
+    shown = run(place, "data", "words.toml").stdout
+    assert "no other words" not in shown and "no noise" not in shown
+
+
+@pytest.mark.parametrize("how", ["flac", "speaker folders"])
+def test_recordings_that_upstreams_trainer_cannot_read_are_refused(place, how):
+    """TensorFlow's own trainer reads plain WAV in word folders: other recordings are no plan."""
+    arguments = ("plan", "words.toml", "--backend=local", "--set=machine.recipe=upstream")
+    plain = run(place, *arguments)
+    assert "TensorFlow's trainer also takes the clips that are left out" in plain.stdout
+    if how == "flac":
+        soundfile.write(place / "recordings" / "yes" / "z_nohash_0.flac", spoken("z"), 16_000)
+    else:
+        write_wav(place / "recordings" / "yes" / "anna" / "z.wav")
+    done = run(place, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2].startswith(
+        'error: data.folder: machine.recipe = "upstream" reads one-second 16-bit WAV of 16 kHz'
+    )

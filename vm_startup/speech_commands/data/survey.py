@@ -226,5 +226,4 @@ def _words(
 
 
 def _is_plain(note: Note) -> bool:
-    same = (note["rate"], note["channels"]) == (SAMPLE_RATE, 1)
-    return same and note["kind"].endswith("16-bit PCM")
+    return (note["kind"], note["rate"], note["channels"]) == (sound_file.PLAIN, SAMPLE_RATE, 1)

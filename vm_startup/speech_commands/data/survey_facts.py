@@ -17,7 +17,7 @@ class WordFacts:
     clips: int = 0  # that are used
     cut: int = 0  # files that are longer than a clip
     several: int = 0  # of them, files with several takes
-    converted: int = 0  # files of another rate, sample format or number of channels
+    converted: int = 0  # files that are not 16-bit mono WAV of 16 kHz
     left_out: int = 0  # files that cannot be read, takes without sound, copies
     speakers: int = 0  # of the clips; 0 where nothing names them
     splits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))

@@ -29,6 +29,7 @@ from vm_startup.speech_commands.sound.containers import layout as layout_of
 if TYPE_CHECKING:
     from vm_startup.speech_commands.sound.decoder import Stream
 
+PLAIN = "WAV, 16-bit PCM"  # the kind that is read here, not by libsndfile
 LONGEST = 3600  # seconds
 _MAX_RATE = 768_000  # Hz; above every converter, so a header that says more is broken
 _MAX_CHANNELS = 64
@@ -243,7 +244,7 @@ def _is_plain(file: _File, layout: Layout) -> bool:
 
 def _plain_header(file: _File, layout: Layout) -> Header:
     assert layout.format
-    return _checked(file, Header("WAV, 16-bit PCM", layout.format.rate, 1, layout.length // 2))
+    return _checked(file, Header(PLAIN, layout.format.rate, 1, layout.length // 2))
 
 
 def _header(file: _File, layout: Layout | None, stream: "Stream") -> Header:
