@@ -5,8 +5,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,12 +89,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises BadOutput where `path` exists already (an empty folder may).
     """
     refuse_existing(path)
+    # Named before it is created: a Ctrl-C at any moment removes it.
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = _scratch(path)
-    except OSError as problem:
-        raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
-    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch.mkdir()
+        except OSError as problem:
+            raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
         yield scratch
         refuse_existing(path)
         scratch.rename(path)
@@ -111,12 +113,3 @@ def refuse_existing(path: Path) -> None:
         raise BadOutput(f"{path} cannot be created: {problem.strerror or problem}") from problem
     if taken:
         raise BadOutput(f"output folder {path} exists already", "name a new folder")
-
-
-def _scratch(path: Path) -> Path:
-    """An empty folder beside `path`, on the same disk, with the permissions that mkdir gives."""
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    mask = os.umask(0)
-    os.umask(mask)
-    scratch.chmod(0o777 & ~mask)
-    return scratch

@@ -61,16 +61,14 @@ def as_json(config: Config, found: list[Facts]) -> dict[str, Any]:
 def save(found: "Found", folder: Path, progress: Progress) -> int:
     """Write every clip that is trained or tested on as FOLDER/SPLIT/WORD/NAME.wav; how many.
     Raises UsageError if the folder exists, LauncherError if it cannot be written."""
+    from firmware_export.files import new_folder
+    from launcher.jobs.local_build import translated
     from vm_startup.speech_commands.data.source import sounds
     from vm_startup.speech_commands.sound import sound_file
 
-    if folder.exists():
-        raise UsageError(f"{folder} exists", "name a new folder")
     total, done = sum(len(survey.clips) for _, survey in found), 0
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with translated(), new_folder(folder) as unfinished:
             for source, its in found:
                 for clip, sound in sounds(source, its.clips):
                     name = clip.name.removeprefix(f"{clip.word}/").replace("/", "__")
@@ -79,10 +77,6 @@ def save(found: "Found", folder: Path, progress: Progress) -> int:
                     sound_file.write(path, sound)
                     done += 1
                     progress("Saving clips", done, total)
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise LauncherError(describe(error), "name a folder with more room") from None
     return total

@@ -105,6 +105,7 @@ def survey_folder(
         percentages = data.validation_percentage, data.testing_percentage
         source = FolderSource(data.folder, wanted, *percentages)
         found = source.survey(_notes(source, progress))
+        dataset.check_usable(found, wanted)
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits([found], wanted)
             found = replace(found, facts=_with_lacks(found.facts, wanted))

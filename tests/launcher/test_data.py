@@ -90,7 +90,10 @@ def test_saved_clips_are_those_that_are_trained_on(place):
     (cut,) = (place / "clips").glob("*/yes/folder-z_nohash_0.flac.wav")
     assert np.abs(soundfile.read(cut, dtype="int16")[0][6000:10_000].astype(int)).max() > 1000
     again = run(place, "data", "words.toml", "--save", "clips")
-    assert (again.returncode, again.stderr.splitlines()[0]) == (2, "error: clips exists")
+    assert (again.returncode, again.stderr.splitlines()[0]) == (
+        2,
+        "error: output folder clips exists already",
+    )
 
 
 def test_clips_are_played_by_name(place):

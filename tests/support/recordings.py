@@ -1,5 +1,6 @@
 """Recordings of any form, with a sound in them that could be a word."""
 
+import os
 import wave
 import zlib
 
@@ -9,7 +10,7 @@ import numpy as np
 def spoken(seed, seconds=1.0, rate=16000):
     """int16 [seconds * rate]: a word-like sound of 0.4 s in the middle of a little noise; every
     seed has a melody and a loudness of its own."""
-    rng = np.random.default_rng(zlib.crc32(str(seed).encode()))
+    rng = np.random.default_rng(zlib.crc32(os.fsencode(str(seed))))
     time = np.arange(int(seconds * rate)) / rate
     pitch, rise = rng.uniform(200, 400), rng.uniform(-300, 300)
     sound = sum(np.sin(2 * np.pi * k * (pitch + rise * time) * time + k) / k for k in range(1, 9))

@@ -20,7 +20,7 @@ ARCHIVE = os.environ.get("BAZEL_PROGRAM", "")
 MODEL = ["--model_architecture=tiny_conv", "--preprocess=micro", "--window_stride_ms=20"]
 MODEL += ["--quantize=1", "--wanted_words=yes,no"]
 TRAINING = ["--data_dir=data", "--data_url=", "--data_sha256=", "--synthetic_clips=0"]
-TRAINING += ["--silence_percentage=25", "--unknown_percentage=25", "--optimizer=adam", "--seed=4"]
+TRAINING += ["--silence_percentage=25", "--unknown_percentage=50", "--optimizer=adam", "--seed=4"]
 TRAINING += [f"--how_many_training_steps={STEPS}", "--learning_rate=0.001", "--batch_size=20"]
 TRAINING += ["--save_step_interval=3", "--train_dir=train", "--summaries_dir=train/summaries"]
 

@@ -13,6 +13,7 @@ from launcher.errors import ConfigError
 from launcher.jobs import report
 from launcher.retrain import held_out
 from launcher.retrain.compare import compare_firmware
+from vm_startup.conventions import UNKNOWN
 
 GENERATED = 20  # inputs, besides the test clips of the model
 
@@ -47,6 +48,7 @@ def held_out_clips(features, actual):
         labels=np.array(actual),
         sources=np.full(count, "folder"),
         names=np.array([f"clip {number}" for number in range(count)]),
+        groups=np.full(count, ""),
         wanted=("no", "yes"),
         front_end="micro every 20 ms",
         percentages=(10.0, 10.0),
@@ -57,7 +59,11 @@ def labels_for(gained, lost, neither, old, new):
     """Labels so that only the new model is correct on `gained` clips, only the old one on `lost`
     clips, and neither on the rest."""
     labels = {*old, *new, "yes", "no"}
-    wrong = [min(labels - {a, b}) for a, b in zip(old, new, strict=True)]
+    # Other words where that is wrong, so that there are enough to judge by.
+    wrong = [
+        min(labels - {a, b}, key=lambda label: (label != UNKNOWN, label))
+        for a, b in zip(old, new, strict=True)
+    ]
     both = gained + lost
     return [*new[:gained], *old[gained:both], *wrong[both : both + neither]]
 

@@ -82,6 +82,8 @@ def load(
     with nullcontext(cache_dir) if cache_dir else tempfile.TemporaryDirectory() as folder:
         stored = [store(source, Path(folder), progress) for source in sources]
     surveys = [source.survey(its.notes) for source, its in zip(sources, stored, strict=True)]
+    for survey in surveys:
+        check_usable(survey, wanted_words)
     check_splits(surveys, wanted_words)
     starts = itertools.accumulate((len(its.audio) for its in stored), initial=0)
     numbered = [
@@ -143,6 +145,18 @@ def _split(entries: list[Entry], audio: list[np.ndarray]) -> Split:
     )
 
 
+def check_usable(survey: Survey, wanted_words: Sequence[str]) -> None:
+    """Raise DataError if none of a source's recordings of a word can be used."""
+    for word in wanted_words:
+        counts = survey.facts.words.get(word)
+        if counts and not counts.clips:
+            name, why = next(iter(survey.facts.left_out), ("", ""))
+            raise DataError(
+                f"the word {word!r} has no clip: all {counts.left_out:,} recordings are left out, "
+                f"such as {name}: {why}"
+            )
+
+
 def check_splits(surveys: Sequence[Survey], wanted_words: Sequence[str]) -> None:
     """Raise DataError if a word has too few clips, or none in some split to evaluate it on."""
     for word in wanted_words:
@@ -156,8 +170,6 @@ def _check_split(word: str, clips: list[Clip], left_out: int) -> None:
     advice = "record about 30 speakers, or add synthetic clips"
     if left_out:
         advice += f"; {left_out:,} of its recordings are left out: launcher data says why"
-    if not clips:
-        raise DataError(f"the word {word!r} has no clip: all {left_out:,} recordings are left out")
     missing = [split for split in SPLITS if split not in {clip.split for clip in clips}]
     if missing:
         groups = {(clip.source, clip.speaker or clip.name) for clip in clips}

@@ -8,10 +8,9 @@ far copies and other takes of one speaker lie apart.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
-
-from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE
 
 FRAMES = 100  # of 10 ms, in a print
 STEP_DB, FLOOR = 0.5, 40  # a print's values are STEP_DB apart and end FLOOR steps below the loudest
@@ -21,7 +20,9 @@ ALIKE = np.array([1.0, 1.0, 12.0])  # how far apart the shapes of copies may be,
 BAND = slice(
     300, 3450
 )  # Hz in a spectrum of one second: hum and what codecs leave out are not in it
-LAG = SAMPLE_RATE // 10  # samples that an encoder may delay
+LAGS = 4096  # of a correlation, in a second
+LAG = LAGS // 10  # that an encoder may delay
+SPECTRA = 2000  # kept while pairs are compared, 50 kB each
 SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.72
 
 
@@ -43,28 +44,31 @@ def find(prints: Sequence[str], audio: Callable[[int], np.ndarray]) -> list[int]
         alike[text].append(index)
     pairs = [(indices[0], index) for indices in alike.values() for index in indices[1:]]
     pairs += _near([indices[0] for indices in alike.values()], list(alike))
+    spectrum = lru_cache(SPECTRA)(lambda index: _spectrum(audio(index)))
     for one, other in sorted((min(pair), max(pair)) for pair in pairs):
-        if first[other] == other and is_same(audio(one), audio(other)):
+        if first[other] == other and _correlation(spectrum(one), spectrum(other)) >= SAME:
             first[other] = first[one]
     return first
 
 
-def is_same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two clips are one sound, at any level and up to LAG apart."""
-    return correlation(one, other) >= SAME
-
-
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest correlation of two clips within LAG, in BAND. Their spectra are half flattened,
-    so that a vowel of the same pitch does not look like the same take."""
-    spectra = [np.fft.rfft(clip.astype(np.float64))[BAND] for clip in (one, other)]
-    flat = [spectrum / np.sqrt(np.abs(spectrum) + 1e-9) for spectrum in spectra]
-    product = np.zeros(CLIP_SAMPLES // 2 + 1, complex)
-    product[BAND] = flat[0] * flat[1].conj()
-    found = np.fft.irfft(product)
-    largest = max(np.abs(found[: LAG + 1]).max(), np.abs(found[-LAG:]).max())
-    energy = [np.square(np.abs(part)).sum() for part in flat]
-    return float(largest * CLIP_SAMPLES / 2 / max(np.sqrt(energy[0] * energy[1]), 1e-9))
+    """How alike two clips are, 0 to 1, at any level, up to LAG apart and in BAND: the largest
+    magnitude of the correlation of their spectra, which are half flattened, so that a vowel of the
+    same pitch does not look like the same take."""
+    return _correlation(_spectrum(one), _spectrum(other))
+
+
+def _spectrum(clip: np.ndarray) -> np.ndarray:
+    """complex128 [bins of BAND], half flattened, of energy 1."""
+    spectrum = np.fft.rfft(clip.astype(np.float64))[BAND]
+    flat = spectrum / np.sqrt(np.abs(spectrum) + 1e-9)
+    return flat / max(float(np.sqrt(np.square(np.abs(flat)).sum())), 1e-9)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    # Without the frequencies below BAND, a short transform has the envelope of all lags.
+    envelope = np.abs(np.fft.ifft(one * other.conj(), LAGS)) * LAGS
+    return float(max(envelope[: LAG + 1].max(), envelope[-LAG:].max()))
 
 
 def _near(indices: list[int], prints: list[str]) -> list[tuple[int, int]]:
