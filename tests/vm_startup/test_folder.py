@@ -175,6 +175,16 @@ def test_sound_under_two_words_is_used_for_neither(data):
     }
 
 
+def test_lines_show_any_name_as_printable_text(data):
+    """A name that is no text, or would act on a terminal, is shown by its characters' codes."""
+    for name in (b"caf\xe9.wav", b"red\x1b[31m.wav"):
+        (data / "yes" / os.fsdecode(name)).write_bytes(b"")
+    lines = survey_text.lines(examined(data)[1].facts, WANTED)
+    assert all(line.isprintable() for line in lines)
+    (line,) = [line for line in lines if line.startswith("left out (2): ")]
+    assert r"caf\udce9.wav" in line and r"red\x1b[31m.wav" in line
+
+
 def test_other_takes_are_no_copies():
     """Two takes of one sound shape are told apart by their waveforms."""
     assert copies.correlation(spoken(1), spoken(1)) > 0.99 > copies.SAME

@@ -8,6 +8,7 @@ from vm_startup.speech_commands.data.survey_facts import (
     Facts,
     WordFacts,
 )
+from vm_startup.speech_commands.layouts.naming import printable
 from vm_startup.speech_commands.speaker_splits import SPLITS
 
 NAMED = 3  # files of a kind in a line; the JSON has all
@@ -23,7 +24,7 @@ VOICES = {
 
 def lines(facts: Facts, wanted: Sequence[str]) -> list[str]:
     """What became of everything in a source, for people."""
-    found = [f"{facts.folder}: {facts.layout}" if facts.folder else facts.source]
+    found = [f"{printable(facts.folder)}: {facts.layout}" if facts.folder else facts.source]
     found += _table(facts.words, wanted)
     if facts.noises:
         found.append(f"background noise: {facts.noises:,} files, {facts.noise_seconds:,} s")
@@ -45,11 +46,11 @@ def _grouped(what: str, named: Sequence[tuple[str, str]]) -> list[str]:
         reasons.setdefault(why.partition(":")[0], []).append((name, why))
     found = []
     for reason, those in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
-        names = ", ".join(name for name, _ in those[:NAMED])
+        names = ", ".join(printable(name) for name, _ in those[:NAMED])
         more = f" and {len(those) - NAMED:,} more" if len(those) > NAMED else ""
         details = {why for _, why in those}
         why = details.pop() if len(details) == 1 else reason
-        found.append(f"{what} ({len(those):,}): {names}{more}: {why}")
+        found.append(f"{what} ({len(those):,}): {names}{more}: {printable(why)}")
     return found
 
 
