@@ -1,4 +1,5 @@
-"""What the launcher remembers of its user besides jobs: an ID, and the projects with machines."""
+"""What the launcher remembers of its user besides jobs: an ID, the projects with machines, and what
+was found in recordings."""
 
 import hashlib
 import os
@@ -10,12 +11,6 @@ def home() -> Path:
     """The launcher's own folder: $XDG_STATE_HOME/micro-speech-launcher, or ~/.local/state/…"""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "micro-speech-launcher"
-
-
-def cache() -> Path:
-    """What can be made again: $XDG_CACHE_HOME/micro-speech-launcher, or ~/.cache/…"""
-    found = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(found) / "micro-speech-launcher"
 
 
 def owner() -> str:

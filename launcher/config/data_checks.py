@@ -131,11 +131,11 @@ def _with_lacks(facts: Facts, wanted: tuple[str, ...]) -> Facts:
 
 
 def _notes(source: "FolderSource", progress: Progress) -> list[Any]:
-    """What was found in each recording; not kept where there is no cache to write to."""
+    """What was found in each recording; not kept where nothing can be written."""
     from vm_startup.speech_commands.data import clip_store
     from vm_startup.speech_commands.errors import DataError
 
-    cache = state.cache() / "recordings"
+    cache = state.home() / "recordings"
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -144,4 +144,4 @@ def _notes(source: "FolderSource", progress: Progress) -> list[Any]:
     try:
         return clip_store.notes(source, cache, progress)
     except DataError as error:
-        raise DataError(str(error).replace("--cache_dir", "XDG_CACHE_HOME")) from error
+        raise DataError(str(error).replace("--cache_dir", "XDG_STATE_HOME")) from error

@@ -12,7 +12,6 @@ LAUNCHER = [sys.executable, "-c", "from launcher.cli import main; main()"]
 def launcher(folder, *arguments, **variables):
     """Run the launcher in `folder`, with environment variables: a CompletedProcess with text."""
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), **variables}
-    environment.setdefault("XDG_CACHE_HOME", str(folder / "cache"))
     return subprocess.run(
         [*LAUNCHER, *arguments],
         cwd=folder,
