@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
+MOST_KEPT = 20  # folders, in the states that they had, of which the notes are kept
 WORD_FOLDERS = "a folder for each word"
 
 
@@ -142,6 +143,16 @@ def _notes(source: "FolderSource", progress: Progress) -> list[Any]:
         with tempfile.TemporaryDirectory() as folder:
             return clip_store.notes(source, Path(folder), progress)
     try:
-        return clip_store.notes(source, cache, progress)
+        found = clip_store.notes(source, cache, progress)
+        _forget_others(cache)
+        return found
     except DataError as error:
         raise DataError(str(error).replace("--cache_dir", "XDG_STATE_HOME")) from error
+
+
+def _forget_others(cache: Path) -> None:
+    """Remove all notes but those that were made last."""
+    made = sorted(cache.glob("*.index"), key=lambda path: path.stat().st_mtime_ns)
+    for path in made[:-MOST_KEPT]:
+        for suffix in ("", ".index", ".lock"):
+            path.with_suffix(suffix).unlink(missing_ok=True)

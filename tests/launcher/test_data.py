@@ -78,6 +78,19 @@ def test_recordings_are_read_once(place):
     assert "Reading recordings 61/61" in run(place, "data", "words.toml").stderr
 
 
+def test_notes_of_a_folder_that_changes_do_not_pile_up(place):
+    """What was found in a folder is kept for its last states alone."""
+    kept = place / "state" / "micro-speech-launcher" / "recordings"
+    kept.mkdir(parents=True)
+    for number in range(30):
+        for suffix in ("", ".index", ".lock"):
+            (kept / f"notes-{number:02}{suffix}").touch()
+            os.utime(kept / f"notes-{number:02}{suffix}", (number, number))
+    assert run(place, "data", "words.toml").returncode == 0
+    assert len(list(kept.glob("*.index"))) == len(list(kept.glob("*.lock"))) == 20
+    assert not list(kept.glob("notes-10*")) and list(kept.glob("notes-11*"))
+
+
 def test_saved_clips_are_those_that_are_trained_on(place):
     """--save writes each clip into the folder of its split and word, cut and converted."""
     long = np.concatenate([np.zeros(20_000, np.int16), spoken("long")])
