@@ -30,7 +30,7 @@ from tensorflow.lite.experimental.microfrontend.python.ops import (  # noqa: E40
 from vm_startup.conventions import CLIP_SAMPLES, SAMPLE_RATE  # noqa: E402
 from vm_startup.micro_frontend.extract import SCALE, Extractor, cores, extractor  # noqa: E402
 from vm_startup.micro_frontend.tables import FrontEnd  # noqa: E402
-from vm_startup.speech_commands.data import sound_file  # noqa: E402
+from vm_startup.speech_commands.sound import sound_file  # noqa: E402
 
 USUAL = FrontEnd()
 OTHERS = [FrontEnd(480, 160), FrontEnd(400, 160, 32), FrontEnd(640, 320), FrontEnd(1024, 512, 64)]

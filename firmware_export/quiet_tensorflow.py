@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -25,13 +26,23 @@ def silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Delays Ctrl-C and SIGTERM: an exception in the middle of an import becomes another error."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def tensorflow() -> ModuleType:
     """The tensorflow module, imported on first use (seconds). Raises ToolMissing without it."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with silenced_stderr():
+        with signals_wait(), silenced_stderr():
             import tensorflow
     except ImportError as problem:
         raise ToolMissing(

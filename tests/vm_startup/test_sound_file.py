@@ -262,7 +262,7 @@ def test_plain_wav_needs_no_library(tmp_path):
     """To read 16-bit 16 kHz mono WAV neither libsndfile nor a resampler is loaded."""
     path = saved(tmp_path, GOOD)
     code = (
-        "import sys; from vm_startup.speech_commands.data import sound_file; "
+        "import sys; from vm_startup.speech_commands.sound import sound_file; "
         f"sound_file.read({str(path)!r}); sound_file.check({str(path)!r}); "
         "sys.exit(bool({'soundfile', '_cffi_backend', 'soxr'} & set(sys.modules)))"
     )
