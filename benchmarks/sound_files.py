@@ -24,8 +24,8 @@ import numpy as np  # noqa: E402
 import recorded  # noqa: E402  its folder is on the path only now
 
 from vm_startup.conventions import CLIP_SAMPLES  # noqa: E402
-from vm_startup.speech_commands.sound import sound_file  # noqa: E402
 from vm_startup.speech_commands.errors import DataError  # noqa: E402
+from vm_startup.speech_commands.sound import sound_file  # noqa: E402
 
 LONGEST = 5.0  # seconds for one damaged file
 ROUNDS, TIMED = 7, 50
