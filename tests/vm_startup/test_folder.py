@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from recordings import spoken
@@ -272,6 +273,33 @@ def test_stored_clips_are_those_of_the_survey(data, tmp_path):
         stored = store(FolderSource(data, WANTED), tmp_path / "cache")
         for clip in source.survey(stored.notes).clips:
             assert (stored.audio[stored.rows[clip.row]] == expected[clip.name]).all()
+
+
+def test_processes_find_the_same_as_this_one(data, monkeypatch):
+    """Many files are examined by other processes, with the same clips and notes."""
+    add(data / "yes" / "dc_nohash_0.wav", np.full(16_000, 9))
+    add(data / "yes" / "d4_nohash_0.wav", np.concatenate([spoken("a"), spoken("b")]))
+    source, here = examined(data)
+    expected = [sound for _, sound in sounds(source, here.clips)]
+    monkeypatch.setattr("vm_startup.speech_commands.data.folder.FEW", 0)
+    there = examined(data)[1]
+    assert there == here
+    found = [sound for _, sound in sounds(source, here.clips)]
+    assert len(found) == len(here.clips)
+    assert all((a == b).all() for a, b in zip(found, expected, strict=True))
+
+
+def test_process_that_ends_early_is_one_sentence(data, monkeypatch):
+    """If a reading process is killed, the error says so."""
+    monkeypatch.setattr("vm_startup.speech_commands.data.folder.FEW", 0)
+    source = FolderSource(data, WANTED)
+    with source.reader() as read:
+        list(read(range(1)))
+        for process in psutil.Process().children():
+            if "takes.worker" in " ".join(process.cmdline()):
+                process.kill()
+        with pytest.raises(DataError, match="ended early with exit code -9"):
+            list(read(range(1)))
 
 
 def test_missing_folder_is_refused(tmp_path):

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from vm_startup.speech_commands.data.survey_facts import Survey
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.layouts import layout as layouts
 from vm_startup.speech_commands.sound import sound_file
-from vm_startup.speech_commands.takes import examination
+from vm_startup.speech_commands.takes import examination, worker
 
+FEW = 500  # files that are examined in this process: sooner than another starts
 BLOCK = 64  # recordings read in one go: 2 MB, unless they have many takes
 
 
@@ -65,8 +65,10 @@ class FolderSource:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
-        """Examines the files of a block one after the other."""
-        yield lambda block: map(self._examined, block)
+        """Examines the files of a block in a process of its own, where that is worth its start."""
+        few = len(self._paths) <= FEW
+        with contextlib.nullcontext(worker.examine_all) if few else worker.start() as examine:
+            yield lambda block: [examine([self._file(index) for index in block])]
 
     def survey(self, notes: Sequence[examination.Note]) -> Survey:
         """The clips that can be used, and what became of every file."""
@@ -86,8 +88,5 @@ class FolderSource:
     def _paths(self) -> list[Path]:
         return [recording.path for recording in self.layout.recordings] + self.layout.noises
 
-    def _examined(self, index: int) -> tuple[np.ndarray, list[Any]]:
-        is_noise = index >= len(self.layout.recordings)
-        examine = examination.examine_noise if is_noise else examination.examine
-        clips, note = examine(self._paths[index])
-        return clips, [note]
+    def _file(self, index: int) -> tuple[Path, bool]:
+        return self._paths[index], index >= len(self.layout.recordings)
