@@ -19,7 +19,7 @@ def run(context: JobContext) -> dict[str, Any]:
     """From a plan to proven firmware: the report. What the ledger says is done is not done again,
     so the same call begins a job and resumes one."""
     if Phase.PULL not in context.job.done:
-        context.screen.say(plan.headline(context.job.plan))
+        context.screen.say(plan.opening(context.job.plan))
     losses = Losses(context)
     while Phase.PULL not in context.job.done:
         with losses.tolerated(), leased_machine(context) as machine:

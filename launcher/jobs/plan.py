@@ -109,7 +109,7 @@ def job_script(plan: Plan) -> str:
 
 
 def headline(plan: Plan) -> str:
-    """What is created, where, and what it may cost at most: shown before anything is created."""
+    """What is created, where, and what it may cost at most."""
     machine = plan.machine
     price, cap = machine.price_source, ""
     if machine.usd_per_hour or not machine.metered:
@@ -132,8 +132,17 @@ def text(plan: Plan) -> str:
     lines += [f"{phase:8} {command}" for phase, command in plan.steps.items()]
     lines += [f"pull     {name}, at most {size >> 10:,} KiB" for name, size in plan.results.items()]
     firmware = ", ".join(f"{key} {value}" for key, value in asdict(plan.firmware).items())
-    tables = [line for source in plan.data for line in ("", *source)]
-    return "\n".join([*lines, f"firmware {firmware}", *tables])
+    return "\n".join([*lines, f"firmware {firmware}", *_data(plan)])
+
+
+def opening(plan: Plan) -> str:
+    """What is shown before anything is created: the headline, and what becomes of the data."""
+    return "\n".join([headline(plan), *_data(plan)])
+
+
+def _data(plan: Plan) -> list[str]:
+    """What becomes of every recording, with an empty line before each folder."""
+    return [line for source in plan.data for line in ("", *source)]
 
 
 def _steps(config: Config) -> dict[Phase, str]:

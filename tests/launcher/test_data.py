@@ -161,3 +161,19 @@ def test_recordings_that_upstreams_trainer_cannot_read_are_refused(place, how):
     assert done.stderr.splitlines()[-2].startswith(
         'error: data.folder: machine.recipe = "upstream" reads one-second 16-bit WAV of 16 kHz'
     )
+
+
+def test_train_shows_the_table_before_anything_is_created(place):
+    """The table of data stands on the screen of `train` before its first phase."""
+    (place / "recordings" / "yes" / "bad.wav").write_bytes(b"")
+    arguments = (
+        "train",
+        "words.toml",
+        "--backend=local",
+        "--set=machine.recipe=python",
+        "--detach",
+    )
+    shown = run(place, *arguments, "--detach", "--set=train.how_many_training_steps=1").stderr
+    table, phase = shown.index("left out (1): yes/bad.wav: is empty"), shown.index("upload …")
+    assert shown.index("job      words-1") < table < phase
+    assert run(place, "cancel", "words-1").returncode == 0
