@@ -22,28 +22,31 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import soundfile
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE
-from vm_startup.micro_frontend.extract import cores
-from vm_startup.speech_commands.data import clip_store
-from vm_startup.speech_commands.data.folder import FolderSource
-from vm_startup.speech_commands.progress import no_progress
-from vm_startup.speech_commands.sound import sound_file
-from vm_startup.speech_commands.takes import copies
+import numpy as np  # noqa: E402
+import recorded  # noqa: E402  its folder is on the path only now
+import soundfile  # noqa: E402
+
+from vm_startup.conventions import BACKGROUND_NOISE, CLIP_SAMPLES, SAMPLE_RATE  # noqa: E402
+from vm_startup.micro_frontend.extract import cores  # noqa: E402
+from vm_startup.speech_commands.data import clip_store  # noqa: E402
+from vm_startup.speech_commands.data.folder import FolderSource  # noqa: E402
+from vm_startup.speech_commands.progress import no_progress  # noqa: E402
+from vm_startup.speech_commands.sound import sound_file  # noqa: E402
+from vm_startup.speech_commands.takes import copies  # noqa: E402
 
 LEAST_RATE = 1500  # clips a second on two cores
 MOST_MEMORY = 1.5e9  # bytes
 KINDS = ("wav", "flac", "mp3")
 SAMPLE = 300  # recordings that are encoded again
 CODECS = {
-    "FLAC": ("FLAC", "PCM_16", None),
-    "MP3": ("MP3", "MPEG_LAYER_III", None),
-    "MP3, lowest rate": ("MP3", "MPEG_LAYER_III", 0.99),
-    "Ogg Vorbis": ("OGG", "VORBIS", None),
-    "Ogg Opus": ("OGG", "OPUS", None),
-    "IMA ADPCM": ("WAV", "IMA_ADPCM", None),
+    "FLAC": (("FLAC", "PCM_16"), {}),
+    "MP3": (("MP3", "MPEG_LAYER_III"), {}),
+    "MP3, lowest rate": (("MP3", "MPEG_LAYER_III"), {"compression_level": 0.99}),
+    "Ogg Vorbis": (("OGG", "VORBIS"), {}),
+    "Ogg Opus": (("OGG", "OPUS"), {}),
+    "IMA ADPCM": (("WAV", "IMA_ADPCM"), {}),
 }
 
 
@@ -87,7 +90,7 @@ def speed(folder: Path, kind: str, clips: int) -> bool:
 
 
 def write(sources: list[Path], folder: Path, kind: str, clips: int) -> None:
-    """Different recordings: each source again and again, with noise of its own."""
+    """Different recordings: each source again and again, mixed with another."""
     sounds = [sound_file.read(path, CLIP_SAMPLES).samples for path in sources]
 
     def write_one(number: int) -> None:
@@ -137,8 +140,8 @@ def print_copies(folder: Path) -> None:
         f"{len(paths):,} recordings: {sum(f != i for i, f in enumerate(own)):,} copies among them"
     )
     chosen = np.linspace(0, len(paths) - 1, SAMPLE).astype(int)
-    for name, how in CODECS.items():
-        again = [encoded(clips[index], *how) for index in chosen]
+    for name, (kind, more) in CODECS.items():
+        again = [encoded_again(clips[index], *kind, **more) for index in chosen]
         first = copies.find([*prints, *map(copies.print_of, again)], [*clips, *again].__getitem__)
         found = sum(first[len(clips) + at] == own[index] for at, index in enumerate(chosen))
         print(f"  {name}: {found} of {SAMPLE} found", flush=True)
@@ -157,11 +160,8 @@ def print_copies(folder: Path) -> None:
     )
 
 
-def encoded(clip: np.ndarray, container: str, codec: str, level: float | None) -> np.ndarray:
-    file = io.BytesIO()
-    more = {} if level is None else {"compression_level": level}
-    soundfile.write(file, clip, SAMPLE_RATE, format=container, subtype=codec, **more)
-    file.seek(0)
+def encoded_again(clip: np.ndarray, *kind: str, **more: float) -> np.ndarray:
+    file = io.BytesIO(recorded.encoded(clip, *kind, **more))
     return sound_file.fit(soundfile.read(file, dtype="int16")[0], CLIP_SAMPLES)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
 MOST_KEPT = 20  # folders, in the states that they had, of which the notes are kept
-WORD_FOLDERS = "a folder for each word"
 
 
 def check(config: Config, out: Path, progress: Progress = no_progress) -> list[Facts]:
@@ -46,6 +45,8 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
 def _for_upstream(facts: Facts) -> Facts:
     """The facts, with what TensorFlow's own trainer does differently. Raises ConfigError for
     recordings that it cannot read."""
+    from vm_startup.speech_commands.layouts.path_labels import WORD_FOLDERS
+
     counts = facts.words.values()
     changed = sum(count.cut + count.converted for count in counts)
     if changed or facts.layout != WORD_FOLDERS:

@@ -160,7 +160,7 @@ def _accuracy_lines(report: dict) -> list[str]:
 
 def voices(report: dict) -> list[str]:
     """What the accuracy is not, where speakers cannot be told apart: a line for each source."""
-    return [survey_text.VOICES[kind] for kind in report["voices"].values() if kind]
+    return survey_text.voices(report["voices"].values())
 
 
 def _firmware(report: dict) -> str:

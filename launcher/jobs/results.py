@@ -9,11 +9,11 @@ from launcher.errors import JobFailed
 from launcher.jobs.ledger import refer
 from launcher.jobs.local_build import translated
 from vm_startup.conventions import LABELS_FILE, METRICS_FILE, SILENCE, TEST_FEATURES_FILE, UNKNOWN
-from vm_startup.speech_commands.data.survey_facts import ONE_VOICE, UNKNOWN_VOICES
+from vm_startup.speech_commands.data import survey_text
 
 # A Number or a Reason; None for null; an object, of shapes by key; a list, with a shape for each
 # entry.
-VOICES = ("", ONE_VOICE, UNKNOWN_VOICES)
+VOICES = ("", *survey_text.VOICES)
 Shape = Any
 NAMED = 12  # labels in a message
 MOST = 10**9  # of anything that is counted

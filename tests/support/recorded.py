@@ -29,12 +29,14 @@ def sound(seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
     return np.rint((voice * np.sin(np.pi * time / seconds) ** 2 / 3 + noise) * 16_000).astype("i2")
 
 
-def encoded(audio: np.ndarray, container: str, subtype: str, rate: int = RATE) -> bytes:
-    """A file with such samples, int16 [n] or [n, channels]."""
+def encoded(
+    audio: np.ndarray, container: str, subtype: str, rate: int = RATE, **more: float
+) -> bytes:
+    """A file with such samples, int16 [n] or [n, channels]; `more` as soundfile.write has it."""
     file = io.BytesIO()
     if subtype in ("FLOAT", "DOUBLE", "MPEG_LAYER_III"):  # int16 stereo becomes noise in its MP3
         audio = audio / 32768
-    soundfile.write(file, audio, rate, subtype, format=container)
+    soundfile.write(file, audio, rate, subtype, format=container, **more)
     return file.getvalue()
 
 

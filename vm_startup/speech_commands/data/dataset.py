@@ -74,8 +74,8 @@ def load(
     """Every source's clips, decoded once into files in `cache_dir`, 32 kB each (None: not kept).
 
     The percentages are of the wanted clips in each split of each source. `progress` is called as
-    progress("Reading clips", done, total). Raises DataError if a word cannot be used, a word has
-    no clip in a split, or the files cannot be written.
+    progress("Reading recordings", done, total). Raises DataError if a word cannot be used, a word
+    has no clip in a split, or the files cannot be written.
     """
     check_words(wanted_words)
     labels = {word: FIRST_WORD_INDEX + i for i, word in enumerate(wanted_words)}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def make(
         for path, note in zip(layout.noises, noises, strict=True)
         if "error" in note
     ]
-    takes, copied = _without_copies(list(_takes(layout.recordings, spoken)))
+    takes, copied = _without_copies(_takes(layout.recordings, spoken))
     of_words = [take for take in takes if take.recording.word in wanted]
     voices = _voices(of_words)
     splits = _Splits(of_words, voices, percentages)
@@ -89,24 +90,24 @@ def make(
     return Survey(clips, facts)
 
 
-def _names(recording: Recording, note: Note) -> list[str]:
-    """The name of each take of a recording."""
-    if len(note["takes"]) == 1:
-        return [recording.name]
-    return [f"{recording.name}#{number}" for number in range(1, len(note["takes"]) + 1)]
-
-
-def _takes(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[Take]:
-    """Every clip that can be used, as `examine` gave them."""
-    row = 0
+def _examined(
+    recordings: Sequence[Recording], notes: Sequence[Note]
+) -> Iterator[tuple[Recording, str, list[Any]]]:
+    """Each take with its recording, its name, and what `examine` noted: start, whether it can be
+    used, doubts, print."""
     for recording, note in zip(recordings, notes, strict=True):
-        if "error" in note:
-            continue
-        names = _names(recording, note)
-        for name, (start, usable, _, text) in zip(names, note["takes"], strict=True):
-            if usable:
-                yield Take(recording, name, start, text, row)
-                row += 1
+        takes = note.get("takes", ())  # a file that cannot be read has none
+        for number, take in enumerate(takes, 1):
+            yield recording, recording.name + f"#{number}" * (len(takes) > 1), take
+
+
+def _takes(recordings: Sequence[Recording], notes: Sequence[Note]) -> list[Take]:
+    """Every clip that can be used, as `examine` gave them."""
+    usable = [found for found in _examined(recordings, notes) if found[2][1]]
+    return [
+        Take(recording, name, start, text, row)
+        for row, (recording, name, (start, _, _, text)) in enumerate(usable)
+    ]
 
 
 def _unusable(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[tuple[str, str]]:
@@ -114,25 +115,17 @@ def _unusable(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterato
     for recording, note in zip(recordings, notes, strict=True):
         if "error" in note:
             yield recording.name, note["error"]
-            continue
-        for name, (_, usable, doubts, _) in zip(
-            _names(recording, note), note["takes"], strict=True
-        ):
-            if not usable:
-                yield name, doubts[0]
+    for _, name, (_, usable, doubts, _) in _examined(recordings, notes):
+        if not usable:
+            yield name, doubts[0]
 
 
 def _doubtful(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[tuple[str, str]]:
     """Name and what of each doubt about a clip or a file that is used."""
     for recording, note in zip(recordings, notes, strict=True):
-        for remark in note.get("remarks", ()):
-            yield recording.name, remark
-        if "takes" not in note:
-            continue
-        for name, (_, usable, doubts, _) in zip(
-            _names(recording, note), note["takes"], strict=True
-        ):
-            yield from ((name, doubt) for doubt in doubts if usable)
+        yield from ((recording.name, remark) for remark in note.get("remarks", ()))
+    for _, name, (_, usable, doubts, _) in _examined(recordings, notes):
+        yield from ((name, doubt) for doubt in doubts if usable)
 
 
 def _without_copies(takes: list[Take]) -> tuple[list[Take], list[tuple[str, str]]]:
@@ -218,7 +211,7 @@ def _words(
     for recording, note in zip(recordings, notes, strict=True):
         facts, takes = found[recording.word], note.get("takes", ())
         facts.files += 1
-        facts.left_out += max(1, len(takes))  # a file that cannot be read has none
+        facts.left_out += max(1, len(takes))
         facts.cut += note.get("samples", 0) > CLIP_SAMPLES
         facts.several += len(takes) > 1
         facts.converted += bool(takes) and not _is_plain(note)

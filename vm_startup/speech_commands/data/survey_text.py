@@ -1,6 +1,6 @@
 """The facts of a survey as text: a table of words, and a line for each thing that is not right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from vm_startup.speech_commands.data.survey_facts import (
     ONE_VOICE,
@@ -28,14 +28,14 @@ def lines(facts: Facts, wanted: Sequence[str]) -> list[str]:
     found += _table(facts.words, wanted)
     if facts.noises:
         found.append(f"background noise: {facts.noises:,} files, {facts.noise_seconds:,} s")
-    found += [*facts.remarks, *voices(facts)]
+    found += [*facts.remarks, *voices([facts.voices])]
     found += _grouped("left out", facts.left_out)
     return found + _grouped("doubtful", facts.doubtful)
 
 
-def voices(facts: Facts) -> list[str]:
-    """What the accuracy is not, where speakers cannot be told apart."""
-    return [VOICES[facts.voices]] if facts.voices else []
+def voices(kinds: Iterable[str]) -> list[str]:
+    """What the accuracy is not, where speakers cannot be told apart; `kinds` as in Facts.voices."""
+    return [VOICES[kind] for kind in kinds if kind]
 
 
 def _grouped(what: str, named: Sequence[tuple[str, str]]) -> list[str]:

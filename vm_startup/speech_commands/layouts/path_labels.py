@@ -22,6 +22,7 @@ Folders = dict[Parts, list[str]]  # the recordings of each folder
 
 fold = lru_cache(1 << 16)(words.fold)  # the same few folders, again and again
 
+WORD_FOLDERS = "a folder for each word"
 NO_WORD = "in no word's folder"
 UNDERSCORE = "in a folder whose name begins with '_'"
 
@@ -186,7 +187,7 @@ def _labels(
 
 
 def _kind(inner: set[str | None], outer: set[str | None], splits: set[str | None]) -> str:
-    kind = "a folder for each word"
+    kind = WORD_FOLDERS
     if inner:
         kind += ", with folders of speakers"
     if outer:

@@ -263,8 +263,8 @@ def _checked(file: _File, header: Header) -> Header:
         raise DataError(f"{file.path} is empty: its header is valid, but no sample follows")
     if header.channels > _MAX_CHANNELS:
         raise DataError(f"{file.path} is broken: its header promises {header.channels} channels")
-    if LONGEST * header.rate < header.frames < _UNKNOWN_FRAMES:
-        raise DataError(_too_long(file.path, header.frames / header.rate))
+    if header.frames < _UNKNOWN_FRAMES:
+        streams.check_length(file.path, header.frames / header.rate, LONGEST)
     return header
 
 
@@ -274,13 +274,6 @@ def _check_rate(path: Path, rate: int) -> None:
             f"{path} was recorded at {rate:,} Hz: record at {SAMPLE_RATE:,} Hz or more, as the "
             "features reach up to 7,500 Hz"
         )
-
-
-def _too_long(path: Path, seconds: float) -> str:
-    return (
-        f"{path} is {seconds / 60:,.0f} minutes long: cut it into recordings of at most "
-        f"{LONGEST // 60} minutes"
-    )
 
 
 @contextmanager
@@ -340,8 +333,7 @@ def _decoded(file: _File, stream: "Stream", header: Header, samples: int | None)
     """The wanted samples at 16 kHz."""
     wanted = _wanted(header, samples)
     audio, frames = _at_16_khz(_numbers(file.path, stream.blocks(wanted)), header.rate)
-    if frames > LONGEST * header.rate:
-        raise DataError(_too_long(file.path, frames / header.rate))
+    streams.check_length(file.path, frames / header.rate, LONGEST)
     if frames < wanted and header.frames < _UNKNOWN_FRAMES:
         raise DataError(
             f"{file.path} is truncated or damaged: its header promises {header.frames:,} samples, "

@@ -39,7 +39,7 @@ def mp3(path: object, start: int, end: int, read_at: ReadAt, longest: int) -> Mp
         start += 10 + size + (10 if tag[5] & 0x10 else 0)
     if not (length := _frame_bytes(first := int.from_bytes(read_at(start, 4), "big"))):
         return None
-    _check_length(path, (end - start) * 8 / 320_000, longest)
+    check_length(path, (end - start) * 8 / 320_000, longest)
     data = read_at(start, end - start)
     lengths, frames, at = {first: length}, 0, 0
     while True:
@@ -59,14 +59,15 @@ def mp3(path: object, start: int, end: int, read_at: ReadAt, longest: int) -> Mp
     if rest.strip(b"\0") and not rest.startswith(_TAGS):
         left = len(data) - at
         remarks.append(f"the last {left:,} bytes are no complete frame and are not used")
-    _check_length(path, frames * _samples(first) / _rate(first), longest)
+    check_length(path, frames * _samples(first) / _rate(first), longest)
     if promised is not None and frames <= promised + 1:
         return Mp3(None, remarks)
     header_frame = _header_frame(first, frames + (promised is not None))
     return Mp3(_TAG + header_frame + data[:at], remarks)
 
 
-def _check_length(path: object, seconds: float, longest: int) -> None:
+def check_length(path: object, seconds: float, longest: int) -> None:
+    """Raise DataError for a recording of more than `longest` seconds."""
     if seconds > longest:
         raise DataError(
             f"{path} is {seconds / 60:,.0f} minutes long: cut it into recordings of at most "

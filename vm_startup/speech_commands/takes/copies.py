@@ -1,9 +1,8 @@
 """The same sound under several names: copied, converted, or encoded again by a lossy codec.
 
 Copies on both sides of a split would be a test on what was trained on. A print, the clip's loudness
-over time, finds pairs that may be copies; their waveforms decide. On 3,846 recordings of Speech
-Commands, with each print compared to all others, `python -m benchmarks.recordings copies` shows how
-far copies and other takes of one speaker lie apart.
+over time, finds pairs that may be copies; their waveforms decide. `benchmarks/recordings.py copies`
+shows how far copies and other takes of one speaker lie apart.
 """
 
 from collections import defaultdict
@@ -17,9 +16,7 @@ STEP_DB, FLOOR = 0.5, 40  # a print's values are STEP_DB apart and end FLOOR ste
 NEAR = 2  # steps between the prints of copies, on average over the frames above the floor
 LEAST_FRAMES = 8  # that an average is over
 ALIKE = np.array([1.0, 1.0, 12.0])  # how far apart the shapes of copies may be, see _shapes
-BAND = slice(
-    300, 3450
-)  # Hz in a spectrum of one second: hum and what codecs leave out are not in it
+BAND = slice(300, 3450)  # Hz in a spectrum of one second, without hum and what codecs leave out
 LAGS = 4096  # of a correlation, in a second
 LAG = LAGS // 10  # that an encoder may delay
 SPECTRA = 2000  # kept while pairs are compared, 50 kB each

@@ -24,9 +24,9 @@ QUIET = Fault("too quiet", usable=True)
 BEGIN = Fault("begins within the word", usable=True)
 END = Fault("ends within the word", usable=True)
 
-# Levels are word_finder's, in dB. 150 clear recordings, made
-# fainter, have features that correlate with their own by 0.77 at an active level of -50 dBFS, where
-# QUIET_LEVEL is, and by less than 0.5 at -80 dBFS, where nothing is left but DITHER_LEVEL's noise.
+# Levels are word_finder's, in dB. 150 clear recordings, made fainter, have features that correlate
+# with their own by 0.77 at an active level of -50 dBFS, where QUIET_LEVEL is, and by less than 0.5
+# at -80 dBFS, where nothing is left but DITHER_LEVEL's noise.
 SOUND = 10  # frames of 10 ms; a clip's level is that of its tenth loudest, which no click reaches
 DITHER_LEVEL = 32  # white noise of 7 codes (rms)
 QUIET_LEVEL = 54
