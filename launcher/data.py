@@ -38,7 +38,7 @@ def survey(config: Config, progress: Progress) -> "Found":
     data_checks.check_words_and_archive(wanted, data)
     found: Found = []
     if data.folder:
-        found.append(data_checks.survey_folder(wanted, data, progress))
+        found.append(data_checks.survey_folder(config, progress))
     if data.synthetic_clips:
         percentages = data.validation_percentage, data.testing_percentage
         source = SyntheticSource(wanted, data.synthetic_clips, config.train.seed, *percentages)

@@ -28,10 +28,7 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
     check_words_and_archive(config.words.wanted, config.data)
     found = []
     if config.data.folder:
-        facts = survey_folder(config.words.wanted, config.data, progress)[1].facts
-        if config.machine.recipe == "upstream":
-            facts = _for_upstream(facts)
-        found.append(facts)
+        found.append(survey_folder(config, progress)[1].facts)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -40,26 +37,6 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
             "free some disk space, or choose another folder with --out",
         )
     return found
-
-
-def _for_upstream(facts: Facts) -> Facts:
-    """The facts, with what TensorFlow's own trainer does differently. Raises ConfigError for
-    recordings that it cannot read."""
-    from vm_startup.speech_commands.layouts.path_labels import WORD_FOLDERS
-
-    counts = facts.words.values()
-    changed = sum(count.cut + count.converted for count in counts)
-    if changed or facts.layout != WORD_FOLDERS:
-        raise ConfigError(
-            'data.folder: machine.recipe = "upstream" reads one-second 16-bit WAV of 16 kHz in '
-            f"{WORD_FOLDERS} alone; this is {facts.layout}, and {changed:,} recordings differ",
-            'set machine.recipe = "bazel", which reads all that launcher data shows',
-        )
-    remark = (
-        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left '
-        "out, and splits by file name alone"
-    )
-    return replace(facts, remarks=(*facts.remarks, remark))
 
 
 def check_words(wanted: tuple[str, ...]) -> None:
@@ -94,14 +71,13 @@ def check_words_and_archive(wanted: tuple[str, ...], data: Data) -> None:
             speech.check_speakable(wanted)
 
 
-def survey_folder(
-    wanted: tuple[str, ...], data: Data, progress: Progress
-) -> tuple["FolderSource", Survey]:
+def survey_folder(config: Config, progress: Progress) -> tuple["FolderSource", Survey]:
     """The recordings of data.folder and what becomes of each. Every one is read, unless that was
     done before; what was found is kept. Raises ConfigError if they cannot be trained on."""
     from vm_startup.speech_commands.data import dataset
     from vm_startup.speech_commands.data.folder import FolderSource
 
+    data, wanted = config.data, config.words.wanted
     assert data.folder
     with as_config_error("data.folder"):
         percentages = data.validation_percentage, data.testing_percentage
@@ -111,7 +87,29 @@ def survey_folder(
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits([found], wanted)
             found = replace(found, facts=_with_lacks(found.facts, wanted))
+    if config.machine.recipe == "upstream":
+        found = replace(found, facts=_for_upstream(found.facts))
     return source, found
+
+
+def _for_upstream(facts: Facts) -> Facts:
+    """The facts, with what TensorFlow's own trainer does differently. Raises ConfigError for
+    recordings that it cannot read."""
+    from vm_startup.speech_commands.layouts.path_labels import WORD_FOLDERS
+
+    counts = facts.words.values()
+    changed = sum(count.cut + count.converted for count in counts)
+    if changed or facts.layout != WORD_FOLDERS:
+        raise ConfigError(
+            'data.folder: machine.recipe = "upstream" reads one-second 16-bit WAV of 16 kHz in '
+            f"{WORD_FOLDERS} alone; this is {facts.layout}, and {changed:,} recordings differ",
+            'set machine.recipe = "bazel", which reads all that launcher data shows',
+        )
+    remark = (
+        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left '
+        "out, and splits by file name alone"
+    )
+    return replace(facts, remarks=(*facts.remarks, remark))
 
 
 def _with_lacks(facts: Facts, wanted: tuple[str, ...]) -> Facts:

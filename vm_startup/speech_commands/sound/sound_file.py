@@ -248,8 +248,9 @@ def _plain_header(file: _File, layout: Layout) -> Header:
 
 
 def _header(file: _File, layout: Layout | None, stream: "Stream") -> Header:
-    container = _CONTAINERS.get(stream.format, stream.format)
-    kind = _FORMATS.get(stream.subtype, stream.subtype.replace("_", " "))
+    container, kind = stream.format, stream.subtype
+    container = _CONTAINERS.get(container, container)
+    kind = _FORMATS.get(kind, kind.replace("_", " "))
     kind = container if container == "MP3" else f"{container}, {kind}"
     found = layout.format if layout else None
     if found and found.codec == PCM and found.valid < found.container:

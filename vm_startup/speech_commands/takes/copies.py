@@ -25,7 +25,7 @@ SAME = 0.8  # correlation above which two clips are one sound; takes of one spea
 
 def print_of(clip: np.ndarray) -> str:
     """The loudness of int16 [16000] in each 10 ms, relative to the loudest: one character each."""
-    frames = np.abs(clip.astype(np.int32)).reshape(FRAMES, -1).sum(1)
+    frames = np.abs(clip.astype(np.int32)).reshape(FRAMES, -1).sum(1, dtype=np.int32)
     steps = np.rint(20 / STEP_DB * np.log10((frames + 1.0) / (frames.max() + 1.0)))
     return bytes((48 + FLOOR + np.maximum(steps, -FLOOR)).astype(np.uint8)).decode("ascii")
 

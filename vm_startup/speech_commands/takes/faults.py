@@ -85,5 +85,7 @@ def _flat(clip: np.ndarray, top: int) -> bool:
     if top < FLAT_LEAST:
         return False
     flat = int(np.count_nonzero(clip >= top - top // 256))
+    if flat < FLAT:
+        return False
     near = int(np.count_nonzero(clip >= top - top // 64)) - flat
-    return flat >= FLAT and flat >= FLATTER * near
+    return flat >= FLATTER * near

@@ -147,7 +147,7 @@ def _steps(sound: np.ndarray, frame: int) -> np.ndarray:
     frames = len(sound) // frame
     steps = np.zeros(frames * frame, np.int32)
     np.subtract(sound[1 : len(steps)], sound[: len(steps) - 1], out=steps[1:])
-    return np.abs(steps, out=steps).reshape(frames, frame).sum(1)
+    return np.abs(steps, out=steps).reshape(frames, frame).sum(1, dtype=np.int32)
 
 
 def _decibels(sums: list[np.ndarray]) -> np.ndarray:
