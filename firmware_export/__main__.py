@@ -67,6 +67,11 @@ INTERRUPTED = 130
     metavar="FILE.npz",
     help="Features of test clips.",
 )
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Take frame after frame instead of a whole clip. The model's layers must not look ahead.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def main(model: Path, out: Path, labels: str | None, as_json: bool, **choices: Any) -> None:
     """Turn a model into proven firmware.
@@ -77,12 +82,11 @@ def main(model: Path, out: Path, labels: str | None, as_json: bool, **choices: A
     Exit codes: 0 done; 1 a tool failed; 2 the input is wrong; 4 the firmware does not fit or
     does not match; 130 interrupted.
     """
-    from firmware_export import report
-    from firmware_export.export import export
+    from firmware_export.export import export, text
 
     names = None if labels is None else labels.split(",")
     result = export(model, out, labels=names, progress=show, **choices)
-    click.echo(json.dumps(result, indent=1) if as_json else report.text(result))
+    click.echo(json.dumps(result, indent=1) if as_json else text(result))
 
 
 def show(what: str, done: int, total: int) -> None:

@@ -17,7 +17,8 @@ from firmware_export.errors import DoesNotFit, ExportError, ToolMissing
 
 LAYERS = "layers.json"  # beside the sources: what each layer needs
 COMPILERS = ("clang", "arm-none-eabi-gcc")
-LISTENER = "listener"  # the image that tests the listener; the other has the board's name
+LISTENER = "listener"  # the image that tests the listener
+STREAM = "stream"  # the image that tests a model of a stream; the other has the board's name
 FEATURE_EXTRACTOR = "micro_frontend.c"
 TIMEOUT = 600  # seconds of one compilation
 _COMMON = ("-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-Wall")
@@ -26,8 +27,9 @@ _CLANG_ONLY = ("-fno-sanitize=all", "-g0", "-fno-unwind-tables", "-fno-stack-pro
 
 
 def image_sources(board: Board) -> dict[str, tuple[str, ...]]:
-    """The C files of each image: one tests the model, one the listener."""
+    """The C files of each image: one tests the model, one the listener, one a stream's model."""
     return {
+        STREAM: ("startup.c", "stream_main.c", "model.c"),
         board.name: ("startup.c", "main.c", "model.c"),
         LISTENER: ("startup.c", "listener_main.c", "listener.c", FEATURE_EXTRACTOR, "model.c"),
     }
@@ -114,7 +116,7 @@ def _run(command: Sequence[str], folder: Path, scratch: str) -> subprocess.Compl
 
 def _failure(folder: Path, board: Board, complaint: str, image: str) -> ExportError:
     """The linker's message as an error; GNU's and LLVM's have the same words about regions."""
-    who = "model" if image == board.name else "model with its feature extractor"
+    who = "model with its feature extractor" if image == LISTENER else "model"
     layers = json.loads((folder / LAYERS).read_text("utf-8"))
     sizes = {"RAM": ("ram", board.ram_size), "FLASH": ("flash", board.flash_size)}
     for region, (kind, total) in sizes.items():

@@ -53,6 +53,15 @@ class Clips:
         return len(self.features)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many are given, generated, labelled."""
+        return {
+            "given": int(self.given.sum()),
+            "generated": int((~self.given).sum()),
+            "labelled": int((self.labels >= 0).sum()),
+        }
+
+    @property
     def given(self) -> np.ndarray:
         """bool [n]: the clips that come from sound, not the generated ones."""
         return self.sources != GENERATED

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_export import clip_sources, files, quiet_tensorflow, report, steps
+from firmware_export import clip_sources, files, quiet_tensorflow, report, steps, stream_step
 from firmware_export import clips as clip_sets
 from firmware_export import folder as folders
 from firmware_export import labels as label_names
 from firmware_export.boards import registry
+from firmware_export.compiler import streaming
 from firmware_export.errors import BadModel
 from firmware_export.importers import frozen_graph, tflite
 from vm_startup.speech_commands.progress import Progress, no_progress
@@ -40,16 +41,19 @@ def export(
     labels: Sequence[str] | None = None,
     clips: Sequence[Path] = (),
     features: Path | None = None,
+    stream: bool = False,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Creates `out` from `source`, completely or not at all; returns the report (report.build).
+    """Creates `out` from `source`, completely or not at all; returns the report (report.build, or
+    stream_step.report).
 
     source: a frozen GraphDef, or a .tflite, which is not changed. clips: WAVs to test with and to
-    put into the firmware. features: an .npz with features of test clips. Raises ExportError.
+    put into the firmware. features: an .npz with features of test clips. stream: the firmware takes
+    frame after frame; the model's layers must not look ahead. Raises ExportError.
     """
     source, out, chip = Path(source), Path(out), registry.find(board)
     files.refuse_existing(out)
-    found = _read(source)
+    found = _read(source, stream)
     with files.new_folder(out) as folder:
         names = find_labels(labels, source, found.scores)
         files.write(folder / folders.LABELS, label_names.render(names))
@@ -59,11 +63,20 @@ def export(
         if found.is_graph:
             steps.convert_step(folder, inference, progress)
         steps.c_model_step(folder, convention)
-        steps.firmware_step(folder, compiler, progress, chip)
-        steps.emulate_step(folder, progress, chip)
-        result = report.build(folder)
+        if stream:
+            stream_step.stream_step(folder, compiler, progress, chip)
+            result = stream_step.report(folder)
+        else:
+            steps.firmware_step(folder, compiler, progress, chip)
+            steps.emulate_step(folder, progress, chip)
+            result = report.build(folder)
         files.write_json(folder / folders.REPORT, result)
     return {**result, "folder": str(out)}
+
+
+def text(result: dict[str, Any]) -> str:
+    """What `export` returned, for the screen."""
+    return stream_step.text(result) if "stream" in result else report.text(result)
 
 
 def network(source: Path) -> str:
@@ -71,21 +84,25 @@ def network(source: Path) -> str:
     return source.stem if re.fullmatch(r"[A-Za-z]\w*", source.stem, re.ASCII) else folders.NETWORK
 
 
-def _read(source: Path) -> Source:
+def _read(source: Path, stream: bool) -> Source:
     data = files.read(source, tflite.MAX_BYTES)
     if not data:
         raise BadModel(f"{source} is empty; expected a frozen graph (.pb) or a .tflite")
     try:
-        return inspect(data)
+        return inspect(data, stream)
     except BadModel as problem:
         raise BadModel(f"{source}: {problem}", problem.hint) from problem
 
 
-def inspect(data: bytes) -> Source:
-    """What a user's file holds. Raises BadModel where it is neither a usable graph nor a model."""
+def inspect(data: bytes, stream: bool = False) -> Source:
+    """What a user's file holds. Raises BadModel where it is neither a usable graph nor a model, or
+    where a model for a stream looks ahead."""
     quiet_tensorflow.tensorflow()
     if data[4:8] == MAGIC:
         model = tflite.load(data)
+        if stream:
+            scores = streaming.stream(model).output.size
+            return Source(data, False, model.input.size, scores)
         return Source(data, False, model.input.size, model.output.size)
     checked = frozen_graph.load(data)
     return Source(data, True, checked.inputs, checked.labels)

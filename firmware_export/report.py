@@ -32,11 +32,7 @@ def build(folder: Path) -> dict[str, Any]:
         "labels": folders.read_labels(folder),
         "accuracy": _accuracy(folder, known, proof),
         "firmware_testing": firmware_testing(folder),
-        "clips": {
-            "given": int(known.given.sum()),
-            "generated": int((~known.given).sum()),
-            "labelled": int((known.labels >= 0).sum()),
-        },
+        "clips": known.counts,
         **{name: proof[name] for name in (*MEASURED, "own_clips", *LISTENER)},
         "artefacts": artefacts(folder),
     }

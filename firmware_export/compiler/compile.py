@@ -1,15 +1,20 @@
 """The model compiler: a .tflite becomes plain C11 without library, heap or floats."""
 
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from firmware_export.compiler import memory_plan
+from firmware_export.compiler import memory_plan, streaming
 from firmware_export.compiler.c_text import fill, numbers, template
 from firmware_export.compiler.layers import Layer, lower
 from firmware_export.compiler.memory_plan import LayerMemory, Memory, Stage
+from firmware_export.compiler.streaming import StreamModel
 from firmware_export.importers import tflite
+from firmware_export.importers.model import Model as KeywordModel
+from firmware_export.importers.model import Tensor
 
 KERNELS = {
     "conv": "conv.h",
@@ -24,16 +29,19 @@ KERNELS = {
 SHARED_KERNELS = {"quantised.h", "window.h"}
 
 
+Model = TypeVar("Model", KeywordModel, StreamModel)
+
+
 @dataclass(frozen=True)
-class Compiled:
+class Compiled(Generic[Model]):
     """A model as C."""
 
     files: dict[str, str]  # file name: C text
     layers: tuple[LayerMemory, ...]
-    model: tflite.Model
+    model: Model
 
 
-def compile_model(data: bytes) -> Compiled:
+def compile_model(data: bytes) -> Compiled[KeywordModel]:
     """A .tflite as C: model.c, model.h and the kernels that they use.
 
     `void msl_model_invoke(const msl_model_input *input, msl_model_output *output)` takes and gives
@@ -42,43 +50,89 @@ def compile_model(data: bytes) -> Compiled:
     model = tflite.load(data)
     layers = lower(model)
     stages = memory_plan.fuse(layers)
-    used = SHARED_KERNELS | {KERNELS[layer.kernel] for layer in layers}
-    kernels = resources.files("firmware_export") / "kernels"
-    files = {name: (kernels / name).read_text("utf-8") for name in sorted(used)}
-    files["model.h"] = _header(model)
-    files["model.c"] = _source(layers, stages, memory_plan.plan(stages))
+    memory = memory_plan.plan(stages)
+    files = _kernels(layers)
+    files["model.h"] = fill(template("model.h.in"), **_ends(model.input, model.output))
+    files["model.c"] = fill(
+        template("model.c.in"),
+        **_common(layers, memory),
+        memory=memory.size + 4 * memory.sums,
+        calls=_indented(_calls(stages, memory)),
+    )
     return Compiled(files, tuple(memory_plan.layer_memory(stages)), model)
 
 
-def _header(model: tflite.Model) -> str:
+def compile_stream(data: bytes) -> Compiled[StreamModel]:
+    """The same for a stream: frame by frame, with `msl_model_reset` and `msl_model_step`.
+
+    Raises BadModel where a layer looks ahead, too.
+    """
+    model = streaming.stream(tflite.load(data))
+    layers = [stage.layer for stage in model.stages]
+    stages = [Stage((layer,)) for layer in layers]
+    memory, kept = memory_plan.plan(stages), [s for s in model.stages if not s.window.is_row]
+    files = _kernels(layers, {"rows.h"})
+    files["model.h"] = fill(
+        template("stream.h.in"),
+        **_ends(model.input, model.output),
+        first=model.field - model.pad,
+        stride=model.stride,
+        field=model.field,
+    )
+    common = _common(layers, memory, {"rows.h"})
+    common["buffers"] = "\n".join([str(common["buffers"]), *map(_rows, kept)])
+    rows = sum(stage.layer.input + 4 for stage in kept)
+    files["model.c"] = fill(
+        template("stream.c.in"),
+        **common,
+        memory=memory.size + 4 * memory.sums + rows,
+        resets=_indented(f"msl_rows_reset(&{s.layer.name}_input);" for s in kept),
+        calls=_indented(_stream_calls(model, stages, memory)),
+    )
+    return Compiled(files, tuple(memory_plan.stream_memory(model.stages)), model)
+
+
+def _kernels(layers: Sequence[Layer], more: Set[str] = frozenset()) -> dict[str, str]:
+    """{file name: C text} of the kernels that the layers use."""
+    used = SHARED_KERNELS | more | {KERNELS[layer.kernel] for layer in layers}
+    kernels = resources.files("firmware_export") / "kernels"
+    return {name: (kernels / name).read_text("utf-8") for name in sorted(used)}
+
+
+def _ends(before: Tensor, after: Tensor) -> dict[str, object]:
+    """What a header says of the model's input and output."""
     values: dict[str, object] = {}
-    for end, tensor in (("input", model.input), ("output", model.output)):
+    for end, tensor in (("input", before), ("output", after)):
         values[f"{end}_type"] = f"{'u' * tensor.unsigned}int8_t"
         values[f"{end}_size"] = tensor.size
         values[f"{end}_scale"] = f"{float(tensor.scale[0]):.9g}"
         values[f"{end}_zero_point"] = tensor.stored_zero_point
-    return fill(template("model.h.in"), **values)
+    return values
 
 
-def _source(layers: list[Layer], stages: list[Stage], memory: Memory) -> str:
+def _common(
+    layers: Sequence[Layer], memory: Memory, more: Set[str] = frozenset()
+) -> dict[str, object]:
+    """What every model's source has: the layers, their constants and the memory between them."""
     buffers = []
     if memory.size:
         buffers.append(f"static int8_t arena[{memory.size}] __attribute__((aligned(4)));")
     if memory.sums:
         buffers.append(f"static int32_t sums[{memory.sums}];")
-    kernels = sorted({KERNELS[layer.kernel] for layer in layers})
-    return fill(
-        template("model.c.in"),
-        layers="\n".join(
+    kernels = sorted(more | {KERNELS[layer.kernel] for layer in layers})
+    return {
+        "layers": "\n".join(
             f" * {layer.name:<16} {layer.flash:>7}  {layer.title} ({layer.source})"
             for layer in layers
         ),
-        memory=memory.size + 4 * memory.sums,
-        includes="\n".join(f'#include "{name}"' for name in kernels),
-        parameters="\n".join(_parameters(layer) for layer in layers),
-        buffers="\n".join(buffers),
-        calls="\n".join(f"    {line}" for line in _calls(stages, memory)),
-    )
+        "includes": "\n".join(f'#include "{name}"' for name in kernels),
+        "parameters": "\n".join(_parameters(layer) for layer in layers),
+        "buffers": "\n".join(buffers),
+    }
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _parameters(layer: Layer) -> str:
@@ -106,6 +160,43 @@ def _calls(stages: list[Stage], memory: Memory) -> list[str]:
     for i, stage in enumerate(stages):
         there = f"arena + {memory.values[i]}" if i < len(stages) - 1 else "(int8_t *)output"
         lines += _stage_calls(stage, here, there, f"arena + {memory.rows[i]}")
+        here = there
+    return lines
+
+
+def _rows(stage: streaming.Stage) -> str:
+    """The memory of a layer that keeps rows of its input."""
+    window, name = stage.window, stage.layer.name
+    members = {
+        "rows": f"{name}_rows",
+        "missing": f"&{name}_missing",
+        "count": window.rows,
+        "size": stage.layer.input // window.rows,
+        "stride": window.stride,
+        "pad": window.pad,
+        "zero_point": stage.zero_point,
+    }
+    return "\n".join(
+        [
+            f"static int8_t {name}_rows[{stage.layer.input}] __attribute__((aligned(4)));",
+            f"static int {name}_missing;",
+            f"static const struct msl_rows {name}_input = {{",
+            *(f"    .{member} = {value}," for member, value in members.items()),
+            "};",
+        ]
+    )
+
+
+def _stream_calls(model: StreamModel, stages: list[Stage], memory: Memory) -> list[str]:
+    """The body of msl_model_step."""
+    lines, here = [], "(const int8_t *)frame"
+    for i, (stage, one) in enumerate(zip(model.stages, stages, strict=True)):
+        name = stage.layer.name
+        if not stage.window.is_row:
+            lines.append(f"if (!msl_rows_push(&{name}_input, {here})) return 0;")
+            here = f"{name}_rows"
+        there = f"arena + {memory.values[i]}" if i < len(stages) - 1 else "(int8_t *)scores"
+        lines += _stage_calls(one, here, there, "")
         here = there
     return lines
 

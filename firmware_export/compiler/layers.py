@@ -1,6 +1,6 @@
 """Checked operations → layers: parameters as the kernels take them, weights in their order."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,10 +8,15 @@ import numpy as np
 
 from firmware_export.compiler import arithmetic
 from firmware_export.errors import BadModel
-from firmware_export.importers.tflite import Constant, Model, Op, Tensor
+from firmware_export.importers.model import Constant, Model, Op, Tensor
 
 LANES = 4  # output channels whose weights are adjacent: their sums fit a Cortex-M3's registers
 MAX_STEP = 1 << 12  # of strides, dilations and window sizes
+RELUS = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}  # the schema's ActivationFunctionType
+NOT_HERE = {
+    "DEQUANTIZE": "is supported only as the last step to a float output",
+    "PAD": "is supported only over time, in a stream",
+}
 
 Shape = tuple[int, ...]  # height, width, channels
 
@@ -48,6 +53,16 @@ class Geometry:
 
 def lower(model: Model) -> list[Layer]:
     """The layers that compute `model`, in order, without those that change nothing."""
+    layers = [flip("signed", model.input.size, model.input)] * model.input.unsigned
+    layers += [layer for op in model.ops if (layer := lower_op(op))]
+    layers += [flip("unsigned", model.output.size, model.output)] * model.output.unsigned
+    if not layers:
+        raise BadModel("the model computes nothing: it has only reshapes")
+    return named(layers)
+
+
+def lower_op(op: Op) -> Layer | None:
+    """The layer that computes `op`, without a name; None for one that changes nothing."""
     makers: dict[str, Callable[[Op], Layer | None]] = {
         "CONV_2D": _conv,
         "DEPTHWISE_CONV_2D": _depthwise,
@@ -56,29 +71,27 @@ def lower(model: Model) -> list[Layer]:
         "MAX_POOL_2D": _pool,
         "SOFTMAX": _softmax,
         "QUANTIZE": _quantize,
+        **dict.fromkeys(RELUS, _relu),
         "RESHAPE": _reshape,
     }
-    layers = [_flip("signed", model.input)] if model.input.unsigned else []
-    for op in model.ops:
-        if op.kind not in makers:
-            raise op.fail("is supported only as the last step to a float output")
-        if layer := makers[op.kind](op):
-            layers.append(layer)
-    if model.output.unsigned:
-        layers.append(_flip("unsigned", model.output))
-    if not layers:
-        raise BadModel("the model computes nothing: it has only reshapes")
+    if op.kind not in makers:
+        raise op.fail(NOT_HERE.get(op.kind, "is not supported here"))
+    return makers[op.kind](op)
+
+
+def named(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers with names that are unique in the model."""
     return [replace(layer, name=f"{layer.kernel}_{i}") for i, layer in enumerate(layers, 1)]
+
+
+def flip(direction: str, size: int, tensor: Tensor) -> Layer:
+    """The change of `size` codes of a tensor between uint8 and int8."""
+    return Layer("flip", f"{size} codes to {direction}", tensor.name, size, size, {"count": size})
 
 
 def _layer(op: Op, kernel: str, title: str, fields: dict[str, object], **more: Any) -> Layer:
     """A layer from the operation's input to its output."""
     return Layer(kernel, title, op.output.name, op.input.size, op.output.size, fields, **more)
-
-
-def _flip(direction: str, tensor: Tensor) -> Layer:
-    size = tensor.size
-    return Layer("flip", f"{size} codes to {direction}", tensor.name, size, size, {"count": size})
 
 
 def _reshape(op: Op) -> None:
@@ -94,9 +107,23 @@ def _check_size(op: Op) -> None:
 
 def _quantize(op: Op) -> Layer | None:
     before, after = op.input, op.output
-    _check_size(op)
     if before.scale[0] == after.scale[0] and before.zero_point == after.zero_point:
+        _check_size(op)
         return None
+    return _rescaled(op, arithmetic.INT8)
+
+
+def _relu(op: Op) -> Layer:
+    after = op.output
+    limits = arithmetic.activation_range(RELUS[op.kind], after.scale[0], after.zero_point)
+    assert limits
+    return _rescaled(op, limits)
+
+
+def _rescaled(op: Op, limits: tuple[int, int]) -> Layer:
+    """Each code to the output's scale, then clamped."""
+    before, after = op.input, op.output
+    _check_size(op)
     multiplier = arithmetic.quantize_multiplier(float(before.scale[0]) / float(after.scale[0]))
     return _layer(
         op,
@@ -105,7 +132,7 @@ def _quantize(op: Op) -> Layer | None:
         {
             "count": after.size,
             "zero_point": before.zero_point,
-            "range": _braces((after.zero_point, *arithmetic.INT8)),
+            "range": _braces((after.zero_point, *limits)),
         },
         arrays={"channels": np.array([[0, *multiplier]], "<i4")},
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from firmware_export.compiler import streaming
 from firmware_export.compiler.layers import Layer
 
 
@@ -84,3 +85,14 @@ def layer_memory(stages: Sequence[Stage]) -> Iterator[LayerMemory]:
             after = 0 if i == len(stages) - 1 or layer is not stage.layers[-1] else layer.output
             stored = stage.row + 4 * layer.output * (layer.kernel == "dense")
             yield LayerMemory(layer.name, layer.flash, before + after + stored)
+
+
+def stream_memory(stages: Sequence[streaming.Stage]) -> Iterator[LayerMemory]:
+    """What each layer of a stream needs: its rows, and the one that it computes."""
+    for i, stage in enumerate(stages):
+        layer, is_last = stage.layer, i == len(stages) - 1
+        before = 0 if stage.window.is_row and i == 0 else layer.input
+        stored = 4 * layer.output * (layer.kernel == "dense")
+        yield LayerMemory(
+            layer.name, layer.flash, before + (0 if is_last else layer.output) + stored
+        )

@@ -11,7 +11,7 @@ from firmware_export import build, files
 from firmware_export.boards.board import Board
 from firmware_export.compiler import listener
 from firmware_export.compiler.c_text import fill, numbers, quoted, template
-from firmware_export.compiler.compile import compile_model
+from firmware_export.compiler.compile import Compiled, compile_model
 from firmware_export.errors import BadModel
 
 LONGEST_NAME = 80  # characters of a clip's name in the flash
@@ -40,21 +40,49 @@ def write(
         raise BadModel(f"there are {len(labels)} labels for the model's {scores} scores")
     listening = listener.sources(compiled.model)
     images = [board.name, *([build.LISTENER] if listening else [])]
+    _write(folder, {**listening, "clips.h": _clips(clips, labels)}, compiled, images, board)
+    return images
+
+
+def write_stream(
+    folder: Path, compiled: Compiled, frames: np.ndarray, scores: np.ndarray, board: Board
+) -> None:
+    """The same for a model of a stream, as compile_stream gives it.
+
+    frames, the model's codes [n, values], are tested at every start; scores are what the
+    interpreter gives for them.
+    """
+    test = fill(
+        template("stream_test.h.in"),
+        frames=len(frames),
+        rows=len(scores),
+        features=_nested(frames),
+        scores=_nested(scores),
+    )
+    _write(folder, {"stream_test.h": test}, compiled, [build.STREAM], board)
+
+
+def _write(
+    folder: Path, texts: dict[str, str], compiled: Compiled, images: Sequence[str], board: Board
+) -> None:
+    """Writes the texts, the model's, and the board's files that the images need."""
     own = {name for image in images for name in build.image_sources(board)[image]}
+    chosen = [name for name in board.c_files() if name.endswith(".h") or name in own]
     texts = {
         **compiled.files,
-        **listening,
-        **{
-            name: board.read(name) for name in board.c_files() if name.endswith(".h") or name in own
-        },
-        "clips.h": _clips(clips, labels),
+        **texts,
+        **{name: board.read(name) for name in chosen},
         "Makefile": _makefile(board, images),
         build.linker_script(board): fill(board.read("linker.ld.in"), **memory_map(board)),
         build.LAYERS: json.dumps([vars(layer) for layer in compiled.layers], indent=1) + "\n",
     }
     for name, text in texts.items():
         files.write(Path(folder) / name, text)
-    return images
+
+
+def _nested(rows: np.ndarray) -> str:
+    """The rows of an array's initialiser."""
+    return "\n".join("    {\n" + "\n".join(numbers(row)) + "\n    }," for row in rows)
 
 
 def _clips(clips: Sequence[Clip], labels: Sequence[str]) -> str:

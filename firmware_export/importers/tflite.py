@@ -6,15 +6,14 @@ uint8 throughout as in 2019. Unsigned tensors become signed ones: their codes ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from firmware_export import quiet_tensorflow
 from firmware_export.errors import BadModel
+from firmware_export.importers.model import Constant, Model, Op, Tensor
 
 MAX_BYTES = 64 << 20  # a model a thousand times larger than the chip still gets a clear error
 MAX_ELEMENTS = 1 << 24
@@ -30,93 +29,16 @@ KINDS = (
     "SOFTMAX",
     "QUANTIZE",
     "DEQUANTIZE",
+    "PAD",
+    "RELU",
+    "RELU6",
+    "RELU_N1_TO_1",
 )
+RESHAPES = ("EXPAND_DIMS", "SQUEEZE")  # a RESHAPE by another name: the file states the new shape
 # Where the batch size is open, converters add these to compute the new shape of a RESHAPE.
-SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
-
-
-def quantise(values: np.ndarray, scale: float, zero_point: int, dtype: DTypeLike) -> np.ndarray:
-    """Real values as codes of `dtype`, clamped; ties round up, as in fake-quant nodes."""
-    limits = np.iinfo(np.dtype(dtype))
-    steps = np.floor(np.asarray(values, np.float64) / scale + 0.5) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A value in the model; real = scale * (code - zero_point)."""
-
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str  # as numpy calls it, but int8 for uint8
-    unsigned: bool  # stored as uint8 in the file; codes here are lower by 128
-    scale: np.ndarray  # float32 [1] or [channels]; empty where the tensor has none
-    zero_point: int
-    axis: int  # which dimension `scale` runs along when it has several entries
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-    @property
-    def stored_type(self) -> type[np.int8] | type[np.uint8]:
-        """The type of the codes in the file, and in the firmware at the model's ends."""
-        return np.uint8 if self.unsigned else np.int8
-
-    @property
-    def stored_zero_point(self) -> int:
-        """The code of 0.0 in `stored_type`."""
-        return self.zero_point + 128 * self.unsigned
-
-    def quantise(self, values: np.ndarray) -> np.ndarray:
-        """Real values as codes of `stored_type`."""
-        return quantise(values, float(self.scale[0]), self.stored_zero_point, self.stored_type)
-
-
-@dataclass(frozen=True, eq=False)
-class Constant(Tensor):
-    """A tensor whose codes are in the file."""
-
-    data: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Op:
-    """One operation; `inputs` are None where the file leaves an optional one out."""
-
-    index: int
-    kind: str
-    inputs: tuple[Tensor | None, ...]
-    output: Tensor
-    options: Any  # the flatbuffer's own option object
-
-    @property
-    def input(self) -> Tensor:
-        """What flows in; the other inputs are constants."""
-        if self.inputs[0] is None:
-            raise self.fail("has no input")
-        return self.inputs[0]
-
-    def fail(self, what: str) -> BadModel:
-        """The error that this operation `what`."""
-        return BadModel(f"operation #{self.index}, {self.kind}, {what}")
-
-    def constant(self, position: int) -> Constant | None:
-        """The constant input at `position`; None where the file leaves it out."""
-        tensor = self.inputs[position] if position < len(self.inputs) else None
-        if tensor is None or isinstance(tensor, Constant):
-            return tensor
-        raise self.fail("has weights that are not constants in the file")
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """Operations in order, each takes the output of the one before; float ends are removed."""
-
-    ops: tuple[Op, ...]
-    input: Tensor
-    output: Tensor
+SHAPE_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK", "GATHER", "REDUCE_PROD", "CONCATENATION")
+# Else converters make several operations of a dilated convolution.
+OPEN_BATCH = "convert the model with a batch of 1: tf.keras.Input(shape, batch_size=1)"
 
 
 def load(model: bytes) -> Model:
@@ -128,9 +50,9 @@ def load(model: bytes) -> Model:
     if len(subgraph.operators or []) > MAX_OPS:
         raise BadModel(f"the model has {len(subgraph.operators)} operations; at most {MAX_OPS}")
     ops = [_op(i, op, kinds, tensors) for i, op in enumerate(subgraph.operators or [])]
-    ops = [op for op in ops if not _works_on_shapes(op)]
     start = _only(subgraph.inputs, tensors, "input")
     end = _only(subgraph.outputs, tensors, "output")
+    ops = _used([op for op in ops if not _works_on_shapes(op)], end)
     return _chain(ops, start, end)
 
 
@@ -214,9 +136,12 @@ def _data(where: str, dtype: str, shape: tuple[int, ...], raw: Any) -> np.ndarra
 
 def _op(index: int, raw: Any, kinds: Sequence[str], tensors: Sequence[Tensor]) -> Op:
     kind = _at(kinds, raw.opcodeIndex, "operator code")
+    if kind in RESHAPES:
+        kind = "RESHAPE"
     if kind not in KINDS + SHAPE_KINDS:
-        known = ", ".join(KINDS)
-        raise BadModel(f"operation #{index}, {kind}, is not supported; supported are: {known}")
+        what = f"is not supported; supported are: {', '.join(KINDS + RESHAPES)}"
+        hint = OPEN_BATCH if kind in ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND") else ""
+        raise BadModel(f"operation #{index}, {kind}, {what}", hint)
     inputs = [] if raw.inputs is None else list(raw.inputs)
     outputs = [] if raw.outputs is None else list(raw.outputs)
     if not inputs or len(outputs) != 1:
@@ -235,6 +160,12 @@ def _works_on_shapes(op: Op) -> bool:
     if op.kind in SHAPE_KINDS and op.output.dtype != "int32":
         raise op.fail("is supported only where it computes a shape")
     return op.kind in SHAPE_KINDS
+
+
+def _used(ops: Sequence[Op], end: Tensor) -> list[Op]:
+    """The operations without reshapes of which only the shape was used."""
+    taken = [tensor for op in ops for tensor in op.inputs]
+    return [op for op in ops if op.kind != "RESHAPE" or op.output in [end, *taken]]
 
 
 def _only(indices: Any, tensors: Sequence[Tensor], what: str) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from firmware_export import quiet_tensorflow
+from firmware_export.compiler.streaming import StreamModel
 from firmware_export.errors import BadModel
 from firmware_export.importers import tflite
 from vm_startup.speech_commands.progress import Progress, no_progress
@@ -40,6 +41,37 @@ class Reference:
             scores[done] = self.interpreter.get_tensor(self.output.index).reshape(-1)
             progress("Interpreting", done + 1, len(codes))
         return scores
+
+    def stream_scores(self, codes: np.ndarray, stream: StreamModel) -> np.ndarray:
+        """The scores over a stream: frames as codes [n, values] → codes [rows of scores, scores].
+
+        The model slides along the stream. Where zeros before its first frame reach a row of scores,
+        that row counts at the start of the stream only.
+        """
+        affected = -(-stream.pad // stream.stride)
+        if affected >= stream.outputs:
+            raise BadModel(
+                f"{affected} of the model's {stream.outputs} rows of scores depend on the zeros "
+                "before its first frame: it cannot be compared over a longer stream",
+                "convert it with more frames in its input",
+            )
+        count = stream.scores_after(len(codes))
+        zero = np.full((stream.rows, codes.shape[1]), self.input.stored_zero_point, codes.dtype)
+        padded = np.concatenate([codes, zero])
+        found = []
+        for first in range(0, max(1, count - affected), stream.outputs - affected):
+            window = padded[first * stream.stride :][: stream.rows]
+            window = np.concatenate([window, zero])[: stream.rows]
+            rows = self._rows(window, stream)
+            found.append(rows if first == 0 else rows[affected:])
+        return np.concatenate(found)[:count]
+
+    def _rows(self, window: np.ndarray, stream: StreamModel) -> np.ndarray:
+        """The rows of scores of one run of the interpreter."""
+        given = self.interpreter.get_input_details()[0]
+        self.interpreter.set_tensor(given["index"], self._given(window, given))
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.output.index).reshape(-1, stream.output.size)
 
     def _given(self, clip: np.ndarray, given: dict[str, Any]) -> np.ndarray:
         if given["dtype"] != np.float32:

@@ -2,6 +2,7 @@
 #include "clips.h"
 #include "host.h"
 #include "model.h"
+#include "result.h"
 
 static const char *const labels[MSL_MODEL_OUTPUT_SIZE] = MSL_CLIP_LABELS;
 
@@ -51,24 +52,12 @@ static void serve(int32_t input, int32_t output) {
     }
 }
 
-/* Without a host: the board's LED, PC13 (on when low), stays on if all clips passed and blinks if not. */
-static void show_result(int failed) {
-    volatile uint32_t *const clock = (uint32_t *)0x40021018; /* RCC_APB2ENR: bit 4 is port C */
-    volatile uint32_t *const mode = (uint32_t *)0x40011004; /* GPIOC_CRH: bits 20-23 are pin 13 */
-    volatile uint32_t *const pins = (uint32_t *)0x4001100c; /* GPIOC_ODR */
-    *clock |= 1u << 4;
-    *mode = (*mode & ~(15u << 20)) | 2u << 20; /* output, push-pull, 2 MHz */
-    for (*pins &= ~(1u << 13);; *pins ^= (uint32_t)failed << 13)
-        for (volatile int wait = 0; wait < 500000; wait++) {
-        }
-}
-
 int main(void) {
     int wrong = 0;
     for (int i = 0; i < MSL_CLIP_COUNT; i++) wrong += run_clip(&msl_clips[i]);
     msl_host_print(wrong ? "~~~SOME TESTS FAILED~~~\n" : "~~~ALL TESTS PASSED~~~\n");
     int32_t input = msl_host_open(0), output = msl_host_open(4);
-    if (output < 0) show_result(wrong != 0);
+    if (output < 0) msl_show_result(wrong != 0);
     serve(input, output);
     msl_host_exit(wrong != 0);
     return 0;

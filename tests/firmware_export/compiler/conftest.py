@@ -65,7 +65,67 @@ def _image(layers):
     ]
 
 
+def _causal(layers):
+    return (60, 40), [
+        layers.Conv1D(12, 5, strides=2, padding="causal", activation="relu"),
+        layers.Conv1D(8, 3, dilation_rate=4, padding="causal", activation="relu"),
+        layers.Dense(3),
+    ]
+
+
+def _valid(layers):
+    return (60, 40), [
+        layers.Conv1D(12, 5, strides=2, activation="relu"),
+        layers.Conv1D(8, 3, dilation_rate=3, activation="relu"),
+        layers.DepthwiseConv1D(5),
+        layers.Conv1D(3, 1, activation="softmax"),
+    ]
+
+
+def _whole(layers):
+    return (30 * 16,), [
+        layers.Reshape((30, 16, 1)),
+        layers.Conv2D(4, (5, 8), strides=(2, 4), activation="relu"),
+        layers.MaxPooling2D((3, 1), strides=(2, 1)),
+        layers.AveragePooling2D((2, 3), strides=1),
+        layers.Flatten(),
+        layers.Dense(4, activation="softmax"),
+    ]
+
+
+def _averaged(layers):
+    return (24, 10, 1), [
+        layers.Conv2D(6, (4, 10), activation="relu6"),
+        layers.AveragePooling2D((21, 1)),
+        layers.Flatten(),
+        layers.Dense(3),
+    ]
+
+
+def _lookahead(layers):
+    return (40, 10, 1), [
+        layers.Conv2D(6, (1, 10), activation="relu"),
+        layers.Conv2D(3, (3, 1), padding="same"),
+    ]
+
+
+def _relu(layers):
+    return (20, 8), [
+        layers.Conv1D(6, 3),
+        layers.ReLU(),
+        layers.Reshape((108,)),
+        layers.ReLU(6.0),
+        layers.Dense(3),
+    ]
+
+
 NETWORKS = {
+    "relu": _relu,
+    "causal": _causal,
+    "valid": _valid,
+    "whole": _whole,
+    "averaged": _averaged,
+    "lookahead": _lookahead,
     "tiny_conv": _tiny_conv,
     "tiny_depthwise": _tiny_depthwise,
     "separable": _separable,

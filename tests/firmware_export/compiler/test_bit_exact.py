@@ -23,6 +23,7 @@ VARIANTS = [
     ("image", "uint8", True, 1),
     ("separable", "int8", True, None),
     ("tiny_conv", "float32", True, None),
+    ("relu", "int8", True, None),
 ]
 
 
