@@ -159,7 +159,8 @@ def _upright(op: Op, rows: int) -> Op:
     before = op.input.shape
     if len(before) != 4 or rows == 1 or before[1:3] != (1, rows) or op.options is None:
         return op
-    options, turned = copy.copy(op.options), [tensor and _turned(tensor) for tensor in op.inputs[:2]]
+    options = copy.copy(op.options)
+    turned = [tensor and _turned(tensor) for tensor in op.inputs[:2]]
     for one, other in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor")):
         if hasattr(options, one):
             setattr(options, one, getattr(op.options, other))

@@ -211,13 +211,10 @@ class SshMachine(Machine):
             return self._link, self._connection.transport
         self.close()
         try:
-            link, transport = self._authenticate()
+            return self._authenticate()
         except BaseException:
             self.close()
             raise
-        transport.set_keepalive(self._bounds.keepalive)
-        link.settimeout(1)  # its thread wakes up that often, instead of each 0.1 s
-        return link, transport
 
     def _authenticate(self) -> tuple[Link, paramiko.Transport]:
         access, bounds = self._access, self._bounds
@@ -231,6 +228,8 @@ class SshMachine(Machine):
                 connection.client.get_host_keys().add(*host_key)
             with Watchdog(link, bounds.authenticate) as watchdog:
                 connection.open()
+            connection.transport.set_keepalive(bounds.keepalive)
+            link.settimeout(1)  # its thread wakes up that often, instead of each 0.1 s
         except paramiko.BadHostKeyException as error:
             raise HostKeyMismatch(
                 f"host key mismatch: the server at {access.address} has {error.key.fingerprint}, "

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import paramiko
 import pytest
 from ssh_site import ends_within, soon
 
@@ -126,6 +127,21 @@ def test_output_does_not_extend_the_time_of_a_command():
 
 def _open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_connection_lost_right_after_the_login_is_a_lost_connection(site, monkeypatch):
+    """A socket that closes as soon as the login is complete is a lost connection, like every other,
+    and the next call connects again."""
+    machine = site.machine(site.vm())
+
+    def close_first(self, interval):
+        monkeypatch.undo()
+        self.sock.close()
+
+    monkeypatch.setattr(paramiko.Transport, "set_keepalive", close_first)
+    with pytest.raises(ConnectionError, match="words-1-ab cannot be reached: Bad file descriptor"):
+        machine.run("true", timeout=5)
+    assert machine.run("echo again", timeout=5).stdout == b"again\n"
 
 
 def test_close_leaves_no_thread_socket_or_process(site):
