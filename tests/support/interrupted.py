@@ -20,6 +20,8 @@ class Interrupt:
 
 
 if __name__ == "__main__":
+    # What a shell runs in the background ignores Ctrl-C, and so would this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.meta_path.insert(0, Interrupt(sys.argv[1], signal.Signals[sys.argv[2]]))
     sys.argv[:3] = ["launcher"]
     runpy.run_module("launcher", run_name="__main__", alter_sys=True)
