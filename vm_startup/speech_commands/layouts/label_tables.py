@@ -16,24 +16,25 @@ import json
 import posixpath
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from vm_startup.speech_commands.errors import DataError
+from vm_startup.speech_commands.layouts.file_finder import NO_FILE, Finder
 from vm_startup.speech_commands.layouts.file_tree import Tree
+from vm_startup.speech_commands.layouts.folder_splits import splits_of
 from vm_startup.speech_commands.layouts.naming import (
-    GROUPS,
     RECORDINGS,
-    SPLITS,
     Label,
-    given_split,
+    is_nobody,
+    named_briefly,
     person,
     printable,
     speaker_in,
-    spelled,
+    split_named,
     suffix_of,
 )
 from vm_startup.speech_commands.layouts.path_labels import Labels, label_special_folders
@@ -57,9 +58,6 @@ _PUNCTUATION = " .,;:!?…。、¡¿\"'“”„«»()"
 
 _BEGIN = "begin with a line such as path,label,speaker,split"
 
-NO_FILE = "no such file"
-OUTSIDE = "a path that leaves the folder"
-
 
 class Row(NamedTuple):
     """What a table says of one recording."""
@@ -68,6 +66,7 @@ class Row(NamedTuple):
     path: str
     label: Label
     why: str = ""  # why the row is not used
+    strange: str = ""  # the name of a split that is not known
 
 
 @dataclass
@@ -75,6 +74,7 @@ class TableLabels(Labels):
     """The labels of all tables, and what is wrong with those that cannot be used."""
 
     problems: dict[str, str] = field(default_factory=dict)  # why the other tables are not used
+    lost: dict[str, str] = field(default_factory=dict)  # words of recordings that are not used
 
 
 def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
@@ -84,7 +84,7 @@ def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
     recording without a label.
     """
     found = TableLabels()
-    reading = _Reading(found, _Finder(tree), wanted)
+    reading = _Reading(found, Finder(tree), wanted)
     tables = sorted(tree.tables, key=lambda name: (not _split_in(name), name.count("/"), name))
     for table in tables[:MAX_TABLES]:
         try:
@@ -92,10 +92,14 @@ def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
         except DataError as error:
             found.problems[table] = str(error)
     found.problems.update(dict.fromkeys(tables[MAX_TABLES:], "not a recording"))
+    found.ignored = [
+        (where if name in found.labels else name or where, why)
+        for name, where, why in reading.unused
+    ]
     found.used.sort()
     more = f" and {len(found.used) - 3} more" if len(found.used) > 3 else ""
     found.kind = f"a table: {', '.join(found.used[:3])}{more}"
-    _split_by_folder(found.labels)
+    _split_by_folder(found)
     if found.labels:
         found.labels = label_special_folders(tree.recordings) | found.labels
     return found
@@ -104,7 +108,8 @@ def label_tables(tree: Tree, wanted: dict[str, str]) -> TableLabels:
 class _Reading:
     """Reads one table after the other."""
 
-    def __init__(self, found: TableLabels, finder: "_Finder", wanted: dict[str, str]) -> None:
+    def __init__(self, found: TableLabels, finder: "Finder", wanted: dict[str, str]) -> None:
+        self.unused: list[tuple[str, str, str]] = []  # recording or "", row, why it is not used
         self._found, self._finder, self._wanted = found, finder, wanted
         self._first: dict[str, tuple[str, Row]] = {}  # table and row that named a recording first
 
@@ -113,21 +118,26 @@ class _Reading:
         if Path(table).stem in _UNCONFIRMED:
             raise DataError("clips that Common Voice's listeners did not confirm")
         bases = self._finder.bases(posixpath.dirname(table))
-        unused: list[tuple[str, str]] = []
+        before, strange, columns = len(self.unused), Counter[str](), set[str]()
         used = missing = 0
-        for row in _rows(table, path, self._wanted):
+        for row in _rows(table, path, self._wanted, columns):
             name, why = self._take(table, row, bases)
             used, missing = used + (not why), missing + (why == NO_FILE)
+            strange[row.strange] += not why and bool(row.strange)
             if why and (why != NO_FILE or missing <= MAX_NAMED):
-                unused.append((name or _where(table, row), why))
+                self.unused.append((name, _where(table, row), why))
         if not used:
-            if not unused:
+            if len(self.unused) == before:
                 raise DataError("a header and no row")
-            name, why = unused[0]
-            first = name.removeprefix(f"{table}, ")
+            name, where, why = self.unused[before]
+            first = name or where.removeprefix(f"{table}, ")
+            del self.unused[before:]
             raise DataError(f"none of its rows can be used; {first}: {why}")
         self._found.used.append(table)
-        self._found.ignored.extend(unused)
+        self._found.problem = self._found.problem or _strange(table, +strange)
+        if columns:
+            shown = named_briefly(map(printable, columns), 5)
+            self._found.remarks.append(f"{table}: columns that are not used: {shown}")
         if missing > MAX_NAMED:
             self._found.remarks.append(f"{table}: {missing:,} rows name files that are not here")
 
@@ -137,6 +147,7 @@ class _Reading:
             return "", row.why
         name, why = self._finder.find(bases, row.path)
         if why or row.why:
+            self._found.lost[name] = row.label.word
             return name, why or row.why
         other, first = self._first.setdefault(name, (table, row))
         if first is row:
@@ -151,83 +162,31 @@ class _Reading:
         return "", "a second row for the same file" if other == table else ""
 
 
+def _strange(table: str, counts: Counter[str]) -> str:
+    """What is wrong with splits whose names are not known; a test set must not be trained on."""
+    if not counts:
+        return ""
+    shown = ", ".join(f"{printable(name)!r} in {n:,} rows" for name, n in counts.most_common(3))
+    more = f" and {len(counts) - 3:,} more" if len(counts) > 3 else ""
+    return (
+        f"{table}: the column of splits has names that are not known: {shown}{more}; write train, "
+        "validation or test, or rename the column if it has no splits"
+    )
+
+
 def _where(table: str, row: Row) -> str:
     path = printable(row.path)[:200]
     return f"{table}, row {row.number}" + (f": {path}" if row.path else "")
 
 
-class _Finder:
-    """Finds the recording that a table's path means."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._names = set(tree.names())
-        root = str(tree.root.absolute())
-        self._starts = (f"{root}/", f"{posixpath.basename(root)}/")
-
-    def bases(self, folder: str) -> list[str]:
-        """Where the paths of a table in this folder may begin: there, or in its `clips/`."""
-        base = f"{folder}/" if folder else ""
-        inner = [
-            f"{name}/"
-            for name in self._tree.folders
-            if name.startswith(base) and name[len(base) :].lower() in (GROUPS | SPLITS.keys())
-        ]
-        return list(dict.fromkeys((base, *inner, "")))
-
-    def find(self, bases: list[str], path: str) -> tuple[str, str]:
-        """The recording's name and ""; or why there is none, with its name if it is ignored."""
-        path = self._within(path)
-        for name in [base + path for base in bases]:
-            if name in self._names:
-                return name, ""
-        candidates = [base + path for base in bases]
-        if "//" in path or "./" in path:
-            candidates = [posixpath.normpath(name) for name in candidates]
-        for name in candidates:
-            if found := name if name in self._names else self._loose.get(_loose(name)):
-                return found, ""
-            if name in self._ignored:
-                return name, self._ignored[name]
-        outside = path.startswith("/") or candidates[0].split("/")[0] == ".."
-        return "", OUTSIDE if outside else NO_FILE
-
-    def _within(self, path: str) -> str:
-        """The path below the folder, if it begins with the folder's own path or name."""
-        if "\\" in path and path not in self._names:
-            path = path.replace("\\", "/")
-        if path.startswith(self._starts) and path not in self._names:
-            return path[len(next(start for start in self._starts if path.startswith(start))) :]
-        return "/" + path if path[1:3] == ":/" else path
-
-    @cached_property
-    def _ignored(self) -> dict[str, str]:
-        return dict(self._tree.ignored)
-
-    @cached_property
-    def _loose(self) -> dict[str, str]:
-        """Recordings by their names without suffix, in one Unicode form; "" for several."""
-        found: dict[str, str] = {}
-        for name in self._tree.names():
-            key = _loose(name)
-            found[key] = "" if key in found else name
-        return found
-
-
-def _loose(name: str) -> str:
-    """A clip is often converted after its table was written: LINK says .opus, the file is .wav."""
-    name = spelled(name)
-    return name.rpartition(".")[0] if suffix_of(name) in RECORDINGS else name
-
-
-def _rows(table: str, path: Path, wanted: dict[str, str]) -> Iterator[Row]:
+def _rows(table: str, path: Path, wanted: dict[str, str], unused: set[str]) -> Iterator[Row]:
     """The rows of a table; raises DataError if it is no table of recordings."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if suffix_of(table) == "labels":
                 yield from _json_rows(json.load(file))
             else:
-                yield from _csv_rows(table, file, wanted)
+                yield from _csv_rows(table, file, wanted, unused)
     except UnicodeDecodeError as error:
         raise DataError("not UTF-8: save it as CSV UTF-8") from error
     except (json.JSONDecodeError, RecursionError) as error:
@@ -236,7 +195,7 @@ def _rows(table: str, path: Path, wanted: dict[str, str]) -> Iterator[Row]:
         raise DataError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]:
+def _csv_rows(table: str, file: TextIO, wanted: dict[str, str], unused: set[str]) -> Iterator[Row]:
     head = 1
     while not (header := file.readline()).strip():
         head += 1
@@ -249,6 +208,7 @@ def _csv_rows(table: str, file: TextIO, wanted: dict[str, str]) -> Iterator[Row]
         delimiter=columns.delimiter,
         quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
     )
+    unused |= columns.unused
     split = _split_in(table)
     try:
         for cells in reader:
@@ -269,6 +229,7 @@ class _Columns:
     split: int
     valid: int
     sentences: bool  # whether words are taken from sentences
+    unused: frozenset[str]  # the names of the other columns
 
     @classmethod
     def of(cls, header: str, head: int) -> "_Columns":
@@ -287,7 +248,8 @@ class _Columns:
         if {"path", "word"} <= found.keys():
             sentences = cells[found["word"]] in _SENTENCES
             at = dict.fromkeys(_COLUMNS, sys.maxsize) | found
-            return cls(delimiter, **at, sentences=sentences)
+            unused = frozenset(n for i, n in enumerate(cells) if n and i not in found.values())
+            return cls(delimiter, **at, sentences=sentences, unused=unused)
         if any(suffix_of(cell) in RECORDINGS for cell in re.split("[,;\t|]", header.strip())):
             raise DataError(f"row {head} is not a header: {_BEGIN}")
         missing = "the recording's file: name one 'path'"
@@ -314,9 +276,14 @@ class _Columns:
             why = "marked as not valid"
         elif self.sentences and " " in word and fold(word) not in wanted:
             why = "a sentence rather than a word"
-        return Row(
-            number, path, Label(word, person(speaker), SPLITS.get(given.lower(), split)), why
-        )
+        known, strange = _given(given)
+        return Row(number, path, Label(word, person(speaker), known or split), why, strange)
+
+
+def _given(split: str) -> tuple[str | None, str]:
+    """The split that a cell says, and the cell if it says one that is not known."""
+    known = split_named(split)
+    return known, "" if known or is_nobody(split) else split
 
 
 def _plain(name: str) -> str:
@@ -331,21 +298,25 @@ def _json_rows(data: Any) -> Iterator[Row]:
             continue
         label = entry.get("label")
         word = label.get("label") if isinstance(label, dict) else label
-        split = SPLITS.get(str(entry.get("category")).lower())
-        known = isinstance(word, str) and word
-        yield Row(number, entry["path"], Label(str(word), None, split), "" if known else "no label")
+        split, strange = _given(str(entry.get("category", "")))
+        why = "" if isinstance(word, str) and word else "no label"
+        yield Row(number, entry["path"], Label(str(word), None, split), why, strange)
 
 
 def _split_in(table: str) -> str | None:
     """The split that a table's name says, e.g. `en_train.csv`."""
-    pieces = re.split(r"[\W_]+", Path(table).stem.lower())
-    return next((SPLITS[piece] for piece in pieces if piece in SPLITS), None)
+    stem = Path(table).stem
+    return split_named(stem) if len(stem) > 2 else None
 
 
-def _split_by_folder(labels: dict[str, Label]) -> None:
+def _split_by_folder(found: TableLabels) -> None:
     """Where no table says a split, the folders of the recordings may: `train/`, `test/`."""
+    labels = found.labels
     if any(label.split for label in labels.values()):
         return
-    splits = {name: given_split(name.split("/")[:-1]) for name in labels}
-    if len(set(splits.values()) - {None}) > 1:
-        labels.update({name: labels[name]._replace(split=splits[name]) for name in labels})
+    folders = {name: tuple(name.split("/")[:-1]) for name in labels}
+    splits, remarks, problem = splits_of({parts: len(parts) for parts in folders.values()})
+    found.remarks += remarks
+    found.problem = found.problem or problem
+    for name, parts in folders.items():
+        labels[name] = labels[name]._replace(split=splits.get(parts))

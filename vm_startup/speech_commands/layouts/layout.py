@@ -14,8 +14,8 @@ could have been meant too is in `Layout.remarks`.
 
 In each layout `_background_noise_` and `_silence_` hold noise, `_unknown_` holds other words, and
 other folders that begin with "_" are ignored. Names of splits count if there are two of them:
-`train/` alone, as in Kaggle's challenge, is a folder like any other. A word is compared by
-`words.fold`.
+`train/` alone, as in Kaggle's challenge, is a folder like any other. A word and a speaker are
+compared by `words.fold`.
 
 Sources: TensorFlow's speech_commands/input_data.py (folders, `_nohash_`, noise);
 google-research/kws_streaming/data/input_data.py (`prepare_split_data_index`: training, validation,
@@ -24,13 +24,14 @@ of Kaggle's TensorFlow Speech Recognition Challenge (`train/audio/WORD`, `test/a
 Edge Impulse: label_tables.py and path_labels.py.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm_startup.conventions import BACKGROUND_NOISE
 from vm_startup.speech_commands.errors import DataError
-from vm_startup.speech_commands.layouts.file_tree import Tree, scan
+from vm_startup.speech_commands.layouts.file_tree import HIDDEN, Tree, scan
 from vm_startup.speech_commands.layouts.label_tables import TableLabels, label_tables
 from vm_startup.speech_commands.layouts.layout_errors import (
     Ignored,
@@ -40,7 +41,13 @@ from vm_startup.speech_commands.layouts.layout_errors import (
     not_there,
     nothing_usable,
 )
-from vm_startup.speech_commands.layouts.naming import SPECIAL, Label, spell
+from vm_startup.speech_commands.layouts.naming import (
+    SPECIAL,
+    Label,
+    is_sound,
+    named_briefly,
+    spell,
+)
 from vm_startup.speech_commands.layouts.path_labels import Labels, label_folders, label_names
 from vm_startup.speech_commands.layouts.split_lists import follow_lists
 from vm_startup.speech_commands.words import check_words, fold
@@ -66,6 +73,7 @@ class Layout:
     noises: list[Path]  # background noise and silence
     ignored: Ignored  # the name of every other file, and why it is not used
     remarks: tuple[str, ...] = ()  # what was chosen, joined or taken for something
+    lost: dict[str, str] = field(default_factory=dict)  # the words of ignored files of sound
 
 
 def find(root: Path | str, wanted: Sequence[str]) -> Layout:
@@ -81,15 +89,20 @@ def find(root: Path | str, wanted: Sequence[str]) -> Layout:
     chosen = _choose(tree, tables, folders, spelling)
     if chosen is not tables:
         follow_lists(tree, chosen)
+    if chosen.problem:
+        raise DataError(f"{tree.root}: {chosen.problem}")
     ignored = _ignored(tree, chosen, tables)
     _check(tree, chosen, tables, ignored, spelling)
     words = spell({label.word for label in chosen.labels.values()}, spelling)
     remarks = [*chosen.remarks, *_also_possible(chosen, tables, folders, spelling)]
     if chosen is not tables:
         remarks += _joined(words)
-    remarks += _noise_by_name(words) + _keep_together(chosen.labels)
+    remarks += _nearly_joined(words) + _noise_by_name(words)
+    remarks += _one_spelling(chosen.labels) + _keep_together(chosen.labels)
     recordings, noises = _recordings(tree, chosen.labels, words)
-    return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks))
+    remarks += _without_split(recordings)
+    lost = _lost(ignored, words, tables.lost if chosen is tables else None)
+    return Layout(chosen.kind, recordings, noises, ignored, tuple(remarks), lost)
 
 
 def _choose(tree: Tree, tables: TableLabels, folders: Labels, spelling: dict[str, str]) -> Labels:
@@ -157,6 +170,56 @@ def _joined(words: dict[str, str]) -> list[str]:
         for word, same in sorted(names.items())
         if len(same) > 1 and word not in SPECIAL
     ]
+
+
+def _nearly_joined(words: dict[str, str]) -> list[str]:
+    """Words that differ by spaces, hyphens and underscores alone."""
+    alike: dict[str, set[str]] = {}
+    for word in words.values():
+        alike.setdefault(re.sub(r"[\W_]+", "", fold(word)), set()).add(word)
+    return [
+        f"{named_briefly(those)} are taken for different words: give them one name if they are one"
+        for _, those in sorted(alike.items())
+        if len(those) > 1
+    ]
+
+
+def _one_spelling(labels: dict[str, Label]) -> list[str]:
+    """Give each speaker one spelling, whatever case a folder or table has, and say so."""
+    spellings: dict[str, set[str]] = {}
+    for speaker in {label.speaker for label in labels.values() if label.speaker}:
+        spellings.setdefault(fold(speaker), set()).add(speaker)
+    several = {form: those for form, those in spellings.items() if len(those) > 1}
+    for name, label in labels.items() if several else ():
+        if label.speaker and (those := several.get(fold(label.speaker))):
+            labels[name] = label._replace(speaker=max(those))
+    return [
+        f"{named_briefly(those)} are taken for one speaker" for _, those in sorted(several.items())
+    ]
+
+
+def _without_split(recordings: list[Recording]) -> list[str]:
+    """Recordings that the given splits leave out."""
+    without = [recording.name for recording in recordings if not recording.split]
+    if not without or len(without) == len(recordings):
+        return []
+    return [f"no split is given for {len(without):,} recordings, such as {without[0]}: it is drawn"]
+
+
+def _lost(
+    ignored: Ignored, words: dict[str, str], of_rows: dict[str, str] | None
+) -> dict[str, str]:
+    """The word of each recording that is ignored, by the table's row or else by its path."""
+    known = {fold(name): word for name, word in words.items()}
+    lost = {}
+    for name, why in ignored:
+        if not is_sound(name) or why == HIDDEN:
+            continue
+        *folders, file = name.split("/")
+        said = [*folders, file.partition(".")[0]] if of_rows is None else [of_rows.get(name, "")]
+        if word := next((known[fold(part)] for part in said if fold(part) in known), None):
+            lost[name] = word
+    return lost
 
 
 def _noise_by_name(words: dict[str, str]) -> list[str]:

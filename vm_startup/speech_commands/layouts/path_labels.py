@@ -8,15 +8,17 @@ from functools import lru_cache
 from vm_startup.conventions import UNKNOWN
 from vm_startup.speech_commands import words
 from vm_startup.speech_commands.layouts.file_tree import Parts
+from vm_startup.speech_commands.layouts.folder_splits import splits_of
 from vm_startup.speech_commands.layouts.naming import (
     GROUPS,
     SPECIAL,
-    SPLITS,
     Label,
-    given_split,
+    is_split,
     person,
     speaker_in,
+    split_named,
 )
+from vm_startup.speech_commands.layouts.speaker_folders import Level, Names, speakers_of
 
 Folders = dict[Parts, list[str]]  # the recordings of each folder
 
@@ -35,6 +37,7 @@ class Labels:
     labels: dict[str, Label] = field(default_factory=dict)  # by the recordings' names
     ignored: list[tuple[str, str]] = field(default_factory=list)  # name, why it has no label
     remarks: list[str] = field(default_factory=list)
+    problem: str = ""  # why the folder must not be used as it is
     used: list[str] = field(default_factory=list)  # tables and lists that are followed
 
 
@@ -50,39 +53,57 @@ class _Place:
     def special(self) -> str | None:
         return SPECIAL.get(self.word.lower())
 
-    @property
-    def split(self) -> str | None:
-        return given_split(self.above + self.below)
-
 
 def label_folders(folders: Folders, wanted: dict[str, str]) -> Labels:
     """Labels by the folders that are named after wanted words, wherever these lie.
 
-    The folders beside them are other words. A folder within one, or those that hold them where
-    these are several, is the speaker, unless the file's name holds one. Names of splits are splits
-    if there are two of them.
+    The folders beside them are other words. A folder within one, or around it, is the speaker,
+    unless the file's name holds one. Names of splits are splits if there are two of them.
     """
+    found = Labels()
     homes = _homes(folders, wanted)
-    places = {parts: _place(parts, homes, wanted) for parts in folders}
-    splits = {place.split for place in places.values() if place} - {None}
-    shared = len(os.path.commonprefix([_people(home) for home in homes]))
-    found, inner, outer = Labels(), set[str | None](), set[str | None]()
+    places = {}
     for parts, files in folders.items():
-        place = places[parts]
+        place = _place(parts, homes, wanted)
         if why := _unused(parts, place, wanted):
             found.ignored.extend((name, why) for name in files)
         elif place:
-            within = person(next(iter(_people(place.below)), None))
-            around = person(next(iter(_people(place.above)[shared:]), None))
-            if place.special is None:
-                inner.add(within)
-                outer.add(around)
-            speaker, split = within or around, place.split if len(splits) > 1 else None
-            found.labels.update(_labels(files, place.word, speaker, split))
-    found.kind = _kind(inner - {None}, outer - {None}, splits)
-    found.remarks = _doubtful(places.values(), homes, wanted) + _single(splits)
-    _forget_words(found, inner | outer)
+            places[parts] = place
+    at = {parts: len(place.above) for parts, place in places.items()}
+    splits, found.remarks, found.problem = splits_of(at)
+    speakers, levels, doubt = _speakers(places, homes, wanted, splits_too=bool(splits))
+    for parts, place in places.items():
+        said = _labels(folders[parts], place.word, speakers.get(parts), splits.get(parts))
+        found.labels.update(said)
+    found.kind = _kind(levels, bool(splits))
+    found.remarks += [*_doubtful(places.values(), homes, wanted), *filter(None, [doubt])]
     return found
+
+
+def _speakers(
+    places: dict[Parts, _Place],
+    homes: set[Parts],
+    wanted: dict[str, str],
+    splits_too: bool,
+) -> tuple[dict[Parts, str], set[bool], str]:
+    """The speakers that folders are named after; see `speakers_of`."""
+
+    def people(parts: Parts) -> Parts:
+        return tuple(p for p in _people(parts) if not (splits_too and split_named(p)))
+
+    shared = len(os.path.commonprefix([people(home) for home in homes]))
+    words: dict[Parts, Names] = {}
+    others: dict[Parts, Names] = {}
+    for parts, place in places.items():
+        inner = [p for p in people(place.below) if fold(p) not in {*wanted, fold(place.word)}]
+        sides = enumerate((people(place.above)[shared:], inner))
+        (others if place.special else words)[parts] = {
+            Level(bool(inside), depth): name
+            for inside, side in sides
+            for depth, part in enumerate(side)
+            if (name := person(part))
+        }
+    return speakers_of(words, others)
 
 
 def label_names(folders: Folders, wanted: dict[str, str]) -> Labels:
@@ -101,13 +122,12 @@ def label_names(folders: Folders, wanted: dict[str, str]) -> Labels:
         for parts, names in pieces.items()
         if any(len(name) > 2 and fold(name[0]) in wanted for name in names)
     }
-    splits = {given_split(parts) for parts in used} - {None}
-    found.remarks = _single(splits)
+    splits, found.remarks, found.problem = splits_of({parts: len(parts) for parts in used})
     for parts, files in folders.items():
-        split = given_split(parts) if len(splits) > 1 else None
         for name, (word, *rest) in zip(files, pieces[parts], strict=True):
             if parts in used and len(rest) > 1 and word:
-                found.labels[name] = Label(word, speaker_in(".".join(rest[:-1])), split)
+                speaker = speaker_in(".".join(rest[:-1]))
+                found.labels[name] = Label(word, speaker, splits.get(parts))
             else:
                 found.ignored.append((name, "no word in its name"))
     return found
@@ -168,14 +188,14 @@ def _unused(parts: Parts, place: _Place | None, wanted: dict[str, str]) -> str |
     if place.special == UNKNOWN:
         word = next((part for part in place.below if fold(part) in wanted), None)
         return word and f"a recording of {word!r}, which is wanted, among the other words"
-    if fold(place.word) not in wanted and place.word.lower() in (SPLITS.keys() | GROUPS):
+    if fold(place.word) not in wanted and (is_split(place.word) or place.word.lower() in GROUPS):
         return NO_WORD
     return None
 
 
 def _people(parts: Parts) -> Parts:
     """The folders of a path that may be named after speakers."""
-    return tuple(p for p in parts if p.lower() not in SPLITS and p.lower() not in GROUPS)
+    return tuple(p for p in parts if not is_split(p) and p.lower() not in GROUPS)
 
 
 def _labels(
@@ -186,31 +206,24 @@ def _labels(
     }
 
 
-def _kind(inner: set[str | None], outer: set[str | None], splits: set[str | None]) -> str:
+def _kind(levels: set[bool], splits: bool) -> str:
     kind = WORD_FOLDERS
-    if inner:
+    if True in levels:
         kind += ", with folders of speakers"
-    if outer:
+    if False in levels:
         kind = f"a folder for each speaker, with {kind}"
-    return f"folders of splits, with {kind}" if len(splits) > 1 else kind
+    return f"folders of splits, with {kind}" if splits else kind
 
 
-def _single(splits: set[str | None]) -> list[str]:
-    """A download of one split alone is divided as if it had no split."""
-    one = f"{next(iter(splits), None)} is the only split that folders are named after: not followed"
-    return [one] if len(splits) == 1 else []
-
-
-def _doubtful(
-    places: Iterable[_Place | None], homes: set[Parts], wanted: dict[str, str]
-) -> list[str]:
+def _doubtful(places: Iterable[_Place], homes: set[Parts], wanted: dict[str, str]) -> list[str]:
     """Folders that could be words, or speakers, too."""
     nested = {
-        f"{'/'.join((*place.above, place.word, part))!r} is taken for {place.word!r} by {part!r}"
+        f"the recordings in {'/'.join((*place.above, place.word, *place.below[: at + 1]))!r} are "
+        f"taken for {place.word!r}, not for {part!r}"
         for place in places
-        if place and fold(place.word) in wanted
-        for part in place.below
-        if fold(part) in wanted
+        if fold(place.word) in wanted
+        for at, part in enumerate(place.below)
+        if fold(part) in wanted and fold(part) != fold(place.word)
     }
     speakers = {
         f"{'/'.join(home)!r} lies beside folders of words and holds some: it is taken for a speaker"
@@ -219,11 +232,3 @@ def _doubtful(
     }
     found = sorted(nested | speakers)
     return [*found[:3], f"{len(found) - 3:,} more folders like these"] if len(found) > 3 else found
-
-
-def _forget_words(found: Labels, speakers: set[str | None]) -> None:
-    """A folder within `_unknown_` may be a word's: it is a speaker if a word has the same one."""
-    for name, label in found.labels.items():
-        if SPECIAL.get(label.word.lower()) and label.speaker not in speakers:
-            speaker = speaker_in(name.rpartition("/")[2])
-            found.labels[name] = label._replace(speaker=speaker)
