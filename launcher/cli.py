@@ -126,11 +126,20 @@ def plan(config: Path, as_json: bool, **choices: Any) -> None:
 @click.option("--save", type=FILE, metavar="DIR", help="Write every clip to the new folder DIR.")
 @SET
 @JSON
-def data(config: Path, play: str, save: Path | None, as_json: bool, overrides: Any) -> None:
+@click.pass_context
+def data(
+    ctx: click.Context,
+    config: Path,
+    play: str,
+    save: Path | None,
+    as_json: bool,
+    overrides: Any,
+) -> None:
     """Show what becomes of every recording.
 
     For each word: files, clips, what is cut, converted or left out, speakers and splits. A file
-    that is not used has a line that says why; --json has every name.
+    that is not used has a line that says why; --json has every name. Exit code 2: they cannot be
+    trained on, for the reason that is printed last.
     """
     settings = _settings(config, overrides)
     with _progress(as_json) as progress:
@@ -145,7 +154,14 @@ def data(config: Path, play: str, save: Path | None, as_json: bool, overrides: A
     else:
         facts = [survey.facts for _, survey in found]
         shown = training_data.as_json(settings, facts)
+        try:
+            training_data.check(settings, found)
+        except LauncherError as error:
+            shown |= error.to_json()
         click.echo(json_text(shown) if as_json else training_data.text(settings, facts))
+        if "error" in shown:
+            click.echo(error_text(readable(shown["error"]), readable(shown["hint"])), err=True)
+            ctx.exit(shown["exit_code"])
 
 
 @cli.command()
@@ -375,6 +391,8 @@ def _explain(error: LauncherError | click.ClickException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
     else:
+        if error.shown:
+            click.echo(readable(error.shown), err=True)
         click.echo(error_text(message, hint), err=True)
     if "--json" in sys.argv:
         shown = error.to_json() if isinstance(error, LauncherError) else {}

@@ -1,6 +1,10 @@
 """What a config trains on: what becomes of every recording, and its clips to listen to."""
 
+import csv
 import dataclasses
+import errno
+import itertools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +20,7 @@ from vm_startup.speech_commands.data.survey_facts import Facts, Survey
 from vm_startup.speech_commands.progress import Progress
 
 if TYPE_CHECKING:
+    from vm_startup.speech_commands.data.clip import Clip
     from vm_startup.speech_commands.data.source import Source
 
     Found = list[tuple[Source, Survey]]  # each source of clips that is here, and what becomes of it
@@ -27,11 +32,14 @@ PLAYERS = (  # the first that is installed is used
     ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
     ("play", "-q"),
 )
+TABLE = "clips.csv"  # in a folder of saved clips
+LONGEST = 50  # characters of a name in it, of at most four bytes each
 UNSEEN = "archive: downloaded and read where the model is trained; launcher logs JOB has its table"
 
 
 def survey(config: Config, progress: Progress) -> "Found":
-    """Each source of clips that is here, with what becomes of it. Raises ConfigError."""
+    """Each source of clips that is here, with what becomes of it. Raises ConfigError if the words
+    or the folder cannot be understood; `check` says whether the clips can be trained on."""
     from vm_startup.speech_commands.synthetic.source import SyntheticSource
 
     data, wanted = config.data, config.words.wanted
@@ -44,6 +52,12 @@ def survey(config: Config, progress: Progress) -> "Found":
         source = SyntheticSource(wanted, data.synthetic_clips, config.train.seed, *percentages)
         found.append((source, source.survey()))
     return found
+
+
+def check(config: Config, found: "Found") -> None:
+    """Raise ConfigError if a source's clips cannot be trained on."""
+    if config.data.folder:
+        data_checks.check_folder(config, found[0][1])
 
 
 def text(config: Config, found: list[Facts]) -> str:
@@ -59,27 +73,44 @@ def as_json(config: Config, found: list[Facts]) -> dict[str, Any]:
 
 
 def save(found: "Found", folder: Path, progress: Progress) -> int:
-    """Write every clip that is trained or tested on as FOLDER/SPLIT/WORD/NAME.wav; how many.
+    """Write every clip that is trained or tested on as FOLDER/SPLIT/WORD/NAME.wav, and a table that
+    says the word, speaker and split of each, so that FOLDER can be `data.folder`; how many.
     Raises UsageError if the folder exists, LauncherError if it cannot be written."""
     from firmware_export.files import new_folder
     from launcher.jobs.local_build import translated
     from vm_startup.speech_commands.data.source import sounds
     from vm_startup.speech_commands.sound import sound_file
 
-    total, done = sum(len(survey.clips) for _, survey in found), 0
+    total, names = sum(len(survey.clips) for _, survey in found), set[str]()
     try:
         with translated(), new_folder(folder) as unfinished:
-            for source, its in found:
-                for clip, sound in sounds(source, its.clips):
-                    name = clip.name.removeprefix(f"{clip.word}/").replace("/", "__")
-                    path = unfinished / clip.split / clip.word / f"{clip.source}-{name}.wav"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    sound_file.write(path, sound)
-                    done += 1
-                    progress("Saving clips", done, total)
+            with (unfinished / TABLE).open("w", encoding="utf-8", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(("path", "label", "speaker", "split"))
+                for source, its in found:
+                    for clip, sound in sounds(source, its.clips):
+                        name = _file_name(clip, names)
+                        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+                        sound_file.write(unfinished / name, sound)
+                        cells = name, clip.word, clip.speaker, clip.split
+                        rows.writerow([survey_text.printable(cell) for cell in cells])
+                        progress("Saving clips", len(names), total)
     except OSError as error:
-        raise LauncherError(describe(error), "name a folder with more room") from None
+        hint = "name a folder with more room" if error.errno == errno.ENOSPC else ""
+        raise LauncherError(describe(error), hint or "name another folder") from None
     return total
+
+
+def _file_name(clip: "Clip", taken: set[str]) -> str:
+    """A name for a clip's file that is none of `taken`, and is then one of them."""
+    word = re.sub(r"[^\w -]", "_", clip.word)[:LONGEST]
+    own = clip.name.removeprefix(f"{clip.word}/").replace("/", "__")
+    own = re.sub(r"[^\w.# -]", "_", own)[:LONGEST]
+    stem = f"{clip.split}/{word}/{clip.source}-{own}"
+    numbered = (f"{stem}-{number}" for number in itertools.count(2))
+    name = next(n for n in itertools.chain([stem], numbered) if n.casefold() not in taken)
+    taken.add(name.casefold())
+    return f"{name}.wav"
 
 
 def play(found: "Found", word: str) -> Iterator[str]:

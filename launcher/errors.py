@@ -35,6 +35,7 @@ class LauncherError(Exception):
     """An error for the user: one sentence, a hint what to do next, an exit code."""
 
     exit_code = 1
+    shown = ""  # what people see before it, in lines
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from launcher import state
 from launcher.config.settings import Config, Data, as_settings
 from launcher.errors import ConfigError
+from vm_startup.speech_commands.data import survey_text
 from vm_startup.speech_commands.data.survey_facts import Facts, Survey
 from vm_startup.speech_commands.progress import Progress, no_progress
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
+_UPSTREAM = (
+    'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left out, and '
+    "splits by file name alone"
+)
 MOST_KEPT = 20  # folders, in the states that they had, of which the notes are kept
 
 
@@ -28,7 +33,13 @@ def check(config: Config, out: Path, progress: Progress = no_progress) -> list[F
     check_words_and_archive(config.words.wanted, config.data)
     found = []
     if config.data.folder:
-        found.append(survey_folder(config, progress)[1].facts)
+        survey = survey_folder(config, progress)[1]
+        try:
+            check_folder(config, survey)
+        except ConfigError as error:
+            error.shown = "\n".join(survey_text.lines(survey.facts, config.words.wanted))
+            raise
+        found.append(survey.facts)
     there = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
@@ -73,8 +84,7 @@ def check_words_and_archive(wanted: tuple[str, ...], data: Data) -> None:
 
 def survey_folder(config: Config, progress: Progress) -> tuple["FolderSource", Survey]:
     """The recordings of data.folder and what becomes of each. Every one is read, unless that was
-    done before; what was found is kept. Raises ConfigError if they cannot be trained on."""
-    from vm_startup.speech_commands.data import dataset
+    done before; what was found is kept. Raises ConfigError if they cannot be understood."""
     from vm_startup.speech_commands.data.folder import FolderSource
 
     data, wanted = config.data, config.words.wanted
@@ -83,18 +93,29 @@ def survey_folder(config: Config, progress: Progress) -> tuple["FolderSource", S
         percentages = data.validation_percentage, data.testing_percentage
         source = FolderSource(data.folder, wanted, *percentages)
         found = source.survey(_notes(source, progress))
+    remarks = found.facts.remarks
+    if not data.archive and not data.synthetic_clips:
+        remarks += _lacks(found.facts, wanted)
+    if config.machine.recipe == "upstream":
+        remarks += (_UPSTREAM,)
+    return source, replace(found, facts=replace(found.facts, remarks=remarks))
+
+
+def check_folder(config: Config, found: Survey) -> None:
+    """Raise ConfigError if the recordings of data.folder cannot be trained on."""
+    from vm_startup.speech_commands.data import dataset
+
+    data, wanted = config.data, config.words.wanted
+    with as_config_error("data.folder"):
         dataset.check_usable(found, wanted)
         if not data.archive and not data.synthetic_clips:
             dataset.check_splits([found], wanted)
-            found = replace(found, facts=_with_lacks(found.facts, wanted))
     if config.machine.recipe == "upstream":
-        found = replace(found, facts=_for_upstream(found.facts))
-    return source, found
+        _check_upstream(found.facts)
 
 
-def _for_upstream(facts: Facts) -> Facts:
-    """The facts, with what TensorFlow's own trainer does differently. Raises ConfigError for
-    recordings that it cannot read."""
+def _check_upstream(facts: Facts) -> None:
+    """Raise ConfigError for recordings that TensorFlow's own trainer cannot read."""
     from vm_startup.speech_commands.layouts.path_labels import WORD_FOLDERS
 
     counts = facts.words.values()
@@ -105,16 +126,10 @@ def _for_upstream(facts: Facts) -> Facts:
             f"{WORD_FOLDERS} alone; this is {facts.layout}, and {changed:,} recordings differ",
             'set machine.recipe = "bazel", which reads all that launcher data shows',
         )
-    remark = (
-        'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left '
-        "out, and splits by file name alone"
-    )
-    return replace(facts, remarks=(*facts.remarks, remark))
 
 
-def _with_lacks(facts: Facts, wanted: tuple[str, ...]) -> Facts:
-    """The facts of the only source, with a remark for each thing that a model is judged by and
-    that it does not have."""
+def _lacks(facts: Facts, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """A remark for each thing that a model is judged by and that the only source does not have."""
     others = sum(count.clips for word, count in facts.words.items() if word not in wanted)
     lacks = []
     if not others:
@@ -127,7 +142,7 @@ def _with_lacks(facts: Facts, wanted: tuple[str, ...]) -> Facts:
             "no noise: no false accepts per hour are printed; add a folder _background_noise_, "
             "data.archive or data.synthetic_clips"
         )
-    return replace(facts, remarks=(*facts.remarks, *lacks))
+    return tuple(lacks)
 
 
 def _notes(source: "FolderSource", progress: Progress) -> list[Any]:

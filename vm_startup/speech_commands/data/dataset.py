@@ -150,10 +150,9 @@ def check_usable(survey: Survey, wanted_words: Sequence[str]) -> None:
     for word in wanted_words:
         counts = survey.facts.words.get(word)
         if counts and not counts.clips:
-            name, why = next(iter(survey.facts.left_out), ("", ""))
             raise DataError(
-                f"the word {word!r} has no clip: all {counts.left_out:,} recordings are left out, "
-                f"such as {name}: {why}"
+                f"the word {word!r} has no clip: all {counts.files:,} recordings are left out, "
+                f"such as {survey.examples[word]}"
             )
 
 
@@ -172,14 +171,21 @@ def _check_split(word: str, clips: list[Clip], left_out: int) -> None:
         advice += f"; {left_out:,} of its recordings are left out: launcher data says why"
     missing = [split for split in SPLITS if split not in {clip.split for clip in clips}]
     if missing:
-        groups = {(clip.source, clip.speaker or clip.name) for clip in clips}
-        kind = "speakers" if all(clip.speaker for clip in clips) else "recordings"
         raise DataError(
-            f"the word {word!r} has no clip for {missing[0]}: its {len(groups)} {kind} all belong "
-            f"to other splits; {advice}"
+            f"the word {word!r} has no clip for {missing[0]}: its {_whose(clips)} all belong to "
+            f"other splits; {advice}"
         )
     if len(clips) < MIN_CLIPS:
         raise DataError(
             f"the word {word!r} has {len(clips)} clips: training and evaluation need at least "
             f"{MIN_CLIPS}; {advice}"
         )
+
+
+def _whose(clips: list[Clip]) -> str:
+    """How many clips there are, and of whom."""
+    speakers = len({(clip.source, clip.speaker) for clip in clips if clip.speaker})
+    unnamed = sum(not clip.speaker for clip in clips)
+    whose = [f"{speakers:,} speaker{'s' * (speakers > 1)}"] if speakers else []
+    whose += [f"{unnamed:,} that name{'s' * (unnamed == 1)} no speaker"] if unnamed else []
+    return f"{len(clips):,} clips ({' and '.join(whose) or 'none'})"

@@ -14,7 +14,6 @@ from vm_startup.speech_commands.data.source import Reader
 from vm_startup.speech_commands.data.survey_facts import Survey
 from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.layouts import layout as layouts
-from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.takes import examination, worker
 
 FEW = 500  # files that are examined in this process: sooner than another starts
@@ -40,13 +39,14 @@ class FolderSource:
         self._percentages = validation_percentage, testing_percentage
 
     def key(self) -> str:
-        """A digest of the files' names, sizes and times, and of the code that reads them."""
+        """A digest of the files' names, sizes and times, of which are noise, and of the code that
+        reads them."""
         return self._key
 
     @cached_property
     def _key(self) -> str:
         digest = hashlib.sha256(examination.version())
-        for path in self._paths:
+        for index, path in enumerate(self._paths):
             try:
                 found = path.stat()
             except OSError as error:
@@ -55,7 +55,8 @@ class FolderSource:
             # file's name, size and modification time has another one.
             times = found.st_mtime_ns, found.st_ctime_ns
             name = path.relative_to(self._folder).as_posix()
-            digest.update(os.fsencode(f"\n{name}\0{found.st_size} {times}"))
+            kind = "noise" if self._is_noise(index) else "spoken"
+            digest.update(os.fsencode(f"\n{kind} {name}\0{found.st_size} {times}"))
         return digest.hexdigest()[:16]
 
     def blocks(self) -> list[range]:
@@ -77,11 +78,11 @@ class FolderSource:
         )
 
     def background(self) -> list[np.ndarray]:
-        """The noises that can be read, float32 in [-1, 1]."""
+        """The noises that can be used, float32 in [-1, 1]."""
         noises = []
         for path in self.layout.noises:
-            with contextlib.suppress(DataError):  # the survey names those that cannot be read
-                noises.append(sound_file.read(path).samples.astype(np.float32) / 32768)
+            with contextlib.suppress(DataError):  # the survey names those that cannot be used
+                noises.append(examination.read_noise(path).astype(np.float32) / 32768)
         return noises
 
     @cached_property
@@ -89,4 +90,7 @@ class FolderSource:
         return [recording.path for recording in self.layout.recordings] + self.layout.noises
 
     def _file(self, index: int) -> tuple[Path, bool]:
-        return self._paths[index], index >= len(self.layout.recordings)
+        return self._paths[index], self._is_noise(index)
+
+    def _is_noise(self, index: int) -> bool:
+        return index >= len(self.layout.recordings)

@@ -17,12 +17,14 @@ from vm_startup.speech_commands.data import survey_facts
 from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.data.survey_facts import (
     ONE_VOICE,
+    SOME_UNKNOWN,
     UNKNOWN_VOICES,
     Facts,
     Survey,
     WordFacts,
 )
 from vm_startup.speech_commands.layouts.layout import Layout, Recording
+from vm_startup.speech_commands.layouts.naming import named_briefly
 from vm_startup.speech_commands.sound import sound_file
 from vm_startup.speech_commands.speaker_splits import SPLITS, TRAINING, speaker_of, split_of
 from vm_startup.speech_commands.takes import copies
@@ -77,17 +79,17 @@ def make(
     ]
     facts = Facts(
         source=source,
-        words=_words(layout.recordings, spoken, clips, wanted),
+        words=_words(layout, spoken, clips, wanted),
         folder=str(folder),
         layout=layout.kind,
-        remarks=layout.remarks,
+        remarks=(*layout.remarks, *_nameless(of_words, voices)),
         voices=voices,
         noises=sum("error" not in note for note in noises),
         noise_seconds=sum(note.get("samples", 0) for note in noises) // SAMPLE_RATE,
         left_out=sorted(left_out + copied),
         doubtful=sorted(_doubtful(layout.recordings, spoken)),
     )
-    return Survey(clips, facts)
+    return Survey(clips, facts, _examples(layout, facts.left_out))
 
 
 def _examined(
@@ -153,17 +155,26 @@ def _audio(take: Take) -> np.ndarray:
 
 
 def _voices(takes: Sequence[Take]) -> str:
-    """ONE_VOICE, UNKNOWN_VOICES, or "" where several speakers are named."""
+    """ONE_VOICE, UNKNOWN_VOICES, SOME_UNKNOWN, or "" where several speakers are named."""
     speakers = {take.recording.speaker for take in takes}
     if None in speakers:
-        return UNKNOWN_VOICES
+        return SOME_UNKNOWN if len(speakers) > 1 else UNKNOWN_VOICES
     return ONE_VOICE if len(speakers) == 1 else ""
+
+
+def _nameless(takes: Sequence[Take], voices: str) -> list[str]:
+    """A remark on the recordings that name no speaker, where others do."""
+    files = {take.recording.name: take.recording.speaker for take in takes}
+    names = sorted(name for name, speaker in files.items() if not speaker)
+    if voices != SOME_UNKNOWN:
+        return []
+    return [f"{len(names):,} of {len(files):,} recordings name no speaker: {named_briefly(names)}"]
 
 
 class _Splits:
     """Decides the split of each take: as the data say, else by its speaker, so that nobody is both
-    trained on and tested on. With one voice or without names, a recording takes the speaker's
-    place; with a few long recordings, a take does."""
+    trained on and tested on. A recording that names none takes the speaker's place. So it does
+    where there is one voice or no name; with a few long recordings, a take does."""
 
     def __init__(
         self, takes: Sequence[Take], voices: str, percentages: tuple[float, float]
@@ -177,7 +188,8 @@ class _Splits:
         ]
         self._drawn = drawn[0], drawn[1]
         files = Counter(recording.word for recording in {take.recording for take in takes})
-        self._by_take = bool(voices) and min(files.values(), default=0) < FEW
+        same = voices in (ONE_VOICE, UNKNOWN_VOICES)
+        self._by_take = same and min(files.values(), default=0) < FEW
 
     def group(self, take: Take) -> str:
         """What decides the split: a speaker, a recording or a take; "" where the data name it."""
@@ -199,22 +211,37 @@ class _Splits:
 
 
 def _words(
-    recordings: Sequence[Recording],
+    layout: Layout,
     notes: Sequence[Note],
     clips: Sequence[Clip],
     wanted: Sequence[str],
 ) -> dict[str, WordFacts]:
     """The counts of each word."""
-    found = survey_facts.count(clips, wanted, {recording.word for recording in recordings})
+    others = {recording.word for recording in layout.recordings}
+    found = survey_facts.count(clips, wanted, others)
     for facts in found.values():
         facts.left_out = -facts.clips
-    for recording, note in zip(recordings, notes, strict=True):
+    for recording, note in zip(layout.recordings, notes, strict=True):
         facts, takes = found[recording.word], note.get("takes", ())
         facts.files += 1
         facts.left_out += max(1, len(takes))
         facts.cut += note.get("samples", 0) > CLIP_SAMPLES
         facts.several += len(takes) > 1
         facts.converted += bool(takes) and not _is_plain(note)
+    for word in layout.lost.values():
+        if facts := found.get(word):
+            facts.files += 1
+            facts.left_out += 1
+    return found
+
+
+def _examples(layout: Layout, left_out: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """A file or take of each word that is left out, and why."""
+    words = layout.lost | {recording.name: recording.word for recording in layout.recordings}
+    found: dict[str, str] = {}
+    for name, why in left_out:
+        if word := words.get(name) or words.get(name.rpartition("#")[0]):
+            found.setdefault(word, f"{name}: {why}")
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from vm_startup.speech_commands.data.clip import Clip
 from vm_startup.speech_commands.speaker_splits import SPLITS
 
-ONE_VOICE, UNKNOWN_VOICES = "one", "unknown"
+ONE_VOICE, UNKNOWN_VOICES, SOME_UNKNOWN = "one", "unknown", "some unknown"
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Facts:
     folder: str = ""
     layout: str = ""  # for people, e.g. "a folder for each word"
     remarks: tuple[str, ...] = ()  # what was chosen, joined or taken for something
-    voices: str = ""  # ONE_VOICE, UNKNOWN_VOICES, or "" where several speakers are named
+    voices: str = ""  # one of the above, or "" where all recordings name one of several speakers
     noises: int = 0  # recordings of background noise
     noise_seconds: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name and why: files, clips
@@ -63,3 +63,4 @@ class Survey:
 
     clips: list[Clip]
     facts: Facts
+    examples: dict[str, str] = field(default_factory=dict)  # a left-out file of each word, and why

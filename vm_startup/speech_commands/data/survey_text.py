@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from vm_startup.speech_commands.data.survey_facts import (
     ONE_VOICE,
+    SOME_UNKNOWN,
     UNKNOWN_VOICES,
     Facts,
     WordFacts,
@@ -19,6 +20,8 @@ VOICES = {
     ONE_VOICE: "same voice: all recordings are of one speaker; the accuracy is for that voice only",
     UNKNOWN_VOICES: "same voice: nothing says who speaks, so the same voices may be trained on "
     "and tested on; the accuracy may not hold for others",
+    SOME_UNKNOWN: "same voice, in part: some recordings name no speaker, so their voices may be "
+    "trained on and tested on",
 }
 
 

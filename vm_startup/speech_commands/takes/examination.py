@@ -50,11 +50,19 @@ def examine(path: Path) -> tuple[np.ndarray, Note]:
 
 
 def examine_noise(path: Path) -> tuple[np.ndarray, Note]:
-    """No clip, and a note of whether a background noise can be read."""
+    """No clip, and a note of whether a background noise can be used."""
     try:
-        return NONE, {"samples": len(sound_file.read(path).samples)}
+        return NONE, {"samples": len(read_noise(path))}
     except DataError as error:
         return NONE, {"error": _reason(error, path)}
+
+
+def read_noise(path: Path) -> np.ndarray:
+    """A background noise, int16 [n]. Raises DataError if it cannot be read or is no sound."""
+    samples = sound_file.read(path).samples
+    if samples.min() == samples.max():
+        raise DataError(f"{path}: {faults.CONSTANT.what}")
+    return samples
 
 
 def _reason(error: DataError, path: Path) -> str:
