@@ -17,6 +17,7 @@ from launcher.config.settings import Config
 from launcher.errors import LauncherError, UsageError, describe
 from vm_startup.speech_commands.data import survey_text
 from vm_startup.speech_commands.data.survey_facts import Facts, Survey
+from vm_startup.speech_commands.layouts.naming import printable
 from vm_startup.speech_commands.progress import Progress
 
 if TYPE_CHECKING:
@@ -84,17 +85,16 @@ def save(found: "Found", folder: Path, progress: Progress) -> int:
     total, names = sum(len(survey.clips) for _, survey in found), set[str]()
     try:
         with translated(), new_folder(folder) as unfinished:
+            rows = [("path", "label", "speaker", "split")]
+            for source, its in found:
+                for clip, sound in sounds(source, its.clips):
+                    name = _file_name(clip, names)
+                    (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+                    sound_file.write(unfinished / name, sound)
+                    rows.append((name, printable(clip.word), printable(clip.speaker), clip.split))
+                    progress("Saving clips", len(names), total)
             with (unfinished / TABLE).open("w", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file)
-                rows.writerow(("path", "label", "speaker", "split"))
-                for source, its in found:
-                    for clip, sound in sounds(source, its.clips):
-                        name = _file_name(clip, names)
-                        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-                        sound_file.write(unfinished / name, sound)
-                        cells = name, clip.word, clip.speaker, clip.split
-                        rows.writerow([survey_text.printable(cell) for cell in cells])
-                        progress("Saving clips", len(names), total)
+                csv.writer(file).writerows(rows)
     except OSError as error:
         hint = "name a folder with more room" if error.errno == errno.ENOSPC else ""
         raise LauncherError(describe(error), hint or "name another folder") from None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # A job folder is about 15 MB; a local machine holds copies of the data and cached features.
 FREE_BYTES = 500 << 20
 _UPSTREAM = (
-    'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left out, and '
-    "splits by file name alone"
+    'machine.recipe = "upstream": TensorFlow\'s trainer also takes the clips that are left out, '
+    "and splits by file name alone"
 )
 MOST_KEPT = 20  # folders, in the states that they had, of which the notes are kept
 

@@ -48,8 +48,8 @@ def test_data_shows_a_table_of_a_messy_folder(place):
     (head,) = re.findall(r"^word .*$", done.stdout, re.M)
     (row,) = re.findall(r"^yes .*$", done.stdout, re.M)
     counts = dict(zip(re.split(r"  +", head.strip()), row.split(), strict=True))
-    assert (counts["files"], counts["clips"]) == ("33", "31")
-    assert (counts["converted"], counts["left out"]) == ("1", "2")
+    assert (counts["files"], counts["clips"]) == ("34", "31")
+    assert (counts["converted"], counts["left out"]) == ("1", "3")
     lines = [line for line in done.stdout.splitlines() if line.startswith("left out (1): ")]
     assert [line.split(": ")[1] for line in lines] == [
         *("yes/copy_nohash_0.wav", "yes/memo.m4a", "yes/dc_nohash_0.wav")
@@ -107,6 +107,59 @@ def test_saved_clips_are_those_that_are_trained_on(place):
         2,
         "error: output folder clips exists already",
     )
+
+
+def test_saved_clips_can_be_trained_on(place):
+    """A folder of saved clips gives the same words, speakers and splits, whatever their names."""
+    folder = place / "recordings"
+    for name in ("a_0/1", "a_0__1", "train/1", "bert/" + "long " * 40):
+        write_wav(folder / "yes" / f"{name}.wav")
+    for number in range(3):
+        write_wav(folder / "sound" / f"{number}_nohash_0.wav")
+    rows = [
+        f'"{path.relative_to(folder)}",{path.parts[len(folder.parts)]},"{who}, {path.stem[:1]}"'
+        for who, path in enumerate(sorted(folder.rglob("*.wav")))
+    ]
+    rows[0] = rows[0].replace(",no,", ",../train,")
+    (folder / "l.csv").write_text("\n".join(["path,label,speaker", *rows]))
+    before = json.loads(run(place, "data", "words.toml", "--json").stdout)["sources"][0]
+    assert run(place, "data", "words.toml", "--save=clips").stdout == "wrote 67 clips to clips\n"
+    saved = run(place, "data", "words.toml", "--set=data.folder=clips", "--json")
+    after = json.loads(saved.stdout)["sources"][0]
+    for facts in (before, after):
+        for counts in facts["words"].values():
+            del counts["converted"]
+    assert after["words"] == before["words"]
+    assert {"sound", "../train"} < after["words"].keys()
+    assert (after["voices"], after["left_out"]) == ("", [])
+
+
+@pytest.mark.parametrize("fault", ["few speakers", "no clip"])
+def test_table_is_shown_of_data_that_cannot_be_trained_on(place, fault):
+    """The table with every file stands before the reason, in `plan` too; --json has both."""
+    for path in (place / "recordings" / "yes").iterdir():
+        if fault == "no clip":
+            path.write_bytes(b"")
+        elif not path.name.startswith("1_"):
+            path.unlink()
+    (place / "recordings" / "yes" / "memo.m4a").touch()
+    says = {
+        "few speakers": "error: data.folder: the word 'yes' has no clip for ",
+        "no clip": "error: data.folder: the word 'yes' has no clip: all 31 recordings are left out",
+    }[fault]
+    done = run(place, "data", "words.toml")
+    assert (done.returncode, says in done.stderr) == (2, True)
+    assert re.search(
+        r"^left out \(1\): yes/memo\.m4a: a format that is not read", done.stdout, re.M
+    )
+    assert re.search(r"^no +30 ", done.stdout, re.M)
+    both = json.loads(run(place, "data", "words.toml", "--json").stdout)
+    assert (both["exit_code"], both["error"]) == (2, done.stderr.splitlines()[-1][7:])
+    assert both["sources"][0]["words"]["no"]["files"] == 30
+    planned = run(place, "plan", "words.toml", "--backend=local")
+    assert (planned.returncode, planned.stdout) == (2, "")
+    table, error = planned.stderr.index("left out (1): yes/memo.m4a"), planned.stderr.index(says)
+    assert table < error
 
 
 def test_clips_are_played_by_name(place):

@@ -10,6 +10,7 @@ from recordings import spoken
 
 from vm_startup.speech_commands.data import survey_text
 from vm_startup.speech_commands.data.clip_store import store
+from vm_startup.speech_commands.data.dataset import check_splits, check_usable
 from vm_startup.speech_commands.data.folder import FolderSource
 from vm_startup.speech_commands.data.source import sounds
 from vm_startup.speech_commands.errors import DataError
@@ -27,7 +28,7 @@ def data(tmp_path):
     for word in WANTED:
         for speaker in ("c3", "a1", "b2"):
             add(folder / word / f"{speaker}_nohash_0.wav", spoken(word + speaker))
-    add(folder / "_background_noise_" / "hum.wav", np.full(40_000, -16384))
+    add(folder / "_background_noise_" / "hum.wav", np.tile([-16384, 8192], 20_000))
     return folder
 
 
@@ -234,6 +235,72 @@ def test_speaker_folders_decide_the_split(tmp_path):
     splits = {(clip.speaker, clip.split) for clip in clips}
     assert len(splits) == 8
     assert len({split for _, split in splits}) > 1
+
+
+def test_named_speakers_stay_together_beside_nameless_files(tmp_path):
+    """One file without a name does not split those who have one; a line counts and names it."""
+    pause = np.random.default_rng(0).normal(0, 20, 12_000)
+    for word in WANTED:
+        for who in ("anna/1", "anna/2", "bert/1", "visitor"):
+            takes = [part for n in range(9) for part in (spoken(f"{word}{who}{n}"), pause)]
+            add(tmp_path / word / f"{who}.wav", np.concatenate(takes))
+    found = examined(tmp_path, validation_percentage=30, testing_percentage=30)[1]
+    assert len({(clip.speaker or clip.group, clip.split) for clip in found.clips}) == 3
+    lines = survey_text.lines(found.facts, WANTED)
+    named = "2 of 8 recordings name no speaker: 'no/visitor.wav', 'yes/visitor.wav'"
+    assert named in lines
+    assert not any("nothing says who speaks" in line for line in lines)
+    assert any(line.startswith("same voice, in part: ") for line in lines)
+
+
+def test_recording_that_was_noise_is_read_again(data):
+    """A table that now calls a noise a word is another state of the folder."""
+    add(data / "a.wav", spoken("a"))
+    keys = set()
+    for label in ("noise", "yes"):
+        rows = "".join(
+            f"{path.relative_to(data)},{path.parent.name}\n" for path in sorted(data.glob("*/*1*"))
+        )
+        (data / "l.csv").write_text(f"path,label\n{rows}a.wav,{label}\n")
+        keys.add(FolderSource(data, WANTED).key())
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("level", [0, 9])
+def test_noise_without_sound_is_left_out(data, level):
+    """Zeros or a constant are no background noise: they are named, and not trained with."""
+    add(data / "_background_noise_" / "dead.wav", np.full(40_000, level))
+    source, found = examined(data)
+    assert found.facts.left_out == [("_background_noise_/dead.wav", "all samples are equal")]
+    assert found.facts.noises == len(source.background()) == 1
+
+
+def test_recordings_that_are_not_read_count_as_files(data):
+    """A word's row has its M4A among its files and among those that are left out."""
+    (data / "yes" / "memo.m4a").touch()
+    words = examined(data)[1].facts.words
+    assert (words["yes"].files, words["yes"].clips, words["yes"].left_out) == (4, 3, 1)
+    assert (words["no"].files, words["no"].left_out) == (3, 0)
+
+
+def test_word_without_clip_is_refused_with_a_file_of_its_own(data):
+    """The reason is that of a recording of the word, not of the first file that is not used."""
+    (data / "README.md").touch()
+    (data / "no" / "x.wav").touch()
+    for path in (data / "yes").iterdir():
+        add(path, np.zeros(16_000))
+    with pytest.raises(DataError, match=r"all 3 .* such as yes/a1_nohash_0\.wav: all samples"):
+        check_usable(examined(data)[1], WANTED)
+
+
+def test_missing_split_is_refused_with_clips_and_speakers(data):
+    """Clips are counted as clips, speakers as speakers, also where some files name none."""
+    pause = np.random.default_rng(0).normal(0, 20, 12_000)
+    takes = [part for n in range(5) for part in (spoken(f"take{n}"), pause)]
+    add(data / "yes" / "memo.wav", np.concatenate(takes))
+    says = r"'yes' has no clip for \w+: its 8 clips \(3 speakers and 5 that name no speaker\) all"
+    with pytest.raises(DataError, match=says):
+        check_splits([examined(data)[1]], WANTED)
 
 
 def test_given_test_set_stays_and_validation_is_drawn(tmp_path):

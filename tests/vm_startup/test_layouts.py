@@ -91,7 +91,8 @@ CASES = {
         yes/1.wav = yes
         yes/anna/ab_nohash_0.mp3 = yes by ab
         yes/anna/s1/3.flac = yes by anna
-        yes/phone/2.wav = yes by phone""",
+        yes/phone/2.wav = yes by phone
+        ! the folders 'anna', 'phone' are taken for speakers, 's1' are not""",
     ),
     "words_in_speakers": (
         "all/anna/yes/1.wav all/anna/no/1.wav all/bert/yes/1.wav all/carl/bed/1.wav "
@@ -122,11 +123,73 @@ CASES = {
         ! 'anna' lies beside folders of words and holds some: it is taken for a speaker""",
     ),
     "a_word_in_a_word": (
-        "yes/no/1.wav no/1.wav",
+        "yes/no/1.wav no/no/1.wav bed/bed/2.wav",
+        "a folder for each word",
+        """bed/bed/2.wav = bed
+        no/no/1.wav = no
+        yes/no/1.wav = yes
+        ! the recordings in 'yes/no' are taken for 'yes', not for 'no'""",
+    ),
+    "devices_around_speakers": (
+        " ".join(f"{w}/phone{n}/{who}/1.wav" for w in ("yes", "no") for n in "01" for who in "abc")
+        + " _unknown_/bed/a/1.wav _unknown_/cat/zoe/1.wav _unknown_/phone1/1.wav",
         "a folder for each word, with folders of speakers",
-        """no/1.wav = no
-        yes/no/1.wav = yes by no
-        ! 'yes/no' is taken for 'yes' by 'no'""",
+        "_unknown_/bed/a/1.wav = _unknown_ by a\n_unknown_/cat/zoe/1.wav = _unknown_ by zoe\n"
+        "_unknown_/phone1/1.wav = _unknown_\n"
+        + "".join(
+            f"{word}/phone{n}/{who}/1.wav = {word} by {who}\n"
+            for word in ("no", "yes")
+            for n in "01"
+            for who in "abc"
+        )
+        + "! the folders 'a', 'b', 'c' are taken for speakers, 'phone0', 'phone1' are not",
+    ),
+    "rooms_within_speakers": (
+        " ".join(f"{who}/yes/room0/1.wav {who}/no/1.wav" for who in "abc"),
+        "a folder for each speaker, with a folder for each word",
+        """a/no/1.wav = no by a
+        a/yes/room0/1.wav = yes by a
+        b/no/1.wav = no by b
+        b/yes/room0/1.wav = yes by b
+        c/no/1.wav = no by c
+        c/yes/room0/1.wav = yes by c
+        ! the folders 'a', 'b', 'c' are taken for speakers, 'room0' are not""",
+    ),
+    "dates_of_each_speaker": (
+        "yes/a/x1/1.wav yes/a/x2/1.wav yes/b/x3/1.wav yes/c/x4/1.wav no/a/x1/1.wav",
+        "a folder for each word, with folders of speakers",
+        """no/a/x1/1.wav = no by a
+        yes/a/x1/1.wav = yes by a
+        yes/a/x2/1.wav = yes by a
+        yes/b/x3/1.wav = yes by b
+        yes/c/x4/1.wav = yes by c
+        ! the folders 'a', 'b', 'c' are taken for speakers, 'x1', 'x2', 'x3' and 1 more are not""",
+    ),
+    "folds": (
+        "fold1/yes/1.wav fold1/no/1.wav fold2/yes/1.wav",
+        "a folder for each speaker, with a folder for each word",
+        """fold1/no/1.wav = no by fold1
+        fold1/yes/1.wav = yes by fold1
+        fold2/yes/1.wav = yes by fold2
+        ! the folders 'fold1', 'fold2' are taken for speakers""",
+    ),
+    "a_speaker_in_two_cases": (
+        "yes/Anna/1.wav no/anna/1.wav no/bert/1.wav",
+        "a folder for each word, with folders of speakers",
+        """no/anna/1.wav = no by anna
+        no/bert/1.wav = no by bert
+        yes/Anna/1.wav = yes by anna
+        ! 'Anna', 'anna' are taken for one speaker""",
+    ),
+    "words_alike": (
+        "yes/1.wav no/1.wav lights_on/1.wav Lights-on/1.wav",
+        "a folder for each word",
+        """Lights-on/1.wav = Lights-on
+        lights_on/1.wav = lights_on
+        no/1.wav = no
+        yes/1.wav = yes
+        ! 'Lights-on', 'lights_on' are taken for different words: give them one name if they are \
+one""",
     ),
     "kaggle": (
         "train/audio/yes/ab_nohash_0.wav train/audio/no/ab_nohash_0.wav train/LICENSE train.7z "
@@ -139,7 +202,7 @@ CASES = {
         test/audio/clip_2.wav: in no word's folder
         train.7z: an archive: unpack it
         train/LICENSE: not a recording
-        ! training is the only split that folders are named after: not followed""",
+        ! folders named after training do not divide the recordings: not followed""",
     ),
     "wrapped": (
         "data/clips/yes/1.wav data/clips/no/1.wav notes.txt",
@@ -255,6 +318,8 @@ CASES = {
         clips/yes/en_4.opus: marked as not valid
         en_splits.csv, row 6: bed/en_9.opus: no such file
         version.txt: not a recording
+        ! en_train.csv: columns that are not used: 'gender'
+        ! en_splits.csv: columns that are not used: 'gender'
         ! the folders' names are not used: en_splits.csv, en_train.csv says the words""",
     ),
     "common_voice": (
@@ -278,13 +343,13 @@ CASES = {
         en/invalidated.tsv: clips that Common Voice's listeners did not confirm
         en/test.tsv: none of its rows can be used; en/clips/cv_4.mp3: a sentence rather than a \
 word
-        """,
+        ! recordings without a split, which is drawn: 1, such as en/clips/cv_6.mp3""",
     ),
     "csv_of_people": (
         {
             "labels.csv": "\ufeff\nFile Name;Class;Speaker ID;Subset;mood\n"
             '"a 1.wav";YES;Anna;train;\nsub\\2.wav;no;;Validation;x\n'
-            f"./3.wav;{unicodedata.normalize('NFD', 'tür')};n/a;foo;\n\n"
+            f"./3.wav;{unicodedata.normalize('NFD', 'tür')};n/a;n/a;\n\n"
             "_silence_/4.wav;silence;;;\n",
             "a 1.wav": "",
             "sub/2.wav": "",
@@ -300,13 +365,15 @@ word
         _background_noise_/5.wav = noise
         _silence_/4.wav = noise
         6.wav: not in a table: labels.csv
-        ! 'silence' is taken for noise without speech""",
+        ! labels.csv: columns that are not used: 'mood'
+        ! 'silence' is taken for noise without speech
+        ! recordings without a split, which is drawn: 1, such as 3.wav""",
     ),
     "bad_rows": (
         {
             "l.csv": "path,label,speaker\n1.wav,yes,a\n../data/2.wav,no,a\n/etc/3.wav,no,a\n"
             "4.wav,no,a\n1.wav,yes,a\n5.wav\n2.wav,no\n6.wav,,a\n,no,a\n7.wav,yes\n7.wav,no\n"
-            "8.m4a,no\nC:\\9.wav,no,a\n",
+            "8.m4a,no\nC:\\9.wav,no,a\n2.wav\n",
             **empty("1.wav 2.wav 5.wav 6.wav 7.wav 8.m4a"),
         },
         "a table: l.csv",
@@ -318,6 +385,7 @@ word
         8.m4a: {CONVERT}
         l.csv, row 10: no file in it
         l.csv, row 14: C:\\9.wav: a path that leaves the folder
+        l.csv, row 15: 2.wav: too short: 1 of 2 cells
         l.csv, row 3: ../data/2.wav: a path that leaves the folder
         l.csv, row 4: /etc/3.wav: a path that leaves the folder
         l.csv, row 5: 4.wav: no such file
@@ -615,7 +683,125 @@ def test_lists_of_other_splits_are_followed(tmp_path):
         ("yes/b", "testing"),
         ("yes/c", "training"),
     ]
-    assert layout.remarks == ("splits are those of testing_list.txt",)
+    assert layout.remarks == (
+        "splits are those of testing_list.txt",
+        "recordings without a split, which is drawn: 1, such as no/d_nohash_0.wav",
+    )
+
+
+def test_lists_are_looked_up_as_tables_are(tmp_path):
+    """A list above `audio/`, with a byte order mark or `./`, names its recordings all the same."""
+    plant(tmp_path, "train/audio/yes/a.wav train/audio/yes/b.wav train/audio/yes/c.wav")
+    lists = {"validation": "\ufeffyes/a.wav\n./yes/b.wav\n", "testing": "yes/b.wav\n"}
+    plant(tmp_path, {f"train/{split}_list.txt": text for split, text in lists.items()})
+    layout = find(tmp_path, ["yes"])
+    assert [(r.name[-5], r.split) for r in layout.recordings] == [
+        ("a", "validation"),
+        ("c", "training"),
+    ]
+    both = "train/testing_list.txt, train/validation_list.txt contradict each other"
+    assert layout.ignored == [("train/audio/yes/b.wav", both)]
+    assert not any("name no recording" in remark for remark in layout.remarks)
+
+
+@pytest.mark.parametrize("how", ["folders", "folders in words", "column", "tables"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train dev eval",
+        "tr cv tt",
+        "TRAIN_SET devset Test-Set",
+        "train valid held_out",
+        "trn val unseen",
+        "train-clean-100 dev-clean test-other",
+    ],
+)
+def test_splits_by_the_names_of_the_field(names, how, tmp_path):
+    """Folders, cells and tables named as corpora name their splits give the recordings theirs."""
+    if how == "tables" and names == "tr cv tt":
+        names = "xx_train xx_dev xx_test"
+    for name in names.split():
+        if "folders" in how:
+            inner = "yes/{}/1.wav" if how == "folders in words" else "{}/yes/1.wav"
+            plant(tmp_path, {inner.format(name): ""})
+        else:
+            rows = f"path,label,split\n{name}.wav,yes,{name if how == 'column' else ''}\n"
+            plant(tmp_path, {f"{name if how == 'tables' else 'all'}.csv": rows})
+            plant(tmp_path, {f"{name}.wav": ""})
+    if how == "column":
+        rows = [f"{name}.wav,yes,{name}" for name in names.split()]
+        plant(tmp_path, {"all.csv": "\n".join(["path,label,split", *rows])})
+    layout = find(tmp_path, ["yes"])
+    by_name = {recording.name: recording.split for recording in layout.recordings}
+    own = [next(s for n, s in by_name.items() if name in n) for name in names.split()]
+    assert own == ["training", "validation", "testing"]
+    assert {recording.speaker for recording in layout.recordings} == {None}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ("train/yes/1.wav test/yes/1.wav secret/yes/1.wav", "secret lies beside test and train "),
+        ("a/train/yes/1.wav a/secret/yes/1.wav", "a/secret lies beside train and is named after "),
+        ("yes/train/1.wav yes/test/1.wav yes/x/1.wav", "yes/x lies beside test and train and is"),
+        ("train/yes.1.wav test/yes.1.wav secret/yes.1.wav", "secret lies beside test and train"),
+        (
+            {
+                "l.csv": "path,label,split\n1.wav,yes,train\n2.wav,yes,trian\n3.wav,yes,trian\n"
+                "4.wav,yes,A\n",
+                **empty("1.wav 2.wav 3.wav 4.wav"),
+            },
+            r"l\.csv: the column of splits .*: 'trian' \(2 rows\), 'A' \(1 row\); write train, ",
+        ),
+        (
+            {
+                "info.labels": '{"files": [{"path": "1.wav", "category": "anomaly", '
+                '"label": {"label": "yes"}}]}',
+                "1.wav": "",
+            },
+            r"info\.labels: the column of splits .* 'anomaly' \(1 row\)",
+        ),
+    ],
+)
+def test_split_of_unknown_name_is_refused(files, message, tmp_path):
+    """What may be test data under another name is not trained on: the name and count are said."""
+    plant(tmp_path, files)
+    with pytest.raises(DataError, match=message):
+        find(tmp_path, ["yes"])
+
+
+def test_folders_that_all_recordings_lie_in_are_no_split(tmp_path):
+    """A wrapper called my_test/ does not hide the splits in it."""
+    plant(tmp_path, "my_test/train/yes/1.wav my_test/dev/yes/1.wav")
+    layout = find(tmp_path, ["yes"])
+    assert [recording.split for recording in layout.recordings] == ["validation", "training"]
+
+
+def test_tables_of_another_kind_are_named(tmp_path):
+    """A spreadsheet or a text that may be the table has a line with what to do."""
+    plant(tmp_path, "yes/1.wav labels.txt my_metadata.json a.xlsx notes.txt")
+    save = "a table that is not read: save it as CSV, with a first line such as path,label,speaker"
+    assert find(tmp_path, ["yes"]).ignored == [
+        ("a.xlsx", save),
+        ("labels.txt", save),
+        ("my_metadata.json", save),
+        ("notes.txt", "not a recording"),
+    ]
+    with pytest.raises(DataError, match=r"labels\.txt: a table that is not read"):
+        (tmp_path / "a.xlsx").unlink()
+        (tmp_path / "my_metadata.json").unlink()
+        (tmp_path / "yes").rename(tmp_path / "r")
+        find(tmp_path, ["yes"])
+
+
+def test_sounds_that_are_not_used_have_a_word(tmp_path):
+    """A recording of a kind that is not read belongs to its folder's word, or its row's."""
+    plant(tmp_path / "a", "yes/1.wav yes/2.m4a yes/_x/3.wav yes/README.md yes/.4.wav 5.m4a")
+    lost = find(tmp_path / "a", ["yes"]).lost
+    assert lost == {"yes/2.m4a": "yes", "yes/_x/3.wav": "yes"}
+    rows = "path,label\n1.wav,yes\n2.m4a,yes\n3.wav,yes\n"
+    plant(tmp_path / "b", {"l.csv": rows, "1.wav": "", "2.m4a": ""})
+    assert find(tmp_path / "b", ["yes"]).lost == {"2.m4a": "yes"}
 
 
 def test_speaker_stays_in_the_given_split(tmp_path):
@@ -629,6 +815,7 @@ def test_speaker_stays_in_the_given_split(tmp_path):
     ]
     assert layout.remarks == (
         "speakers that are in more than one of the given splits: 1, such as 'c'",
+        "recordings without a split, which is drawn: 1, such as 3.wav",
     )
 
 

@@ -229,9 +229,9 @@ def _words(
         facts.several += len(takes) > 1
         facts.converted += bool(takes) and not _is_plain(note)
     for word in layout.lost.values():
-        if facts := found.get(word):
-            facts.files += 1
-            facts.left_out += 1
+        if word in found:
+            found[word].files += 1
+            found[word].left_out += 1
     return found
 
 

@@ -166,7 +166,9 @@ def _strange(table: str, counts: Counter[str]) -> str:
     """What is wrong with splits whose names are not known; a test set must not be trained on."""
     if not counts:
         return ""
-    shown = ", ".join(f"{printable(name)!r} in {n:,} rows" for name, n in counts.most_common(3))
+    shown = ", ".join(
+        f"{printable(name)!r} ({n:,} row{'s' * (n > 1)})" for name, n in counts.most_common(3)
+    )
     more = f" and {len(counts) - 3:,} more" if len(counts) > 3 else ""
     return (
         f"{table}: the column of splits has names that are not known: {shown}{more}; write train, "

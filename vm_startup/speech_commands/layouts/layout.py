@@ -42,10 +42,12 @@ from vm_startup.speech_commands.layouts.layout_errors import (
     nothing_usable,
 )
 from vm_startup.speech_commands.layouts.naming import (
+    NO_TABLE,
     SPECIAL,
     Label,
     is_sound,
     named_briefly,
+    printable,
     spell,
 )
 from vm_startup.speech_commands.layouts.path_labels import Labels, label_folders, label_names
@@ -203,7 +205,8 @@ def _without_split(recordings: list[Recording]) -> list[str]:
     without = [recording.name for recording in recordings if not recording.split]
     if not without or len(without) == len(recordings):
         return []
-    return [f"no split is given for {len(without):,} recordings, such as {without[0]}: it is drawn"]
+    some = f"{len(without):,}, such as {printable(without[0])}"
+    return [f"recordings without a split, which is drawn: {some}"]
 
 
 def _lost(
@@ -286,8 +289,10 @@ def _missing(
         names = {label.word for label in chosen.labels.values()}
         return not_there(f"{', '.join(tables.used)} has no row", word, names)
     names = {folder.rpartition("/")[2] for folder in tree.folders}
-    if tables.problems and not _words(chosen) & spelling.keys() and not nearest(word, names):
-        table, why = next(iter(tables.problems.items()))
+    unread = {name: why for name, why in tree.ignored if why == NO_TABLE}
+    problems = tables.problems | unread
+    if problems and not _words(chosen) & spelling.keys() and not nearest(word, names):
+        table, why = next(iter(problems.items()))
         return f"{tree.root / table}: {why}"
     if names:
         return not_there(f"{tree.root} has no folder", word, names)

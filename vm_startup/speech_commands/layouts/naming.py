@@ -21,12 +21,12 @@ def _set(names: str) -> frozenset[str]:
 
 RECORDINGS = _set("wav wave bwf rf64 w64 flac mp3 ogg oga opus aif aiff aifc au snd caf")
 TABLES = _set("csv tsv labels")
-_NO_TABLE = "a table that is not read: save it as CSV, with a first line such as path,label,speaker"
+NO_TABLE = "a table that is not read: save it as CSV, with a first line such as path,label,speaker"
 _OTHER_SOUNDS = _set("m4a m4b aac wma amr 3gp 3ga webm weba mka mp4 mov mkv ape wv ac3")
 _UNREAD = {  # why files with these suffixes are not used
     _OTHER_SOUNDS: "a format that is not read: convert it: ffmpeg -i IN OUT.wav",
     _set("raw pcm"): "samples without a header: ffmpeg -f s16le -ar 16000 -ac 1 -i IN OUT.wav",
-    _set("xlsx xls ods numbers parquet jsonl"): _NO_TABLE,
+    _set("xlsx xls ods numbers parquet jsonl"): NO_TABLE,
     _set("zip 7z tar gz tgz bz2 xz zst rar"): "an archive: unpack it",
 }
 _TABLE_NAMES = re.compile("label|metadata|manifest|transcri|annotation")
@@ -91,7 +91,7 @@ def why_unread(name: str) -> str:
     """Why a file that is neither a recording nor a table is not used."""
     suffix = suffix_of(name)
     if suffix in ("txt", "json") and _TABLE_NAMES.search(name.rpartition("/")[2].lower()):
-        return _NO_TABLE
+        return NO_TABLE
     return _WHY.get(suffix, "not a recording")
 
 
