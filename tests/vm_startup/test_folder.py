@@ -74,7 +74,7 @@ def test_folder_clips_are_one_second_and_noises_whole(data):
     assert padded.shape == (16_000,)
     assert not padded[8000:].any()
     (noise,) = source.background()
-    assert (noise.dtype, noise.shape, set(noise)) == (np.float32, (40_000,), {-0.5})
+    assert (noise.dtype, noise.shape, set(noise)) == (np.float32, (40_000,), {-0.5, 0.25})
 
 
 def test_recording_name_need_not_be_utf8(data):

@@ -14,6 +14,7 @@ from vm_startup.speech_commands.errors import DataError
 from vm_startup.speech_commands.layouts.file_tree import MAX_DEPTH
 from vm_startup.speech_commands.layouts.label_tables import MAX_NAMED, MAX_TABLES
 from vm_startup.speech_commands.layouts.layout import find
+from vm_startup.speech_commands.layouts.naming import split_named
 from vm_startup.speech_commands.speaker_splits import which_set
 
 CONVERT = "a format that is not read: convert it: ffmpeg -i IN OUT.wav"
@@ -92,7 +93,7 @@ CASES = {
         yes/anna/ab_nohash_0.mp3 = yes by ab
         yes/anna/s1/3.flac = yes by anna
         yes/phone/2.wav = yes by phone
-        ! the folders 'anna', 'phone' are taken for speakers, 's1' are not""",
+        ! folders taken for speakers: 'anna', 'phone'; not for speakers: 's1'""",
     ),
     "words_in_speakers": (
         "all/anna/yes/1.wav all/anna/no/1.wav all/bert/yes/1.wav all/carl/bed/1.wav "
@@ -142,7 +143,7 @@ CASES = {
             for n in "01"
             for who in "abc"
         )
-        + "! the folders 'a', 'b', 'c' are taken for speakers, 'phone0', 'phone1' are not",
+        + "! folders taken for speakers: 'a', 'b', 'c'; not for speakers: 'phone0', 'phone1'",
     ),
     "rooms_within_speakers": (
         " ".join(f"{who}/yes/room0/1.wav {who}/no/1.wav" for who in "abc"),
@@ -153,7 +154,7 @@ CASES = {
         b/yes/room0/1.wav = yes by b
         c/no/1.wav = no by c
         c/yes/room0/1.wav = yes by c
-        ! the folders 'a', 'b', 'c' are taken for speakers, 'room0' are not""",
+        ! folders taken for speakers: 'a', 'b', 'c'; not for speakers: 'room0'""",
     ),
     "dates_of_each_speaker": (
         "yes/a/x1/1.wav yes/a/x2/1.wav yes/b/x3/1.wav yes/c/x4/1.wav no/a/x1/1.wav",
@@ -163,7 +164,7 @@ CASES = {
         yes/a/x2/1.wav = yes by a
         yes/b/x3/1.wav = yes by b
         yes/c/x4/1.wav = yes by c
-        ! the folders 'a', 'b', 'c' are taken for speakers, 'x1', 'x2', 'x3' and 1 more are not""",
+        ! folders taken for speakers: 'a', 'b', 'c'; not for speakers: 'x1', 'x2', 'x3' and 1 more""",
     ),
     "folds": (
         "fold1/yes/1.wav fold1/no/1.wav fold2/yes/1.wav",
@@ -171,7 +172,7 @@ CASES = {
         """fold1/no/1.wav = no by fold1
         fold1/yes/1.wav = yes by fold1
         fold2/yes/1.wav = yes by fold2
-        ! the folders 'fold1', 'fold2' are taken for speakers""",
+        ! folders taken for speakers: 'fold1', 'fold2'""",
     ),
     "a_speaker_in_two_cases": (
         "yes/Anna/1.wav no/anna/1.wav no/bert/1.wav",
@@ -903,6 +904,16 @@ def test_columns_of_the_guide(column, tmp_path):
         header[column] = name.upper()
         plant(tmp_path, {"1.wav": "", "l.csv": ",".join(header.values()) + "\n1.wav,yes,a,test\n"})
         assert told(find(tmp_path, ["yes"]), tmp_path) == ["1.wav = yes by a in testing"]
+
+
+@pytest.mark.parametrize("split", ["training", "validation", "testing"])
+def test_splits_of_the_guide(split):
+    """Each name of a split in docs/recordings.md is known as that split."""
+    guide = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text("utf-8")
+    names = re.search(rf"^\| {split} \| (.*) \|$", guide, re.MULTILINE)[1].split(", ")
+    assert len(names) > 3
+    for name in [*names, f"{names[0]}_Set", f"my-{names[0]} 1"]:
+        assert split_named(name) == split
 
 
 def test_nothing_heavy_is_imported():

@@ -83,5 +83,5 @@ def _remark(rows: Iterable[Names], used: set[str]) -> str:
     unused = {name for row in rows for name in row.values()} - used
     if not used or not (unused or all(map(is_thing, used))):
         return ""
-    said = f"the folders {named_briefly(used)} are taken for speakers"
-    return f"{said}, {named_briefly(unused)} are not" if unused else said
+    said = f"folders taken for speakers: {named_briefly(used)}"
+    return f"{said}; not for speakers: {named_briefly(unused)}" if unused else said
