@@ -110,10 +110,14 @@ def test_word_missing_in_a_split_is_refused():
         for row, who in enumerate(speakers)
     ]
     speakers = [""] * 12
-    with pytest.raises(DataError, match="no clip for validation: its 12 recordings all belong to"):
+    with pytest.raises(
+        DataError, match="no clip for validation: its 12 clips that name no speaker all belong to"
+    ):
         load([one], ["yes"])
     speakers = list("abcdefghijkl")
-    with pytest.raises(DataError, match="'yes' has no clip for validation: its 12 speakers .*30"):
+    with pytest.raises(
+        DataError, match="'yes' has no clip for validation: its 12 clips of 12 speakers .*30"
+    ):
         load([one], ["yes"])
     load([one, FakeSource({"yes": 1}, "synthetic")], ["yes"])
 

@@ -298,7 +298,9 @@ def test_missing_split_is_refused_with_clips_and_speakers(data):
     pause = np.random.default_rng(0).normal(0, 20, 12_000)
     takes = [part for n in range(5) for part in (spoken(f"take{n}"), pause)]
     add(data / "yes" / "memo.wav", np.concatenate(takes))
-    says = r"'yes' has no clip for \w+: its 8 clips \(3 speakers and 5 that name no speaker\) all"
+    says = (
+        r"'yes' has no clip for \w+: its 3 clips of 3 speakers and 5 clips that name no speaker all"
+    )
     with pytest.raises(DataError, match=says):
         check_splits([examined(data)[1]], WANTED)
 

@@ -164,7 +164,8 @@ CASES = {
         yes/a/x2/1.wav = yes by a
         yes/b/x3/1.wav = yes by b
         yes/c/x4/1.wav = yes by c
-        ! folders taken for speakers: 'a', 'b', 'c'; not for speakers: 'x1', 'x2', 'x3' and 1 more""",
+        ! folders taken for speakers: 'a', 'b', 'c'; not for speakers: 'x1', 'x2', 'x3' and \
+1 more""",
     ),
     "folds": (
         "fold1/yes/1.wav fold1/no/1.wav fold2/yes/1.wav",

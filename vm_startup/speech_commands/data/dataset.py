@@ -177,15 +177,19 @@ def _check_split(word: str, clips: list[Clip], left_out: int) -> None:
         )
     if len(clips) < MIN_CLIPS:
         raise DataError(
-            f"the word {word!r} has {len(clips)} clips: training and evaluation need at least "
+            f"the word {word!r} has {_clips(len(clips))}: training and evaluation need at least "
             f"{MIN_CLIPS}; {advice}"
         )
 
 
 def _whose(clips: list[Clip]) -> str:
     """How many clips there are, and of whom."""
-    speakers = len({(clip.source, clip.speaker) for clip in clips if clip.speaker})
-    unnamed = sum(not clip.speaker for clip in clips)
-    whose = [f"{speakers:,} speaker{'s' * (speakers > 1)}"] if speakers else []
-    whose += [f"{unnamed:,} that name{'s' * (unnamed == 1)} no speaker"] if unnamed else []
-    return f"{len(clips):,} clips ({' and '.join(whose) or 'none'})"
+    named = [(clip.source, clip.speaker) for clip in clips if clip.speaker]
+    speakers, unnamed = len(set(named)), len(clips) - len(named)
+    of_whom = f"{_clips(len(named))} of {speakers:,} speaker{'s' * (speakers > 1)}"
+    nobodys = f"{_clips(unnamed)} that name no speaker"
+    return " and ".join([of_whom] * bool(named) + [nobodys] * (bool(unnamed) or not named))
+
+
+def _clips(count: int) -> str:
+    return f"{count:,} clip{'s' * (count != 1)}"
