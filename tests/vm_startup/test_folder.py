@@ -1,6 +1,7 @@
 """A folder of recordings as a source: every file is used, or named with the reason why not."""
 
 import os
+import shutil
 
 import numpy as np
 import psutil
@@ -255,13 +256,15 @@ def test_named_speakers_stay_together_beside_nameless_files(tmp_path):
 
 def test_recording_that_was_noise_is_read_again(data):
     """A table that now calls a noise a word is another state of the folder."""
-    add(data / "a.wav", spoken("a"))
+    add(data / "zoo" / "1.wav", spoken("zoo"))
+    shutil.rmtree(data / "_background_noise_")
     keys = set()
     for label in ("noise", "yes"):
         rows = "".join(
-            f"{path.relative_to(data)},{path.parent.name}\n" for path in sorted(data.glob("*/*1*"))
+            f"{path.relative_to(data)},{path.parent.name}\n"
+            for path in sorted(data.glob("*/*_0.*"))
         )
-        (data / "l.csv").write_text(f"path,label\n{rows}a.wav,{label}\n")
+        (data / "l.csv").write_text(f"path,label\n{rows}zoo/1.wav,{label}\n")
         keys.add(FolderSource(data, WANTED).key())
     assert len(keys) == 2
 
