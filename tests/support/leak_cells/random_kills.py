@@ -18,7 +18,7 @@ from leak_cells.steps import Step
 KILLS = 3  # launchers of one job that are killed at most, one after another
 LATE = 20.0  # seconds by which an answer is late at most, before the speed
 UNREACHABLE = 0.02  # probability that a zone does not answer one request
-TRIES = 6  # of a command that could not see everything
+TRIES = 12  # of a command that could not see everything, as one in three cannot
 
 
 @dataclass
