@@ -134,6 +134,59 @@ def test_other_sounds_are_no_takes(words, word, kind):
     assert_whole(found(sound + DISTURBANCES[kind](len(sound))), places)
 
 
+def beep(seconds, gain=0.3):
+    return (
+        gain * 32767 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE)
+    )
+
+
+OTHERS = {
+    "beep": (lambda words: beep(0.7), word_finder.STEADY_SOUND),
+    "loud beep": (lambda words: beep(0.4, 0.95), word_finder.STEADY_SOUND),
+    "sentence": (lambda words: words["sentence"][0], word_finder.SENTENCE),
+    "kettle": (
+        lambda words: np.random.default_rng(4).normal(0, 4000, 3 * SAMPLE_RATE),
+        word_finder.STEADY_SOUND,
+    ),
+}
+
+
+@pytest.mark.parametrize("takes", [1, 10])
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("word", WORDS)
+def test_long_sound_hides_no_take(words, word, kind, takes):
+    """Takes after a beep, a sentence or a kettle are found; the sound is none, and is named."""
+    make, why = OTHERS[kind]
+    other = make(words)
+    gain = 0.1 if kind == "loud beep" else 1
+    sound, places = recorded([other, 1.0, *[gain * words[word][0], 0.7] * takes], noise=-60)
+    clips, unused = word_finder.search(np.clip(np.rint(sound), -32768, 32767).astype(np.int16))
+    assert_whole(clips, places[1:])
+    assert unused[0].why == why
+    assert abs(unused[0].start - places[0][0]) < SLACK
+    assert abs(unused[0].samples - len(other)) < 2 * SLACK
+
+
+def test_short_takes_beside_long_ones(words):
+    """Of many speakers' takes the shortest are found too: a fifth as long as the longest."""
+    long, short = words["alexa"][0], words["eight"][0][: SAMPLE_RATE // 8]
+    sound, places = recorded([p for n in range(20) for p in ((short, long)[n % 5 > 0], 0.7)])
+    assert_whole(found(sound), places)
+
+
+def test_sounds_that_are_no_takes_are_named(words):
+    """A knock and a faint word are not used, and each is named with its place."""
+    take, faint = words["computer"][0], 0.02 * words["alexa"][0]
+    knock = np.random.default_rng(5).normal(0, 9000, 1200)
+    sound, places = recorded([take, 0.8, knock, 0.8, take, 0.8, faint, 0.8], noise=-66)
+    clips, unused = word_finder.search(np.clip(np.rint(sound), -32768, 32767).astype(np.int16))
+    assert_whole(clips, [places[0], places[2]])
+    assert [other.why for other in unused] == [word_finder.KNOCK, word_finder.FAINT]
+    for other, (begin, end) in zip(unused, (places[1], places[3]), strict=True):
+        middle = other.start + other.samples / 2
+        assert abs(middle - (begin + end) / 2) < SAMPLE_RATE / 10
+
+
 def test_digital_silence_around_noise_and_word(words):
     """Zeros before a noisy take do not make its noise a sound."""
     sound, places = recorded([words["computer"][1], 0.5], noise=-30)

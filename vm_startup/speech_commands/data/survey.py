@@ -126,6 +126,9 @@ def _doubtful(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterato
     """Name and what of each doubt about a clip or a file that is used."""
     for recording, note in zip(recordings, notes, strict=True):
         yield from ((recording.name, remark) for remark in note.get("remarks", ()))
+        for start, samples, why in note.get("unused", ()):
+            seconds = f"{samples / SAMPLE_RATE:.1f} s at {start / SAMPLE_RATE:.1f} s"
+            yield f"{recording.name}, {seconds}", why
     for _, name, (_, usable, doubts, _) in _examined(recordings, notes):
         yield from ((name, doubt) for doubt in doubts if usable)
 

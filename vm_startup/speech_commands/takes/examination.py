@@ -30,7 +30,8 @@ def examine(path: Path) -> tuple[np.ndarray, Note]:
     except DataError as error:
         return NONE, {"error": _reason(error, path)}
     clips, takes = [], []
-    for cut in word_finder.cuts(sound.samples):
+    cuts, unused = word_finder.search(sound.samples)
+    for cut in cuts:
         end = cut.start + CLIP_SAMPLES
         clip = sound_file.fit(sound.samples[cut.start : end], CLIP_SAMPLES)
         found = faults.of(clip)
@@ -45,6 +46,7 @@ def examine(path: Path) -> tuple[np.ndarray, Note]:
         "remarks": list(sound.remarks),
         "samples": len(sound.samples),
         "takes": takes,
+        "unused": [[other.start, other.samples, other.why] for other in unused],
     }
     return np.stack(clips) if clips else NONE, note
 

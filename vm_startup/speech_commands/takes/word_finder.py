@@ -4,6 +4,7 @@ Speech is what stands out of the recording's own noise in one of two bands: vowe
 hissing sounds in the high one. All arithmetic is on integers, so every processor cuts alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,8 +20,14 @@ LEAST_RISE = 10  # dB; with less, nothing stands out
 SPEECH = 35  # % of the rise in dB, above which a frame is speech
 TAKE = 60  # % of the rise that every take reaches
 NEAR = 25  # % of the rise; frames that are so near to a take's loudest
-VOWEL = 5  # are at least so many
-LEAST_SHARE = 40  # and % of as many as in the take with the most; knocks have fewer
+VOWEL = 5  # are at least so many,
+LEAST_SHARE = 30  # and % of as many as in a usual take; knocks have fewer,
+WORD = 10  # but never so many; nor are they so long as a whole
+MOST_TIMES = 3  # more than so many times as many as in a usual take are no word,
+PEERS = 4  # where there are so many takes
+STEADY = 30  # frames of one level, to a dB, are no speech; 1,600 words have at most 24
+STEADY_DROP = 10  # dB below a sound's loudest frame, where that counts
+TOO_LONG = 150  # frames; beside sounds that fit in a second, no take is so long
 PAUSE = 30  # frames; silences within a word are shorter, those between takes are longer
 
 # What is tried on a sound longer than a word, until it is no longer: thresholds and pauses.
@@ -30,10 +37,18 @@ LONG = "the word may be cut off: it is longer than a second"
 CROWDED = "another take begins or ends within the second"
 RUNNING = "no word stands out: the loudest second is used"
 
+# What is no take.
+KNOCK = "a sound shorter than a word is not used"
+FAINT = "a sound much fainter than the loudest is not used"
+SENTENCE = "a sound longer than a word is not used"
+UNLIKE = "a sound much longer than the other takes is not used"
+STEADY_SOUND = "a steady sound is not used"
+
 # The least sum of a frame's steps between samples for each dB.
 _POWERS = np.rint(10 ** (np.arange(140) / 20) * 16).astype(np.int64)
 
 Span = tuple[int, int]  # first and last-plus-one frame
+Others = dict[Span, str]  # sounds that are no takes, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +59,50 @@ class Cut:
     doubt: str = ""  # why it may not hold one whole word
 
 
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A sound of a recording that is not used."""
+
+    start: int  # its first sample
+    samples: int
+    why: str
+
+
 def cuts(samples: np.ndarray) -> list[Cut]:
     """The second around each take of the word in int16 [n] at 16 kHz, in order; at least one."""
+    return search(samples)[0]
+
+
+def search(samples: np.ndarray) -> tuple[list[Cut], list[Unused]]:
+    """The cuts, and the other sounds that stand out, in order."""
     if len(samples) <= CLIP_SAMPLES:
-        return [Cut(0)]
+        return [Cut(0)], []
     low, high = both_levels(samples)
-    vowels = rise_of(low)
-    rise = np.maximum(vowels, rise_of(high))
+    erased: Others = {}
+    while True:
+        vowels = rise_of(low)
+        rise = np.maximum(vowels, rise_of(high))
+        takes, rest = _takes(rise, vowels if vowels.any() else rise, low)
+        # What is no take is no measure of the others either: without it, they are searched again.
+        loudest = {
+            span: why for span, why in rest.items() if why != FAINT and _top(rise, span) == 100
+        }
+        if not loudest:
+            break
+        erased |= loudest
+        for first, end in loudest:
+            low[first:end] = high[first:end] = 0
+    unused = [
+        Unused(first * FRAME, (end - first) * FRAME, why)
+        for (first, end), why in sorted((erased | rest).items())
+    ]
     last = len(samples) - CLIP_SAMPLES
-    takes = _takes(rise, vowels if vowels.any() else rise)
     if not takes:
-        return [Cut(_clamp(_fullest(low) * FRAME, last), RUNNING)]
-    return [_around(take, takes, rise, last) for take in takes]
+        return [Cut(_clamp(_fullest(low) * FRAME, last), RUNNING)], unused
+    return [_around(take, takes, rise, last) for take in takes], unused
 
 
-def _around(take: Span, takes: list[Span], rise: np.ndarray, last: int) -> Cut:
+def _around(take: Span, takes: Sequence[Span], rise: np.ndarray, last: int) -> Cut:
     """The clip with the take in its middle, or with the most of it."""
     first, end = take
     if end - first > SECOND:
@@ -68,34 +112,75 @@ def _around(take: Span, takes: list[Span], rise: np.ndarray, last: int) -> Cut:
     return Cut(start, CROWDED if len(near) > 1 else "")
 
 
-def _takes(rise: np.ndarray, vowels: np.ndarray) -> list[Span]:
-    """Where a word may be: sounds long enough, each cut further if it is longer than a word."""
-    found = []
-    for first, end in _words(rise, vowels, SPEECH, PAUSE):
-        inner = [(first, end)]
-        for threshold, pause in TRIES if end - first > SECOND else []:
-            words = _words(rise[first:end], vowels[first:end], threshold, pause)
-            fit = words and all(b - a <= SECOND for a, b in words)
-            if fit and (pause == PAUSE or len(words) == 1):
-                inner = [(first + a, first + b) for a, b in words]
-                break
-        found += inner
-    return found
+def _takes(rise: np.ndarray, vowels: np.ndarray, low: np.ndarray) -> tuple[list[Span], Others]:
+    """Where a word may be: sounds long enough, each cut further if it is longer than a word; and
+    the sounds that are none."""
+    words, others = _words(rise, vowels, SPEECH, PAUSE)
+    others |= {span: STEADY_SOUND for span in words if _is_steady(low[slice(*span)])}
+    words = [span for span in words if span not in others]
+    found = [part for word in words for part in _parts(word, rise, vowels)]
+    if any(end - first <= SECOND for first, end in found):
+        others |= {span: SENTENCE for span in found if span[1] - span[0] > TOO_LONG}
+    loud = {span: _loud(vowels, span) for span in found if span not in others}
+    if len(loud) >= PEERS:
+        most = MOST_TIMES * sorted(loud.values())[len(loud) // 2]
+        others |= {span: UNLIKE for span, frames in loud.items() if frames > most}
+    return [span for span in found if span not in others], others
 
 
-def _words(rise: np.ndarray, vowels: np.ndarray, threshold: int, pause: int) -> list[Span]:
-    """The sounds that are loud for about as long as the longest of them."""
+def _is_steady(level: np.ndarray) -> bool:
+    """Whether a sound is for long of one level, as a tone or a machine is."""
+    if len(level) < STEADY:
+        return False
+    parts = np.lib.stride_tricks.sliding_window_view(level, STEADY)
+    steady = parts.max(1) - parts.min(1) <= 1
+    return bool((steady & (parts.min(1) >= level.max() - STEADY_DROP)).any())
+
+
+def _parts(word: Span, rise: np.ndarray, vowels: np.ndarray) -> list[Span]:
+    """What a sound that is longer than a word holds."""
+    first, end = word
+    for threshold, pause in TRIES if end - first > SECOND else []:
+        words, _ = _words(rise[first:end], vowels[first:end], threshold, pause)
+        fit = words and all(b - a <= SECOND for a, b in words)
+        if fit and (pause == PAUSE or len(words) == 1):
+            return [(first + a, first + b) for a, b in words]
+    return [word]
+
+
+def _words(
+    rise: np.ndarray, vowels: np.ndarray, threshold: int, pause: int
+) -> tuple[list[Span], Others]:
+    """The sounds that are loud for long enough; and the others that stand out."""
     sounds = _sounds(rise, threshold, pause)
-    loud = [_loud(vowels, sound) for sound in sounds]
-    least = max(VOWEL, max(loud, default=0) * LEAST_SHARE // 100)
-    return [sound for sound, frames in zip(sounds, loud, strict=True) if frames >= least]
+    loud = {span: _loud(vowels, span) for span in sounds}
+    least = max(VOWEL, min(WORD, _usual(loud) * LEAST_SHARE // 100))
+    others = {}
+    for span, frames in loud.items():
+        if frames < VOWEL and np.count_nonzero(vowels[slice(*span)] >= SPEECH) >= WORD:
+            others[span] = FAINT
+        elif frames >= VOWEL and (frames < least or span[1] - span[0] < WORD):
+            others[span] = KNOCK
+    return [span for span in sounds if loud[span] >= least and span not in others], others
+
+
+def _usual(loud: dict[Span, int]) -> int:
+    """The loud frames of a usual take: half of all loud frames are in sounds with fewer, half in
+    sounds with more. Sounds longer than a second do not count, if there are others."""
+    words = [frames for (first, end), frames in loud.items() if end - first <= SECOND]
+    counts = np.sort(words if any(words) else list(loud.values()) or [0])
+    total = np.cumsum(counts)
+    return int(counts[np.searchsorted(total, total[-1] / 2)])
 
 
 def _loud(vowels: np.ndarray, span: Span) -> int:
     """How many frames are about as loud as the loudest; 0 if that is too quiet for a take."""
-    part = vowels[slice(*span)]
-    top = int(part.max())
+    part, top = vowels[slice(*span)], _top(vowels, span)
     return int(np.count_nonzero(part >= top - NEAR)) if top >= TAKE else 0
+
+
+def _top(rise: np.ndarray, span: Span) -> int:
+    return int(rise[slice(*span)].max())
 
 
 def _sounds(rise: np.ndarray, threshold: int, pause: int) -> list[Span]:
