@@ -160,12 +160,32 @@ def test_long_recordings_are_cut_into_their_takes(data):
     assert (words.files, words.clips, words.cut, words.several) == (4, 6, 1, 1)
 
 
-@pytest.mark.parametrize("how", ["same bytes", "flac", "mp3", "ogg", "quieter"])
+def later(sound, samples):
+    return np.pad(sound, (samples, 0))[:16_000]
+
+
+COPIES = {  # how the samples change, the file's ending, how it is written
+    "same bytes": (lambda sound: sound, "wav", {}),
+    "FLAC": (lambda sound: sound, "flac", {}),
+    "MP3": (lambda sound: sound, "mp3", {}),
+    "MP3, lowest rate": (lambda sound: sound, "mp3", {"compression_level": 0.99}),
+    "Vorbis": (lambda sound: sound, "ogg", {}),
+    "Opus": (lambda sound: sound, "opus", {"format": "OGG", "subtype": "OPUS"}),
+    "GSM": (lambda sound: sound, "wav", {"subtype": "GSM610"}),
+    "quieter": (lambda sound: sound // 2, "wav", {}),
+    "3.7 ms later": (lambda sound: later(sound, 59), "wav", {}),
+    "100 ms later": (lambda sound: later(sound, 1600), "wav", {}),
+    "trimmed": (lambda sound: sound[480:], "wav", {}),
+    "within a longer recording": (lambda sound: np.pad(sound, (16_000, 9000)), "wav", {}),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
 def test_copy_under_another_name_is_one_clip(data, how):
-    """The same sound under another name, also re-encoded, is used once and named."""
-    sound = spoken("yesa1")
-    path = data / "yes" / f"z9_nohash_0.{how if len(how) < 5 else 'wav'}"
-    add(path, sound // 2 if how == "quieter" else sound)
+    """The same sound under another name, also moved or encoded again, is used once and named."""
+    change, ending, kind = COPIES[how]
+    path = data / "yes" / f"z9_nohash_0.{ending}"
+    add(path, change(spoken("yesa1")), **kind)
     assert left_out(data) == {f"yes/{path.name}": "a copy: the same sound as yes/a1_nohash_0.wav"}
 
 

@@ -1,32 +1,36 @@
 """The same sound under several names: copied, converted, or encoded again by a lossy codec.
 
-Copies on both sides of a split would be a test on what was trained on. A print, the clip's loudness
-over time, finds pairs that may be copies; their waveforms decide. `benchmarks/recordings.py copies`
-shows how far copies and other takes of one speaker lie apart.
+Copies on both sides of a split would be a test on what was trained on. A print, the clip's power
+over frequency, finds pairs that may be copies, however far one is shifted; their waveforms decide.
+`benchmarks/recordings.py copies` shows how far copies and other takes of one speaker lie apart.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-FRAMES = 100  # of 10 ms, in a print
-STEP_DB, FLOOR = 0.5, 40  # a print's values are STEP_DB apart and end FLOOR steps below the loudest
-NEAR = 2  # steps between the prints of copies, on average over the frames above the floor
-LEAST_FRAMES = 8  # that an average is over
-ALIKE = np.array([1.0, 1.0, 12.0])  # how far apart the shapes of copies may be, see _shapes
+from vm_startup.speech_commands.takes.word_finder import quarter
+
+FOLD = 4  # parts of a clip that are added: its spectrum has every fourth frequency then
+PRINT_BAND, WIDTH = slice(200 // FOLD, 1800 // FOLD), 20 // FOLD  # no codec leaves these out
+STEP_DB, FLOOR = 0.5, 70  # a print's values are STEP_DB apart and end FLOOR steps below the loudest
+NEAR = 0.972  # cosine between the prints of copies; most steady noises are below
+ROWS = 256  # prints compared at once with others: 100 MB of 100,000
 BAND = slice(300, 3450)  # Hz in a spectrum of one second, without hum and what codecs leave out
 LAGS = 4096  # of a correlation, in a second
-LAG = LAGS // 10  # that an encoder may delay
 SPECTRA = 2000  # kept while pairs are compared, 50 kB each
 SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.72
 
 
 def print_of(clip: np.ndarray) -> str:
-    """The loudness of int16 [16000] in each 10 ms, relative to the loudest: one character each."""
-    frames = np.abs(clip.astype(np.int32)).reshape(FRAMES, -1).sum(1, dtype=np.int32)
-    steps = np.rint(20 / STEP_DB * np.log10((frames + 1.0) / (frames.max() + 1.0)))
+    """The power of int16 [16000] in each WIDTH of PRINT_BAND, relative to the most: one character
+    each."""
+    folded = clip.reshape(FOLD, -1).sum(0, dtype=np.int32)
+    spectrum = np.fft.rfft(quarter(folded).astype(np.float32))[PRINT_BAND]
+    power = np.square(spectrum.view(np.float32)).reshape(-1, 2 * WIDTH).sum(1)
+    steps = np.rint(10 / STEP_DB * np.log10((power + 1) / (power.max() + 1)))
     return bytes((48 + FLOOR + np.maximum(steps, -FLOOR)).astype(np.uint8)).decode("ascii")
 
 
@@ -49,7 +53,7 @@ def find(prints: Sequence[str], audio: Callable[[int], np.ndarray]) -> list[int]
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """How alike two clips are, 0 to 1, at any level, up to LAG apart and in BAND: the largest
+    """How alike two clips are, 0 to 1, at any level, however far apart and in BAND: the largest
     magnitude of the correlation of their spectra, which are half flattened, so that a vowel of the
     same pitch does not look like the same take."""
     return _correlation(_spectrum(one), _spectrum(other))
@@ -64,36 +68,24 @@ def _spectrum(clip: np.ndarray) -> np.ndarray:
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     # Without the frequencies below BAND, a short transform has the envelope of all lags.
-    envelope = np.abs(np.fft.ifft(one * other.conj(), LAGS)) * LAGS
-    return float(max(envelope[: LAG + 1].max(), envelope[-LAG:].max()))
+    return float(np.abs(np.fft.ifft(one * other.conj(), LAGS)).max() * LAGS)
 
 
-def _near(indices: list[int], prints: list[str]) -> list[tuple[int, int]]:
+def _near(indices: list[int], prints: list[str]) -> Iterator[tuple[int, int]]:
     """Pairs of different prints that may be of one sound."""
-    if not prints:
-        return []
-    text = np.frombuffer("".join(prints).encode("ascii"), np.int8)
-    steps = text.reshape(len(prints), FRAMES) - np.int8(48)
-    shapes = _shapes(steps)
-    order = np.argsort(shapes[0], kind="stable")
-    steps, shapes = steps[order], shapes[:, order]
-    ends = np.searchsorted(shapes[0], shapes[0] + ALIKE[0], "right")
-    pairs = []
-    for at, end in enumerate(ends):
-        apart = np.abs(shapes[1:, at + 1 : end] - shapes[1:, at : at + 1])
-        others = at + 1 + np.flatnonzero((apart <= ALIKE[1:, np.newaxis]).all(0))
-        active = np.maximum(((steps[others] > 0) | (steps[at] > 0)).sum(1), LEAST_FRAMES)
-        apart = np.abs(steps[others] - steps[at]).sum(1, dtype=np.int64)
-        for near in others[apart <= NEAR * active]:
-            pairs.append((indices[order[at]], indices[order[near]]))
-    return pairs
-
-
-def _shapes(steps: np.ndarray) -> np.ndarray:
-    """What a pair of prints is looked up by: float64 [3, n], the centre of the loudness and its
-    spread, in frames, and the number of frames above the floor."""
-    loudness, frame = 10.0 ** (steps * (STEP_DB / 20)), np.arange(FRAMES)
-    centre = (loudness * frame).sum(1) / loudness.sum(1)
-    apart = np.square(frame - centre[:, np.newaxis])
-    spread = np.sqrt((loudness * apart).sum(1) / loudness.sum(1))
-    return np.array([centre, spread, (steps > 0).sum(1)])
+    if len(prints) < 2:
+        return
+    steps = np.frombuffer("".join(prints).encode("ascii"), np.uint8).reshape(len(prints), -1)
+    power = 10 ** ((steps - np.float32(48 + FLOOR)) * (STEP_DB / 10))
+    power /= np.linalg.norm(power, axis=1, keepdims=True)
+    # Along the direction in which prints differ most, those of copies are within `reach`.
+    along = power @ np.linalg.eigh(np.cov(power.T))[1][:, -1].astype(np.float32)
+    order = np.argsort(along, kind="stable")
+    power, along = power[order], along[order]
+    reach = np.sqrt(2 - 2 * NEAR)
+    for start in range(0, len(power), ROWS):
+        rows = power[start : start + ROWS]
+        end = np.searchsorted(along, along[start + len(rows) - 1] + reach, "right")
+        for one, other in np.argwhere(rows @ power[start:end].T >= NEAR):
+            if one < other:
+                yield indices[order[start + one]], indices[order[start + other]]

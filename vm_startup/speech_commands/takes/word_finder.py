@@ -210,17 +210,17 @@ def both_levels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = [], []
     for first, end in pairwise([0, *ends]):  # blocks that fit in the cache
         block = samples[first:end].astype(np.int32)
-        low.append(_steps(_quarter(block), FRAME // 4))
+        low.append(_steps(quarter(block), FRAME // 4))
         high.append(_steps(block, FRAME))
     return _decibels(low), _decibels(high)
 
 
 def low_levels(clip: np.ndarray) -> np.ndarray:
     """dB of each frame of int16 [16000] below 2 kHz."""
-    return _decibels([_steps(_quarter(clip.astype(np.int32)), FRAME // 4)])
+    return _decibels([_steps(quarter(clip.astype(np.int32)), FRAME // 4)])
 
 
-def _quarter(wide: np.ndarray) -> np.ndarray:
+def quarter(wide: np.ndarray) -> np.ndarray:
     """Sums of four samples."""
     whole = wide[: len(wide) // 4 * 4]
     half = whole[::2] + whole[1::2]
