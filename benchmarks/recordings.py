@@ -96,11 +96,14 @@ def write(sources: list[Path], folder: Path, kind: str, clips: int) -> None:
     def write_one(number: int) -> None:
         rng = np.random.default_rng(number)
         sound, path = sounds[number % len(sounds)], sources[number % len(sounds)]
-        both = np.roll(sound, int(rng.integers(CLIP_SAMPLES))), sounds[rng.integers(len(sounds))]
-        # As loud as one another, so that none is a copy of another with some noise.
-        mixed = sum(
-            1500 * part / max(1, np.sqrt(np.mean(np.square(part, dtype=float)))) for part in both
-        )
+        parts = []  # at speeds of their own, so that no mixture is a copy of another
+        for part in (
+            np.roll(sound, int(rng.integers(CLIP_SAMPLES))),
+            sounds[rng.integers(len(sounds))],
+        ):
+            at = np.arange(CLIP_SAMPLES) * rng.uniform(0.7, 1.4)
+            parts.append(np.interp(at, np.arange(CLIP_SAMPLES), part, period=CLIP_SAMPLES))
+        mixed = rng.uniform(0.3, 0.9) * parts[0] + 0.5 * parts[1]
         name = folder / path.parent.name / f"{number:06}_nohash_0.{kind}"
         soundfile.write(name, np.clip(mixed, -32768, 32767).astype(np.int16), SAMPLE_RATE)
 

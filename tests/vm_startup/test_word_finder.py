@@ -142,11 +142,11 @@ def beep(seconds, gain=0.3):
 
 OTHERS = {
     "beep": (lambda words: beep(0.7), word_finder.STEADY_SOUND),
-    "loud beep": (lambda words: beep(0.4, 0.95), word_finder.STEADY_SOUND),
+    "loud beep": (lambda words: beep(0.5, 0.95), word_finder.STEADY_SOUND),
     "sentence": (lambda words: words["sentence"][0], word_finder.SENTENCE),
     "kettle": (
         lambda words: np.random.default_rng(4).normal(0, 4000, 3 * SAMPLE_RATE),
-        word_finder.STEADY_SOUND,
+        word_finder.SENTENCE,
     ),
 }
 

@@ -16,7 +16,7 @@ from vm_startup.speech_commands.takes.word_finder import quarter
 FOLD = 4  # parts of a clip that are added: its spectrum has every fourth frequency then
 PRINT_BAND, WIDTH = slice(200 // FOLD, 1800 // FOLD), 20 // FOLD  # no codec leaves these out
 STEP_DB, FLOOR = 0.5, 70  # a print's values are STEP_DB apart and end FLOOR steps below the loudest
-NEAR = 0.972  # cosine between the prints of copies; most steady noises are below
+NEAR = 0.968  # cosine between the prints of copies; most steady noises are below
 ROWS = 256  # prints compared at once with others: 100 MB of 100,000
 BAND = slice(300, 3450)  # Hz in a spectrum of one second, without hum and what codecs leave out
 LAGS = 4096  # of a correlation, in a second
