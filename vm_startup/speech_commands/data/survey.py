@@ -7,6 +7,7 @@ left out or doubtful, and why.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from vm_startup.speech_commands.speaker_splits import SPLITS, TRAINING, speaker_
 from vm_startup.speech_commands.takes import copies
 from vm_startup.speech_commands.takes.examination import Note
 
+DECODED = 4  # recordings kept while copies are sought, at most 115 MB each
 FEW = 10  # recordings of a word; with fewer, the takes of one recording may be in several splits
 
 
@@ -63,6 +65,12 @@ def make(
     ]
     takes, copied = _without_copies(_takes(layout.recordings, spoken))
     of_words = [take for take in takes if take.recording.word in wanted]
+    doubtful = [*_doubtful(layout.recordings, spoken)]
+    doubtful += [
+        (path.relative_to(folder).as_posix(), remark)
+        for path, note in zip(layout.noises, noises, strict=True)
+        for remark in note.get("remarks", ())
+    ]
     voices = _voices(of_words)
     splits = _Splits(of_words, voices, percentages)
     clips = [
@@ -84,10 +92,10 @@ def make(
         layout=layout.kind,
         remarks=(*layout.remarks, *_nameless(of_words, voices)),
         voices=voices,
-        noises=sum("error" not in note for note in noises),
+        noises=sum(note.get("samples", 0) > 0 for note in noises),
         noise_seconds=sum(note.get("samples", 0) for note in noises) // SAMPLE_RATE,
         left_out=sorted(left_out + copied),
-        doubtful=sorted(_doubtful(layout.recordings, spoken)),
+        doubtful=sorted(doubtful),
     )
     return Survey(clips, facts, _examples(layout, facts.left_out))
 
@@ -125,7 +133,8 @@ def _unusable(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterato
 def _doubtful(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterator[tuple[str, str]]:
     """Name and what of each doubt about a clip or a file that is used."""
     for recording, note in zip(recordings, notes, strict=True):
-        yield from ((recording.name, remark) for remark in note.get("remarks", ()))
+        if any(usable for _, usable, _, _ in note.get("takes", ())):
+            yield from ((recording.name, remark) for remark in note["remarks"])
         for start, samples, why in note.get("unused", ()):
             seconds = f"{samples / SAMPLE_RATE:.1f} s at {start / SAMPLE_RATE:.1f} s"
             yield f"{recording.name}, {seconds}", why
@@ -136,7 +145,22 @@ def _doubtful(recordings: Sequence[Recording], notes: Sequence[Note]) -> Iterato
 def _without_copies(takes: list[Take]) -> tuple[list[Take], list[tuple[str, str]]]:
     """The takes with one of each sound, and name and why of the others. A sound under two words is
     no example of either."""
-    first = copies.find([take.print for take in takes], lambda index: _audio(takes[index]))
+    of_recording: dict[Recording, list[Take]] = {}
+    for take in takes:
+        of_recording.setdefault(take.recording, []).append(take)
+
+    @lru_cache(DECODED)
+    def clips(recording: Recording) -> dict[str, np.ndarray]:
+        samples = sound_file.read(recording.path).samples
+        return {
+            take.name: sound_file.fit(samples[take.start : take.start + CLIP_SAMPLES], CLIP_SAMPLES)
+            for take in of_recording[recording]
+        }
+
+    def audio(index: int) -> np.ndarray:
+        return clips(takes[index].recording)[takes[index].name]
+
+    first = copies.find([take.print for take in takes], audio)
     words: dict[int, set[str]] = {}
     for take, original in zip(takes, first, strict=True):
         words.setdefault(original, set()).add(take.recording.word)
@@ -150,11 +174,6 @@ def _without_copies(takes: list[Take]) -> tuple[list[Take], list[tuple[str, str]
         else:
             kept.append(take)
     return kept, left_out
-
-
-def _audio(take: Take) -> np.ndarray:
-    samples = sound_file.read(take.recording.path).samples[take.start :]
-    return sound_file.fit(samples, CLIP_SAMPLES)
 
 
 def _voices(takes: Sequence[Take]) -> str:

@@ -4,6 +4,7 @@ libsndfile takes a truncated file for a short one, refuses some of the lengths t
 when they do not know the length yet, and does not say which bits of a sample are used.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _MOST_CHUNKS = 1000  # before the samples
 # A length from here on that the file does not have was written before the length was known:
 # 0x7F000000 and 0x7FFFF000 by SoX, 0x7FFF0000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF by others.
 _UNKNOWN = 0x7E000000
+_TAIL = 1 << 16  # bytes at the end that are searched for other chunks
+_AFTER = rb"LIST|id3 |ID3 |bext|cue |smpl|inst|fact|PEAK|JUNK|iXML|axml|_PMX|NAME|ANNO|AUTH|\(c\) "
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Layout(NamedTuple):
     unknown: bool  # the header does not say how many: they go on to the end of the file
     patches: tuple[tuple[int, bytes], ...]  # offset and bytes that libsndfile reads instead
     format: Format | None  # None: not of WAV's family
+    rest: int = 0  # bytes after the samples that are no chunk
 
 
 def layout(path: object, size: int, read_at: ReadAt) -> Layout | None:
@@ -101,10 +105,12 @@ def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> La
                 length, number, place = real, "<Q", form.first + 16
             exact = length <= 0 and form.pad == 2 and _whole(read_at(4, 4), form) == size
             unknown = _is_unknown(path, length, size - start, name.decode(), exact)
-            available = size - start if unknown else length
+            available = length
             if unknown:
+                available = _last_chunks(read_at, start, size, form) - start
                 patches.append((place, struct.pack(number, available + form.own)))
-            return Layout(start, available, unknown, tuple(patches), format_)
+            rest = 0 if unknown else _rest(read_at, start + length, size, form)
+            return Layout(start, available, unknown, tuple(patches), format_, rest)
         if start + length > size:
             _refuse(path, length, size - start, name.decode("ascii", "replace").strip())
         if name == b"fmt " and form.number[0] == "<":
@@ -117,6 +123,34 @@ def _chunked_layout(path: object, size: int, read_at: ReadAt, form: _Form) -> La
         at += -at % form.pad
     missing = form.sound[0].decode() if format_ or form.number[0] == ">" else "fmt"
     raise DataError(f"{path} is truncated or broken: it has no {missing} chunk")
+
+
+def _rest(read_at: ReadAt, at: int, size: int, form: _Form) -> int:
+    """How many bytes after the samples are no chunk."""
+    while at < size:
+        begin = at + -at % form.pad
+        name, length = form.head.unpack(read_at(begin, form.head.size).ljust(form.head.size))
+        end = begin + form.head.size + length - form.own
+        if not begin < end <= size or not name.isascii() or not name.decode().isprintable():
+            return 0 if not read_at(at, _TAIL).strip(b"\0") else size - at
+        at = end
+    return 0
+
+
+def _last_chunks(read_at: ReadAt, start: int, size: int, form: _Form) -> int:
+    """Where the chunks begin that programs write after samples, as far as they end the file."""
+    at, tail = size, read_at(max(start, size - _TAIL), _TAIL)
+    places = (
+        [size - len(tail) + match.start() for match in re.finditer(_AFTER, tail)]
+        if form.name == 4
+        else []
+    )
+    for place in reversed(places):
+        _, length = form.head.unpack(read_at(place, form.head.size).ljust(form.head.size))
+        end = place + form.head.size + length
+        if end == at or end + -end % form.pad == at:
+            at = place
+    return at
 
 
 def _whole(length: bytes, form: _Form) -> int:

@@ -14,6 +14,7 @@ _FULL_SCALE = 32768.0  # int16's, where libsndfile has 1.0
 _BLOCK = 1 << 16  # samples of all channels that are decoded at a time
 _SINGLE = ("MPEG_LAYER_III", "VORBIS", "OPUS", "ULAW", "ALAW")  # exact in float32
 _LOUDEST = 1e6  # times full scale; later arithmetic cannot overflow
+_UNSCALED = 16  # times full scale; a tenth of the samples beyond it, and one is louder than that
 
 
 class Patched:
@@ -50,6 +51,7 @@ class Stream(soundfile.SoundFile):
         """source: a file's descriptor, or something to read from."""
         self.remarks: list[str] = []  # what blocks() guessed and repaired
         self._layout = layout
+        self.unscaled = 0.0  # the loudest sample, where float samples are not scaled to 1
         self._energy = np.zeros(2)  # of the channels, of their average
         super().__init__(source, "r", closefd=False)
 
@@ -75,13 +77,16 @@ class Stream(soundfile.SoundFile):
         return (self._mono(block * _FULL_SCALE) for block in self._raw_blocks(frames, dtype))
 
     def _float_blocks(self, frames: int) -> Iterator[np.ndarray]:
-        beyond, loudest = 0, 0.0
+        count, beyond, loudest = 0, 0, 0.0
         for block in self._raw_blocks(frames, "float64"):
             loud = np.abs(block)
+            count += block.size
             beyond += int(np.count_nonzero(loud > 1))
             loudest = max(loudest, loud.max(initial=0))
             block = np.where(np.isfinite(block), block.clip(-_LOUDEST, _LOUDEST), np.nan)
             yield self._mono(block * _FULL_SCALE)
+        if loudest > _UNSCALED and 10 * beyond > count:
+            self.unscaled = float(loudest)
         if beyond:
             self.remarks.append(
                 f"{beyond:,} samples beyond full scale are clipped; the loudest is {loudest:,.3g} "

@@ -35,6 +35,7 @@ _MAX_RATE = 768_000  # Hz; above every converter, so a header that says more is 
 _MAX_CHANNELS = 64
 _HEAD, _CLIP = 512, 40_000  # bytes: of nearly every header, of nearly every clip
 _UNKNOWN_FRAMES = 1 << 62  # from here on libsndfile does not know how many frames follow
+CANCELLED = "its channels cancel each other: hardly any sound is left"
 _UNKNOWN_LENGTH = "its header does not say how long it is; read to the end of the file"
 
 _READ = (PCM, 2, FLOAT, 6, 7, 0x11, 0x31, 0x38, 0x40, MP3)  # codecs of WAV that libsndfile has
@@ -98,6 +99,7 @@ class Sound:
     rate: int  # Hz, in the file
     channels: int  # in the file; more than one are averaged
     remarks: tuple[str, ...]  # what was guessed, repaired or averaged
+    unscaled: float = 0.0  # the loudest of float samples that are not scaled to 1, and so clipped
 
 
 class _File:
@@ -167,7 +169,7 @@ def read(path: Path | str, samples: int | None = None) -> Sound:
         layout = _layout(file)
         if layout and _is_plain(file, layout):
             header = _plain_header(file, layout)
-            remarks = [_UNKNOWN_LENGTH] if layout.unknown else []
+            remarks, unscaled = _layout_remarks(layout), 0.0
             audio = file.array_at(layout.start, _wanted(header, samples))
             if header.rate != SAMPLE_RATE:
                 audio, _ = _at_16_khz([audio], header.rate)
@@ -175,12 +177,12 @@ def read(path: Path | str, samples: int | None = None) -> Sound:
             with _decoding(file, layout) as stream:
                 header = _header(file, layout, stream)
                 audio = _decoded(file, stream, header, samples)
-                remarks = stream.remarks
+                remarks, unscaled = stream.remarks, stream.unscaled
                 if stream.cancels():
-                    remarks.append("its channels cancel each other: hardly any sound is left")
+                    remarks.append(CANCELLED)
     remarks += _remarks(file.path, header)
     kind, rate, channels = header.kind, header.rate, header.channels
-    return Sound(fit(audio, samples), kind, rate, channels, tuple(remarks))
+    return Sound(fit(audio, samples), kind, rate, channels, tuple(remarks), unscaled)
 
 
 def write(path: Path | str, audio: np.ndarray) -> None:
@@ -308,8 +310,15 @@ def _source(file: _File, layout: Layout | None) -> tuple[Any, list[str]]:
         return file.descriptor, streams.check_ogg(file.path, file.size, file.read_at)
     if layout and layout.patches:
         source = decoder.Patched(file.size, file.read_at, layout.patches)
-        return source, [_UNKNOWN_LENGTH] if layout.unknown else []
-    return file.descriptor, []
+        return source, _layout_remarks(layout)
+    return file.descriptor, _layout_remarks(layout) if layout else []
+
+
+def _layout_remarks(layout: Layout) -> list[str]:
+    remarks = [_UNKNOWN_LENGTH] if layout.unknown else []
+    if layout.rest:
+        remarks.append(f"{layout.rest:,} bytes after the samples that it promises are not used")
+    return remarks
 
 
 def _refuse_known(file: _File) -> None:

@@ -26,7 +26,7 @@ def version() -> bytes:
 def examine(path: Path) -> tuple[np.ndarray, Note]:
     """The clips of a recording that can be used, int16 [n, 16000], and a note of all of them."""
     try:
-        sound = sound_file.read(path)
+        sound = _read(path)
     except DataError as error:
         return NONE, {"error": _reason(error, path)}
     clips, takes = [], []
@@ -38,6 +38,8 @@ def examine(path: Path) -> tuple[np.ndarray, Note]:
         doubts = [fault.what for fault in found] + [cut.doubt] * bool(cut.doubt)
         if usable := all(fault.usable for fault in found):
             clips.append(clip)
+        elif sound_file.CANCELLED in sound.remarks:
+            doubts = [sound_file.CANCELLED]
         takes.append([cut.start, usable, doubts, copies.print_of(clip) if usable else ""])
     note = {
         "kind": sound.kind,
@@ -61,10 +63,21 @@ def examine_noise(path: Path) -> tuple[np.ndarray, Note]:
 
 def read_noise(path: Path) -> np.ndarray:
     """A background noise, int16 [n]. Raises DataError if it cannot be read or is no sound."""
-    samples = sound_file.read(path).samples
+    samples = _read(path).samples
     if samples.min() == samples.max():
         raise DataError(f"{path}: {faults.CONSTANT.what}")
     return samples
+
+
+def _read(path: Path) -> sound_file.Sound:
+    """The recording; raises DataError if its samples are not what was recorded."""
+    sound = sound_file.read(path)
+    if sound.unscaled:
+        raise DataError(
+            f"{path}: its float samples are not scaled to 1: the loudest is {sound.unscaled:,.4g}; "
+            "divide them by 32,768 if they were 16-bit numbers"
+        )
+    return sound
 
 
 def _reason(error: DataError, path: Path) -> str:
