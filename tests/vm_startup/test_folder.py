@@ -122,6 +122,49 @@ def test_zeros_before_a_word_are_no_fault(data):
     assert np.abs(sound[6000:10_000]).max() > 1000
 
 
+def test_float_in_other_units_is_left_out(data):
+    """Floats that hold 16-bit numbers are not trained on as square waves; the line says why."""
+    for folder in ("yes", "_background_noise_"):
+        path = data / folder / "d4_nohash_0.wav"
+        soundfile.write(path, spoken("units").astype(float), 16_000, subtype="FLOAT")
+    found = left_out(data)
+    assert found.keys() == {"yes/d4_nohash_0.wav", "_background_noise_/d4_nohash_0.wav"}
+    for why in found.values():
+        assert why.startswith("its float samples are not scaled to 1: the loudest is ")
+        assert why.endswith("divide them by 32,768 if they were 16-bit numbers")
+
+
+def test_noise_without_sound_is_no_noise(data):
+    """A background noise of one value is not counted, and is named."""
+    facts = examined(data)[1].facts
+    assert (facts.noises, facts.noise_seconds) == (0, 0)
+    assert facts.doubtful == [
+        ("_background_noise_/hum.wav", "no noise in it: all samples are equal")
+    ]
+
+
+def test_opposite_channels_are_left_out_once(data):
+    """Two channels that cancel each other are left out for that reason, and not doubtful too."""
+    sound = spoken("opposite")
+    add(data / "yes" / "d4_nohash_0.wav", np.stack([sound, -sound], axis=1))
+    found = examined(data)[1].facts
+    assert dict(found.left_out) == {"yes/d4_nohash_0.wav": sound_file.CANCELLED}
+    assert not any(name.startswith("yes/d4") for name, _ in found.doubtful)
+
+
+def test_sounds_that_are_no_takes_are_named_with_their_time(data):
+    """A beep before the takes is no clip, and a line says where it is."""
+    beep = 9000 * np.sin(2 * np.pi * 440 * np.arange(12_000) / 16_000)
+    pause = np.random.default_rng(0).normal(0, 20, 16_000)
+    memo = [pause, beep, pause, spoken("a"), pause, spoken("b")]
+    add(data / "yes" / "d4_nohash_0.wav", np.concatenate(memo))
+    _, found = examined(data)
+    assert names(found)[-2:] == ["yes/d4_nohash_0.wav#1", "yes/d4_nohash_0.wav#2"]
+    assert ("yes/d4_nohash_0.wav, 0.8 s at 1.0 s", "a steady sound is not used") in (
+        found.facts.doubtful
+    )
+
+
 @pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "aiff", "caf"])
 def test_other_containers_are_used_beside_wav(data, kind):
     """Recordings of another kind among WAV files are clips too, and are counted as converted."""
@@ -187,6 +230,24 @@ def test_copy_under_another_name_is_one_clip(data, how):
     path = data / "yes" / f"z9_nohash_0.{ending}"
     add(path, change(spoken("yesa1")), **kind)
     assert left_out(data) == {f"yes/{path.name}": "a copy: the same sound as yes/a1_nohash_0.wav"}
+
+
+def test_copy_of_a_long_recording_is_decoded_once(data, monkeypatch):
+    """The takes of a memo and of its copy are compared without reading the files again for each."""
+    takes = [part for n in range(12) for part in (spoken(f"take {n}"), np.zeros(9000))]
+    for ending in ("flac", "mp3"):
+        add(data / "yes" / f"d4_nohash_0.{ending}", np.concatenate(takes))
+    source, _ = examined(data)
+    with source.reader() as examine:
+        notes = [note for block in source.blocks() for _, of in examine(block) for note in of]
+    read, counted = sound_file.read, []
+    monkeypatch.setattr(sound_file, "read", lambda path: counted.append(path.name) or read(path))
+    found = source.survey(notes)
+    assert sum(why.startswith("a copy") for _, why in found.facts.left_out) == 12
+    assert sorted(name for name in counted if "d4" in name) == [
+        "d4_nohash_0.flac",
+        "d4_nohash_0.mp3",
+    ]
 
 
 def test_sound_under_two_words_is_used_for_neither(data):

@@ -222,6 +222,34 @@ def test_wav_of_unknown_length_is_read_to_its_end(tmp_path, bits, length):
     assert sound.remarks == ("its header does not say how long it is; read to the end of the file",)
 
 
+LISTS = [b"LIST" + struct.pack("<I", size) + b"INFOISFT" + bytes(size - 8) for size in (26, 4001)]
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_chunks_after_samples_of_unknown_length_are_no_samples(tmp_path, bits):
+    """What a program writes behind the samples is not read as sound, whatever the length says."""
+    whole = bytearray(riff(packed(TONE / 2, bits), bits=bits))
+    expected = sound_file.read(saved(tmp_path, whole)).samples
+    for length in (0, 0xFFFFFFFF):
+        struct.pack_into("<I", whole, 40, length)
+        sound = sound_file.read(saved(tmp_path, whole + LISTS[0] + LISTS[1] + b"\0"))
+        assert np.array_equal(sound.samples, expected)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_samples_that_the_header_does_not_promise_are_counted(tmp_path, bits):
+    """A length that is too small leaves a remark; other chunks and zeros after it leave none."""
+    whole = riff(packed(TONE / 2, bits), bits=bits)
+    for after in (b"", bytes(3), *LISTS, LISTS[0] + LISTS[1] + b"\0"):
+        assert sound_file.read(saved(tmp_path, whole + after)).remarks == ()
+    short = bytearray(whole)
+    struct.pack_into("<I", short, 40, 3000)
+    rest = 16_000 * bits // 8 - 3000
+    sound = sound_file.read(saved(tmp_path, short))
+    assert sound.remarks == (f"{rest:,} bytes after the samples that it promises are not used",)
+    assert len(sound.samples) == 3000 * 8 // bits
+
+
 def test_recording_of_more_than_an_hour_is_refused(tmp_path):
     """Its length is refused before a sample is read, however much memory it would take."""
     path = saved(tmp_path, riff(b"", rate=48_000, channels=2, bits=24))

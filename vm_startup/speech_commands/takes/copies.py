@@ -19,9 +19,9 @@ STEP_DB, FLOOR = 0.5, 70  # a print's values are STEP_DB apart and end FLOOR ste
 NEAR = 0.968  # cosine between the prints of copies; most steady noises are below
 ROWS = 256  # prints compared at once with others: 100 MB of 100,000
 BAND = slice(300, 3450)  # Hz in a spectrum of one second, without hum and what codecs leave out
-LAGS = 4096  # of a correlation, in a second
+LAGS = 8192  # of a correlation, in a second
 SPECTRA = 2000  # kept while pairs are compared, 50 kB each
-SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.72
+SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.75
 
 
 def print_of(clip: np.ndarray) -> str:
