@@ -134,15 +134,6 @@ def test_float_in_other_units_is_left_out(data):
         assert why.endswith("divide them by 32,768 if they were 16-bit numbers")
 
 
-def test_noise_without_sound_is_no_noise(data):
-    """A background noise of one value is not counted, and is named."""
-    facts = examined(data)[1].facts
-    assert (facts.noises, facts.noise_seconds) == (0, 0)
-    assert facts.doubtful == [
-        ("_background_noise_/hum.wav", "no noise in it: all samples are equal")
-    ]
-
-
 def test_opposite_channels_are_left_out_once(data):
     """Two channels that cancel each other are left out for that reason, and not doubtful too."""
     sound = spoken("opposite")

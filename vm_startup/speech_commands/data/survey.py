@@ -65,12 +65,6 @@ def make(
     ]
     takes, copied = _without_copies(_takes(layout.recordings, spoken))
     of_words = [take for take in takes if take.recording.word in wanted]
-    doubtful = [*_doubtful(layout.recordings, spoken)]
-    doubtful += [
-        (path.relative_to(folder).as_posix(), remark)
-        for path, note in zip(layout.noises, noises, strict=True)
-        for remark in note.get("remarks", ())
-    ]
     voices = _voices(of_words)
     splits = _Splits(of_words, voices, percentages)
     clips = [
@@ -92,10 +86,10 @@ def make(
         layout=layout.kind,
         remarks=(*layout.remarks, *_nameless(of_words, voices)),
         voices=voices,
-        noises=sum(note.get("samples", 0) > 0 for note in noises),
+        noises=sum("error" not in note for note in noises),
         noise_seconds=sum(note.get("samples", 0) for note in noises) // SAMPLE_RATE,
         left_out=sorted(left_out + copied),
-        doubtful=sorted(doubtful),
+        doubtful=sorted(_doubtful(layout.recordings, spoken)),
     )
     return Survey(clips, facts, _examples(layout, facts.left_out))
 

@@ -20,15 +20,15 @@ NEAR = 0.968  # cosine between the prints of copies; most steady noises are belo
 ROWS = 256  # prints compared at once with others: 100 MB of 100,000
 BAND = slice(300, 3450)  # Hz in a spectrum of one second, without hum and what codecs leave out
 LAGS = 8192  # of a correlation, in a second
-SPECTRA = 2000  # kept while pairs are compared, 50 kB each
+SPECTRA = 2000  # kept while pairs are compared, 25 kB each
 SAME = 0.8  # correlation above which two clips are one sound; takes of one speaker are below 0.75
 
 
 def print_of(clip: np.ndarray) -> str:
     """The power of int16 [16000] in each WIDTH of PRINT_BAND, relative to the most: one character
     each."""
-    folded = clip.reshape(FOLD, -1).sum(0, dtype=np.int32)
-    spectrum = np.fft.rfft(quarter(folded).astype(np.float32))[PRINT_BAND]
+    folded = clip.astype(np.float32).reshape(FOLD, -1).sum(0)
+    spectrum = np.fft.rfft(quarter(folded))[PRINT_BAND]
     power = np.square(spectrum.view(np.float32)).reshape(-1, 2 * WIDTH).sum(1)
     steps = np.rint(10 / STEP_DB * np.log10((power + 1) / (power.max() + 1)))
     return bytes((48 + FLOOR + np.maximum(steps, -FLOOR)).astype(np.uint8)).decode("ascii")
@@ -60,8 +60,8 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _spectrum(clip: np.ndarray) -> np.ndarray:
-    """complex128 [bins of BAND], half flattened, of energy 1."""
-    spectrum = np.fft.rfft(clip.astype(np.float64))[BAND]
+    """complex64 [bins of BAND], half flattened, of energy 1."""
+    spectrum = np.fft.rfft(clip.astype(np.float32))[BAND]
     flat = spectrum / np.sqrt(np.abs(spectrum) + 1e-9)
     return flat / max(float(np.sqrt(np.square(np.abs(flat)).sum())), 1e-9)
 
