@@ -15,6 +15,7 @@ from firmware_export.compiler import listener, sources
 from firmware_export.errors import BadModel, DoesNotFit, Mismatch
 from firmware_export.importers import tflite
 from firmware_export.importers.convert import convert
+from firmware_export.importers.model import Tensor, quantise
 from firmware_export.verify import proof, proof_audio, reference
 from firmware_export.verify.emulator import Chip
 from vm_startup.micro_frontend.tables import FrontEnd
@@ -161,14 +162,14 @@ def test_feature_scale_is_exact_for_every_value(tmp_path):
     features = np.arange(65536, dtype=np.float32) * np.float32(10 / 256)
     for scale in [*scales, *10 ** rng.uniform(-3, 3, 300)]:
         zero, unsigned = int(rng.integers(-128, 128)), bool(rng.integers(2))
-        tensor = tflite.Tensor(0, "", (1,), "int8", unsigned, np.array([scale], "f4"), zero, 0)
+        tensor = Tensor(0, "", (1,), "int8", unsigned, np.array([scale], "f4"), zero, 0)
         kind = np.uint8 if unsigned else np.int8
         multiplier, shift, most = listener.feature_scale(tensor)
         assert 0 <= multiplier < 1 << 32
         values = np.arange(65536, dtype=np.uint64)
         taken = (values * np.uint64(multiplier) + np.uint64(1 << (shift - 1))) >> np.uint64(shift)
         codes = np.minimum(taken, most).astype(int) + zero + 128 * unsigned
-        expected = tflite.quantise(features, float(np.float32(scale)), zero + 128 * unsigned, kind)
+        expected = quantise(features, float(np.float32(scale)), zero + 128 * unsigned, kind)
         np.testing.assert_array_equal(codes, expected)
 
 

@@ -1,6 +1,8 @@
 """A model of a stream, compiled: frame after frame it gives the interpreter's scores."""
 
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -98,6 +100,20 @@ def test_wrong_frames_in_the_image_fail_the_proof(streamed, tmp_path):
     build.build(tmp_path, DEFAULT, image=build.STREAM)
     with pytest.raises(Mismatch, match="built-in frames failed"):
         prove_stream(compiled.model, tmp_path, frames, expected, DEFAULT)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("arm-none-eabi-gcc") and shutil.which("make")), reason="needs GCC and make"
+)
+def test_makefile_gives_the_image_of_build(streamed, tmp_path):
+    """`make` in a stream's folder needs nothing else, and gives build.py's image."""
+    compiled, frames, expected = streamed("valid", count=100)
+    for name in ("made", "built"):
+        sources.write_stream(tmp_path / name, compiled, frames[:30], expected[:3], DEFAULT)
+    subprocess.run(["make", "all"], cwd=tmp_path / "made", check=True)
+    build.build(tmp_path / "built", DEFAULT, "arm-none-eabi-gcc", build.STREAM)
+    made, built = ((tmp_path / name / "stream.bin").read_bytes() for name in ("made", "built"))
+    assert made == built
 
 
 def test_compare_names_the_first_row_that_differs():
