@@ -75,7 +75,7 @@ def prove(
     image = (folder / f"{board.name}.bin").read_bytes()
     chip = Chip(image, codes.tobytes(), codes.shape[1], board=board)
     chip.run(lambda clips: progress("Emulating", clips, len(codes)))
-    got = _written(chip, expected)
+    got = written(chip, expected)
     _compare("the firmware", "score", expected, got)
     if PASSED not in chip.transcript or chip.exit != EXIT_PASSED:
         wrong = (line for line in chip.transcript.splitlines() if "expected" in line)
@@ -93,7 +93,7 @@ def prove(
         listed=got[np.asarray(listed, int)].tolist(),
         instructions=chip.counts[0],
         transcript=chip.transcript,
-        **_sizes(chip, folder, board.name),
+        **sizes(chip, folder, board.name),
     )
 
 
@@ -119,7 +119,7 @@ def prove_listener(
     chip = Chip(image, samples.tobytes(), samples[0].nbytes, writes=3, board=board)
     chip.run(lambda clips: progress("Listening", clips, len(samples)))
     expected = np.hstack([scores.view(np.uint8), codes.view(np.uint8)])
-    got = _written(chip, expected)
+    got = written(chip, expected)
     got_scores, got_codes = np.split(got, [scores.shape[1]], axis=1)
     _compare("the listener", "feature", codes, got_codes.copy().view(codes.dtype))
     _compare("the listener", "score", scores, got_scores.copy().view(scores.dtype))
@@ -130,11 +130,12 @@ def prove_listener(
         instructions_per_frame=chip.counts[0],
         stride_ms=1000 * extractor.stride / extractor.sample_rate,
         instructions=chip.counts[1],
-        **_sizes(chip, folder, build.LISTENER),
+        **sizes(chip, folder, build.LISTENER),
     )
 
 
-def _sizes(chip: Chip, folder: Path, image: str) -> dict[str, int]:
+def sizes(chip: Chip, folder: Path, image: str) -> dict[str, int]:
+    """Bytes of an image that ran: flash; ram, with the stack; stack, the most ever in use."""
     variables = elf.variables((folder / f"{image}.elf").read_bytes(), chip.board)
     stack = chip.stack(variables)
     return {"flash": len(chip.image), "ram": variables + stack, "stack": stack}
@@ -151,7 +152,7 @@ def _compare(who: str, what: str, expected: np.ndarray, got: np.ndarray) -> None
         )
 
 
-def _written(chip: Chip, expected: np.ndarray) -> np.ndarray:
+def written(chip: Chip, expected: np.ndarray) -> np.ndarray:
     """What the firmware wrote, in the shape of `expected`."""
     got = np.frombuffer(bytes(chip.output), expected.dtype)
     if got.size != expected.size:

@@ -57,10 +57,9 @@ class Reference:
             )
         count = stream.scores_after(len(codes))
         zero = np.full((stream.rows, codes.shape[1]), self.input.stored_zero_point, codes.dtype)
-        padded = np.concatenate([codes, zero])
         found = []
         for first in range(0, max(1, count - affected), stream.outputs - affected):
-            window = padded[first * stream.stride :][: stream.rows]
+            window = codes[first * stream.stride :][: stream.rows]
             window = np.concatenate([window, zero])[: stream.rows]
             rows = self._rows(window, stream)
             found.append(rows if first == 0 else rows[affected:])

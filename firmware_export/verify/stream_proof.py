@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_export import build, elf
+from firmware_export import build
 from firmware_export.boards.board import PASSED, Board
 from firmware_export.compiler.streaming import StreamModel
 from firmware_export.errors import Mismatch
 from firmware_export.verify.emulator import EXIT_PASSED, Chip
+from firmware_export.verify.proof import sizes, written
 from vm_startup.speech_commands.progress import Progress, no_progress
 
 
@@ -49,15 +50,10 @@ def prove_stream(
     image, first = (folder / f"{build.STREAM}.bin").read_bytes(), stream.field - stream.pad
     chip = Chip(image, frames.tobytes(), first * frames.shape[1], board=board)
     chip.run(lambda firsts: progress("Emulating", min(firsts * first, len(frames)), len(frames)))
-    got = np.frombuffer(bytes(chip.output), expected.dtype)
-    if got.size != expected.size:
-        raise Mismatch(f"the firmware gave {got.size} numbers; expected {expected.size}")
-    got = got.reshape(expected.shape)
+    got = written(chip, expected)
     compare("the firmware", expected, got)
     if PASSED not in chip.transcript or chip.exit != EXIT_PASSED:
         raise Mismatch("the firmware's built-in frames failed")
-    variables = elf.variables((folder / f"{build.STREAM}.elf").read_bytes(), board)
-    stack = chip.stack(variables)
     return StreamProof(
         board=board.name,
         frames=len(frames),
@@ -66,10 +62,8 @@ def prove_stream(
         stride=stream.stride,
         field=stream.field,
         instructions=chip.counts[0],
-        flash=len(chip.image),
-        ram=variables + stack,
-        stack=stack,
         transcript=chip.transcript,
+        **sizes(chip, folder, build.STREAM),
     )
 
 
