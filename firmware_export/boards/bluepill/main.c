@@ -55,10 +55,5 @@ static void serve(int32_t input, int32_t output) {
 int main(void) {
     int wrong = 0;
     for (int i = 0; i < MSL_CLIP_COUNT; i++) wrong += run_clip(&msl_clips[i]);
-    msl_host_print(wrong ? "~~~SOME TESTS FAILED~~~\n" : "~~~ALL TESTS PASSED~~~\n");
-    int32_t input = msl_host_open(0), output = msl_host_open(4);
-    if (output < 0) msl_show_result(wrong != 0);
-    serve(input, output);
-    msl_host_exit(wrong != 0);
-    return 0;
+    return msl_finish(wrong != 0, serve);
 }
